@@ -76,7 +76,7 @@ def function(body: Any) -> Any:
 NAMES: dict[str, Any] = {
     "function": function,
     "stop": stop,
-    **{code: getattr(np, str(kind)) for code, kind in TYPES.items() if code != "b1"},
+    **{code: np.dtype(code).type for code in TYPES},
     "np": np,
     **{function.__name__: function for function in EXACT},
     "inf": math.inf,

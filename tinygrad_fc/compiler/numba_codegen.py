@@ -124,12 +124,7 @@ FUNCTIONS = {"exp": _exp, "tanh": _tanh, "ndtr": _ndtr}
 """Functions of doubles, by name: they write instructions with a builder, and return the result."""
 
 
-# Memory and products of matrices
-
-
-def pointer(kind: Any) -> Any:
-    """Return the type of memory for numbers of a type; booleans are bytes there."""
-    return types.CPointer(types.uint8 if kind == types.boolean else kind)
+# Products of matrices
 
 
 def _gemms() -> dict[str, Any]:
@@ -152,7 +147,7 @@ def _gemms() -> dict[str, Any]:
 def _external(library: Any, name: str, code: str, whole: Any) -> Any:
     symbol = f"tinygrad_fc_{name}"
     binding.add_symbol(symbol, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
-    number, matrix = TYPES[code], (pointer(TYPES[code]), whole)
+    number, matrix = TYPES[code], (types.CPointer(TYPES[code]), whole)
     return symbol, (*[types.int32] * 3, *[whole] * 3, number, *matrix, *matrix, number, *matrix)
 
 
@@ -206,10 +201,12 @@ class Number(NDArrayOperatorsMixin):
         return self.writer.ufunc(ufunc, *inputs)
 
     def __getitem__(self, at: Any) -> Number:
-        return Number(self.writer, self.writer.b.load(self._place(at)), self.kind.dtype)
+        read, kind = self.writer.context.unpack_value, self.kind.dtype
+        return Number(self.writer, read(self.writer.b, kind, self._place(at)), kind)
 
     def __setitem__(self, at: Any, x: Any) -> None:
-        self.writer.b.store(self.writer.cast(x, self.kind.dtype).value, self._place(at))
+        value, write = self.writer.cast(x, self.kind.dtype).value, self.writer.context.pack_value
+        write(self.writer.b, self.kind.dtype, value, self._place(at))
 
     def _place(self, at: Any) -> Any:
         at = self.writer.cast(at, types.int64).value
@@ -283,13 +280,14 @@ class Writer:
     def variable(self, start: Any) -> Number:
         """Write memory for one number that changes, which LLVM keeps in a register."""
         number = self.cast(start)
-        kind = pointer(number.kind)
-        value = self.cast(number, kind.dtype).value
-        return Number(self, cgutils.alloca_once_value(self.b, value), kind)
+        place = cgutils.alloca_once(self.b, self.context.get_data_type(number.kind))
+        variable = Number(self, place, types.CPointer(number.kind))
+        variable[0] = number
+        return variable
 
     def temporary(self, code: str, size: int) -> Number:
         """Write memory that the program has for itself, for some numbers of a dtype."""
-        kind, module = pointer(TYPES[code]), self.module
+        kind, module = types.CPointer(TYPES[code]), self.module
         array = ir.ArrayType(self.context.get_data_type(kind.dtype), size)
         place = ir.GlobalVariable(module, array, module.get_unique_name("temporary"))
         place.linkage, place.align, place.initializer = "internal", 64, ir.Constant(array, None)

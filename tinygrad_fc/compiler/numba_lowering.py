@@ -55,9 +55,7 @@ def code(dtype: np.dtype[Any]) -> str:
 
 def cast(text: str, source: np.dtype[Any], target: np.dtype[Any]) -> str:
     """Return the text of a number, cast to another dtype."""
-    if source == target:
-        return text
-    return f"({text} != 0)" if target == BOOLEAN else f"{code(target)}({text})"
+    return text if source == target else f"{code(target)}({text})"
 
 
 def literal(number: Any, dtype: np.dtype[Any]) -> str:

@@ -10,9 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from tinygrad_fc.compiler.ir import LARGE
-from tinygrad_fc.compiler.numba_codegen import TYPES, pointer
+from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ class Nest:
         texts = [""] * len(statement.args)
         for k, value in enumerate(statement.args):
             if f"{{{k}}}" in statement.text:
-                name = self._read(value, selected if value is statement.args[-1] else None)
-                texts[k] = f"({name} != 0)" if value.dtype == bool else name
+                texts[k] = self._read(value, selected if value is statement.args[-1] else None)
         text = statement.text.format(*texts)
         if statement.kind == "test":
             self.body.append(f"stop({text}, 1)")
@@ -328,7 +328,7 @@ class NumbaPrinter:
         """Take a number or an array as an argument."""
         name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
         (self.numbers if value.is_number else self.memory)[value] = name
-        given = dtype if value.is_number else pointer(dtype)
+        given = dtype if value.is_number else types.CPointer(dtype)
         self.arguments.append(Argument(name, kind, given, what))
 
     def _stack(self, value: Value, what: Any) -> Value:
