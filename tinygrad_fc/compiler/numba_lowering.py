@@ -256,7 +256,7 @@ class Lowering:
     def reduce(self, value: Value) -> None:
         """Add a reduction by a ufunc."""
         function, x, axis = value.function.__self__, value.args[0], value.kwargs.get("axis", 0)
-        if function not in _REDUCTIONS or value.kwargs.keys() - {"axis", "keepdims"}:
+        if value.kwargs.keys() - {"axis", "keepdims"}:
             raise unsupported(value, " of this kind")
         axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         self._reduction(value, [x], axes, function)
@@ -367,9 +367,6 @@ class Lowering:
         if any(not isinstance(p, Value) or not p.shape or p.dtype.kind not in "iu" for p in at):
             raise unsupported(value, " but by arrays of integers for the first axes")
         return at, (*np.broadcast_shapes(*(p.shape for p in at)), *base.shape[len(at) :])
-
-
-_REDUCTIONS = (np.add, np.multiply, np.maximum, np.minimum, np.logical_or, np.logical_and)
 
 
 def _is_large(value: Value) -> bool:
