@@ -196,7 +196,7 @@ class Number(NDArrayOperatorsMixin):
     def __init__(self, writer: Writer, value: Any, kind: Any) -> None:
         self.writer, self.value, self.kind = writer, value, kind
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any) -> Number:
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any) -> Any:
         del method
         return self.writer.ufunc(ufunc, *inputs)
 
@@ -222,7 +222,7 @@ class Writer:
     def names(self) -> dict[str, Any]:
         """Return what the text calls, by name."""
         own = (self.function, self.stop, self.select, self.add_product, self.variable)
-        names = {method.__name__: method for method in (*own, self.temporary)}
+        names: dict[str, Any] = {method.__name__: method for method in (*own, self.temporary)}
         names |= {"range": self.loop, "np": np, "inf": math.inf, "nan": math.nan}
         names |= {name: partial(self.cast, kind=kind) for name, kind in TYPES.items()}
         names |= {name: partial(self.external, *gemm) for name, gemm in GEMMS.items()}
@@ -235,7 +235,7 @@ class Writer:
         """Return a number, as one of a type if that is named."""
         if not isinstance(x, Number):
             own = typeof(x)
-            x = Number(self, self.context.get_constant(own, x), own)
+            return self.cast(Number(self, self.context.get_constant(own, x), own), kind)
         if kind in (None, x.kind):
             return x
         return Number(self, self.context.cast(self.b, x.value, x.kind, kind), kind)
