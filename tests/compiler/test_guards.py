@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -50,29 +50,6 @@ def what_a_helper_reads() -> Place:
     return (lambda: read()), change  # noqa: PLW0108  another level
 
 
-def a_default_argument() -> Place:
-    def helper(n: Any = 1.0) -> Any:
-        return n
-
-    return (lambda: helper()), lambda value: setattr(helper, "__defaults__", (value,))  # noqa: PLW0108
-
-
-def a_keyword_default() -> Place:
-    def helper(*, n: Any = 1.0) -> Any:
-        return n
-
-    return (lambda: helper()), lambda value: setattr(helper, "__kwdefaults__", {"n": value})  # noqa: PLW0108
-
-
-def an_object_as_default_argument() -> Place:
-    config = SimpleNamespace(n=1.0)
-
-    def helper(options: Any = config) -> Any:
-        return options.n
-
-    return (lambda: helper()), lambda value: setattr(config, "n", value)  # noqa: PLW0108
-
-
 class Config:
     """An object with a number, which methods read too; `rate` is one of its class at first."""
 
@@ -93,6 +70,13 @@ class Config:
         return self.n
 
 
+class Outer:
+    """An object with another one."""
+
+    def __init__(self) -> None:
+        self.inner = Config()
+
+
 def another_module(value: Any) -> Any:
     """Return a module with a number."""
     module: Any = ModuleType("other")
@@ -105,38 +89,31 @@ def heir() -> Any:
     return type("Own", (type("Base", (), {"n": 1.0}),), {})()
 
 
+def default(n: Any = 1.0) -> Any:
+    """Return a function with a default argument."""
+    return lambda n=n: n
+
+
+def to(path: str, value_with: Any = lambda n: n) -> Callable[[Any, Any], None]:
+    """Return what sets the attribute at a path to a number, or to an object with it."""
+    *owners, name = path.split(".")
+    return lambda o, n: setattr(reduce(getattr, owners, o), name, value_with(n))
+
+
 IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
-    "an attribute": (Config, lambda o: o.n, lambda o, n: setattr(o, "n", n)),
-    "one two levels deep": (Config, lambda o: o.inner.n, lambda o, n: setattr(o.inner, "n", n)),
-    "another object": (
-        *(Config, lambda o: o.inner.n),
-        lambda o, n: setattr(o, "inner", SimpleNamespace(n=n)),
-    ),
-    "one of a class": (lambda: type(heir()), lambda o: o.n, lambda o, n: setattr(o, "n", n)),
-    "an inherited one": (
-        *(heir, lambda o: o.n),
-        lambda o, n: setattr(type(o).__mro__[1], "n", n),
-    ),
-    "one that hides the class's": (Config, lambda o: o.rate, lambda o, n: setattr(o, "rate", n)),
-    "one called state": (Config, lambda o: o.state, lambda o, n: setattr(o, "state", n)),
-    "one of a module": (lambda: MODULE, lambda o: o.n, lambda o, n: setattr(o, "n", n)),
-    "what a method reads": (Config, lambda o: o.get(), lambda o, n: setattr(o, "n", n)),
-    "what an attribute's method reads": (
-        *(lambda: SimpleNamespace(inner=Config()), lambda o: o.inner.get()),
-        lambda o, n: setattr(o.inner, "n", n),
-    ),
-    "another function": (
-        *(Config, lambda o: o.function()),
-        lambda o, n: setattr(o, "function", lambda: n),
-    ),
-    "another class": (
-        *(Config, lambda o: o.kind.n),
-        lambda o, n: setattr(o, "kind", type("Other", (), {"n": n})),
-    ),
-    "another module": (
-        *(Config, lambda o: o.module.n),
-        lambda o, n: setattr(o, "module", another_module(n)),
-    ),
+    "an attribute": (Config, lambda o: o.n, to("n")),
+    "one two levels deep": (Config, lambda o: o.inner.n, to("inner.n")),
+    "another object": (Config, lambda o: o.inner.n, to("inner", lambda n: SimpleNamespace(n=n))),
+    "one of a class": (lambda: type(heir()), lambda o: o.n, to("n")),
+    "an inherited one": (heir, lambda o: o.n, to("__class__.__base__.n")),
+    "one that hides the class's": (Config, lambda o: o.rate, to("rate")),
+    "one called state": (Config, lambda o: o.state, to("state")),
+    "one of a module": (lambda: MODULE, lambda o: o.n, to("n")),
+    "what a method reads": (Config, lambda o: o.get(), to("n")),
+    "what an attribute's method reads": (Outer, lambda o: o.inner.get(), to("inner.n")),
+    "another function": (Config, lambda o: o.function(), to("function", default)),
+    "another class": (Config, lambda o: o.kind.n, to("kind", lambda n: type("O", (), {"n": n}))),
+    "another module": (Config, lambda o: o.module.n, to("module", another_module)),
     "an item of a dict": (lambda: {"n": 1.0}, lambda o: o["n"], lambda o, n: o.update(n=n)),
     "an item of a list": (lambda: [1.0, 2.0], lambda o: o[0], lambda o, n: o.__setitem__(0, n)),
     "the last item": (lambda: [1.0], lambda o: o[-1], lambda o, n: o.append(n)),
@@ -148,14 +125,17 @@ IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[A
         *(Config, lambda o: o.options["n"]),
         lambda o, n: o.options.update(n=n),
     ),
-    "another dict": (
-        *(Config, lambda o: o.options["n"]),
-        lambda o, n: setattr(o, "options", {"n": n}),
-    ),
+    "another dict": (Config, lambda o: o.options["n"], to("options", lambda n: {"n": n})),
     "one of a dict of 200": (Config, lambda o: o.many[150], lambda o, n: o.many.update({150: n})),
-    "an attribute in a list": (
-        *(lambda: [Config()], lambda o: o[0].n),
-        lambda o, n: setattr(o[0], "n", n),
+    "an attribute in a list": (lambda: [Config()], lambda o: o[0].n, lambda o, n: to("n")(o[0], n)),
+    "a default argument": (default, lambda o: o(), to("__defaults__", lambda n: (n,))),
+    "a keyword default": (
+        *(lambda: lambda *, n=1.0: n, lambda o: o()),
+        to("__kwdefaults__", lambda n: {"n": n}),
+    ),
+    "an object as default argument": (
+        *(lambda: default(SimpleNamespace(n=1.0)), lambda o: o().n),
+        lambda o, n: to("n")(o.__defaults__[0], n),
     ),
 }
 """What creates an object, reads a number in it, and changes that."""
@@ -168,13 +148,7 @@ def in_an_object(name: str) -> Place:
 
 
 PLACES: dict[str, Callable[[], Place]] = {
-    **{
-        f.__name__: f
-        for f in (
-            *(a_global, a_closure_variable, what_a_helper_reads, a_default_argument),
-            *(a_keyword_default, an_object_as_default_argument),
-        )
-    },
+    **{f.__name__: f for f in (a_global, a_closure_variable, what_a_helper_reads)},
     **{name: partial(in_an_object, name) for name in IN_OBJECTS},
 }
 
@@ -186,45 +160,34 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_a_number(name: str):
+def test_a_value(name: str):
     read, change = PLACES[name]()
-    compiled = tg.compile(lambda x: x * read(), backend="numpy", check=False)
-    of_all_kinds = (3, 0.0, -0.0, True, np.float64(3)) if name == "a_global" else ()
-    for value in (1.0, 3.0, *of_all_kinds):
+
+    def function(x: Any) -> Any:
+        value = read()
+        return value(x) if callable(value) else x * {"a": 2, "b": 3, None: 4}.get(value, value)
+
+    compiled = tg.compile(function, backend="numpy", check=False)
+    of_all_kinds = (True, np.float64(3), "b", nn.ReLU(), partial(tg.add, 2))
+    others = of_all_kinds if name == "a_global" else ()
+    for value in (1.0, 3.0, 3, 0.0, -0.0, "a", None, *others, nn.Tanh(), "a"):
         change(value)
         for _ in range(2):
-            same("result", compiled(X), X * value)
+            same("result", compiled(X), function(X))
     count = len(compiled.sources)
     compiled(X)
     assert len(compiled.sources) == count, "an unchanged value needs no other program"
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_a_string_a_function_or_none(name: str):
-    read, change = PLACES[name]()
-
-    def function(x: Any) -> Any:
-        value = read()
-        return value(x) if callable(value) else x * {"a": 2, "b": 3, None: 4}.get(value, 5)
-
-    compiled = tg.compile(function, backend="numpy", check=False)
-    of_all_kinds = ("b", nn.ReLU(), partial(tg.add, 2), "c" * 40) if name == "a_global" else ()
-    for value in ("a", None, *of_all_kinds, nn.Tanh(), "a"):
-        change(value)
-        same("result", compiled(X), function(X))
-
-
-def arrays_in(name: str) -> Any:
-    """Return a function that scales by an array at a place, and what changes its elements."""
+@pytest.mark.parametrize("name", ["a_global", "an attribute", "an item of a list"])
+def test_an_element_of_a_small_array(name: str):
     read, change = PLACES[name]()
     array = np.ones(2)
     change(array)
-    return (lambda x: x * float(read()[0]) + read()), array
 
+    def function(x: Any) -> Any:
+        return x * float(read()[0]) + read()
 
-@pytest.mark.parametrize("name", ["a_global", "an attribute", "an item of a list"])
-def test_an_element_of_a_small_array(name: str):
-    function, array = arrays_in(name)
     compiled = tg.compile(function, backend="numpy", check=False)
     for value in (1.0, 2.0, 2.0, 5.0):
         array[0] = value
@@ -275,50 +238,6 @@ def test_one_function_for_two_places():
         one.n += 1
 
 
-class Net(nn.Module):
-    """A module with numbers, a list of layers and a dict as attributes."""
-
-    factor = 1.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers: list[Any] = [nn.Tanh()]
-        self.options = {"shift": 1.0}
-        self.scale = np.ones(2)
-        self.flag = False
-
-    def forward(self, x: Any) -> Any:
-        """Return what depends on all of them."""
-        for layer in self.layers:
-            x = layer(x)
-        x = x * self.factor * self.scale + self.options["shift"]
-        return -x if self.flag else x
-
-
-CHANGES: dict[str, Any] = {
-    "a layer": lambda net: net.layers.append(nn.Sigmoid()),
-    "another layer": lambda net: net.layers.__setitem__(0, nn.ReLU()),
-    "an option": lambda net: net.options.update(shift=2.0),
-    "an array": lambda net: net.scale.fill(3.0),
-    "a flag": lambda net: setattr(net, "flag", True),
-    "an attribute": lambda net: setattr(net, "factor", 2.0),
-    "the class": lambda net: setattr(type(net), "factor", 5.0),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_attributes_of_a_module(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Net, "factor", 1.0)
-    net = Net()
-    compiled = tg.compile(net, backend="numpy", check=False)
-    for _ in range(2):
-        same("result", compiled(X), net(X))
-    assert len(compiled.sources) == 1
-    CHANGES[name](net)
-    for _ in range(2):
-        same("result", compiled(X), net(X))
-
-
 def test_dicts_by_parameters():
     """A moving average kept in a dict whose keys are the parameters."""
 
@@ -353,19 +272,30 @@ def test_dicts_by_parameters():
 
 
 class Parts(nn.Module):
-    """A module that the function uses without calling it."""
+    """A module with numbers, layers in lists, a dict and an array as attributes."""
+
+    factor = 1.0
 
     def __init__(self) -> None:
         super().__init__()
         self.layer, self.layers = nn.Linear(2, 2), nn.ModuleList([nn.Linear(2, 2)])
-        self.weight, self.factor = nn.Parameter(tg.ones(2)), 1.0
+        self.weight, self.others = nn.Parameter(tg.ones(2)), [nn.Tanh()]
+        self.options, self.scale, self.flag = {"shift": 1.0}, np.ones(2), False
 
     def encode(self, x: Any) -> Any:
         """Return what a part of the module computes."""
         return self.layer(x) * self.factor
 
+    def forward(self, x: Any) -> Any:
+        """Return what depends on the attributes."""
+        for layer in self.others:
+            x = layer(x)
+        x = x * self.factor * self.scale + self.options["shift"]
+        return -x if self.flag else x
+
 
 USES: dict[str, Any] = {
+    "a call": lambda m, x: m(x),
     "a method": lambda m, x: m.encode(x),
     "an attribute": lambda m, x: x * m.factor,
     "a parameter": lambda m, x: x * m.weight,
@@ -373,27 +303,32 @@ USES: dict[str, Any] = {
     "an item": lambda m, x: m.layers[0](x),
     "the mode": lambda m, x: x * 2 if m.training else x * 3,
 }
-REPLACED: list[Any] = [
+CHANGES: list[Any] = [
+    lambda m: setattr(type(m), "factor", 5.0),
     lambda m: setattr(m, "factor", 2.0),
     lambda m: setattr(m, "weight", nn.Parameter(tg.zeros(2))),
     lambda m: setattr(m, "layer", nn.Linear(2, 2)),
     lambda m: setattr(m.layer, "weight", nn.Parameter(tg.zeros(2, 2))),
     lambda m: m.layers.__setitem__(0, nn.Linear(2, 2)),
     lambda m: m.eval(),
+    lambda m: m.others.append(nn.Sigmoid()),
+    lambda m: m.others.__setitem__(0, nn.ReLU()),
+    lambda m: m.options.update(shift=2.0),
+    lambda m: m.scale.fill(3.0),
+    lambda m: setattr(m, "flag", True),
 ]
 
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("argument", [False, True], ids=["closure", "argument"])
-def test_a_module_that_is_not_called(use: str, argument: bool):
+def test_modules(use: str, argument: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Parts, "factor", 1.0)
     module, function = Parts(), USES[use]
     if argument:
         compiled = tg.compile(function, backend="numpy", check=False)
     else:
-        compiled = partial(
-            tg.compile(lambda _, x: function(module, x), backend="numpy", check=False)
-        )
-    for change in (lambda m: None, *REPLACED):
+        compiled = tg.compile(lambda _, x: function(module, x), backend="numpy", check=False)
+    for change in (lambda m: None, *CHANGES):
         change(module)
         for _ in range(2):
             same(use, compiled(module if argument else None, X), function(module, X))
@@ -434,15 +369,15 @@ def test_learning_rates_that_the_function_reads_are_inputs(read: Any, backend: s
     assert results[1:] == (0.0625, [-0.0625])
 
 
+KEY = "weight_decay"
+
+
 def test_other_options_that_the_function_reads_are_guards():
-    sgd = optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1, weight_decay=0.5)
+    sgd = optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1)
     compiled = tg.compile(lambda x: x * sgd.param_groups[0][KEY], backend="numpy", check=False)
     for decay in (0.5, 0.25):
         sgd.param_groups[0][KEY] = decay
         same("result", compiled(X), X * decay)
-
-
-KEY = "weight_decay"
 
 
 def test_what_the_code_does_not_read_is_no_guard():
@@ -496,29 +431,24 @@ def by_tensor_hook(read: Any) -> Any:
     return lambda x: tg.autograd.grad((weight * x).sum(), [weight])[0]
 
 
-def by_op(read: Any) -> Any:
+def own_op(read: Any) -> Any:
     return tg.op(
-        lambda x: x * read(),
-        name="scaled",
-        domain=(real,),
-        rules=(lambda g, _out, _x: g * read(),),
+        lambda x: x * read(), name="own", domain=(real,), rules=(lambda g, _out, _x: g * read(),)
     )
 
 
 def by_rule(read: Any) -> Any:
-    double = tg.op(
-        lambda x: x * 1, name="own", domain=(real,), rules=(lambda g, _out, _x: g * read(),)
-    )
+    scale = own_op(read)
 
     def gradient(x: Any) -> Any:
         x = x.detach().requires_grad_()
-        return tg.autograd.grad(double(x).sum(), [x])[0]
+        return tg.autograd.grad(scale(x).sum(), [x])[0]
 
     return gradient
 
 
 @pytest.mark.usefixtures("_registry_restored")
-@pytest.mark.parametrize("kind", [by_module_hook, by_tensor_hook, by_op, by_rule])
+@pytest.mark.parametrize("kind", [by_module_hook, by_tensor_hook, own_op, by_rule])
 def test_what_hooks_and_ops_read(kind: Any):
     read, change = a_global()
     function = kind(read)
