@@ -49,8 +49,12 @@ class Line(NamedTuple):
 # What arguments are drawn from
 
 
+def shapes(*alternatives: list[tuple[int, ...]], **more: Any) -> st.SearchStrategy[Drawn]:
+    return st.tuples(st.sampled_from(alternatives), st.fixed_dictionaries(more))
+
+
 def shaped(*shape: int) -> st.SearchStrategy[Drawn]:
-    return st.just(([shape], {}))
+    return shapes([shape])
 
 
 def some(
@@ -180,27 +184,32 @@ def calling(name: str, last: str = "") -> Any:
     return call
 
 
-class Table(dict[str, Line]):
-    """Lines by name."""
+LINES: dict[str, Line] = {}
 
-    def line(
-        self,
-        name: str,
-        drawn: Any,
-        low: float = -2.0,
-        high: float = 2.0,
-        *,
-        ties: bool = True,
-        flat: bool = False,
-        rough: float = 1,
-        last: str = "",
-        call: Any = None,
-    ) -> None:
-        """Add a line: for a bare name, which is a function and a method, one for each."""
+
+def line(
+    names: str,
+    drawn: Any,
+    *options: Any,
+    last: str = "",
+    call: Any = None,
+    of: Any = None,
+    **more: Any,
+) -> None:
+    """Add a line for each name, and for a bare one, a function and a method, two.
+
+    `of(t, x)` is called on the first tensor before the function is.
+    """
+
+    def prepared(call: Any) -> Any:
+        return lambda t, x, *xs, **k: call(t, of(t, x), *xs, **k)
+
+    for name in [names] if call or "(" in names else names.split():
         only = call or "(" in name or "." in name
         for name_ in (name,) if only else (name, f"Tensor.{name}"):
+            assert name_ not in LINES
             call_ = call or calling(name_, last)
-            self[name_] = Line(call_, drawn, low, high, ties, flat, rough)
+            LINES[name_] = Line(prepared(call_) if of else call_, drawn, *options, **more)
 
 
 # The check

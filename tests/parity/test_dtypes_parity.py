@@ -48,10 +48,10 @@ def assigned(_t: Any, x: Any, y: Any) -> Any:
 MASK = [True, False]
 UNARY: dict[str, Any] = {
     **functions(
-        "exp exp2 expm1 log log2 log10 log1p sin cos tan atan sinh cosh tanh asinh sqrt rsqrt "
-        "reciprocal sigmoid erf lgamma digamma logit relu abs neg sign floor ceil trunc round "
-        "isnan isfinite sum mean prod std var amax amin max min nan_to_num count_nonzero "
-        "logical_not norm"
+        "exp exp2 expm1 log log2 log10 log1p sin cos tan atan asin acos sinh cosh tanh asinh sqrt "
+        "rsqrt reciprocal sigmoid isinf erf lgamma digamma logit relu abs neg sign floor "
+        "ceil trunc round isnan isfinite sum mean prod std var amax amin max min "
+        "nan_to_num count_nonzero logical_not norm"
     ),
     **functions(
         "silu mish logsigmoid gelu elu selu celu leaky_relu softplus softsign hardsigmoid "
