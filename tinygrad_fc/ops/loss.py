@@ -61,10 +61,15 @@ MIN_LOG = -100.0
 MIN_VARIANCE = 1e-12  # of a Bernoulli variable, p * (1 - p): the denominator of the gradient
 
 
+def _probability_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    variance = (1 - x) * x
+    return g * ((x - y) / np.maximum(variance, MIN_VARIANCE))
+
+
 @define(
     domain=(interval(0, 1), real),
     rules=(
-        lambda g, _out, x, y: g * ((x - y) / np.maximum((1 - x) * x, MIN_VARIANCE)),
+        _probability_rule,
         lambda g, _out, x, _y: multiply_no_nan(
             g, np.maximum(log1p(-x), MIN_LOG) - np.maximum(log(x), MIN_LOG)
         ),
@@ -130,7 +135,8 @@ def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
 
 def _logits_rule(g: Any, _out: Any, x: Any, y: Any, count: Any = None) -> Any:
     one_hot = _one_hot(y, x.shape[1], x.dtype)
-    return (softmax(x, dim=1) - one_hot) * _cotangent_per_row(g, count)
+    probabilities = softmax(x, dim=1)
+    return (probabilities - one_hot) * _cotangent_per_row(g, count)
 
 
 @define(domain=(real("n", "k"), index("k")("n")), settings=_COUNTS, rules=(_logits_rule, None))

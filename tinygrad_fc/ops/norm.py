@@ -27,7 +27,8 @@ def _center_and_std(x: Any, axis: Any, eps: Any, centered: Any) -> tuple[Any, An
 def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any = True) -> Any:
     gradient = g - out * _mean(g * out, axis)
     if centered:
-        gradient = gradient - _mean(g, axis)
+        average = _mean(g, axis)
+        gradient = gradient - average
     return gradient / _center_and_std(x, axis, eps, centered)[1]
 
 

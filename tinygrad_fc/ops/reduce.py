@@ -329,8 +329,10 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     x = input if dtype is None else input.astype(dtype)
     if not x.size:
         return x.copy()
-    e = np.exp(x - x.max(axis=dim, keepdims=True))
-    return e / _add_reduce(e, axis=dim, keepdims=True)
+    shifted = x - x.max(axis=dim, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = _add_reduce(exponentials, axis=dim, keepdims=True)
+    return exponentials / total
 
 
 @define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_log_softmax_rule,))

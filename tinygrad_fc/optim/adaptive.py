@@ -36,9 +36,9 @@ def scaled_step(m: Any, v: Any, eps: Any, rate: Any) -> Any:
     """Return rate * m / (sqrt(v) + eps), with two temporary arrays in place of four."""
     denominator = np.sqrt(v)
     denominator += eps
-    numerator = rate * m
-    numerator /= denominator
-    return numerator
+    update = rate * m
+    update /= denominator
+    return update
 
 
 class Adagrad(Elementwise):
