@@ -5,11 +5,7 @@ const R = (() => {
   const make = (shape, data) => ({ shape, data });
   const size = (shape) => shape.reduce((n, m) => n * m, 1);
   const wrap = (x) => (typeof x === "object" ? x : make([], Float64Array.of(Number(x))));
-  const strides = (shape) => {
-    const steps = Array(shape.length);
-    for (let k = shape.length - 1, n = 1; k >= 0; n *= shape[k--]) steps[k] = n;
-    return steps;
-  };
+  const strides = (shape) => shape.map((_, k) => size(shape.slice(k + 1)));
   const broadcastShape = (shapes) => {
     const axes = Math.max(...shapes.map((s) => s.length));
     return Array.from({ length: axes }, (_, k) =>
@@ -67,10 +63,11 @@ const R = (() => {
   const { cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh } = Math;
   const functions = {
     cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh, erf, ndtr,
-    absolute: Math.abs, exp2: (a) => 2 ** a, negative: (a) => -a, positive: (a) => a,
-    reciprocal: (a) => 1 / a, square: (a) => a * a, isfinite: Number.isFinite, isnan: Number.isNaN,
-    add: (a, b) => a + b, subtract: (a, b) => a - b, multiply: (a, b) => a * b,
-    divide: (a, b) => a / b, floor_divide: (a, b) => Math.floor(a / b), power: (a, b) => a ** b,
+    absolute: Math.abs, exp2: (a) => 2 ** a, float32: Math.fround, isfinite: Number.isFinite,
+    isnan: Number.isNaN, negative: (a) => -a, positive: (a) => a, reciprocal: (a) => 1 / a,
+    square: (a) => a * a, add: (a, b) => a + b, subtract: (a, b) => a - b,
+    multiply: (a, b) => a * b, divide: (a, b) => a / b, floor_divide: (a, b) => Math.floor(a / b),
+    power: (a, b) => a ** b,
     remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
     equal: (a, b) => a === b, not_equal: (a, b) => a !== b, greater: (a, b) => a > b,
     greater_equal: (a, b) => a >= b, less: (a, b) => a < b, less_equal: (a, b) => a <= b,
@@ -81,11 +78,9 @@ const R = (() => {
   const run = {};
   for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
 
-  run.float32 = (x) => make(wrap(x).shape, new Float64Array(new Float32Array(wrap(x).data)));
   run.cast = (x, dtype) => {
-    if (dtype === "float32") return run.float32(x);
-    const convert = dtype === "bool" ? (a) => a !== 0 : dtype.includes("int") ? Math.trunc : null;
-    return convert ? make(wrap(x).shape, Float64Array.from(wrap(x).data, convert)) : wrap(x);
+    const convert = { bool: (a) => a !== 0, float32: Math.fround }[dtype] ?? ((a) => a);
+    return elementwise(dtype.includes("int") ? Math.trunc : convert)(x);
   };
   run.item = (x) => make([], wrap(x).data.slice());
   run.full = (shape, x) => make(shape, new Float64Array(size(shape)).fill(wrap(x).data[0]));

@@ -16,7 +16,8 @@ __all__ = ["gradients", "layers", "output", "symbols", "threshold"]
 
 SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}
 LETTERS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
-"""Symbols of inputs, and of the state of optimizers."""
+WORDS = {"mean": "μ", "std": "\N{GREEK SMALL LETTER SIGMA}", "normalized": "x̂", "keep": "m"}
+"""Symbols of inputs, of the state of optimizers, and of what layers compute on the way."""
 THRESHOLDS = {
     "cross_entropy": 0.0,
     "nll_loss": 0.0,
@@ -94,23 +95,35 @@ def gradients(lesson: Lesson) -> dict[int, int]:
 
 def symbols(lesson: Lesson) -> dict[int, str]:
     """Return the document's symbol of values, such as W^2 or ∂C/∂W^2, by number."""
-    found: dict[Any, str] = {}
-    letters = {"weight": "W", "bias": "b", "sums": "z", "d": "d"}
-    for k, layer in enumerate(layers(lesson), 1):
-        found |= {layer[name]: f"{letter}^{k}" for name, letter in letters.items()}
-    by_label = {lesson.labels[key]: n for key, n in lesson.numbers.items() if key in lesson.labels}
-    for name, number in by_label.items():
-        if match := re.match(r"y(\d+)$", name):
-            found.setdefault(number, f"y^{match[1]}")
-    found |= {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}
+    labels = {n: lesson.labels[key] for key, n in lesson.numbers.items() if key in lesson.labels}
+    by_label = {name: number for number, name in labels.items()}
+    found = _forward_symbols(lesson, by_label)
     pairs = {lesson.numbers[id(y)]: lesson.numbers.get(d) for d, y in lesson.cotangent_of.items()}
-    pairs |= gradients(lesson)
-    found = {g: f"∂C/∂{found[k]}" for k, g in pairs.items() if k in found} | found
+    found = {g: f"∂C/∂{found.get(k, labels[k])}" for k, g in pairs.items() if k in labels} | found
+    found = {g: f"∂C/∂{found[k]}" for k, g in gradients(lesson).items() if k in found} | found
     for name, number in by_label.items():
         match = re.match(rf"(.*)_({'|'.join(LETTERS)})(_\d+)?$", name)
-        read = match and found.get(by_label.get(f"{match[1]}{match[3] or ''}"))
+        read = match and found.get(by_label.get(f"{match[1]}{match[3] or ''}", -1))
         if match and read:
             found[number] = f"{LETTERS[match[2]]}_{read}"
     changes = ((lesson.numbers[id(a)], lesson.numbers[id(b)]) for a, b in lesson.program.changes)
     found |= {new: f"{found[old]}\N{PRIME}" for old, new in changes if old in found}
     return {number: text for number, text in found.items() if number is not None}
+
+
+def _forward_symbols(lesson: Lesson, by_label: dict[str, int]) -> dict[Any, str]:
+    """Return the symbols of inputs, of what layers compute, and of d, by number."""
+    found: dict[Any, str] = {}
+    for origin, values in lesson.forward:
+        if origin.op == "affine":
+            _, *scales = lesson.reads(values)
+            found |= {lesson.numbers[id(v)]: "γβ"[k] for k, v in enumerate(scales)}
+    letters = {"output": "y", "weight": "W", "bias": "b", "sums": "z", "d": "d"}
+    for k, layer in enumerate(layers(lesson), 1):
+        ends = by_label.get(f"y{k}", layer["output"])  # by another op than an activation, it may
+        found |= {(layer | {"output": ends})[name]: f"{s}^{k}" for name, s in letters.items()}
+    for name, number in by_label.items():
+        word = re.sub(r"(_\d+)+$", "", name)
+        if word in WORDS:
+            found[number] = WORDS[word]
+    return found | {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Page", "page"]
 
 SCRIPTS = (
-    *("values", "expression", "text", "arrays", "cell", "network", "plots"),
+    *("values", "expression", "work", "text", "arrays", "cell", "network", "plots"),
     *("training", "page"),
 )
 MOST_WIDTHS = 8

@@ -18,7 +18,7 @@ function extents({ k, x }) {
   const { shape, data: { length } } = x, batch = isBatch(k);
   const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
   const [n, m] = batch ? [width, height] : [height, width];
-  const [rows, columns] = [Math.min(n, 24), Math.min(m, batch ? 120 : 40)];
+  const rows = Math.min(n, 24), columns = Math.min(m, batch ? 120 : 32, Math.floor(960 / rows));
   const own = pinned?.k === k ? pinned.element : 0;
   const [i, j] = batch ? [own % width, sample] : [Math.floor(own / width), own % width];
   const start = (wanted, all, some) => (
@@ -77,13 +77,13 @@ function tableHtml(box) {
   return `${html}<tr class="axis"><td class="side">${numbers && batch ? "b" : ""}</td>${axis}</tr>`;
 }
 
-const sizeText = ({ shape, data: numbers }) => `${shape.join(" × ")} ${
-  numbers.length > 1 ? `|max| ${text(largest({ data: numbers }), 3)}` : text(numbers[0])}`;
+const sizeText = ({ x, numbers }) => (
+  x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`));
 
 function boxHtml(box) {
   const { k, x, head, role, height, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
-  const size = sizeText(x);
+  const size = sizeText(box);
   const code = data.symbols[k] ? ` <code>${escaped(name)}</code>` : "";
   const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
   const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
@@ -112,26 +112,20 @@ function arraysOf(step) {
   return arrays.map((entry) => ({ ...entry, ...extents(entry) }));
 }
 
-function showArrays() {  // the height of all is computed for each density until they fit
+function* showArrays() {  // the height of all is computed for each density until they fit
   const panel = $("arrays"), space = panel.clientWidth - 4, arrays = arraysOf(steps[at]);
   const boxesAt = (density) => arrays.map((entry) => sized(entry, density, space));
   const fits = (density) => stacked(boxesAt(density), space) <= panel.clientHeight;
   const isFree = getComputedStyle(panel).overflowY === "visible";  // the page scrolls instead
   const density = isFree ? DENSITIES[2] : DENSITIES.find(fits) ?? DENSITIES.at(-1);
   const boxes = boxesAt(density);
-  panel.innerHTML = boxes.map(boxHtml).join("");
-  [...panel.children].forEach((node, i) => { node.box = boxes[i]; });
-  panel.querySelector(".result td[data-e]")?.setAttribute("tabindex", "0");
-}
-
-function refreshArrays() {  // in place, while the network trains
-  arraysOf(steps[at]).forEach(({ x }, i) => {
-    const node = $("arrays").children[i], most = largest(x), write = writer(node.box);
-    node.querySelector("h3 > span").textContent = sizeText(x);
-    for (const cell of node.querySelectorAll("td[data-e]")) {
-      const value = x.data[cell.dataset.e];
-      cell.style.background = colour(value, most);
-      if (cell.firstChild) cell.firstChild.data = write(value);
-    }
-  });
+  for (const [i, box] of boxes.entries()) {
+    const old = panel.children[i], hasFocus = old?.contains(document.activeElement);
+    panel.insertAdjacentHTML("beforeend", boxHtml(box));
+    panel.lastChild.box = box;
+    old?.replaceWith(panel.lastChild);
+    if (hasFocus && pinned) cellNode(pinned)?.focus();
+    yield panel.offsetHeight;
+  }
+  while (panel.children.length > boxes.length) panel.lastChild.remove();
 }

@@ -5,6 +5,7 @@ let trail = [];             // where clicks on factors came from
 let litCells = new Set();   // "k,element" of the sources of the shown cell
 let edited = null;          // what the last change did to the cost
 let isChecking = false;
+let quotient = null;        // the last one: {k, element, h, values, number}
 
 const isEditable = (k) => (
   canRun && data.values[k] && !data.values[k].state && data.labels[k] !== undefined);
@@ -51,14 +52,20 @@ function showComputation() {
   return here;
 }
 
-function showCell() {
-  const here = showComputation();
-  for (const cell of all("#arrays td[data-e]")) {
-    const { k } = cell.closest(".array").dataset, element = Number(cell.dataset.e);
-    cell.classList.toggle("here", isCell(here, Number(k), element));
-    cell.classList.toggle("from", litCells.has(`${k},${element}`));
+function* showCell() {
+  const here = showComputation(), held = pinned && cellNode(pinned);
+  for (const cell of all('#arrays td[tabindex="0"]')) cell.tabIndex = -1;
+  Object.assign(held ?? document.querySelector(".result td[data-e]") ?? {}, { tabIndex: 0 });
+  for (const node of $("arrays").children) {
+    const { k } = node.box;
+    for (const { classList, dataset: { e } } of all("td[data-e]", node)) {
+      classList.toggle("here", isCell(here, k, Number(e)));
+      classList.toggle("from", litCells.has(`${k},${e}`));
+    }
   }
+  yield;
   showCheck(here);
+  yield;
   showNetwork();
 }
 
@@ -80,16 +87,11 @@ function computationOf({ k, element }) {
 const cellNode = ({ k, element }) => (
   document.querySelector(`.array[data-k="${k}"] td[data-e="${element}"]`));
 
-function pin(k, element) {  // hold a cell, and its sample; returns its place on the page
+function pin(k, element) {  // hold a cell, and its sample
   [pinned, hovered] = [{ k, element }, null];
   const b = sampleOf(k, element) ?? sample;
   if (b !== sample) chooseSample(b);
-  else if (!cellNode(pinned)) showArrays();  // another window of a large array
-  showCell();
-  const node = cellNode(pinned);
-  for (const cell of all('#arrays td[tabindex="0"]')) cell.setAttribute("tabindex", "-1");
-  node?.setAttribute("tabindex", "0");
-  return node;
+  else draw(showCell, ...(cellNode(pinned) ? [] : [showArrays]));  // another window of the array
 }
 
 function chooseSample(b) {
@@ -98,9 +100,7 @@ function chooseSample(b) {
     const width = widthOf(pinned.k);
     pinned.element = sample * width + (pinned.element % width);
   }
-  showArrays();
-  showCell();
-  showFit();
+  draw(showArrays, showCell, showFit);
 }
 
 // Go to a cell in the step that computes it; to an input, or where `isNear`, in this step.
@@ -115,20 +115,14 @@ function visit(k, element, isNear) {
 
 // Another number in the place of one
 
-function change(k, element, number) {
+function* changing(k, element, number, isUndo = false) {
   const before = cost(), old = v[k].data[element], gradient = v[data.gradients[k]];
   const slope = gradient ? gradient.data[element] : NaN;
-  v[k] = withNumber(v[k], element, number);
-  compute();
-  edited = { k, element, old, number, change: cost() - before, slope };
-  show();
+  yield* recomputing([[k, withNumber(v[k], element, number)]]);
+  edited = isUndo ? null : { k, element, old, number, change: cost() - before, slope };
 }
 
-function undo() {
-  change(edited.k, edited.element, edited.old);
-  edited = null;
-  showEdit();
-}
+const undo = () => compute(changing(edited.k, edited.element, edited.old, true));
 
 function showEdit() {
   $("edited").hidden = !edited;
@@ -152,21 +146,26 @@ function digitsHtml(a, b) {  // both numbers to ten digits, those that agree mar
   return [html(p), html(q), p[0].slice(0, n).replace(/\D/g, "").length];
 }
 
+function* checking(wanted) {
+  wanted.number = yield* differing(wanted.k, wanted.element, wanted.h);
+  request(showCell);
+}
+
 function showCheck(here) {
-  const { writes } = steps[at], k = parameterOf[writes];
+  const { writes } = steps[at], k = parameterOf[writes], h = Number($("h").value);
   $("check").hidden = k === undefined || data.loss === null || !canRun;
   $("check-on").setAttribute("aria-pressed", isChecking);
   $("check-result").textContent = isChecking ? "Point at a cell of the gradient." : "";
-  if ($("check").hidden || !isChecking || here?.k !== writes) return;
-  const quotient = difference(k, here.element, Number($("h").value));
-  const [p, q, digits] = digitsHtml(v[writes].data[here.element], quotient);
+  if ($("check").hidden || !isChecking || here?.k !== writes || running) return;
+  if (!isCell(quotient, k, here.element) || quotient.h !== h || quotient.values !== v) {
+    quotient = { k, element: here.element, h, values: v };
+    compute(checking(quotient));
+  }
+  $("check-result").textContent = "…";
+  if (quotient.number === undefined) return;
+  const [p, q, digits] = digitsHtml(v[writes].data[here.element], quotient.number);
   $("check-result").innerHTML = `<em>${digits === 1 ? "1 digit agrees" : `${digits} digits agree`}`
     + `</em><i class="break"></i> back-propagated ${p} (C(w+h) − C(w−h)) / 2h ${q}`;
-}
-
-function toggleCheck() {
-  isChecking = !isChecking;
-  showStep();
 }
 
 // Pointer and keyboard
@@ -180,7 +179,7 @@ function cellAt({ target }) {
 function point(here) {
   if (here === null && hovered === null) return;
   hovered = here;
-  showCell();
+  draw(showCell);
 }
 
 function focusCell(event) {
@@ -195,7 +194,9 @@ function moveCell({ k, element, cell }, [down, right]) {  // also beyond the win
   const [i, j] = (cell.dataset.at ?? "0,0").split(",").map(Number);
   const [row, column] = [clamped(i + down, 0, n - 1), clamped(j + right, 0, m - 1)];
   const next = batch ? column * width + row : row * width + column;
-  if (next !== element) pin(k, next)?.focus();
+  if (next === element) return;
+  pin(k, next);
+  cellNode(pinned)?.focus();
 }
 
 function edit(event) {
@@ -211,8 +212,8 @@ function acceptNumber(field) {
   field.setAttribute("aria-invalid", !Number.isFinite(number));
   field.blur();
   if (!Number.isFinite(number)) return;
-  change(pinned.k, pinned.element, number);
   cellNode(pinned)?.focus();
+  compute(changing(pinned.k, pinned.element, number));
 }
 
 function goBack() {

@@ -20,7 +20,8 @@ const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? step.
 for (const { k, args = [] } of graph.filter(Boolean)) {
   if (args.flat(2).some((x) => isNode(x) && perSample.has(x.k))) perSample.add(k);
 }
-const isAggregate = (k) => k in parameterOf || updated.has(k) || changedValues.has(k);
+const isAggregate = (k) => (
+  k in parameterOf || updated.has(k) || data.changes.some(([, other]) => other === k));
 const isBatch = (k) => samples > 1 && perSample.has(k) && !isAggregate(k)
   && v[k].shape[0] === samples && v[k].shape.length < 3;
 const widthOf = (k) => v[k].shape[1] ?? 1;
@@ -51,20 +52,23 @@ function once(node, compute) {
 
 // Functions that only move cells, from their first and third argument, run over numbers of cells.
 const MOVED = "transpose reshape broadcast getitem item concatenate stack put".split(" ");
-const numbered = ({ shape }) => array(shape, [...Array(sizeOf(shape)).keys()]);
+const numbered = ({ shape }) => array(shape, Array(sizeOf(shape)).keys());
 
 function moved(node, element) {  // the argument, and its cell, that arrives at `element`
-  const { ids, owners } = once(node, () => {
-    const owners = [];
+  const { ids, starts } = once(node, () => {
+    const starts = [];  // of each argument the number of its first cell
+    let count = 0;
     const number = (x) => {
+      starts.push([x, count]);
       const { shape, data: numbers } = valueOf(x);
-      return array(shape, numbers.map((_, i) => owners.push([x, i]) - 1));
+      return array(shape, numbers.map(() => count++));
     };
     const args = node.args.map((x, i) => (i === 1 ? resolved(x, valueOf)
       : Array.isArray(x) ? x.map(number) : number(x)));
-    return { ids: R[node.name](...args).data, owners };
+    return { ids: R[node.name](...args).data, starts };
   });
-  return owners[ids[element]];
+  const [x, start] = starts.findLast(([, first]) => first <= ids[element]);
+  return [x, ids[element] - start];
 }
 
 const DEFAULTS = { argsort: { axis: -1 }, argmax: { axis: null }, cumsum: { axis: null } };
@@ -174,9 +178,8 @@ function expand(node, element, known) {
   return node.rounded ? { ...tree, number: Math.fround(tree.number) } : tree;
 }
 
-function leavesOf(tree) {
-  return tree.cell !== undefined ? [tree] : (tree.args ?? []).flatMap(leavesOf);
-}
+const leavesOf = (tree) => (
+  tree.cell !== undefined ? [tree] : (tree.args ?? []).flatMap(leavesOf));
 
 // What a step computes a value from: what it reads, and what it has computed by then.
 function knownFor(k, step) {

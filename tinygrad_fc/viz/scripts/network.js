@@ -52,7 +52,7 @@ function showNetwork() {
   columns.forEach(({ k, isKnown, own, biases }, c) => {
     const x = v[k], n = x.shape.at(-1), most = largest(x);
     circles += `<text class="head" x="${px(c)}" y="14">${plain(k)}</text>`;
-    const rest = n > MOST_NEURONS ? `${n - MOST_NEURONS} more` : "";
+    const rest = n > MOST_NEURONS ? `+ ${n - MOST_NEURONS}` : "";
     circles += `<text class="head" x="${px(c)}" y="${height - 1}">${rest}</text>`;
     shapes[c].forEach((j, i) => {
       const place = `x="${px(c)}" y="${py(c, i) + 3.5}"`, e = sample * n + j, value = x.data[e];

@@ -6,11 +6,9 @@ function light(selector, isLit) {
   const nodes = all(selector);
   for (const node of nodes) node.classList.toggle("lit", isLit(node.dataset));
   const first = nodes.find((node) => isLit(node.dataset));
-  if (first) scrollWithin(first.closest("[role=tabpanel]"), first);
-}
-
-function scrollWithin(panel, node) {
-  const outer = panel.getBoundingClientRect(), inner = node.getBoundingClientRect();
+  if (!first) return;
+  const panel = first.closest("[role=tabpanel]");
+  const outer = panel.getBoundingClientRect(), inner = first.getBoundingClientRect();
   const [x, y] = [inner.left - outer.left, inner.top - outer.top];
   if (y < 50 || y > panel.clientHeight - 30) panel.scrollTop += y - panel.clientHeight / 3;
   if (x < 0 || x > panel.clientWidth - 50) panel.scrollLeft += x - 16;
@@ -33,43 +31,36 @@ function showRule(step) {
     + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
 }
 
-function showStep() {
+function showHead() {  // and what else takes space from the arrays
   const step = steps[at];
   document.body.dataset.phase = step.phase;
   $("step-title").innerHTML = `<span class="phase">${step.phase}</span> ${inSymbols(step.title)}`;
   showRule(step);
-  showEdit();
   $("return").hidden = !trail.length;
   if (pinned && ![step.writes, ...step.reads, ...step.between].includes(pinned.k)) pinned = null;
   hovered = null;
-  showCheck(pinned);  // before the arrays, which take the space that is left
-  showArrays();
+  showCheck(pinned);
   light("#program span", ({ number }) => step.lines.includes(Number(number)));
   light("#derivation li", ({ number }) => step.formulas.map(String).includes(number));
   light(".tg-graph g[data-box]", ({ box }) => Number(box) === step.box);
-  showCell();
   $("slider").value = at;
   $("position").textContent = `Step ${at + 1} of ${steps.length}`;
   $("back").disabled = $("first").disabled = at === 0;
   $("next").disabled = at === steps.length - 1;
 }
 
-function show() {
-  showStep();
-  showFit();
-  showTraining();
-}
+// Parts of the page in the order in which they are drawn; those of a step; those with numbers.
+const PARTS = [showHead, showEdit, showArrays, showCell, showFit, showTraining, showStatus];
+const STEP = PARTS.slice(0, 4), LIVE = PARTS.slice(1);
 
 function go(k) {
   at = clamped(k, 0, steps.length - 1);
   if (location.protocol !== "about:") history.replaceState(null, "", `#step=${at + 1}`);
-  showStep();
+  draw(...STEP);
 }
 
-function move(k) {  // by a control, which ends the way of the clicks
-  trail = [];
-  go(k);
-}
+// By a control, which ends the way of the clicks.
+const move = (k) => { trail = []; go(k); };
 
 function goToLink() {
   const number = Number(location.hash.match(/^#step=(\d+)$/)?.[1]);
@@ -81,7 +72,7 @@ function showTab(tab) {
     other.setAttribute("aria-selected", other === tab);
     $(other.getAttribute("aria-controls")).hidden = other !== tab;
   }
-  showStep();
+  draw(...STEP);
 }
 
 function openNext(isOwn) {  // of several steps the next one, or again the first
@@ -113,8 +104,10 @@ async function copyProgram() {  // selected as well, where the clipboard is not 
 const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
   "#first": () => move(0), "#back": () => move(at - 1), "#next": () => move(at + 1),
-  "#train": () => (running ? stop() : train()), "#train-1": () => train(1), "#reset": reset,
-  "#return": goBack, "#undo": undo, "#check-on": toggleCheck, "#copy": copyProgram,
+  "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
+  "#reset": () => { stop(); compute(resetting()); },
+  "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
+  "#return": goBack, "#undo": undo, "#copy": copyProgram,
   "#export": exportWeights, "[role=tab]": showTab, "#fit": (_, event) => chooseInPlot(event),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (
@@ -124,7 +117,8 @@ const PRESSED = {
 };
 const CHANGED = {
   slider: ({ value }) => move(Number(value)), sample: ({ value }) => chooseSample(Number(value)),
-  rate: () => { setRate(); show(); }, h: () => showCheck(pinned),
+  rate: () => compute(recomputing(rateChange())), h: () => draw(showCell),
+  zoom: ({ value }) => { $("left").style.setProperty("--zoom", value); draw(showCell); },
 };
 const KEYS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
 
@@ -157,7 +151,7 @@ function listen() {
     pointermove: (event) => event.buttons && event.target.closest("#fit") && chooseInPlot(event),
   };
   for (const [kind, act] of Object.entries(listeners)) document.addEventListener(kind, act);
-  addEventListener("resize", show);
+  addEventListener("resize", () => draw(...PARTS));
   addEventListener("hashchange", goToLink);
 }
 
@@ -180,10 +174,11 @@ function start() {
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   $("rate-label").hidden = data.rate === null;
   if (data.rate !== null) $("rate").value = decoded(data.values[data.rate]).data[0];
-  reset();
+  finished(resetting());
   listen();
   $("network-tab").hidden = !layers.length;
   if (!layers.length) showTab($("graph-tab"));
   goToLink();
+  draw(...PARTS);
 }
 start();

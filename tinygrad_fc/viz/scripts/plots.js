@@ -17,7 +17,7 @@ function ticks(low, high, most, log) {
   return Array.from({ length: count }, (_, k) => Number(((first + k) * by).toPrecision(9)));
 }
 
-const tickText = (x) => minus(String(Number(x.toPrecision(4))));
+const tickText = (x) => minus(x && Math.abs(x) < 1e-3 ? x.toExponential() : String(x));
 
 function range(points, axis, log) {  // a little wider than the points; counts begin at 0
   const wider = ([a, b], p) => [Math.min(a, p[axis]), Math.max(b, p[axis])];
@@ -44,7 +44,7 @@ function plot(svg, { curves, log = false, xName, yName, below = () => "", above 
     html += `<line class="grid" x1="${px(x)}" x2="${px(x)}" y1="${top}" y2="${bottom}"/>`
       + `<text x="${px(x)}" y="${bottom + 12}" class="middle">${tickText(x)}</text>`;
   }
-  for (const y of ticks(y0, y1, 4, log)) {
+  for (const y of ticks(y0, y1, 5, log)) {
     html += `<line class="grid" x1="${left}" x2="${right}" y1="${py(y)}" y2="${py(y)}"/>`
       + `<text x="${left - 5}" y="${py(y) + 3.5}" class="end">${tickText(y)}</text>`;
   }
@@ -128,9 +128,11 @@ function showFit() {
     return [...all.map((b) => circle(b, wanted(b), "dot", 2)), ...rings].join("");
   };
   const right = all.filter((b) => !isCurve && outputOf(b) === targetOf(b)).length;
+  const classes = [...new Set(all.map(targetOf))].sort().map((y) => (
+    `<tspan style="fill:rgb(${colourOf(y)})">■</tspan>${y}`)).join(" ");
   const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
   const first = v[data.output].data.length > samples ? " of neuron 0" : "";
-  const yName = isPlane ? `x₁; colour: ${name}, points: ŷ`
+  const yName = isPlane ? `x₁; ${isCurve ? "colour" : classes}: ${name}, points: ŷ`
     : isCurve ? `${name} (line), ŷ (dots)${first}` : "class by output (rings), target (dots)";
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];

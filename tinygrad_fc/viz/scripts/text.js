@@ -35,7 +35,7 @@ function symbol(k, indices = "") {
   const upper = (layer ? `(${layer})` : "") + prime;
   const lower = [low, indices].filter(Boolean).join(" ");
   const scripts = `<span class="scripts"><span>${upper}</span><span>${lower}</span></span>`;
-  return `${front}<i>${letter}</i>${upper || lower ? scripts : ""}`;
+  return `<span class="symbol">${front}<i>${letter}</i>${upper || lower ? scripts : ""}</span>`;
 }
 
 const plain = (k) => (data.symbols[k] ?? data.labels[k] ?? "")

@@ -12,13 +12,16 @@ let v = [];      // generators have the state before the step
 let next = [];   // generators after the step
 
 const sizeOf = (shape) => shape.reduce((n, m) => n * m, 1);
-const array = (shape, numbers) => ({ shape, data: Float64Array.from(numbers) });
+const array = (shape, numbers) => ({ shape, data: new Float64Array(numbers) });
 
 function decoded({ shape, numbers, type, ...generator }) {  // base64 of floats
   if (generator.state) return { shape, data: [], ...generator };
-  const bytes = Uint8Array.from(atob(numbers), (c) => c.charCodeAt(0)).buffer;
-  return array(shape, type === "float32" ? new Float32Array(bytes) : new Float64Array(bytes));
+  const text = atob(numbers), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return array(shape, new (type === "float32" ? Float32Array : Float64Array)(bytes.buffer));
 }
+const initial = [];
+for (const k of stored) initial[k] = decoded(data.values[k]);
 
 // Computes `values` from its inputs, with a yield after each instruction; their generators stay
 // as they are before the step. Returns the generators after it.
@@ -37,38 +40,33 @@ function finished(computation) {
   return last.value;
 }
 
-function compute() {
-  forgetCells();
-  if (canRun) next = finished(computing(v));
-}
-
-// The values after the update, computed in slices: `v` is exchanged when all of them are there.
-function* updating() {
-  const after = v.slice();
-  for (const [old, k] of data.changes) after[old] = v[k];
-  generators.forEach((k, i) => { after[k] = next[i]; });
-  next = yield* computing(after);
+// Exchanges the values when all are computed from the `changes`, [number, value], of `values`, or
+// else of those that are there by then.
+function* recomputing(changes, values = null) {
+  const after = (values ?? v).slice();
+  for (const [k, x] of changes) after[k] = x;
+  if (canRun) next = yield* computing(after);
   v = after;
   forgetCells();
+  request(...LIVE);
 }
 
-function withNumber(x, element, number) {
-  const changed = array(x.shape, x.data);
-  changed.data[element] = number;
-  return changed;
-}
+const updating = () => recomputing([
+  ...data.changes.map(([old, k]) => [old, v[k]]), ...generators.map((k, i) => [k, next[i]])]);
+
+const withNumber = (x, element, number) => array(x.shape, x.data.with(element, number));
 
 const cost = (values = v) => (data.loss === null ? NaN : values[data.loss].data[0]);
 
-function difference(k, element, h) {  // (C(w + h) - C(w - h)) / 2h; changes nothing
-  const costAt = (number) => {
+function* differing(k, element, h) {  // returns (C(w + h) - C(w - h)) / 2h; changes nothing
+  const costs = [];
+  for (const by of [h, -h]) {
     const copy = v.slice();
-    copy[k] = withNumber(v[k], element, number);
-    finished(computing(copy));
-    return cost(copy);
-  };
-  const w = v[k].data[element];
-  return (costAt(w + h) - costAt(w - h)) / (2 * h);
+    copy[k] = withNumber(v[k], element, v[k].data[element] + by);
+    yield* computing(copy);
+    costs.push(cost(copy));
+  }
+  return (costs[0] - costs[1]) / (2 * h);
 }
 
 const largest = (x) => x.data.reduce(
@@ -76,4 +74,3 @@ const largest = (x) => x.data.reduce(
 const parameterOf = Object.fromEntries(
   Object.entries(data.gradients).map(([k, gradient]) => [gradient, Number(k)]));
 const newOf = Object.fromEntries(data.changes);
-const changedValues = new Set(data.changes.map(([, k]) => k));
