@@ -4,6 +4,8 @@ Each is also the built-in error that NumPy raises and the `RuntimeError` that Py
 that code written for either catches it.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -46,3 +48,25 @@ def error_class(error: Exception) -> type[Exception]:
     if isinstance(error, np.linalg.LinAlgError):
         return LinAlgError
     return DtypeError if isinstance(error, TypeError | AttributeError) else ShapeError
+
+
+def check_argument(condition: bool, function: str, expected: Any, **argument: Any) -> None:
+    """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
+    if not condition:
+        ((name, value),) = argument.items()
+        choices = expected if isinstance(expected, str) else f"one of {', '.join(expected)}"
+        raise ValueError(f"{function}: {name} is {value!r:.80}, expected {choices}")
+
+
+def check_shapes(fit: bool, function: str, expected: str, *tensors: Any) -> None:
+    """Raise `ShapeError` with the shapes of `tensors` unless they `fit`; `expected` is a phrase."""
+    if not fit:
+        shapes = " and ".join(str(tuple(x.shape)) for x in tensors)
+        raise ShapeError(f"{function}: got shape {shapes}; expected {expected}")
+
+
+def check_dtypes(fit: bool, function: str, expected: str, *tensors: Any) -> None:
+    """Raise `DtypeError` with the dtypes of `tensors` unless they `fit`; `expected` is a phrase."""
+    if not fit:
+        dtypes = " and ".join(str(x.dtype) for x in tensors)
+        raise DtypeError(f"{function}: got dtype {dtypes}; expected {expected}")

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
 from tinygrad_fc.device import check as check_device
-from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.errors import ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.functional.arguments import (
     Options,
     accept_arrays,
@@ -74,8 +74,7 @@ class Generator:
         True
         """
         number = int(seed)
-        if number not in _SEEDS:
-            raise ValueError(f"a seed is an integer in [-2**63, 2**64), got {seed}")
+        check_argument(number in _SEEDS, "manual_seed", "in [-2**63, 2**64)", seed=seed)
         self._start(number % 2**64)
         return self
 
@@ -193,8 +192,8 @@ def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> 
 
     Raises `ValueError` unless low <= high and high - low is finite.
     """
-    if not (low <= high and np.isfinite(float(high) - float(low))):
-        raise ValueError(f"uniform numbers need finite from <= to, got [{low}, {high})")
+    fit = low <= high and bool(np.isfinite(float(high) - float(low)))
+    check_argument(fit, "uniform", "finite bounds, from <= to", bounds=(low, high))
     _fill(array, lambda rng, **how: rng.random(**how), generator)
     array *= high - low
     array += low
@@ -204,16 +203,14 @@ def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> 
 
 def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
     """Fill the float array with normal random numbers; raise `ValueError` unless std >= 0."""
-    if not np.all(np.asarray(std) >= 0):
-        raise ValueError(f"a standard deviation must be at least 0, got {std}")
+    check_argument(bool(np.all(np.asarray(std) >= 0)), "normal", "at least 0", std=std)
     _fill(array, lambda rng, **how: rng.standard_normal(**how), generator)
     array *= std
     array += mean
 
 
 def _fill(array: Any, draw: Any, generator: Any) -> None:
-    if array.dtype.kind != "f":
-        raise DtypeError(f"random numbers need a float dtype, got {array.dtype}: use float32")
+    check_dtypes(array.dtype.kind == "f", "random numbers", "a float dtype: use float32", array)
     rng = rng_of(generator)
     drawn = dtypes.float64 if array.dtype == np.float64 else dtypes.float32  # NumPy has no float16
     if array.dtype == drawn and not is_non_numpy_array(array) and array.flags.carray:
@@ -287,8 +284,7 @@ def randint(
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    if not low < high:
-        raise ValueError(f"randint draws from [low, high) with low < high, got [{low}, {high})")
+    check_argument(low < high, "randint", "low < high", bounds=(low, high))
     dtype = dtype_in(options, np.int64)
     numbers = rng_of(options.pop("generator", None)).integers(
         *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
@@ -318,8 +314,7 @@ def randperm(n: int, **options: Unpack[RandomOptions]) -> Tensor:
     >>> sorted(tg.randperm(4).tolist())
     [0, 1, 2, 3]
     """
-    if n < 0:
-        raise ValueError(f"randperm: n is {n}, expected at least 0")
+    check_argument(n >= 0, "randperm", "at least 0", n=n)
     numbers = rng_of(options.pop("generator", None)).permutation(n)
     return created(numbers.astype(dtype_in(options, np.int64), copy=False), options)
 
@@ -340,10 +335,9 @@ def bernoulli(
     tensor([0., 1.])
     """
     probability = as_array(input) if p is None else np.asarray(float(p))
-    if probability.dtype.kind != "f":
-        raise DtypeError(f"probabilities need a float dtype, got {probability.dtype}: use .float()")
-    if not np.all((probability >= 0) & (probability <= 1)):
-        raise ValueError("bernoulli needs probabilities in [0, 1], got one outside")
+    check_dtypes(probability.dtype.kind == "f", "bernoulli", "floats: use .float()", probability)
+    fit = bool(np.all((probability >= 0) & (probability <= 1)))
+    check_argument(fit, "bernoulli", "in [0, 1]", probability=probability)
     array = as_array(input)
     return wrap(np.asarray(rng_of(generator).random(array.shape) < probability, array.dtype))
 
@@ -367,12 +361,10 @@ def multinomial(
     tensor([1, 1])
     """
     weights = as_array(input)
-    if weights.ndim not in (1, 2) or weights.shape[-1] == 0:
-        raise ShapeError(
-            f"multinomial needs weights (categories,) or (rows, categories), got {weights.shape}"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError("multinomial needs finite weights that are at least 0")
+    fit = weights.ndim in (1, 2) and weights.shape[-1] > 0
+    check_shapes(fit, "multinomial", "weights (categories,) or (rows, categories)", weights)
+    fit = bool(np.isfinite(weights).all() and (weights >= 0).all())
+    check_argument(fit, "multinomial", "finite weights of at least 0", input=weights)
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
     if not num_samples >= 1 or possible < (1 if replacement else num_samples):
         raise ValueError(

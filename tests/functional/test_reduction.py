@@ -148,9 +148,9 @@ def test_quantile_equals_numpy(data: Any, method: str, keepdim: bool):
 
 def test_quantile_of_nan_is_nan_and_of_no_elements_raises():
     assert np.isnan(tg.tensor([1.0, np.nan]).quantile(0.5).item())
-    with pytest.raises(ShapeError, match="quantile needs elements"):
+    with pytest.raises(ShapeError, match="quantile: got shape"):
         tg.quantile(tg.zeros(0), 0.5)
-    with pytest.raises(ValueError, match=r"q must be in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"q is 1.5, expected in"):
         tg.quantile(tg.ones(2), 1.5)
     with pytest.raises(RangeError, match=r"'linaer'\. Its signature is quantile"):
         tg.quantile(tg.ones(2), 0.5, interpolation="linaer")

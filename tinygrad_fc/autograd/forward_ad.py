@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.functional import copy_of, gradients, must_be_floats, sources, transposed
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import check_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import pytree, random
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import check_argument
 from tinygrad_fc.functional.shape import stack
 
 if TYPE_CHECKING:

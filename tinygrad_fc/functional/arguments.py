@@ -56,14 +56,6 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
     return dim % ndim
 
 
-def check_argument(condition: bool, function: str, expected: Any, **argument: Any) -> None:
-    """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
-    if not condition:
-        ((name, value),) = argument.items()
-        choices = expected if isinstance(expected, str) else f"one of {', '.join(expected)}"
-        raise ValueError(f"{function}: {name} is {value!r}, expected {choices}")
-
-
 # Functions that create tensors
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errors import check_argument, check_dtypes
 from tinygrad_fc.functional.arguments import (
     Options,
     as_shape,
@@ -103,11 +103,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise TypeError(
             f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
         )
-    if not ndarray.dtype.isnative:
-        raise DtypeError(
-            f"from_numpy cannot share memory of dtype {ndarray.dtype.str}, whose byte order is not "
-            "that of this machine: use tensor(...), which copies"
-        )
+    expected = "this machine's byte order: use tensor(...), which copies"
+    check_dtypes(ndarray.dtype.isnative, "from_numpy", expected, ndarray)
     return created(as_array(ndarray), {})
 
 
@@ -232,10 +229,8 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) / step < 0:
-        raise ValueError(
-            f"arange({start}, {end}, {step}) never reaches its end: check the sign of step"
-        )
+    fit = step != 0 and (end - start) / step >= 0
+    check_argument(fit, "arange", f"not 0, and the sign of {end} - {start}", step=step)
     has_floats = any(isinstance(v, float | np.floating) for v in (start, end, step))
     dtype = dtype_in(options, None if has_floats else np.int64)
     # The count is one division, as in PyTorch: added steps would accumulate rounding errors.

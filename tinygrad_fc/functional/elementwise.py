@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.errors import check_argument, check_dtypes
 from tinygrad_fc.functional.indexing import nonzero
 from tinygrad_fc.graph import Node, array_of, as_array, record
 from tinygrad_fc.ops import comparison as c
@@ -36,11 +36,11 @@ def div(input: Tensor, other: npt.ArrayLike, *, rounding_mode: str | None = None
         return e.divide(input, other)
     if rounding_mode == "floor":
         return e.floor_divide(input, other)
-    if rounding_mode == "trunc":
-        if _is_integral(input) and _is_integral(other):
-            return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
-        return c.trunc(e.divide(input, other))
-    raise ValueError(f'rounding_mode must be None, "trunc" or "floor", got {rounding_mode!r}')
+    known = rounding_mode == "trunc"
+    check_argument(known, "div", 'None, "trunc" or "floor"', rounding_mode=rounding_mode)
+    if _is_integral(input) and _is_integral(other):
+        return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
+    return c.trunc(e.divide(input, other))
 
 
 def _is_integral(x: Any) -> bool:
@@ -118,10 +118,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     >>> tg.addcdiv(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([2.0, 4.0]), value=10)
     tensor([6., 6.])
     """
-    if "f" not in {x.dtype.kind for x in (tensor1, tensor2)}:
-        raise DtypeError(
-            "addcdiv divides floats, got two integer tensors: use x.double() or x.float()"
-        )
+    has_floats = "f" in {tensor1.dtype.kind, tensor2.dtype.kind}
+    check_dtypes(has_floats, "addcdiv", "floats: use x.double() or x.float()", tensor1, tensor2)
     return e.add(input, tensor1 / tensor2, alpha=value)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, GraphError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument, normalize_dim
+from tinygrad_fc.errors import GraphError, RangeError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import expand
 from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
 __all__ += ["index_select", "masked_select", "narrow", "nonzero", "scatter", "scatter_add"]
 __all__ += ["searchsorted", "select", "sort", "take", "take_along_dim", "topk", "unique"]
+
+
+EQUAL_DTYPES = "equal ones: use source.type_as(input)"
 
 
 class ValuesIndices(NamedTuple):
@@ -47,8 +50,7 @@ def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
 def _indices(index: Any, n: int, what: str) -> Any:
     """Return `index` as an array of integers from 0 to `n` - 1."""
     at = as_array(index)
-    if at.dtype.kind not in "iu":
-        raise DtypeError(f"{what}: the index is {at.dtype}, expected integers: use index.long()")
+    check_dtypes(at.dtype.kind in "iu", what, "an index of integers: use index.long()", at)
     if at.size and (at.min() < 0 or at.max() >= n):
         raise RangeError(f"{what}: an index is out of range, expected 0 to {n - 1}")
     return at
@@ -69,21 +71,14 @@ def _elementwise_indices(
     dim = normalize_dim(dim, input.ndim or 1, what)
     at = _indices(index, (input.shape or (1,))[dim], what)
     limit = [at.size if k == dim else n for k, n in enumerate(input.shape)]
-    limits = [limit] if source is None else [limit, source.shape]
-    if any(len(m) != at.ndim or (at.size and np.any(np.greater(at.shape, m))) for m in limits):
-        others = "" if source is None else f" and the source {source.shape}"
-        raise ShapeError(
-            f"{what}: the index has shape {at.shape}; expected as many dimensions as the tensor "
-            f"{input.shape}{others}, and no larger sizes (except those of the tensor along {dim})"
-        )
+    others = () if source is None else (source,)
+    limits = [limit, *(x.shape for x in others)]
+    fit = all(
+        len(m) == at.ndim and not (at.size and np.any(np.greater(at.shape, m))) for m in limits
+    )
+    expected = f"an index, first, no larger than the others, but those of the tensor along {dim}"
+    check_shapes(fit, what, expected, at, input, *others)
     return dim, at
-
-
-def _check_dtypes(source: Any, input: Any, what: str) -> None:
-    if source.dtype != input.dtype:
-        raise DtypeError(
-            f"{what} needs equal dtypes (x.type_as(y)), got {source.dtype}, {input.dtype}"
-        )
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -113,10 +108,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     if dim is None:
         return input.reshape(-1)[_indices(indices, input.numel(), "take_along_dim").reshape(-1)]
-    if indices.ndim != input.ndim:
-        raise ShapeError(
-            f"take_along_dim: {input.shape} and {indices.shape} must be of equal length"
-        )
+    fit = indices.ndim == input.ndim
+    check_shapes(fit, "take_along_dim", "equal numbers of axes", input, indices)
     dim = normalize_dim(dim, input.ndim, "take_along_dim")
     both = [(*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices)]
     shape = np.broadcast_shapes(*both)
@@ -133,10 +126,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     dim = normalize_dim(dim, input.ndim or 1, "index_select")
     at = _indices(index, (input.shape or (1,))[dim], "index_select")
-    if at.ndim > 1 or (not input.ndim and at.size != 1):
-        raise RangeError(
-            f"index_select: the index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
-        )
+    fit = at.ndim <= 1 and (input.ndim > 0 or at.size == 1)
+    check_shapes(fit, "index_select", "an index (k,), or (1,) for a 0-d tensor", at)
     if not input.ndim:
         return input.clone()
     return input[_before(dim, at.reshape(-1))]
@@ -155,7 +146,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Return the slices `start` to `start + length - 1` along `dim`, a view of `input`.
 
-    Raises `RangeError` if they exceed the size of the axis.
+    Raises `ShapeError` if they exceed the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.narrow(tg.arange(5), 0, 1, 3)
@@ -164,8 +155,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     dim = normalize_dim(dim, input.ndim, "narrow")
     n, first = input.shape[dim], as_int(start)
     first = first + n if first < 0 else first
-    if not 0 <= first <= first + length <= n:
-        raise RangeError(f"narrow: start {start} and length {length} exceed size {n} of axis {dim}")
+    fit = 0 <= first <= first + length <= n
+    check_shapes(fit, "narrow", f"elements {start} to {start} + {length} of axis {dim}", input)
     return input[_before(dim, slice(first, first + length))]
 
 
@@ -178,8 +169,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     tensor([1., 3.])
     """
     chosen = as_array(mask)
-    if chosen.dtype != bool:
-        raise DtypeError(f"masked_select: the mask is {chosen.dtype}, expected bool: mask.bool()")
+    check_dtypes(chosen.dtype == bool, "masked_select", "a mask of bool: mask.bool()", chosen)
     shape = np.broadcast_shapes(input.shape, chosen.shape)
     return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
 
@@ -212,13 +202,9 @@ def index_add(
     dim = normalize_dim(dim, input.ndim or 1, "index_add")
     at = _indices(index, (input.shape or (1,))[dim], "index_add").reshape(-1).copy()
     expected = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
-    if source.shape != expected:
-        raise ShapeError(
-            f"index_add: the source has shape {source.shape}; expected {expected}, the shape of "
-            f"the tensor with {at.size} indices along axis {dim}"
-        )
+    check_shapes(source.shape == expected, "index_add", f"a source of shape {expected}", source)
     source = source if alpha == 1 else source * alpha
-    _check_dtypes(source, input, "index_add")
+    check_dtypes(source.dtype == input.dtype, "index_add", EQUAL_DTYPES, source, input)
     if not input.ndim:
         return input + source
     return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
@@ -234,7 +220,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([4., 0., 2.])
     """
     dim, at = _elementwise_indices(input, dim, index, "scatter_add", src)
-    _check_dtypes(src, input, "scatter_add")
+    check_dtypes(src.dtype == input.dtype, "scatter_add", EQUAL_DTYPES, src, input)
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
@@ -263,14 +249,14 @@ def scatter(
     if source is None:
         raise TypeError("scatter needs a source: pass src, a tensor, or value, a number")
     if not isinstance(source, Node):
-        if isinstance(source, float) and input.dtype.kind != "f":
-            raise DtypeError(f"scatter cannot put {source} into {input.dtype}: use x.double()")
+        fit = input.dtype.kind == "f" or not isinstance(source, float)
+        check_dtypes(fit, "scatter", f"floats for the value {source}: use x.double()", input)
         source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
-    if reduce not in (None, "multiply"):
-        raise ValueError(f'scatter: reduce must be None, "add" or "multiply", got {reduce!r}')
-    _check_dtypes(source, input, "scatter")
+    known = reduce in (None, "multiply")
+    check_argument(known, "scatter", 'None, "add" or "multiply"', reduce=reduce)
+    check_dtypes(source.dtype == input.dtype, "scatter", EQUAL_DTYPES, source, input)
     dim, at = _elementwise_indices(input, dim, index, "scatter", source)
     if not input.ndim:
         out: Tensor = source.clone()
@@ -332,8 +318,8 @@ def topk(
     tensor([3., 2.])
     """
     axis = normalize_dim(dim, input.ndim or 1, "topk")
-    if not 0 <= k <= (input.shape or (1,))[axis]:
-        raise ShapeError(f"topk: k = {k} is out of range for axis {dim} of shape {input.shape}")
+    fit = 0 <= k <= (input.shape or (1,))[axis]
+    check_shapes(fit, "topk", f"at least k = {k} elements along axis {dim}", input)
     if not input.ndim:
         return ValuesIndices(input.clone(), argsort(input, dim))
     array, n = input._array, input.shape[axis]
@@ -387,8 +373,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     counts = np.bincount(at, minlength=minlength)
     if weights is None:
         return wrap(counts)
-    if weights.shape != at.shape:
-        raise ShapeError(f"bincount: weights have shape {weights.shape}, expected {at.shape}")
+    check_shapes(weights.shape == at.shape, "bincount", f"weights of shape {at.shape}", weights)
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
     return i.scatter_add(weights, at=at, shape=counts.shape)
 
@@ -443,17 +428,14 @@ def searchsorted(
     if sorter is not None:
         rows = np.take_along_axis(rows, as_array(sorter), -1)
     where: Any = side or ("right" if right else "left")
+    fit = rows.ndim == 1 or (rows.ndim > 1 and rows.shape[:-1] == values.shape[:-1])
+    check_shapes(fit, "searchsorted", "a sequence (n,), or (..., n) and (..., k)", rows, values)
     if rows.ndim == 1:
         indices = np.asarray(rows.searchsorted(values, where))
-    elif rows.ndim and rows.shape[:-1] == values.shape[:-1]:
+    else:
         indices = np.empty(values.shape, np.int64)
         for k in np.ndindex(rows.shape[:-1]):
             indices[k] = rows[k].searchsorted(values[k], where)
-    else:
-        raise ShapeError(
-            f"searchsorted: got a sequence {rows.shape} and values {values.shape}; expected (n,), "
-            "or (..., n) and (..., k)"
-        )
     return wrap(indices.astype(np.int32 if out_int32 else np.int64))
 
 

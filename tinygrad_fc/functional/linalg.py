@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
+from tinygrad_fc.errors import LinAlgError, ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
 from tinygrad_fc.graph import wrap
@@ -32,13 +32,9 @@ _LETTERS = string.ascii_letters  # name axes in equations of `einsum`
 
 
 def _check_ndim(name: str, *pairs: tuple[Any, int]) -> None:
-    for k, (x, ndim) in enumerate(pairs):
-        if x.ndim != ndim:
-            kind = {1: "a vector", 2: "a matrix", 3: "a batch of matrices"}[ndim]
-            raise ShapeError(
-                f"{name}: argument {k} must be {kind} ({ndim} dimensions), got shape "
-                f"{tuple(x.shape)}; matmul accepts all numbers of dimensions"
-            )
+    kinds = {1: "a vector (n,)", 2: "a matrix (n, m)", 3: "a batch of matrices (b, n, m)"}
+    for x, ndim in pairs:
+        check_shapes(x.ndim == ndim, name, f"{kinds[ndim]}; matmul accepts all of these", x)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -83,8 +79,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     Size([5, 2, 4])
     """
     _check_ndim("bmm", (input, 3), (mat2, 3))
-    if input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: axis 0 of {input.shape} and {mat2.shape} must have equal sizes")
+    check_shapes(len(input) == len(mat2), "bmm", "equal sizes of axis 0", input, mat2)
     return l.matmul(input, mat2)
 
 
@@ -125,8 +120,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     """
     if not input.ndim or not other.ndim:
         return input * other
-    if input.shape[-1] != other.shape[-1]:
-        raise ShapeError(f"inner: the last axes of {input.shape} and {other.shape} must be equal")
+    fit = input.shape[-1] == other.shape[-1]
+    check_shapes(fit, "inner", "equal sizes of the last axes", input, other)
     return tensordot(input, other, ([-1], [-1]))
 
 
@@ -197,8 +192,8 @@ def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     >>> tg.cross(tg.tensor([0.0, 1.0, 0.0]), tg.tensor([1.0, 0.0, 0.0]))
     tensor([ 0.,  0., -1.])
     """
-    if not input.shape[dim] == other.shape[dim] == 3:
-        raise ShapeError(f"cross needs axes of size 3, got {input.shape} and {other.shape}")
+    fit = input.shape[dim] == other.shape[dim] == 3
+    check_shapes(fit, "cross", f"size 3 of axis {dim}", input, other)
     return roll(input, -1, dim) * roll(other, 1, dim) - roll(input, 1, dim) * roll(other, -1, dim)
 
 
@@ -272,10 +267,8 @@ def vector_norm(
     tensor(5.)
     """
     x = x if dtype is None else x.to(dtype)
-    if x.dtype.kind != "f":
-        raise DtypeError(f"a norm needs floats, got {x.dtype}: use x.double() or x.float()")
-    if not isinstance(ord, int | float):
-        raise ShapeError(f"the order of the norm of a vector must be a number, got {ord!r}")
+    check_dtypes(x.dtype.kind == "f", "norm", "floats: use x.double() or x.float()", x)
+    check_argument(isinstance(ord, int | float), "vector_norm", "a number", ord=ord)
     settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
         return r.norm(x, **settings)
@@ -338,8 +331,7 @@ def svdvals(A: Tensor) -> Tensor:
     >>> tg.linalg.svdvals(tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
     tensor([4., 3.])
     """
-    if A.ndim < 2:
-        raise ShapeError(f"svd and svdvals need matrices (..., n, m), got shape {A.shape}")
+    check_shapes(A.ndim >= 2, "svd", "matrices (..., n, m)", A)
     return l.singular_values(A)
 
 
@@ -364,8 +356,8 @@ def svd(A: Tensor, full_matrices: bool = True) -> SVD:
     (tensor([4., 3.]), True)
     """
     values, n = svdvals(A), A.shape[-2]
-    if full_matrices and n != A.shape[-1]:
-        raise ShapeError(f"svd: A has shape {A.shape}, not square. Pass full_matrices=False")
+    fit = n == A.shape[-1] or not full_matrices
+    check_shapes(fit, "svd", "square matrices, or full_matrices=False", A)
     vectors = l.singular_vectors(A)
     return SVD(vectors[..., :n, :], values, vectors[..., n:, :].swapaxes(-1, -2))
 
@@ -406,8 +398,7 @@ def norm(
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype)
     axes = as_axes(dim)
-    if axes is None and A.ndim > 2:
-        raise ShapeError(f"the norm of order {ord!r} of shape {A.shape} needs dim, one or two axes")
+    check_shapes(axes is not None or A.ndim <= 2, "norm", "a matrix, or dim, one or two axes", A)
     if (isinstance(axes, tuple) and len(axes) == 2) or (axes is None and A.ndim == 2):
         return matrix_norm(A, ord, axes or (0, 1), keepdim, dtype=dtype)
     return vector_norm(A, ord, axes, keepdim, dtype=dtype)
@@ -441,11 +432,9 @@ class SignLog(NamedTuple):
 
 
 def _check_square(x: Any, what: str) -> None:
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(
-            f"{what} needs square matrices (..., n, n), got shape {x.shape}; for more equations "
-            "than unknowns use lstsq"
-        )
+    fit = x.ndim >= 2 and x.shape[-1] == x.shape[-2]
+    expected = "square matrices (..., n, n); for more equations than unknowns use lstsq"
+    check_shapes(fit, what, expected, x)
 
 
 def _check_matrices(x: Any, result: Any, what: str, reason: str) -> None:
@@ -495,8 +484,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
     if vector and left:
         return solve(A, B[..., None])[..., 0]
-    if vector:
-        raise ShapeError(f"solve with left=False needs matrices B (..., k, n), got shape {B.shape}")
+    check_shapes(not vector, "solve", "matrices B (..., k, n), with left=False", B)
     if not left:
         return solve(A.mT, B.mT).mT
     out = l.solve(A, B)
@@ -596,6 +584,6 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     >>> tg.cdist(tg.tensor([[0.0, 0.0]]), tg.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[5., 1.]])
     """
-    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
-        raise ShapeError(f"cdist needs rows of equal length, got {x1.shape} and {x2.shape}")
+    fit = x1.ndim >= 2 <= x2.ndim and x1.shape[-1] == x2.shape[-1]
+    check_shapes(fit, "cdist", "rows of equal length, (..., n, k) and (..., m, k)", x1, x2)
     return vector_norm(x1[..., :, None, :] - x2[..., None, :, :], p, dim=-1)

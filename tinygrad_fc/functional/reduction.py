@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import check_argument, check_shapes
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
 from tinygrad_fc.functional.shape import movedim
@@ -76,8 +76,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if not input.ndim:
         return ValuesIndices(input.clone(), c.argmax(input))
     n = input.shape[along]
-    if not n:
-        raise ShapeError(f"median over axis {along} of a tensor {input.shape} has no elements")
+    check_shapes(n > 0, "median", f"elements along axis {along}", input)
     ordered = as_array(argsort(input, along))
     middle = ordered.take([(n - 1) // 2], along)
     if input.dtype.kind == "f":
@@ -109,10 +108,8 @@ def quantile(
     along = 0 if dim is None else normalize_dim(dim, input.ndim, "quantile")
     x = input.reshape(-1) if dim is None else input
     n = x.shape[along]
-    if not n or at.ndim > 1:
-        raise ShapeError(f"quantile needs elements and q (k,), got shapes {x.shape} and {at.shape}")
-    if not np.all((at >= 0) & (at <= 1)):
-        raise ValueError(f"quantile: q must be in [0, 1], got {q!r:.60}")
+    check_shapes(n > 0 and at.ndim <= 1, "quantile", "elements, and q (k,)", x, at)
+    check_argument(bool(np.all((at >= 0) & (at <= 1))), "quantile", "in [0, 1]", q=q)
     rounding: Any = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
     rounding |= {"linear": np.positive, "midpoint": np.positive}
     position = rounding[interpolation](at * (n - 1))

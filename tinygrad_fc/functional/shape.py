@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.functional.arguments import as_shape, check_argument, normalize_dim
+from tinygrad_fc.errors import GraphError, ShapeError, check_argument, check_shapes
+from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
@@ -105,8 +105,7 @@ def t(input: Tensor) -> Tensor:
     >>> tg.zeros(2, 3).t().shape
     Size([3, 2])
     """
-    if input.ndim > 2:
-        raise ShapeError(f"t() needs at most 2 dimensions, got {input.shape}: use .mT or permute")
+    check_shapes(input.ndim <= 2, "t", "at most 2 dimensions: use .mT or permute", input)
     return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
@@ -219,8 +218,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     >>> [part.tolist() for part in tg.arange(5).chunk(2)]
     [[0, 1, 2], [3, 4]]
     """
-    if chunks < 1:
-        raise ShapeError(f"chunk needs a positive number of chunks, got {chunks}")
+    check_shapes(chunks > 0, "chunk", f"at least 1 chunk, not {chunks}", input)
     n = input.shape[normalize_dim(dim, input.ndim, "chunk")]
     return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
@@ -333,8 +331,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
     known = math.prod(k for k in parts if k != -1)
     parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
-    if not parts or math.prod(parts) != n or min(parts) < 0:
-        raise ShapeError(f"unflatten cannot split axis {at} of {input.shape} into sizes {sizes}")
+    fit = bool(parts) and math.prod(parts) == n and min(parts) >= 0
+    check_shapes(fit, "unflatten", f"axis {at} to be the product of sizes {sizes}", input)
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
 
@@ -350,8 +348,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
             [0., 2.]])
     """
     diagonal = index(diagonal)
-    if input.ndim not in (1, 2):
-        raise ShapeError(f"diag needs a vector or a matrix, got shape {input.shape}")
+    check_shapes(input.ndim in (1, 2), "diag", "a vector (n,) or a matrix (n, m)", input)
     return diag_embed(input, diagonal) if input.ndim == 1 else _diagonal(input, diagonal).clone()
 
 
@@ -391,8 +388,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 
 def _lower_triangle(input: Tensor, diagonal: int, what: str) -> Any:
-    if input.ndim < 2:
-        raise ShapeError(f"{what} needs a matrix or a batch of them, got shape {input.shape}")
+    check_shapes(input.ndim >= 2, what, "matrices (..., n, m)", input)
     n, m = input.shape[-2:]
     return np.tri(n, m, diagonal, dtype=bool)
 
@@ -451,10 +447,8 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
             [1, 2, 1, 2]])
     """
     counts = as_shape(times if repeats is None else (repeats,))
-    if len(counts) < input.ndim or any(k < 0 for k in counts):
-        raise ShapeError(
-            f"repeat needs a number >= 0 for each axis of a tensor {input.shape}, got {counts}"
-        )
+    fit = len(counts) >= input.ndim and min(counts, default=0) >= 0
+    check_shapes(fit, "repeat", f"at most as many axes as numbers >= 0, {counts}", input)
     shape = (1,) * (len(counts) - input.ndim) + input.shape
     # An axis of size 1 is inserted before each axis, broadcast, and merged with it.
     inserted = tuple(m for n in shape for m in (1, n))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import ShapeError, check_argument
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.legacy import old_name
 from tinygrad_fc.random import rng_of

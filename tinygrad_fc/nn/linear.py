@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import ShapeError, check_argument
 from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F

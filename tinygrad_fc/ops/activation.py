@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import check_argument
 from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.op import define
 from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
@@ -211,6 +211,5 @@ def hardtanh(
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
     tensor([-1. ,  0.5])
     """
-    if min_val > max_val:
-        raise ShapeError(f"hardtanh: min_val is {min_val}, expected at most max_val = {max_val}")
+    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
     return clamp(input, min_val, max_val)

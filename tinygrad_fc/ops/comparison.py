@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
+from tinygrad_fc.errors import check_argument
 from tinygrad_fc.op import Dim, define
 
 __all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or"]
@@ -98,8 +99,7 @@ def isclose(
     >>> tg.isclose(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.1]))
     tensor([ True, False])
     """
-    if not (rtol >= 0 and atol >= 0):
-        raise ValueError(f"the tolerances rtol={rtol} and atol={atol} must be >= 0")
+    check_argument(rtol >= 0 and atol >= 0, "isclose", "at least 0", tolerances=(rtol, atol))
     return np.isclose(input, other, float(rtol), float(atol), equal_nan)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.domain import positive, real
+from tinygrad_fc.errors import check_argument
 from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import define
@@ -136,8 +137,7 @@ def polygamma(input: Any, *, n: Any) -> Any:
     >>> polygamma(np.array([1.0]), n=1)
     array([1.64493407])
     """
-    if not 0 <= n <= LARGEST_ORDER:
-        raise ValueError(f"polygamma: n is {n}; expected 0 to {LARGEST_ORDER}")
+    check_argument(0 <= n <= LARGEST_ORDER, "polygamma", f"0 to {LARGEST_ORDER}", n=n)
     below = input < 0
     out = _polygamma_positive(np.where(below, 1 - input, input), n)
     out = np.where(below, (-1) ** n * out - _cot_pi_derivative(input, n), out)

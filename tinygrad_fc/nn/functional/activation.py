@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.functional.arguments import check_argument, normalize_dim
+from tinygrad_fc.errors import ShapeError, check_argument
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.graph import record
 from tinygrad_fc.ops import activation, elementwise

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, check_argument
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import as_array, constant_like, mutation_lock, record, record_change, wrap

@@ -9,8 +9,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.device import refuse_dask
-from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
 from tinygrad_fc.graph import Node, as_array, record, wrap

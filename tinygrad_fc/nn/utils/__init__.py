@@ -11,8 +11,7 @@ import numpy as np
 
 from tinygrad_fc.device import device_of, move_to_device
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError, ShapeError
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.graph import wrap

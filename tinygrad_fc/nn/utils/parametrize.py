@@ -11,7 +11,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.functional.arguments import check_argument
+from tinygrad_fc.errors import check_argument
 from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.nn.container import ModuleDict, ModuleList
 from tinygrad_fc.nn.parameter import Parameter
