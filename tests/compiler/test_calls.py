@@ -95,13 +95,6 @@ def test_one_argument_twice_is_another_signature():
         assert compiled(*args).tolist() == [2.0 if args[0] is args[1] else 3.0] * 2
 
 
-def test_a_smaller_last_batch():
-    compiled = agree(lambda x: x.mean(dim=0), X)
-    for n in (6, 2, 6, 2):
-        same("result", compiled(X[:n]), X[:n].mean(dim=0))
-    assert len(compiled.sources) == 2
-
-
 @share(5)
 @given(orders=st.lists(st.permutations("abc"), min_size=2, max_size=3))
 def test_arguments_by_name_in_any_order(orders: list[list[str]]):
