@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from tinygrad_fc.compiler.ir import GuardFailed
 from tinygrad_fc.compiler.numba_codegen import EXACT, TYPES
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.ops import special
@@ -93,15 +94,19 @@ NAMES: dict[str, Any] = {
 }
 
 
-def run(program: Program, inputs: list[Any]) -> tuple[bool, list[Any]]:
-    """Return whether the native source of a program does not fit, and its outputs, as Python."""
+def kernel(program: Program) -> Any:
+    """Return the kernel of a program: its native source, run as Python."""
     printer = NumbaPrinter(program)
     space: dict[str, Any] = dict(NAMES)
     exec(printer.source, space)  # noqa: S102
-    outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
-    known: dict[str, Any] = {"input": inputs, "output": outputs}
-    args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
-    args = [Memory(x) if isinstance(x, np.ndarray) else x for x in args]
-    with np.errstate(all="ignore"):
-        failed = space["steps"](0, 1, *args) < 1
-    return failed, outputs
+
+    def run(*inputs: Any) -> list[Any]:
+        outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
+        known: dict[str, Any] = {"input": inputs, "output": outputs}
+        args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
+        args = [Memory(x) if isinstance(x, np.ndarray) else x for x in args]
+        if space["steps"](0, 1, *args) < 1:
+            raise GuardFailed
+        return outputs
+
+    return run

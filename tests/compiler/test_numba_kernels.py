@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder
+from tinygrad_fc.ops import special
 
 from .drawn_instructions import arrays_of, programs
 from .interpreter import interpret
@@ -20,7 +20,7 @@ pytest.importorskip("numba")
 # isort: split
 from numba.np.ufunc_db import get_ufuncs
 
-from tinygrad_fc.compiler.numba_backend import build, build_loop
+from tinygrad_fc.compiler.numba_backend import build
 
 from . import native_python
 
@@ -32,48 +32,36 @@ SPECIAL = (
 )
 
 
-def assert_same(program: Program, expected: Any, results: Any) -> None:
-    """Fail where results differ from those expected, in a bit, their dtype or shape."""
-    for value, x, y in zip(program.outputs, expected, results, strict=True):
-        assert (y.dtype, y.shape) == (x.dtype, x.shape)
-        np.testing.assert_array_equal(y, x, err_msg=str(value.function))
-
-
-@given(programs())
-def test_native_source_agrees_with_numpy(program: Program) -> None:
+def assert_agrees(program: Program, kernel: Any, calls: int = 1) -> None:
+    """Fail where a kernel differs from its program, in a bit, dtype or shape, or shares memory."""
     expected_inputs, inputs = arrays_of(program), arrays_of(program)
-    failed, results = native_python.run(program, inputs)
-    with np.errstate(all="ignore"):
-        try:
-            expected = interpret(program, expected_inputs)
-        except (GuardFailed, IndexError):
-            assert failed
-        else:
-            assert not failed
-            assert_same(program, expected, results)
-    for x, y in zip(inputs, expected_inputs, strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-@settings(NATIVE, max_examples=2)
-@given(programs(80))
-def test_kernels_agree_with_numpy(program: Program) -> None:
-    kernel = build(program)
-    expected_inputs, inputs = arrays_of(program), arrays_of(program)
-    for _ in range(2):  # memory of the first call is used again
+    for _ in range(calls):
         with np.errstate(all="ignore"):
             try:
                 expected = interpret(program, expected_inputs)
             except (GuardFailed, IndexError):
                 with pytest.raises(GuardFailed):
                     kernel(*inputs)
-            else:
-                results = kernel(*inputs)
-                assert_same(program, expected, results)
-                arrays = [x for x in inputs if isinstance(x, np.ndarray)]
-                assert not any(np.shares_memory(x, y) for x in arrays for y in results)
+                continue
+            results = kernel(*inputs)
+        for value, x, y in zip(program.outputs, expected, results, strict=True):
+            np.testing.assert_array_equal(y, x, err_msg=str(value.function), strict=True)
+        arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+        assert not any(np.shares_memory(x, y) for x in arrays for y in results)
     for x, y in zip(inputs, expected_inputs, strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+@given(programs())
+def test_native_source_agrees_with_numpy(program: Program) -> None:
+    assert_agrees(program, native_python.kernel(program))
+
+
+@settings(NATIVE, max_examples=2)
+@given(programs(80))
+def test_kernels_agree_with_numpy(program: Program) -> None:
+    """Twice, since memory of the first call is used again."""
+    assert_agrees(program, build(program), calls=2)
 
 
 def ufuncs(of: int) -> list[Any]:
@@ -82,8 +70,9 @@ def ufuncs(of: int) -> list[Any]:
     return [f for _, f in sorted(functions.items()) if f"{'d' * of}->" in " ".join(f.types)]
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @settings(NATIVE, max_examples=1)
-@given(dtype=st.sampled_from([np.float64, np.float32]), seed=st.integers(0, 2**32))
+@given(seed=st.integers(0, 2**32))
 def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     normal = np.concatenate([rng.standard_normal(500) * 5, rng.standard_normal(200) * 100])
@@ -95,6 +84,8 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
     with np.errstate(all="ignore"):
         for function in ufuncs(1) + ufuncs(2):
             graph.emit(function, args[: function.nin])
+        for function in (special.erf.forward, special.ndtr.forward):
+            graph.emit(function, args[:1])
         for exponent in (2.0, -1.0, 3.0):
             graph.emit(np.power, (args[0], exponent))
         program = Program("functions", list(args), list(graph.instructions))
@@ -106,8 +97,11 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
         if a.dtype.kind == "b":
             np.testing.assert_array_equal(b, a, name)
             continue
-        # NumPy's own arctan2 of float32 is off by 3, and a sum in logaddexp may cancel.
-        ulps = {np.logaddexp: 64, np.logaddexp2: 64}.get(value.function, 3)
+        # NumPy's own arctan2 of float32 is off by 3, a sum in logaddexp may cancel, and far from
+        # 0 the relative error of ndtr(x) is x**2 times that of x.
+        tails = 2000 if dtype == np.float64 else 3
+        many = {np.logaddexp: 64, np.logaddexp2: 64, special.ndtr.forward: tails}
+        ulps = many.get(value.function, 3)
         with np.errstate(all="ignore"):
             spacing = np.spacing(np.maximum(np.abs(a), np.abs(b)))
             close = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= ulps * spacing)
@@ -122,12 +116,8 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
 )
 def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> None:
     """Of small and large matrices, stacks and vectors, in one kernel."""
-    rng, graph, arrays, errors = (
-        np.random.default_rng(seed),
-        ProgramBuilder(),
-        list[Any](),
-        list[Any](),
-    )
+    rng, graph = np.random.default_rng(seed), ProgramBuilder()
+    arrays, errors = list[Any](), list[Any]()
     shapes = [(3, 4), (70, 40), (300, 3), (2, 3, 50)] * 2
     for k, (shape, n, flipped) in enumerate(zip(shapes, sizes, turned, strict=True)):
         dtype = np.float64 if k < 4 else np.float32
@@ -144,67 +134,6 @@ def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> N
     expected = interpret(program, arrays)
     for a, b, error in zip(build(program)(*arrays), expected, errors, strict=True):
         assert (abs(a - b) <= error).all()
-
-
-def network(rng: Any, sizes: tuple[int, ...], batch: int, dtype: Any) -> Program:
-    """Return a training step that expects a finite loss, which it returns."""
-    graph = ProgramBuilder()
-    x = graph.input("x", rng.standard_normal((batch, sizes[0])).astype(dtype))
-    emit, weights, values = graph.emit, [], [x]
-    for n, m in pairwise(sizes):
-        weight = graph.input("weight", (rng.standard_normal((m, n)) / n).astype(dtype))
-        z = emit(np.dot, (values[-1], emit(np.transpose, (weight, None))))
-        weights.append(weight)
-        values.append(emit(np.tanh, (z,)))
-    loss = emit(np.add.reduce, (emit(np.square, (values[-1],)),), {"axis": None})
-    graph.expect(emit(np.less, (loss, 1e6)), truth=True)
-    changes, g = [], emit(np.multiply, (values[-1], 2.0))
-    for weight, before in zip(weights[::-1], values[-2::-1], strict=True):
-        gradient = emit(np.dot, (emit(np.transpose, (g, None)), before))
-        changes.append((weight, emit(np.subtract, (weight, emit(np.multiply, (gradient, 0.1))))))
-        g = emit(np.dot, (g, weight))
-    program = Program("network", graph.inputs, graph.instructions, graph.expects, changes)
-    program.outputs, program.returned = [g, loss], [1]
-    return program
-
-
-@settings(NATIVE, max_examples=2)
-@given(
-    sizes=st.sampled_from([(3, 4, 1), (40, 50, 30)]),
-    steps=st.integers(1, 40),
-    bad=st.none() | st.integers(0, 39),
-    dtype=st.sampled_from([np.float64, np.float32]),
-)
-def test_loops_run_steps_until_one_does_not_fit(
-    sizes: Any, steps: int, bad: Any, dtype: Any
-) -> None:
-    rng = np.random.default_rng(steps)
-    batch = 6
-    program = network(rng, sizes, batch, dtype)
-    data = rng.standard_normal((50, sizes[0])).astype(dtype)
-    order = rng.integers(0, 49, (steps, batch))
-    data[49] = np.nan
-    if bad is not None and bad < steps:
-        order[bad, 0] = 49
-    expected, inputs = arrays_of(program), arrays_of(program)
-    losses, out = np.zeros(steps, dtype), ()
-    done = np.zeros(1, np.intp)
-    loop, fits = build_loop(program, frozenset([0])), True
-    inputs[0] = data
-    try:
-        out = loop(order, done, losses, *inputs)
-    except GuardFailed:
-        fits = False
-    for k in range(done[0]):
-        expected[0] = data[order[k]]
-        results = interpret(program, expected)
-        np.testing.assert_allclose(losses[k], results[1], rtol=1e-3)
-    assert (bad is not None and bad < steps) == (not fits)
-    assert done[0] == (steps if fits else bad)
-    if fits:
-        np.testing.assert_allclose(out[0], results[0], rtol=1e-3, atol=1e-5)
-    for x, y in zip(inputs[1:], expected[1:], strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
 
 
 def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,55 +60,6 @@ def test_each_op(op: Op, data: st.DataObject):
         agree = near if op.name == "norm" else same
         for _ in range(2):
             agree(op.name, compiled(*tensors), expected)
-
-
-ELEMENTWISE = (
-    *("abs", "acos", "asin", "atan", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor"),
-    *("isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "logical_not", "neg", "relu"),
-    *("reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan"),
-    *("tanh", "trunc"),
-)
-PAIRS = (
-    *("add", "atan2", "div", "eq", "floor_divide", "fmod", "ge", "gt", "hypot", "le", "lt", "ne"),
-    *("logical_and", "logical_or", "logical_xor", "maximum", "minimum", "mul", "pow", "remainder"),
-    *("sub", "xlogy"),
-)
-REDUCTIONS = ("sum", "mean", "amax", "amin", "argmax", "argmin", "all", "any")
-OF_INTEGERS = ("abs", "neg", "sign", "square", "add", "sub", "mul", "maximum", "eq", "lt", "sum")
-SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 1e-9, -3.7, 20.0, -40.0, 0.99, math.nan, math.inf)
-
-
-@native
-@pytest.mark.parametrize("kind", ["float", "int64"])
-def test_elementwise_and_reductions_in_native_code(kind: str):
-    """Within the ulps by which the functions of two libraries differ; floats of a drawn width."""
-    dtype = random.choice(("float64", "float32")) if kind == "float" else kind  # noqa: S311
-    promised = (*ELEMENTWISE, *PAIRS, *REDUCTIONS) if dtype != "int64" else OF_INTEGERS
-
-    def function(x: Any, y: Any, z: Any) -> Any:
-        results = {}
-        for name in promised:
-            call = getattr(tg, name)
-            if name in REDUCTIONS:
-                results |= {f"{name} {dim}": call(z, dim=dim) for dim in (0, 1)}
-                results |= {name: call(z)}
-            else:
-                results |= {name: call(x, y) if name in PAIRS else call(x)}
-        return results
-
-    rng = np.random.default_rng()
-    special = np.array(SPECIAL if dtype != "int64" else range(-7, 7), dtype)
-    x, y = tg.tensor(special), tg.tensor(rng.permutation(special))
-    z = tg.tensor(rng.integers(-4, 5, (5, 7)).astype(dtype))
-    compiled = tg.compile(function, backend="numba")
-    with np.errstate(all="ignore"):
-        for args in ((x, y, z), (y, x, z * 2)):
-            actual, expected = compiled(*args), function(*args)
-            assert list(actual) == list(expected)
-            for name, value in expected.items():
-                a, b = actual[name].numpy(), value.numpy()
-                bound = 8 * np.finfo(b.dtype).eps if b.dtype.kind == "f" else 0
-                np.testing.assert_allclose(a, b, bound, bound, err_msg=name, strict=True)
 
 
 # Views of one element
