@@ -200,7 +200,3 @@ def test_large_networks_agree_within_rounding(dtype: Any):
     x, y = tg.randn(96, 600, dtype=dtype), tg.randn(96, 3, dtype=dtype)
     for _ in range(3):
         twins.step(x, y)
-    gradient = twins.twin.model[0].weight.grad
-    before = gradient.clone()
-    twins.step(x, y)
-    twins.agree("a gradient that the caller holds", gradient, before)

@@ -16,8 +16,6 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.nn import functional as F
 
-from .networks import batch, networks
-from .programs import UNARY, inputs, programs, with_gradients
 from .twins import Training, share, step
 
 if TYPE_CHECKING:
@@ -77,35 +75,7 @@ def test_the_source_trains_by_itself():
         np.testing.assert_array_equal(copies[name.replace(".", "_")], p.numpy())
 
 
-NO_TEXT = ("noise", "dropout", "gelu")
 """Operations that draw, or call a function of the library."""
-
-
-@share(25)
-@given(program=programs(), arrays=inputs(1))
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_the_source_of_a_drawn_program_runs_by_itself(program: Any, arrays: Any):
-    program = [i for i in program if i[0] not in ("random", "write", "read")]
-    names = list(UNARY)
-    program = [i for i in program if i[0] != "unary" or names[i[2] % len(names)] not in NO_TEXT]
-    results: list[Any] = []
-
-    def function(*tensors: Any) -> Any:
-        return with_gradients(program, tensors, [])
-
-    compiled = tg.compile(function, backend="numpy")
-    with np.errstate(all="ignore"):
-        compiled(*map(tg.from_numpy, arrays))
-        source, scope = compiled.source, {}
-        if re.search(r"\brng\b|: ops and arrays from outside", source):
-            return  # draws, and what is no text
-        exec(source, scope)  # noqa: S102  that it runs is what is tested
-        own = scope["function"]
-        names = inspect.signature(own).parameters
-        results = list(own(*(arrays[int(name.removeprefix("arg"))] for name in names)))
-    lines = source.splitlines()
-    assert all(len(line) <= 120 for line in lines if "array(" not in line), source
-    assert all(isinstance(a, np.ndarray | np.generic | float | int) for a in results)
 
 
 # Formulas
@@ -225,18 +195,6 @@ def test_names_of_parameters_hide_nothing(name: str, function: str):
     compiled = tg.compile(step, backend="numpy")
     losses = compiled.epoch([[0]] * 3, tg.ones(1, 200)).numpy()
     np.testing.assert_allclose(losses, 40000 * (1 - 0.5 * np.arange(3)))
-
-
-@share(5)
-@given(create=networks())
-def test_sources_of_networks_use_the_names_of_their_parameters(create: Any):
-    model = create()
-    training = Training(model, optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
-    compiled = tg.compile(lambda x, y: step(training, x, y), backend="numpy")
-    compiled(*batch())
-    for name, _ in model.named_parameters():
-        words = name.split(".")
-        assert re.search(rf"\b{words[-1]}_{words[0]}\b|\b{words[0]}_{words[-1]}\b", compiled.source)
 
 
 # Whole texts, in sources/; a fifth one stands in the README, and tests/test_readme.py
