@@ -13,26 +13,15 @@ from tinygrad_fc import func, nn
 from tinygrad_fc.autograd import forward_ad
 
 
-@given(arrays((2,)), arrays((3, 1)), seeds)
-def test_tangents_are_products_with_the_jacobian(a: Any, b: Any, seed: int) -> None:
-    def f(x: Any, y: Any) -> Any:
-        return (x * y).sin() * tg.exp(x).sum()
-
-    x, y = map(tg.from_numpy, (a, b))
-    v, w = (tg.from_numpy(cotangent(t.shape, seed)) for t in (x, y))
+def test_tangents_end_with_their_level() -> None:  # tests/parity compares their values
+    x, y, v = tg.tensor([1.0, 2.0]), tg.ones(3, 1), tg.ones(2)
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(x, v)
         assert forward_ad.unpack_dual(dual).tangent is v
-        value, along = forward_ad.unpack_dual(f(dual, y))
-        both = forward_ad.unpack_dual(f(dual, forward_ad.make_dual(y, w)))
+        result = (dual * y).sin()
+        assert not any(t.requires_grad for t in forward_ad.unpack_dual(result))
         assert forward_ad.unpack_dual(y * 2).tangent is None
-        result = f(dual, y)
     assert forward_ad.unpack_dual(result).tangent is None
-    assert not any(t.requires_grad for t in (value, along))
-    assert value.tolist() == f(x, y).tolist()
-    zero = tg.zeros_like(y)
-    for got, tangent in ((along, zero), (both.tangent, w)):
-        close(got.numpy(), func.jvp(f, (x, y), (v, tangent))[1].numpy(), tolerance=1e-12)
 
 
 @given(arrays((3,)), seeds)

@@ -40,8 +40,11 @@ def like(tensors: Any, seed: int) -> tuple[Any, ...]:
     )
 
 
-def inner(a: Any, b: Any) -> float:
-    return float(sum((s.numpy() * t.numpy()).sum() for s, t in zip(a, b, strict=True)))
+def product(vectors: Any, blocks: Any) -> Any:
+    """Return the sum of the products of vectors with blocks, over all axes of the vectors."""
+    return sum(
+        np.tensordot(v.numpy(), np.asarray(b), v.ndim) for v, b in zip(vectors, blocks, strict=True)
+    )
 
 
 def within(a: Any, b: Any, t: Any) -> None:
@@ -49,53 +52,35 @@ def within(a: Any, b: Any, t: Any) -> None:
 
 
 @given(points(), seeds)
-def test_vjp_and_jvp_agree_with_jacobian(xy: Any, seed: int) -> None:
+def test_products_agree_with_jacobian_and_hessian(xy: Any, seed: int) -> None:
     outputs = two(*xy)
     u, v = like(outputs, seed), like(xy, seed + 7)
     jacobian = F.jacobian(two, xy)
-    for m, output in enumerate(outputs):
-        for k, t in enumerate(xy):
-            assert jacobian[m][k].shape == output.shape + t.shape
-            assert jacobian[m][k].dtype == t.dtype
-            assert not jacobian[m][k].requires_grad
-    table = [
-        [j.numpy().reshape(o.numel(), t.numel()) for j, t in zip(row, xy, strict=True)]
-        for row, o in zip(jacobian, outputs, strict=True)
-    ]
+    for row, output in zip(jacobian, outputs, strict=True):
+        for block, t in zip(row, xy, strict=True):
+            assert (block.shape, block.dtype) == (output.shape + t.shape, t.dtype)
     value, pulled = F.vjp(two, xy, u)
     again, pushed = F.jvp(two, xy, v)
     for a, b, o in zip(value, again, outputs, strict=True):
         assert np.array_equal(a.numpy(), o.numpy())
         assert np.array_equal(b.numpy(), o.numpy())
     for k, t in enumerate(xy):
-        expected = sum(u[m].numpy().reshape(-1) @ table[m][k] for m in range(2))
-        within(pulled[k].numpy(), np.reshape(expected, t.shape), t)
-    for m, o in enumerate(outputs):
-        expected = sum(table[m][k] @ v[k].numpy().reshape(-1) for k in range(2))
-        within(pushed[m].numpy(), np.reshape(expected, o.shape), o)
-    # u^T (J v) = (u^T J) v
-    within(inner(u, pushed), inner(pulled, v), xy[0])
-    assert not any(t.requires_grad for t in (*value, *pulled, *again, *pushed))
-
-
-@given(points(), seeds)
-def test_vhp_and_hvp_agree_with_hessian(xy: Any, seed: int) -> None:
-    v = like(xy, seed)
+        within(pulled[k].numpy(), product(u, [row[k] for row in jacobian]), t)
+    for row, along in zip(jacobian, pushed, strict=True):
+        swapped = [
+            np.moveaxis(j.numpy(), range(-t.ndim, 0), range(t.ndim))
+            for j, t in zip(row, xy, strict=True)
+        ]
+        within(along.numpy(), product(v, swapped), along)
     hessian = F.hessian(number, xy)
     value, left = F.vhp(number, xy, v)
     again, right = F.hvp(number, xy, v)
     assert value.item() == again.item() == number(*xy).item()
-    table = [
-        [h.numpy().reshape(s.numel(), t.numel()) for h, t in zip(row, xy, strict=True)]
-        for row, s in zip(hessian, xy, strict=True)
-    ]
     for k, t in enumerate(xy):
-        assert hessian[k][1 - k].shape == t.shape + xy[1 - k].shape
-        within(table[k][k], table[k][k].T, t)
-        within(table[k][1 - k], table[1 - k][k].T, t)
-        expected = sum(table[k][i] @ v[i].numpy().reshape(-1) for i in range(2))
-        within(left[k].numpy(), expected.reshape(t.shape), t)
-        within(right[k].numpy(), expected.reshape(t.shape), t)
+        expected = product(v, [row[k] for row in hessian])
+        within(left[k].numpy(), expected, t)
+        within(right[k].numpy(), expected, t)
+    assert not any(t.requires_grad for t in (*pulled, *pushed, *left, *right, *jacobian[0]))
 
 
 def test_results_have_the_structure_of_inputs_and_outputs() -> None:

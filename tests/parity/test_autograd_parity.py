@@ -104,6 +104,7 @@ def test_func(xy: Any, seed: int) -> None:
         return (
             func.grad(n)(x, y),
             func.grad(n, argnums=(1, 0))(x, y),
+            func.grad(n, argnums=-1)(x, y),
             func.grad(lambda p: n(p["x"], p["y"]))({"x": x, "y": y}),
             func.grad(lambda x, y: (n(x, y), x * 2), has_aux=True)(x, y),
             func.grad_and_value(lambda x, y: (n(x, y), x * 2), has_aux=True)(x, y),
@@ -114,6 +115,7 @@ def test_func(xy: Any, seed: int) -> None:
             func.jacrev(f, argnums=(0, 1))(x, y),
             func.jacrev(f, argnums=1)(x, y),
             func.jacrev(lambda x: (n(x, y), x * 2), has_aux=True)(x),
+            func.jvp(lambda x: (n(x, y), x * 2), (x,), (v,), has_aux=True),
             func.hessian(n)(x, y),
             func.hessian(n, argnums=(0, 1))(x, y),
             func.grad(lambda x: func.grad(n, 1)(x, y).sum())(x),
