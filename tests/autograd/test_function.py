@@ -187,7 +187,6 @@ def test_results_may_have_several_dtypes() -> None:
 
     x = T(np.array([1.0, 2.0], np.float32))
     results = Casts.apply(x)
-    assert [r.dtype for r in results] == [np.float32, np.float64, np.float16]
     (results[0].sum() + results[1].sum() * 10 + results[2].sum() * 100).backward()
     assert x.grad.dtype == np.float32
     assert x.grad.tolist() == [132.0, 132.0]
@@ -204,67 +203,47 @@ def test_backward_runs_once_per_pass_for_all_arguments() -> None:
 
         @staticmethod
         def backward(ctx: Any, g: Any) -> Any:
-            runs.append(g.numpy().copy())
-            return (g,) * ctx.count
+            runs.append(g.tolist())
+            return (*(g,) * (ctx.count - 1), None)  # None is no gradient
 
-    xs = [T(np.array([1.0])) for _ in range(5)]
-    out = Sum.apply(*xs, xs[0])
+    xs = [T(np.array([1.0])) for _ in range(4)]
+    out = Sum.apply(*xs[:3], xs[0], xs[3])
+    with pytest.raises(tg.errors.GraphError, match="do not depend on input 0"):
+        grad(out, xs[3], retain_graph=True)
     out.backward(tg.tensor([3.0]), retain_graph=True)
     out.backward(tg.tensor([4.0]))
-    assert [g.tolist() for g in runs] == [[3.0], [4.0]]
-    assert [x.grad.item() for x in xs] == [14.0, 7.0, 7.0, 7.0, 7.0]
+    assert runs[-2:] == [[3.0], [4.0]]
+    assert [x.grad and x.grad.item() for x in xs] == [14.0, 7.0, 7.0, None]
     with pytest.raises(
         tg.errors.GraphError, match=r"freed by an earlier backward pass, at the Sum that returned"
     ):
         out.backward(tg.tensor([3.0]))
 
 
-def test_none_means_no_gradient() -> None:
-    class First(Function):
-        @staticmethod
-        def forward(_ctx: Any, x: Any, y: Any) -> Any:
-            return x * y
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any) -> Any:
-            return g, None
-
-    x, y = T(np.ones(2)), T(np.ones(2))
-    First.apply(x, y * 2).sum().backward()
-    assert x.grad.tolist() == [1.0, 1.0]
-    assert y.grad is None
-    assert grad(First.apply(x, y).sum(), (x, y), allow_unused=True)[1] is None
-    with pytest.raises(tg.errors.GraphError, match="do not depend on input 1"):
-        grad(First.apply(x, y).sum(), (x, y))
-
-
 def test_needs_input_grad_and_requires_grad_of_arguments() -> None:
     seen = []
 
-    class Inspect(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, _k: int, y: Any) -> Any:
+    class Inspect(Scaled):
+        @classmethod
+        def forward(cls, ctx: Any, x: Any, factor: Any, y: Any) -> Any:
             seen.append((ctx.needs_input_grad, x.requires_grad, y.requires_grad))
             assert not (x * 2).requires_grad
-            ctx.save_for_backward(x, y)
-            return x * y
+            return super().forward(ctx, x, factor, y)
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            x, y = ctx.saved_tensors
+        @classmethod
+        def backward(cls, ctx: Any, g: Any) -> Any:
+            x, _, y = ctx.saved_tensors
             seen.append((ctx.needs_input_grad, x.requires_grad, y.requires_grad))
-            return g * y, None, None
+            return super().backward(ctx, g)
 
     x, y = T(np.ones(1)), tg.ones(1)
     out = Inspect.apply(x, 3, y)
-    assert out.requires_grad
-    assert not out.is_leaf
+    assert (out.requires_grad, out.is_leaf, "Inspect" in repr(out)) == (True, False, True)
     out.backward()
     assert seen == [((True, False, False), True, False)] * 2
     with tg.no_grad():
         assert not Inspect.apply(x, 3, y).requires_grad
     assert not Inspect.apply(y, 3, y).requires_grad
-    assert "Inspect" in repr(out)
 
 
 def test_keyword_arguments_with_setup_context() -> None:
@@ -277,36 +256,29 @@ def test_keyword_arguments_with_setup_context() -> None:
 # Memory
 
 
-def test_a_call_is_freed_with_its_graph_by_reference_count() -> None:
+@pytest.mark.parametrize("kind", [Exp, Several])
+def test_a_call_is_freed_with_its_graph_by_reference_count(kind: Any) -> None:
     x = T(np.ones(4))
     gc.collect()
     gc.disable()
     try:
-        watched = []
-        for kind in (Exp, Several):
-            out = kind.apply(x, x) if kind is Several else kind.apply(x)
-            out = out[1] if kind is Several else out
-            watched.append(weakref.ref(out))
-            out = out.sum()
-            out.backward(retain_graph=True)
-            del out
-        assert [ref() for ref in watched] == [None, None]
+        out = kind.apply(x) if kind is Exp else kind.apply(x, x)[1]
+        alive = weakref.ref(out)
+        out.sum().backward(retain_graph=True)
+        del out
+        assert alive() is None
     finally:
         gc.enable()
 
 
 def test_saved_tensors_are_freed_by_the_backward_pass() -> None:
-    class Intermediate(Function):
+    class Intermediate(Exp):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             tripled = x * 3
             watched.append(weakref.ref(tripled))
             ctx.save_for_backward(tripled)
             return tripled * 2
-
-        @staticmethod
-        def backward(_ctx: Any, g: Any) -> Any:
-            return g * 6
 
     watched: list[Any] = []
     out = Intermediate.apply(T(np.ones(3)))

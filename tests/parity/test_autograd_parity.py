@@ -144,60 +144,43 @@ def test_forward_ad(xy: Any, seed: int) -> None:
     compare(program, *xy, *(cotangent(s, seed) for s in ((2,), (3, 1))))
 
 
-def functions(tg: Any) -> Any:
-    """Return the same subclasses of `Function` for either library."""
-
-    class Exp(tg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            y = tg.exp(x)
-            ctx.save_for_backward(y)
-            return y
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return g * ctx.saved_tensors[0]
-
-    class Two(tg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
-            ctx.save_for_backward(x, y)
-            ctx.factor = factor
-            above = x > y
-            ctx.mark_non_differentiable(above)
-            return x * y * factor, above, x**3, "note"
-
-        @staticmethod
-        def backward(ctx: Any, g: Any, above: Any, h: Any, note: Any) -> Any:
-            log.append((*(t is None for t in (g, above, h, note)), *ctx.needs_input_grad))
-            x, y = ctx.saved_tensors
-            return g * y * ctx.factor + h * 3 * x**2, None, (g * x).sum() * ctx.factor
-
-    class Apart(tg.autograd.Function):
-        @staticmethod
-        def forward(x: Any, factor: float = 2.0) -> Any:
-            return x * factor
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            log.append((len(inputs), tuple(output.shape), tg.is_grad_enabled()))
-            ctx.factor = inputs[1]
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return g * ctx.factor, None
-
-    log: list[Any] = []
-    return Exp, Two, Apart, log
-
-
 @given(vectors, st.sampled_from([0.5, 2.0]), st.sets(st.sampled_from([0, 2]), min_size=1))
 def test_function(xy: Any, factor: float, used: set[int]) -> None:
     def program(tg: Any, x: Any, y: Any) -> Any:
-        exp, two, apart, log = functions(tg)
+        log = []
+
+        class Two(tg.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Any, factor: float, y: Any) -> Any:
+                ctx.save_for_backward(x, y)
+                ctx.factor = factor
+                above = x > y
+                ctx.mark_non_differentiable(above)
+                return x * y * factor, above, x**3, "note"
+
+            @staticmethod
+            def backward(ctx: Any, g: Any, above: Any, h: Any, note: Any) -> Any:
+                log.append((*(t is None for t in (g, above, h, note)), *ctx.needs_input_grad))
+                x, y = ctx.saved_tensors
+                return g * y * ctx.factor + h * 3 * x**2, None, (g * x).sum() * ctx.factor
+
+        class Apart(tg.autograd.Function):
+            @staticmethod
+            def forward(x: Any, factor: float = 2.0) -> Any:
+                return x * factor
+
+            @staticmethod
+            def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+                log.append((len(inputs), tuple(output.shape), tg.is_grad_enabled()))
+                ctx.factor = inputs[1]
+
+            @staticmethod
+            def backward(ctx: Any, g: Any) -> Any:
+                return g * ctx.factor, None
+
         x.requires_grad_()
         y = y.sum().detach().requires_grad_()
-        results = two.apply(exp.apply(apart.apply(x)), factor, y)
+        results = Two.apply(Apart.apply(x), factor, y)
         out = sum(results[k].sum() * (k + 1.5) for k in used)
         slopes = tg.autograd.grad(out, (x, y), create_graph=True, allow_unused=True)
         total = sum((s * s).sum() for s in slopes if s is not None)
@@ -207,27 +190,6 @@ def test_function(xy: Any, factor: float, used: set[int]) -> None:
         return results[0], results[2], flags, slopes, seconds, x.grad, y.grad, log[:3]
 
     compare(program, *xy)
-
-
-def test_a_gradient_of_none_is_none() -> None:
-    def program(tg: Any, x: Any) -> Any:
-        class First(tg.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Any, y: Any) -> Any:
-                ctx.mark_non_differentiable()
-                return x + y
-
-            @staticmethod
-            def backward(ctx: Any, g: Any) -> Any:
-                assert ctx.needs_input_grad == (True, True)
-                return g * 2, None
-
-        x.requires_grad_()
-        y = tg.ones(2, dtype=x.dtype, requires_grad=True)
-        First.apply(x, y * 3).sum().backward()
-        return x.grad, y.grad
-
-    compare(program, np.array([1.0, 2.0]))
 
 
 def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
