@@ -1,4 +1,4 @@
-"""Steps of every optimizer, side by side with PyTorch's, over drawn options."""
+"""Steps of every optimizer and epochs of every schedule, side by side with PyTorch's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import pytest
 from against_torch import SINCE_2_14
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizers import LBFGS, OPTIMIZERS, options
+from optimizers import (
+    EPOCHS,
+    LBFGS,
+    OPTIMIZERS,
+    SCHEDULES,
+    SIMPLE_SCHEDULES,
+    one_of,
+    options,
+    schedule,
+)
 
 import tinygrad_fc as tg
 
@@ -17,6 +26,7 @@ torch = pytest.importorskip("torch")
 
 STEPS = 15
 few = settings(max_examples=settings.default.max_examples // 4)
+fewer = settings(max_examples=settings.default.max_examples // 8)
 
 
 pytestmark = pytest.mark.usefixtures("default_float64")  # what PyTorch counts by, too
@@ -25,16 +35,8 @@ pytestmark = pytest.mark.usefixtures("default_float64")  # what PyTorch counts b
 each = pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(torch.optim, n)])
 
 
-def slope(p: Any, noise: Any) -> Any:
-    """Return a gradient that depends on where the parameter is, but little.
-
-    Where it depends on nothing else, the update of Adam's kind is chaotic: it amplifies rounding.
-    """
-    return 0.1 * np.sin(p) + noise
-
-
 class Side:
-    """One of the two libraries with its parameters and its optimizer."""
+    """One of the two libraries with its parameters, its optimizer and its schedule."""
 
     def __init__(
         self, library: Any, name: str, starts: list[Any], options: list[dict[str, Any]]
@@ -43,46 +45,65 @@ class Side:
         self.parameters = [library.tensor(start, requires_grad=True) for start in starts]
         groups = [{"params": [p], **each} for p, each in zip(self.parameters, options, strict=True)]
         self.optimizer = getattr(library.optim, name)(groups, **options[0])
+        self.schedule: Any = None
+
+    def schedules(self, name: str, drawn: dict[str, Any], **more: Any) -> None:
+        self.schedule = schedule(self.library, name, self.optimizer, drawn, **more)
 
     def values(self) -> list[Any]:
         return [p.detach().numpy().copy() for p in self.parameters]
 
     def step(self, noises: list[Any]) -> None:
+        """Step along gradients that depend on where the parameters are, but little.
+
+        Where they depend on nothing else, the update of Adam's kind is chaotic: it amplifies
+        rounding.
+        """
         for p, noise in zip(self.parameters, noises, strict=True):
             p.grad = None
             if noise is not None:
-                p.grad = self.library.tensor(slope(p.detach().numpy(), noise))
+                p.grad = self.library.tensor(0.1 * np.sin(p.detach().numpy()) + noise)
         self.optimizer.step()
 
+    def epoch(self, noise: float) -> None:
+        self.step([noise, noise])
+        measure = (noise,) if hasattr(self.schedule, "num_bad_epochs") else ()
+        self.schedule.step(*measure)
 
-def assert_close(ours: Any, theirs: Any) -> None:
-    theirs = theirs.numpy() if hasattr(theirs, "numpy") else theirs
-    ours = ours.numpy() if hasattr(ours, "numpy") else ours
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    def seen(self) -> list[Any]:
+        groups = self.optimizer.param_groups
+        momenta = [group.get("betas", group.get("momentum")) for group in groups]
+        return [
+            *self.schedule.get_last_lr(),
+            *(group["lr"] for group in groups),
+            *momenta,
+            *self.values(),
+        ]
 
 
-# Options that choose an implementation of PyTorch.
-IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
+# Options that choose an implementation of PyTorch, and what it counts for warnings.
+IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "_get_lr_called_within_step"}
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    if isinstance(ours, dict):
+        assert ours.keys() <= theirs.keys() <= ours.keys() | IMPLEMENTATION
+        for key, value in ours.items():
+            assert_same(value, theirs[key])
+    elif isinstance(ours, list | tuple):
+        for mine, yours in zip(ours, theirs, strict=True):
+            assert_same(mine, yours)
+    elif ours is None or isinstance(ours, str | bool):
+        assert ours == theirs
+    else:
+        mine, yours = (x.numpy() if hasattr(x, "numpy") else x for x in (ours, theirs))
+        np.testing.assert_allclose(mine, yours, rtol=1e-12, atol=1e-12)
 
 
 def same_repr(ours: Any, theirs: Any) -> bool:
     lines = repr(theirs).splitlines()
     shared = [line for line in lines if line.partition(":")[0].strip() not in IMPLEMENTATION]
     return repr(ours).splitlines() == shared
-
-
-def assert_same_state(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    for mine, yours in zip(ours["param_groups"], theirs["param_groups"], strict=True):
-        assert mine == {key: yours[key] for key in mine}
-        assert set(yours) - set(mine) <= IMPLEMENTATION
-    assert list(ours["state"]) == list(theirs["state"])
-    for number, state in ours["state"].items():
-        assert set(state) == set(theirs["state"][number])
-        for key, value in state.items():
-            if value is None:
-                assert theirs["state"][number][key] is None
-            else:
-                assert_close(value, theirs["state"][number][key])
 
 
 @each
@@ -98,33 +119,34 @@ def test_trajectories(name: str, data: st.DataObject, seed: int):
         noises = [None if rng.random() < 0.1 else rng.standard_normal(shape) for shape in shapes]
         ours.step(noises)
         theirs.step(noises)
-        for mine, yours in zip(ours.values(), theirs.values(), strict=True):
-            assert_close(mine, yours)
-    assert_same_state(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
+        assert_same(ours.values(), theirs.values())
+    assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
     assert same_repr(ours.optimizer, theirs.optimizer)
+
+
+def as_arrays(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of an optimizer of PyTorch with arrays in place of tensors."""
+    values = {
+        number: {k: np.asarray(v) if torch.is_tensor(v) else v for k, v in saved.items()}
+        for number, saved in state["state"].items()
+    }
+    return {**state, "state": values}
 
 
 @each
 @few
 @given(data=st.data())
 def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
-    drawn = [data.draw(OPTIMIZERS[name])]
-    start = np.linspace(-1, 1, 4)
-    theirs = Side(torch, name, [start], drawn)
+    theirs = Side(torch, name, [np.linspace(-1, 1, 4)], [data.draw(OPTIMIZERS[name])])
     noise = np.ones(4)
     for _ in range(3):
         theirs.step([noise])
     ours = Side(tg, name, theirs.values(), [{}])
-    saved = theirs.optimizer.state_dict()
-    saved["state"] = {
-        number: {k: np.asarray(v) if torch.is_tensor(v) else v for k, v in state.items()}
-        for number, state in saved["state"].items()
-    }
-    ours.optimizer.load_state_dict(saved)
+    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
     for _ in range(3):
         ours.step([noise])
         theirs.step([noise])
-        assert_close(ours.values()[0], theirs.values()[0])
+        assert_same(ours.values(), theirs.values())
 
 
 @each
@@ -172,9 +194,8 @@ def test_lbfgs(drawn: dict[str, Any], seed: int, saved: int):
     ours, theirs = (lbfgs_side(library, drawn, starts) for library in (tg, torch))
     for step in range(STEPS // drawn["max_iter"]):
         mine, yours = (side.optimizer.step(closure_of(side)) for side in (ours, theirs))
-        assert_close(mine.item(), yours.item())
-        for a, b in zip(ours.values(), theirs.values(), strict=True):
-            assert_close(a, b)
+        assert_same(mine.item(), yours.item())
+        assert_same(ours.values(), theirs.values())
         if step == saved:
             other = lbfgs_side(tg, {}, ours.values())
             other.optimizer.load_state_dict(ours.optimizer.state_dict())
@@ -185,3 +206,162 @@ def test_lbfgs(drawn: dict[str, Any], seed: int, saved: int):
     assert state["func_evals"] == their_state["func_evals"]
     if SINCE_2_14:
         assert same_repr(ours.optimizer, theirs.optimizer)
+
+
+# Schedules
+
+SCHEDULED = {
+    "SGD": {"momentum": 0.9, "nesterov": True},
+    "Adam": {"amsgrad": True},
+    "RMSprop": {"momentum": 0.5, "centered": True},
+    "NAdam": {},
+}
+every = pytest.mark.parametrize("name", SCHEDULES)
+lrs = st.lists(one_of(0.0, 0.001, 0.1), min_size=2, max_size=2)
+
+
+def scheduled(optimizer: str, lrs: list[Any]) -> tuple[Side, Side]:
+    starts = [np.linspace(-1, 1, 3), np.ones((2, 2))]
+    options: list[dict[str, Any]] = [{"lr": lr, **SCHEDULED[optimizer]} for lr in lrs]
+    return Side(tg, optimizer, starts, options), Side(torch, optimizer, starts, options)
+
+
+def go_on(ours: Side, theirs: Side, noises: Any) -> None:
+    """Compare both sides now and after each epoch."""
+    assert_same(ours.seen(), theirs.seen())
+    for noise in noises:
+        ours.epoch(noise)
+        theirs.epoch(noise)
+        assert_same(ours.seen(), theirs.seen())
+
+
+@every
+@fewer
+@given(data=st.data(), lrs=lrs, optimizer=st.sampled_from(list(SCHEDULED)))
+def test_epochs(name: str, data: st.DataObject, lrs: list[float], optimizer: str):
+    given_ = data.draw(SCHEDULES[name])
+    ours, theirs = scheduled(optimizer, lrs)
+    for side in (ours, theirs):
+        side.schedules(name, given_)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    go_on(ours, theirs, rng.standard_normal(EPOCHS))
+    assert_same(ours.schedule.state_dict(), theirs.schedule.state_dict())
+
+
+@every
+@fewer
+@given(data=st.data(), lrs=lrs, epochs=st.integers(0, 9))
+def test_a_schedule_of_pytorchs_is_gone_on_from(
+    name: str, data: st.DataObject, lrs: list[float], epochs: int
+):
+    given_ = data.draw(SCHEDULES[name])
+    ours, theirs = scheduled("SGD", lrs)
+    theirs.schedules(name, given_)
+    for k in range(epochs):
+        theirs.epoch(np.cos(k))
+    ours.schedules(name, given_)
+    ours.schedule.load_state_dict(theirs.schedule.state_dict())
+    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
+    for mine, value in zip(ours.parameters, theirs.values(), strict=True):
+        mine.data = tg.tensor(value)
+    go_on(ours, theirs, np.sin(range(5)))
+
+
+# PyTorch's SequentialLR resumes with its first scheduler at the initial rates, whatever the epoch.
+WITHOUT_EPOCH = {"ReduceLROnPlateau", "ChainedScheduler", "SequentialLR"}
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name not in WITHOUT_EPOCH])
+@fewer
+@given(data=st.data(), lrs=lrs, epoch=st.integers(0, 9))
+def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], epoch: int):
+    given_ = data.draw(SCHEDULES[name])
+    if name == "CosineAnnealingWarmRestarts":
+        given_["T_mult"] = 1  # PyTorch begins in the first round, whatever the epoch
+    ours, theirs = scheduled("SGD", lrs)
+    for side in (ours, theirs):
+        side.schedules(name, given_)
+        side.epoch(0.5)
+        side.schedules(name, given_, last_epoch=epoch)
+    go_on(ours, theirs, np.sin(range(5)))
+
+
+@pytest.mark.parametrize("name", SIMPLE_SCHEDULES)
+@fewer
+@given(data=st.data(), lr=one_of(0.001, 0.5))
+def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: float):
+    given_ = data.draw(SCHEDULES[name])
+    ours, theirs = scheduled("SGD", [lr, 2 * lr])
+    rates = []
+    for side in (ours, theirs):
+        for group in side.optimizer.param_groups:
+            group["lr"] = side.library.tensor(group["lr"])
+            rates.append(group["lr"])
+        side.schedules(name, given_)
+    go_on(ours, theirs, np.sin(range(5)))
+    groups = ours.optimizer.param_groups + theirs.optimizer.param_groups
+    assert all(rate is group["lr"] for rate, group in zip(rates, groups, strict=True))
+
+
+@fewer
+@given(
+    t_0=st.integers(1, 9),
+    t_mult=st.integers(1, 2),
+    epochs=st.lists(st.integers(0, 250).map(lambda k: k / 8)),
+)
+def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[float]):
+    ours, theirs = scheduled("SGD", [0.1, 1.0])
+    for side in (ours, theirs):
+        side.schedules("CosineAnnealingWarmRestarts", {"T_0": t_0, "T_mult": t_mult})
+    for epoch in epochs:
+        ours.schedule.step(epoch)
+        theirs.schedule.step(epoch)
+        assert_same(ours.seen(), theirs.seen())
+    assert_same(ours.schedule.state_dict(), theirs.schedule.state_dict())
+
+
+@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "CosineAnnealingLR", "PolynomialLR"])
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+@fewer
+@given(data=st.data(), epochs=st.lists(st.integers(0, 30), max_size=5))
+def test_steps_to_an_epoch(name: str, data: st.DataObject, epochs: list[int]):
+    given_ = data.draw(SCHEDULES[name])
+    ours, theirs = scheduled("SGD", [0.1, 1.0])
+    for side in (ours, theirs):
+        side.schedules(name, given_)
+        side.optimizer.step()
+        for epoch in epochs:
+            side.schedule.step(epoch)
+    assert_same(ours.seen(), theirs.seen())
+
+
+# tests/optim refuses the rest, with texts.
+@pytest.mark.parametrize(
+    ("name", "given_"),
+    [
+        ("MultiplicativeLR", {"lr_lambda": [abs]}),
+        ("ConstantLR", {"factor": 1.5}),
+        ("ConstantLR", {"factor": -0.5}),
+        ("LinearLR", {"start_factor": 0.0}),
+        ("LinearLR", {"start_factor": 1.5}),
+        ("LinearLR", {"end_factor": 1.5}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 0}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 0}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 2, "eta_min": "0"}),
+        ("OneCycleLR", {"max_lr": 0.1}),
+        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 0}),
+        ("OneCycleLR", {"max_lr": 0.1, "epochs": 2, "steps_per_epoch": 2.5}),
+        ("OneCycleLR", {"max_lr": [0.1], "total_steps": 9}),
+        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 9, "pct_start": 1.5}),
+        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 9, "anneal_strategy": "sin"}),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1, "mode": "square"}),
+        ("CyclicLR", {"base_lr": [0.1], "max_lr": 1}),
+        ("ReduceLROnPlateau", {"mode": "least"}),
+        ("ReduceLROnPlateau", {"threshold_mode": "percent"}),
+        ("ReduceLROnPlateau", {"min_lr": [0.0]}),
+    ],
+)
+def test_what_both_refuse(name: str, given_: dict[str, Any]):
+    for side in scheduled("SGD", [0.1, 0.2]):
+        with pytest.raises((TypeError, ValueError)):
+            side.schedules(name, given_)
