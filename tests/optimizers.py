@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import Any
+import pickle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 few = settings(max_examples=settings.default.max_examples // 5)  # for each optimizer
 EPOCHS = 20  # of the schedules
@@ -33,13 +37,27 @@ def set_gradient(p: tg.Tensor, gradient: Any) -> None:
     p.grad = tg.tensor(np.asarray(gradient, p.dtype))
 
 
-def restored(state: Any, how: str) -> Any:
-    """Return a copy of a state: `"dict"`, or what a `"file"` has of it."""
-    if how == "dict":
-        return copy.deepcopy(state)
-    file = io.BytesIO()
-    tg.save(state, file)
-    return tg.load(io.BytesIO(file.getvalue()))
+def twin(parts: tuple[Any, ...], how: str, create: Callable[[], tuple[Any, ...]]) -> Any:
+    """Return a copy of `parts`; for "dict" and "file", new ones with the saved states."""
+    if how == "deepcopy":
+        return copy.deepcopy(parts)
+    if how == "pickle":
+        return pickle.loads(pickle.dumps(parts))
+    states = [part.state_dict() for part in parts]
+    if how == "file":
+        file = io.BytesIO()
+        tg.save(states, file)
+        file.seek(0)
+    saved = tg.load(file) if how == "file" else copy.deepcopy(states)
+    others = create()
+    for part, state in zip(others, saved, strict=True):
+        part.load_state_dict(state)
+        state.clear()
+    assert str([part.state_dict() for part in others]) == str(states)
+    return others
+
+
+WAYS = ("dict", "file", "deepcopy", "pickle")
 
 
 # Optimizers

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,13 @@ from hypothesis import strategies as st
 from optimizers import (
     SCHEDULES,
     SIMPLE_SCHEDULES,
+    WAYS,
     Falling,
     few,
     inverse,
     one_of,
-    restored,
     schedule,
+    twin,
 )
 
 import tinygrad_fc as tg
@@ -87,25 +86,19 @@ def test_a_manual_change_of_the_learning_rate_persists(name: str, data: st.DataO
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @few
-@given(data=st.data(), epochs=st.integers(0, 9), how=one_of("dict", "file", "deepcopy", "pickle"))
+@given(data=st.data(), epochs=st.integers(0, 9), how=one_of(*WAYS))
 def test_a_saved_state_resumes_exactly(name: str, data: st.DataObject, epochs: int, how: str):
     drawn = data.draw(SCHEDULES[name])
-    scheduler = schedule(tg, name, sgd(0.5, 0.1), drawn)
-    optimizer = scheduler.optimizer
+
+    def create(*lrs: float) -> tuple[Any, Any]:
+        scheduler = schedule(tg, name, sgd(*lrs), drawn)
+        return scheduler, scheduler.optimizer
+
+    scheduler, optimizer = create(0.5, 0.1)
     follow(scheduler, range(epochs))
-    if how in ("dict", "file"):
-        saved = restored((optimizer.state_dict(), scheduler.state_dict()), how)
-        twin = schedule(tg, name, sgd(0.3, 0.3), drawn)
-        twin.load_state_dict(saved[1])
-        twin.optimizer.load_state_dict(saved[0])
-        saved[1].clear()
-        assert str(twin.state_dict()) == str(scheduler.state_dict())
-    elif how == "deepcopy":
-        twin = copy.deepcopy(scheduler)
-    else:
-        twin = pickle.loads(pickle.dumps(scheduler))
-    assert twin.optimizer is not optimizer
-    assert follow(twin, range(9, 15)) == follow(scheduler, range(9, 15))
+    other, _ = twin((scheduler, optimizer), how, lambda: create(0.3, 0.3))
+    assert other.optimizer is not optimizer
+    assert follow(other, range(9, 15)) == follow(scheduler, range(9, 15))
 
 
 def test_every_scheduler_is_in_the_table():
@@ -136,15 +129,9 @@ def test_a_step_before_the_optimizers_first_step_warns_once(kind: Any):
         scheduler.step()
     assert warned[0].filename == __file__
     scheduler.step()
-
-
-def test_no_warning_for_an_optimizer_with_its_own_step():
-    class Custom(Optimizer):
-        def step(self, closure: Any = None) -> None: ...
-
-    optimizer = Custom([tg.ones(1, requires_grad=True)], {"lr": 1.0})
-    scheduler = lr_scheduler.StepLR(optimizer, step_size=1)
-    scheduler.step()  # it is unknown whether the optimizer has stepped
+    custom = type("Custom", (kind,), {"step": lambda self: None})
+    optimizer = custom([tg.ones(1, requires_grad=True)], lr=1.0)
+    lr_scheduler.StepLR(optimizer, step_size=1).step()  # it is unknown whether that has stepped
 
 
 def test_get_lr_may_be_called_at_any_time():
@@ -239,6 +226,9 @@ AT_LEAST_0, PER_GROUP = "a finite number, at least 0", "Pass one value per group
         ("CosineAnnealingLR", {"T_max": 1, "eta_min": "0"}, f"eta_min must be {NUMBER}, got '0'"),
         ("CosineAnnealingWarmRestarts", {"T_0": 2.5}, "T_0 must be an integer of at least 1"),
         ("LambdaLR", {"lr_lambda": [inverse]}, f"lr_lambda has 1 .* 2 groups. {PER_GROUP}"),
+        ("LambdaLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got 0.5"),
+        ("MultiplicativeLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got"),
+        ("OneCycleLR", {"max_lr": 1, "epochs": 3}, "needs total_steps, or epochs and steps"),
         ("CyclicLR", CYCLE | {"step_size_up": 0}, f"step_size_up must be {POSITIVE}, got 0"),
         ("CyclicLR", CYCLE | {"max_momentum": [0.9]}, f"max_momentum has 1 .* {PER_GROUP}"),
         ("ReduceLROnPlateau", {"patience": -1}, f"patience must be {AT_LEAST_0}, got -1"),
@@ -248,7 +238,7 @@ AT_LEAST_0, PER_GROUP = "a finite number, at least 0", "Pass one value per group
 def test_options_out_of_range(name: str, options: dict[str, Any], message: str):
     optimizer = sgd(0.5, 0.1)
     before = str(optimizer.param_groups)
-    with pytest.raises(ValueError, match=f"^{name}: {message}"):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}:? {message}"):
         getattr(lr_scheduler, name)(optimizer, **options)
     assert str(optimizer.param_groups) == before
 
@@ -259,15 +249,6 @@ def test_options_out_of_range(name: str, options: dict[str, Any], message: str):
 def test_the_optimizer_must_be_an_optimizer(name: str, data: st.DataObject):
     with pytest.raises(TypeError, match=f"^{name} needs an optimizer, got a list$"):
         schedule(tg, name, [], data.draw(SCHEDULES[name]))
-
-
-@pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
-def test_lr_lambda_must_be_a_function(name: str):
-    message = f"{name}: lr_lambda must be a function of the epoch, got 0.5"
-    optimizer = sgd(1.0)
-    with pytest.raises(TypeError, match=message):
-        getattr(lr_scheduler, name)(optimizer, 0.5)
-    assert "initial_lr" not in optimizer.param_groups[0]
 
 
 @pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR"])
@@ -283,8 +264,6 @@ def test_cycling_momentum_needs_an_optimizer_with_momentum(name: str):
 
 
 def test_invalid_epochs_and_steps():
-    with pytest.raises(ValueError, match="needs total_steps, or epochs and steps_per_epoch"):
-        lr_scheduler.OneCycleLR(sgd(1.0), 1.0, epochs=3)
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(sgd(1.0), 2)
     with pytest.raises(ValueError, match="epoch must be a finite number, at least 0, got -1"):
         scheduler.step(-1)
