@@ -79,7 +79,7 @@ class Lesson:
         self.own_lines = self._own_lines()
         self.variables = self._variables()
         chains = self.printer.overwritten
-        self.changed = {id(new): old for old, new in program.changes if id(new) in chains}
+        self.changed = {id(new): old for old, new in reversed(program.changes) if id(new) in chains}
         self.lines = self._lines()
         self.guards = self._guards()
         self.calls = self._calls()
@@ -359,8 +359,10 @@ class Lesson:
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
         reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
-        has_momentum = any("momentum" in self.labels.get(id(v), "") for v in values)
-        kind = _optimizer(values) + " with momentum" * has_momentum
+        kind = _optimizer(values)
+        if any("momentum" in self.labels.get(id(v), "") for v in values):
+            is_plain = re.search(r"\* new \w+$", self._text(values, new))
+            kind += " with momentum" if is_plain else " with Nesterov momentum"
         lesson = LESSONS.get(kind, LESSONS["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
         title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"

@@ -124,7 +124,7 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
 
 
 def _layout(lesson: Lesson) -> Layout:
-    boxes, edges = [], []
+    boxes, edges, signs = [], [], symbols(lesson)
     updated = {id(old) for old, _ in lesson.program.changes}
     for number, values in enumerate(lesson.boxes):
         origin: Any = values[-1].origin
@@ -136,13 +136,18 @@ def _layout(lesson: Lesson) -> Layout:
                 edges.append((source, number))
             elif v.shape is not None:
                 mark = "◆" if id(v) in updated else "◇"
-                label = f"{mark} {lesson.labels.get(id(v), 'data')}"
+                symbol = re.sub(r"\^(\d+)", _raised, signs.get(lesson.numbers[id(v)], ""))
+                label = f"{mark} {symbol} {lesson.labels.get(id(v), 'data')}"
                 rows.append((label, shape_text(v.shape), id(v) in updated))
         layer = lesson.layer_of.get(id(values[-1]))
         where = f"layer {layer}" if layer else str(origin.module or "")
         shape = shape_text(values[-1].shape or ())
         boxes.append(Box(number, origin.op, shape, rows, path=where))
     return Layout(boxes, edges)
+
+
+def _raised(layer: re.Match[str]) -> str:
+    return f"⁽{layer[1].translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}⁾"
 
 
 @dataclass

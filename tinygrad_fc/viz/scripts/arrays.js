@@ -117,7 +117,8 @@ function* showArrays() {  // the height of all is computed for each density unti
   const boxesAt = (density) => arrays.map((entry) => sized(entry, density, space));
   const fits = (density) => stacked(boxesAt(density), space) <= panel.clientHeight;
   const isFree = getComputedStyle(panel).overflowY === "visible";  // the page scrolls instead
-  const density = isFree ? DENSITIES[2] : DENSITIES.find(fits) ?? DENSITIES.at(-1);
+  const density = isFree ? DENSITIES[space < 500 ? 2 : 0]
+    : DENSITIES.find(fits) ?? DENSITIES.at(-1);
   const boxes = boxesAt(density);
   for (const [i, box] of boxes.entries()) {
     const old = panel.children[i], hasFocus = old?.contains(document.activeElement);

@@ -171,9 +171,8 @@ function showCheck(here) {
 // Pointer and keyboard
 
 function cellAt({ target }) {
-  const cell = target.closest?.("#arrays td[data-e]");
-  if (!cell) return null;
-  return { k: Number(cell.closest(".array").dataset.k), element: Number(cell.dataset.e), cell };
+  const cell = target.closest?.("#arrays td[data-e]") ?? null;
+  return cell && { k: Number(cell.closest(".array").dataset.k), element: Number(cell.dataset.e), cell };
 }
 
 function point(here) {

@@ -33,6 +33,7 @@ function showNetwork() {
   const shapes = columns.map(({ own }) => neurons(own[0]));
   const gap = (height - 44) / Math.max(...shapes.map((s) => s.length));
   const r = Math.min(19, gap * 0.42, width / shapes.length / 3.4);
+  svg.style.fontSize = `${Math.min(11, 0.62 * r)}px`;
   const px = (c) => r + 8 + (c * (width - 2 * r - 16)) / (shapes.length - 1);
   const py = (c, i) => 34 + (height - 44) / 2 + (i - (shapes[c].length - 1) / 2) * gap;
   const isLit = (own, e) => own.some((k) => isCell(here, k, e) || litCells.has(`${k},${e}`));

@@ -25,9 +25,9 @@ function formulaHtml(step, number) {  // below the last layer, one of layer L ho
 
 function showRule(step) {
   const formulas = step.formulas.map((number) => formulaHtml(step, number)).join("");
-  const lines = step.text ? step.text.split("\n") : [];
+  const lines = step.text.split("\n").map(inSymbols).join("<br>");
   $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
-    + `<div class="words"><p class="here-rule">${lines.map(inSymbols).join("<br>")}</p>`
+    + `<div class="words"><p class="here-rule">${lines}</p>`
     + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
 }
 
@@ -105,10 +105,10 @@ const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
   "#first": () => move(0), "#back": () => move(at - 1), "#next": () => move(at + 1),
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
-  "#reset": () => { stop(); compute(resetting()); },
+  "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
   "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
-  "#return": goBack, "#undo": undo, "#copy": copyProgram,
-  "#export": exportWeights, "[role=tab]": showTab, "#fit": (_, event) => chooseInPlot(event),
+  "#undo": undo, "#copy": copyProgram, "#export": exportWeights, "[role=tab]": showTab,
+  "#fit": (_, event) => chooseInPlot(event),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (
     openNext((step) => step.lines.includes(Number(dataset.number)))),

@@ -117,9 +117,9 @@ function showFit() {
   const curve = (y, kind) => (
     { points: order.map((b) => [across(b), y(b)]), kind: isPlane || !isCurve ? "" : kind });
   const above = (px, py) => {
-    const circle = (b, y, kind, r, fill = "") => (
-      `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${px(across(b))}" cy="${
-        py(y)}" r="${b === sample ? r + 2 : r}" style="${fill}"/>`);
+    const circle = (b, y, kind, r, fill = "") => (Number.isFinite(y)
+      ? `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${px(across(b))}" cy="${
+        py(y)}" r="${b === sample ? r + 2 : r}" style="${fill}"/>` : "");
     const point = (b) => (
       circle(b, seen(b), "point", 3.5, isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : ""));
     fitPlaces = all.map((b) => [px(across(b)), isPlane ? py(seen(b)) : 0]);
@@ -128,11 +128,11 @@ function showFit() {
     return [...all.map((b) => circle(b, wanted(b), "dot", 2)), ...rings].join("");
   };
   const right = all.filter((b) => !isCurve && outputOf(b) === targetOf(b)).length;
-  const classes = [...new Set(all.map(targetOf))].sort().map((y) => (
+  const legend = (isCurve ? [-1, 0, 1] : [...new Set(all.map(targetOf))].sort()).map((y) => (
     `<tspan style="fill:rgb(${colourOf(y)})">■</tspan>${y}`)).join(" ");
   const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
   const first = v[data.output].data.length > samples ? " of neuron 0" : "";
-  const yName = isPlane ? `x₁; ${isCurve ? "colour" : classes}: ${name}, points: ŷ`
+  const yName = isPlane ? `x₁; ${name}${first}, points ŷ: ${legend}`
     : isCurve ? `${name} (line), ŷ (dots)${first}` : "class by output (rings), target (dots)";
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];
