@@ -172,7 +172,7 @@ function showCheck(here) {
 
 function cellAt({ target }) {
   const cell = target.closest?.("#arrays td[data-e]") ?? null;
-  return cell && { k: Number(cell.closest(".array").dataset.k), element: Number(cell.dataset.e), cell };
+  return cell && { k: cell.closest(".array").box.k, element: Number(cell.dataset.e), cell };
 }
 
 function point(here) {

@@ -50,8 +50,8 @@ function showHead() {  // and what else takes space from the arrays
 }
 
 // Parts of the page in the order in which they are drawn; those of a step; those with numbers.
-const PARTS = [showHead, showEdit, showArrays, showCell, showFit, showTraining, showStatus];
-const STEP = PARTS.slice(0, 4), LIVE = PARTS.slice(1);
+const PARTS = [showHead, showEdit, showStatus, showArrays, showCell, showFit, showTraining];
+const STEP = PARTS.slice(0, 5), LIVE = PARTS.slice(1);
 
 function go(k) {
   at = clamped(k, 0, steps.length - 1);
