@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
-from tinygrad_fc.utils.data import BatchSampler, DataLoader, SequentialSampler, TensorDataset
 
 from .networks import batch, momentum, perceptron
 from .twins import BACKENDS, Twins, accumulate, native, near, same, share, step
@@ -62,28 +61,13 @@ def test_steps_of_several_sizes(sizes: list[int], rng: Any):
         return {"largest": x.max(), "array": x.sum(dim=0).numpy()}, "done"
 
     compiled = tg.compile(lambda x: function(total, x), backend="numpy")
-    order = [[rng.randrange(-7, 7) for _ in range(size)] for size in sizes]
+    order = [[rng.randrange(-7, 7) for _ in range(size)] for size in sizes]  # as samplers yield
     expected = [function(eager, x[rows])[0] for rows in order]
     results, text = compiled.epoch(iter(order), x)
     assert text == "done"
     same("state", total, eager)
     same("largest", results["largest"], tg.stack([e["largest"] for e in expected]))
     same("array", results["array"], np.stack([e["array"] for e in expected]))
-
-
-def test_what_each_step_returned():
-    total, x = tg.zeros(2), tg.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-
-    @tg.compile(backend="numpy")
-    def step(x: Any) -> Any:
-        before = total.clone()
-        total.add_(x.sum(0))
-        return before, total.clone(), x.clone()
-
-    before, after, rows = step.epoch([[0], [1], [2]], x)
-    assert before.tolist() == [[0, 0], [1, 2], [4, 6]]
-    assert after.tolist() == [[1, 2], [4, 6], [9, 12]]
-    assert rows.squeeze(1).tolist() == x.tolist()
 
 
 @pytest.mark.parametrize("shape", [(), (2,)])
@@ -113,17 +97,6 @@ def test_a_captured_tensor_as_result():
         states, sums = moved.epoch([[0, 1]] * 3, x)
         same("states", states, tg.arange(1.0, 4).add(3 * k).mul(2).unsqueeze(1).expand(3, 3))
         assert sums.shape == (3,)
-
-
-def test_the_batches_of_a_loader():
-    compiled = tg.compile(lambda x, y: (x.sum(), y.sum()), backend="numpy")
-    loader = DataLoader(TensorDataset(X, Y), batch_size=4)
-    for sums in (
-        compiled.epoch(loader.batch_sampler, X, Y),
-        compiled.epoch(BatchSampler(SequentialSampler(X), 4, drop_last=False), X, Y),
-    ):
-        expected = [tg.stack(compiled(*data)) for data in loader]
-        same("sums", list(tg.stack(sums, dim=1)), expected)
 
 
 def clipping() -> tuple[Any, Any]:

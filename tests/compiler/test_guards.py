@@ -219,25 +219,6 @@ def test_changes_at_several_places(names: list[str], changes: list[tuple[int, fl
         assert len(compiled.sources) <= len(changes) + 1
 
 
-def test_one_function_for_two_places():
-    """The same code, with another object: `self`, or what it is called with."""
-
-    class Config:
-        def __init__(self, n: float) -> None:
-            self.n = n
-
-        @tg.compile(backend="numpy", check=False)
-        def scale(self, x: Any) -> Any:
-            """Return x scaled."""
-            return x * self.n
-
-    one, other = Config(2.0), Config(3.0)
-    for _ in range(2):
-        same("one", one.scale(X), X * one.n)
-        same("other", other.scale(X), X * other.n)
-        one.n += 1
-
-
 def test_dicts_by_parameters():
     """A moving average kept in a dict whose keys are the parameters."""
 

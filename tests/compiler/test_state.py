@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -168,21 +167,6 @@ def test_a_program_for_each_mode():
         twins.both(lambda t, k=k: t.model.train(k % 3 > 0))
         twins.step(*batch(k))
     assert len(twins.compiled.sources) <= 3
-
-
-def test_two_models_with_one_step_function():
-    compiled = tg.compile(step, backend="numpy")
-    trainings = [perceptron(momentum), create()]
-    eager = copy.deepcopy(trainings)
-    for k in range(6):
-        for one, other in zip(trainings, eager, strict=True):
-            results = []
-            for function, t in ((compiled, one), (step, other)):
-                tg.manual_seed(k)
-                results.append(function(t, *batch(k)))
-            assert results[0].item() == results[1].item()
-            for p, q in zip(one.model.parameters(), other.model.parameters(), strict=True):
-                np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
 
 
 @pytest.mark.parametrize("reset", [True, False])
