@@ -26,7 +26,9 @@ def test_a_parameter_is_a_leaf_that_shares_memory():
     assert np.shares_memory(Parameter(product).numpy(), product.numpy())
     assert Parameter().shape == (0,)
     assert type(parameter + 1) is tg.Tensor
-    assert not Parameter(array, requires_grad=False).requires_grad
+    frozen = Parameter(array, requires_grad=False)
+    for twin in (frozen, copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        assert not twin.requires_grad
     with pytest.raises(TypeError, match="only floats have gradients"):
         Parameter(np.arange(3))
 
@@ -43,23 +45,18 @@ def test_a_loaded_model_equals_the_saved_one_after_passes_and_copies():
 
 def test_a_state_dict_shares_memory_and_is_detached():
     layer = nn.Linear(2, 2)
-    state = layer.state_dict()
-    assert np.shares_memory(state["weight"].numpy(), layer.weight.numpy())
+    state, weight = layer.state_dict(), layer.weight
+    assert np.shares_memory(state["weight"].numpy(), weight.numpy())
     assert not state["weight"].requires_grad
-    assert layer.state_dict(keep_vars=True)["weight"] is layer.weight
-    assert list(layer.state_dict(prefix="layer.")) == ["layer.weight", "layer.bias"]
+    assert layer.state_dict(keep_vars=True)["weight"] is weight
     layer.load_state_dict({"weight": np.eye(2, dtype=np.float32), "bias": np.zeros(2)})
     assert layer.weight.dtype == np.float64
     np.testing.assert_array_equal(layer.weight.numpy(), np.eye(2))
-
-
-def test_assign_uses_memory_and_dtype_of_the_values():
-    layer, weight = nn.Linear(2, 2, bias=False), tg.ones(2, 2, dtype=tg.float32)
-    parameter = layer.weight
-    layer.load_state_dict({"weight": weight}, assign=True)
-    assert layer.weight is parameter
-    assert parameter.dtype == np.float32
-    assert np.shares_memory(parameter.numpy(), weight.numpy())
+    values = {"weight": tg.ones(2, 2, dtype=tg.float32), "bias": tg.zeros(2)}
+    layer.load_state_dict(values, assign=True)  # uses their memory and dtype
+    assert layer.weight is weight
+    assert weight.dtype == np.float32
+    assert np.shares_memory(weight.numpy(), values["weight"].numpy())
 
 
 def test_backward_detects_values_loaded_after_the_forward_pass():
@@ -77,10 +74,17 @@ def test_backward_detects_values_loaded_after_the_forward_pass():
 
 def test_invalid_state_dicts():
     layer = nn.Linear(2, 2)
+    before, integers = layer.weight.tolist(), {"weight": np.eye(2, dtype=int), "bias": np.zeros(2)}
     with pytest.raises(TypeError, match="the state is a list, expected a dict"):
         layer.load_state_dict([])  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="bias has dtype <U1, expected numbers"):
         layer.load_state_dict({"weight": np.eye(2), "bias": np.array(["a", "b"])})
+    with pytest.raises(RuntimeError, match="weight has dtype int64, expected floats"):
+        layer.load_state_dict(integers, assign=True)
+    assert layer.weight.tolist() == before
+    layer.requires_grad_(requires_grad=False)
+    layer.load_state_dict(integers, assign=True)
+    assert layer.weight.dtype == np.int64
 
 
 def test_a_model_that_contains_itself_has_parameters_and_no_state_dict():
@@ -121,42 +125,27 @@ def test_buffers_are_state_but_no_parameters():
     assert list(net.state_dict()) == ["part.scale", "part.count"]
 
 
-def test_a_copied_parameter_has_the_same_requires_grad():
-    frozen = Parameter([1.0], requires_grad=False)
-    for twin in (copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
-        assert not twin.requires_grad
-
-
 def test_to_converts_parameters_buffers_and_gradients_in_place():
     net = Plain(part=Running())
     scale = net.part.scale
     scale.sum().backward()
-    assert net.to(tg.float32) is net
-    assert net.part.scale is scale
-    assert {scale.dtype, scale.grad.dtype, net.part.mean.dtype} == {np.dtype(np.float32)}
-    assert net.part.count.dtype == np.int64
-    assert net.double().part.mean.dtype == np.float64
-    assert net.half().part.mean.dtype == np.float16
-    assert net.to("cpu").part.mean.dtype == np.float16
-    assert net.to(tg.device("cpu"), tg.float64).part.mean.dtype == np.float64
-    assert net.to(tg.zeros(1, dtype=tg.float32)).part.mean.dtype == np.float32
-    assert net.to(device="cpu", dtype=tg.float64).part.mean.dtype == np.float64
-    assert net.float().part.mean.dtype == np.float32
-    with pytest.raises(TypeError, match="to: dtype is int64, expected a float"):
-        net.to(tg.int64)
-    with pytest.raises(TypeError, match="to: dtype is uint16, expected a float"):
-        net.to(np.uint16)
-
-
-def test_assigned_integers_need_a_frozen_parameter():
-    layer = nn.Linear(2, 2, bias=False)
-    before = layer.weight.tolist()
-    with pytest.raises(RuntimeError, match="weight has dtype int64, expected floats"):
-        layer.load_state_dict({"weight": np.eye(2, dtype=int)}, assign=True)
-    assert layer.weight.tolist() == before
-    layer.requires_grad_(requires_grad=False)
-    layer.load_state_dict({"weight": np.eye(2, dtype=int)}, assign=True)
-    assert layer.weight.dtype == np.int64
+    for convert, dtype in (
+        (lambda: net.to(tg.float32), np.float32),
+        (net.double, np.float64),
+        (net.half, np.float16),
+        (lambda: net.to("cpu"), np.float16),
+        (lambda: net.to(tg.device("cpu"), tg.float64), np.float64),
+        (lambda: net.to(tg.zeros(1, dtype=tg.float32)), np.float32),
+        (lambda: net.to(device="cpu", dtype=tg.float64), np.float64),
+        (net.float, np.float32),
+    ):
+        assert convert() is net
+        assert net.part.scale is scale
+        assert scale.dtype == scale.grad.dtype == net.part.mean.dtype == dtype
+        assert net.part.count.dtype == np.int64
+    for wrong in (tg.int64, np.uint16):
+        with pytest.raises(TypeError, match=r"to: dtype is \w+, expected a float"):
+            net.to(wrong)
 
 
 def changes_under_the_lock() -> dict[str, Any]:

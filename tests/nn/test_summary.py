@@ -131,13 +131,8 @@ def test_memory_depends_on_dtypes_and_views_take_none():
     assert str(shown).endswith(
         "memory: parameters 224 B, buffers 72 B,\n        input 32 B, outputs 128 B"
     )
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**29, "1.5 GiB")]
-)
-def test_memory_is_shown_in_powers_of_1024(count: int, text: str):
-    assert f"buffers {text}," in str(Summary([], 0, 0, {"parameters": 0, "buffers": count}))
+    for count, text in ((0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**29, "1.5 GiB")):
+        assert f"buffers {text}," in str(Summary([], 0, 0, {"parameters": 0, "buffers": count}))
 
 
 # Arguments
@@ -155,11 +150,8 @@ def test_several_inputs_are_a_list_of_shapes_with_dtypes():
         assert shown.memory["input"] == 8 * (5 + 5 * 4)
     with pytest.raises(ValueError, match="zip"):
         summary(nn.Tanh(), (1, 2), dtypes=[tg.float64, tg.float64])
-
-
-@pytest.mark.parametrize("shape", [(3,), [3], (np.int64(3),), (0, 3), ()])
-def test_a_shape_is_a_tuple_or_list_of_any_length(shape: Any):
-    assert summary(nn.Tanh(), shape).layers[0].outputs == [tuple(shape)]
+    for shape in ((3,), [3], (np.int64(3),), (0, 3), ()):
+        assert summary(nn.Tanh(), shape).layers[0].outputs == [tuple(shape)]
 
 
 def test_inputs_have_the_dtype_of_the_parameters_and_forward_runs_in_evaluation_mode():
