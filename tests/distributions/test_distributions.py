@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import close, seeds
+from drawing import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -19,10 +19,8 @@ from tinygrad_fc import distributions as d
 from tinygrad_fc.distributions import families
 from tinygrad_fc.random import drawing_from
 
-reals = st.floats(-2, 2)
-positives = st.floats(0.3, 3)
-
-# A distribution of numbers with two parameters, and the same of SciPy.
+# A distribution of numbers with two parameters, and the same of SciPy; tests/parity compares all
+# densities and moments with PyTorch's.
 PAIRS: dict[str, tuple[Any, Any]] = {
     "normal": (d.Normal, stats.norm),
     "gumbel": (d.Gumbel, stats.gumbel_r),
@@ -37,49 +35,6 @@ PAIRS: dict[str, tuple[Any, Any]] = {
         None,
     ),
 }
-
-
-@pytest.mark.parametrize("name", PAIRS)
-@given(a=reals, s=positives)
-@settings(max_examples=10)
-def test_densities_integrate_to_one(name: str, a: float, s: float) -> None:
-    distribution = PAIRS[name][0](tg.tensor(a), tg.tensor(s))
-    # The inverse error function of the grid is dense at both ends of the support.
-    u = np.linspace(-6, 6, 4001)
-    low, high = (0.0, 1.0) if name in ("beta", "squashed") else (-np.inf, np.inf)
-    low, high = (a, a + s) if name == "uniform" else (low, high)
-    if math.isfinite(high):
-        x = low + (high - low) * special.expit(2 * u)
-        x = x[(x > low) & (x < high)]
-    else:
-        x = np.exp(u * max(1, s) * 1.2 + a) if name == "log_normal" else a + s * u * 5
-    density = distribution.log_prob(tg.tensor(x)).exp().numpy()
-    assert abs(np.trapezoid(density, x) - 1) < 2e-3
-
-
-@given(seeds)
-@settings(max_examples=10)
-def test_probabilities_sum_to_one(seed: int) -> None:
-    logits = tg.tensor(np.random.default_rng(seed).normal(size=(3, 4)) * 3)
-    for distribution in (d.Categorical(logits=logits), d.Categorical(logits.exp())):
-        total = sum(distribution.log_prob(tg.full((3,), k)).exp() for k in range(4))
-        close(total.numpy(), np.ones(3))
-        close(distribution.probs.numpy(), logits.softmax(-1).numpy(), tolerance=1e-9)
-    for distribution in (d.Bernoulli(logits=logits), d.Bernoulli(logits.sigmoid())):
-        total = sum(distribution.log_prob(tg.full((3, 4), k)).exp() for k in (0.0, 1.0))
-        close(total.numpy(), np.ones((3, 4)))
-
-
-def test_densities_of_vectors_integrate_to_one() -> None:
-    grid = np.linspace(-9, 9, 301)
-    points = tg.tensor(np.stack(np.meshgrid(grid, grid), -1))
-    normal = d.MultivariateNormal(tg.tensor([0.5, -1.0]), tg.tensor([[1.0, 0.6], [0.6, 2.0]]))
-    step = grid[1] - grid[0]
-    assert abs(normal.log_prob(points).exp().sum().item() * step**2 - 1) < 1e-6
-    p = (np.arange(20000) + 0.5) / 20000
-    relaxed = d.RelaxedOneHotCategorical(0.8, tg.tensor([0.3, 0.7]))
-    density = relaxed.log_prob(tg.tensor(np.stack([p, 1 - p], -1))).exp()
-    assert abs(density.mean().item() - 1) < 1e-3
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if PAIRS[name][1]])
