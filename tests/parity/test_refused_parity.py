@@ -78,6 +78,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "mul_ alpha": lambda t: t.ones(2).mul_(2, alpha=2),
     "in place on expanded": lambda t: t.ones(1).expand(2).add_(1),
     "in place, requires grad": lambda t: t.ones(2, requires_grad=True).add_(1),
+    "setitem": lambda t: t.ones(2).__setitem__(2, 1.0),
     "setitem shape": lambda t: t.ones(2).__setitem__(slice(None), t.ones(3)),
     "uniform_": lambda t: t.ones(2).uniform_(1, 0),
     "normal_": lambda t: t.ones(2).normal_(0, -1),

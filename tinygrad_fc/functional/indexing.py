@@ -126,8 +126,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     dim = normalize_dim(dim, input.ndim or 1, "index_select")
     at = _indices(index, (input.shape or (1,))[dim], "index_select")
-    fit = at.ndim <= 1 and (input.ndim > 0 or at.size == 1)
-    check_shapes(fit, "index_select", "an index (k,), or (1,) for a 0-d tensor", at)
+    if at.ndim > 1 or (not input.ndim and at.size != 1):  # an IndexError in PyTorch, too
+        raise RangeError(
+            f"index_select: index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
+        )
     if not input.ndim:
         return input.clone()
     return input[_before(dim, at.reshape(-1))]
