@@ -199,7 +199,7 @@ def test_the_example_of_each_public_name_runs_on_a_gpu(
     names = dict(vars(sys.modules[documented.__module__]))
     example = doctest.DocTestParser().get_doctest(documented.__doc__, names, name, None, 0)
     report = StringIO()
-    doctest.DocTestRunner(checker=_OnTheGpu()).run(example, out=report.write)
+    doctest.DocTestRunner(checker=_OnTheGpu(), verbose=False).run(example, out=report.write)
     if name in FOR_THE_CPU:
         assert FOR_THE_CPU[name] in report.getvalue()
     else:
