@@ -55,7 +55,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layer = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+        self.layer = nn.Sequential(nn.Linear(width, width, bias=False), nn.Tanh())
 
     def forward(self, x: Any) -> Any:
         return x + self.layer(x)
@@ -253,6 +253,7 @@ def test_every_number_is_explained_checked_and_trained(
     lesson, page = lesson_of(program), show(*program)
     rtol = 1e-5 if options.get("dtype") == tg.float32 else 1e-12
     assert page.evaluate("page.missing") == []
+    assert page.evaluate("layers.every(({ weight }) => data.kinds[weight] === 'parameter')")
     values = json.loads(page.evaluate("JSON.stringify(v.map((x) => Array.from(x.data, String)))"))
     for key, number in lesson.numbers.items():
         if key not in lesson.generators:

@@ -176,7 +176,7 @@ class Lesson:
         inside = {id(v): v for v in values}
         outside: dict[int, Value] = {}
         for value in values:
-            if value.function is np.transpose and len(values) > 2:
+            if value.function is np.transpose and len(values) > 1:
                 continue  # read by a product after its left factor
             for v in operands(value):
                 turned = v.function is np.transpose and id(v) in inside

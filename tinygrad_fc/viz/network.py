@@ -102,8 +102,8 @@ def symbols(lesson: Lesson) -> dict[int, str]:
     found = {g: f"∂C/∂{found.get(k, labels[k])}" for k, g in pairs.items() if k in labels} | found
     found = {g: f"∂C/∂{found[k]}" for k, g in gradients(lesson).items() if k in found} | found
     for name, number in by_label.items():
-        match = re.match(rf"(.*)_({'|'.join(LETTERS)})(_\d+)?$", name)
-        read = match and found.get(by_label.get(f"{match[1]}{match[3] or ''}", -1))
+        match = re.match(rf"(.*)_({'|'.join(LETTERS)})((_\d+)*)$", name)
+        read = match and found.get(by_label.get(match[1] + match[3], -1))
         if match and read:
             found[number] = f"{LETTERS[match[2]]}_{read}"
     changes = ((lesson.numbers[id(a)], lesson.numbers[id(b)]) for a, b in lesson.program.changes)
