@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, VariadicRule, builtin_ops
+from tinygrad_fc.op import Op, VariadicRule, builtin_ops, registry
 from tinygrad_fc.testing import inputs
-from tinygrad_fc.testing.tensors import differentiable, registered_ops
+from tinygrad_fc.testing.tensors import differentiable
 
 RULES = [
     pytest.param(op, i, id=f"{op.name}-{i}")
-    for op in registered_ops()
+    for op in dict.fromkeys(registry.values())
     if type(op) is Op and op in builtin_ops  # a chain has the rules of its two ops
     for i in differentiable(op)
 ]
@@ -161,7 +161,7 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
 # Documentation
 
 
-OPS = [op for op in registered_ops() if op in builtin_ops]
+OPS = [op for op in dict.fromkeys(registry.values()) if op in builtin_ops]
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Change = Callable[[Rule], Rule]
 
+LIVING: list[Any] = []
+
 
 def one(f: Callable[..., Any], which: int = 0, *, cast: bool = True) -> Change:
     """Return a change of one gradient `a` to `f(a, x, g, out)`."""
@@ -109,6 +111,12 @@ def cached(key: Callable[..., Any]) -> Change:
         return rule
 
     return change
+
+
+def identity(x: Any) -> int:
+    """Return the number of an array object, which lives on so that no other one gets it."""
+    LIVING.append(x)
+    return id(x)
 
 
 def noise(size: float, *, every: int = 1) -> Change:
@@ -234,6 +242,7 @@ CHANGES: tuple[tuple[str, str, Change, tuple[str, ...]], ...] = (
     ("aliasing", "cached by the sum", cached(lambda x: round(float(x.sum()), 6)), ("sigmoid",)),
     ("aliasing", "cached by the first", cached(lambda x: x.flat[0] if x.size else 0), ("square",)),
     ("aliasing", "cached by the last", cached(lambda x: x.flat[-1] if x.size else 0), ("cube",)),
+    ("aliasing", "cached by identity", cached(identity), ("tanh by its result", "exp")),
     ("cotangent", "ones", cotangent(np.ones_like), ("sin", "softmax", "mean squared error")),
     ("cotangent", "its sum", cotangent(lambda g: np.full(g.shape, g.sum())), ("exp", "cumsum")),
     ("cotangent", "its size", cotangent(np.abs), ("square", "matmul", "cross entropy")),

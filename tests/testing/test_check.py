@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from tinygrad_fc.testing import (
     real,
 )
 from tinygrad_fc.testing.options import LEGAL
+from tinygrad_fc.testing.strategies import MOST_ENTRIES, form_shapes, forms
 
 ONCE: Any = {"order": 1, "dtypes": np.float64}
 
@@ -210,6 +212,19 @@ def _cached(key: Any) -> Any:
     return vjp
 
 
+class Identity:
+    """A key of a cache that only the same array object has, which it keeps alive."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+
 @pytest.mark.parametrize(
     ("f", "vjp", "kinds"),
     [
@@ -219,6 +234,7 @@ def _cached(key: Any) -> Any:
         (np.sin, _cached(lambda x: x.flat[0] if x.size else 0), {"nondeterministic", "value"}),
         (np.sin, _cached(lambda x: x.flat[-1] if x.size else 0), {"nondeterministic", "value"}),
         (np.sin, _cached(lambda x: float(x.sum())), {"nondeterministic", "value"}),
+        (np.sin, _cached(Identity), {"nondeterministic"}),
     ],
 )
 def test_mutation_and_state_are_found(f: Any, vjp: Any, kinds: set[str]) -> None:
@@ -331,6 +347,27 @@ def test_examples_left_out_for_time_are_reported() -> None:
     with pytest.raises(GradientError):
         check_vjp(_slow, lambda g, out, x: 2 * g * np.cos(x), real, **few)
     assert time.monotonic() - started < 30
+
+
+def test_long_axes_are_left_out_where_short_ones_are_slow() -> None:
+    sizes = []
+
+    def by_size(x: Any) -> Any:
+        sizes.append(x.size)
+        time.sleep(x.size / 5000)
+        return np.sin(x)
+
+    with pytest.warns(UserWarning, match="time limit"):
+        report = check_vjp(by_size, cosine, interval(-8, 8), seconds=0.2, max_examples=100, **ONCE)
+    assert report.examples >= 20
+    assert max(sizes) <= 33
+
+
+def test_long_axes_have_no_long_batches() -> None:
+    domains = real(..., "n", "d"), real(..., "m", "d"), real(..., "m", "c")
+    shapes = [shape for form in forms(domains) for shape in form_shapes(domains, form)[0]]
+    assert max(map(max, filter(None, shapes))) == 64
+    assert max(map(math.prod, shapes)) <= MOST_ENTRIES
 
 
 # Inputs
@@ -519,6 +556,7 @@ def test_float32_alone() -> None:
         ({"kinks": "none"}, "kinks is 'none'; expected 'subgradient' or 'skip'"),
         ({"max_examples": 0}, "max_examples is 0; expected an integer of at least 1"),
         ({"seed": "a"}, "seed is 'a'; expected an integer"),
+        ({"seed": False}, "seed is False; expected an integer"),
         ({"where": 3}, "where is 3; expected a function of the arrays"),
         ({"domains": (real,)}, "domains= is for given arrays. Leave it out"),
     ],

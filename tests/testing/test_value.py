@@ -26,13 +26,6 @@ from tinygrad_fc.testing import (
     real,
     run,
 )
-from tinygrad_fc.testing.tensors import registered_ops
-
-
-def op_named(name: str) -> Any:
-    """Return the op of this name."""
-    return next(op for op in registered_ops() if op.name == name)
-
 
 quiet = np.errstate(all="ignore")
 
@@ -253,17 +246,19 @@ def test_nonlinear_is_seen_where_numbers_overflow() -> None:
 
 def test_both_slopes_at_a_kink_are_legal_beside_large_numbers() -> None:
     settings = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
-    assert check(op_named("elu"), np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings).kinks
+    assert check(
+        tg.ops.activation.elu, np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings
+    ).kinks
 
 
 def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
     x = np.array([0.000213623046875, 7.25])
-    assert check(op_named("power"), x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
+    assert check(tg.ops.elementwise.power, x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
 
 
 def test_small_terms_beside_large_ones_are_differentiated() -> None:
     x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
-    assert check(op_named("binary_cross_entropy_with_logits"), x, np.array([14336.0]))
+    assert check(tg.ops.loss.binary_cross_entropy_with_logits, x, np.array([14336.0]))
 
 
 @given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
@@ -291,7 +286,7 @@ def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can(
 
 def _std_is_right(x: Any) -> None:
     options = {"axis": None, "keepdims": False, "correction": 0}
-    assert check(op_named("std"), x, settings=options, order=1).examples == 1
+    assert check(tg.ops.reduce.std, x, settings=options, order=1).examples == 1
 
 
 def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:

@@ -70,7 +70,8 @@ def from_jax(f: Callable[..., Any]) -> Rule:
     """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
 
     JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
-    it check with `dtypes=np.float32`. It compiles for each shape: two are drawn, with many values.
+    it check with `dtypes=np.float32`. It compiles for each shape: two are drawn, with
+    many values, and 50 examples are checked even if that takes longer than `seconds`.
 
     Raises:
     `ImportError` without jax.

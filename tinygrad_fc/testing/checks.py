@@ -44,10 +44,11 @@ def check(
 
     Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `dtypes`,
     np.float64, np.float32 or both (default); `where(*arrays)`, a condition; `max_examples`, by
-    default that of hypothesis' profile; `seconds`, how long it may take after the first 20 of them,
-    5 by default; `seed` of hypothesis; `rtol`, demanded of the gradient relative to its terms, by
-    default half of the digits, 0 for all that can be resolved; `noise`, the relative accuracy of
-    `f`; `kinks`, "subgradient" (between the slopes to both sides) or "skip".
+    default that of hypothesis' profile; `seconds`, how long it may take, 5 by default, unless the
+    first 20 of them take longer (long axes are left out where short ones are slow); `seed` of
+    hypothesis; `rtol`, demanded of the gradient relative to its terms, by default half of the
+    digits, 0 for all that can be resolved; `noise`, the relative accuracy of `f`; `kinks`,
+    "subgradient" (between the slopes to both sides) or "skip".
 
     Returns a `Report` and warns where little was checked. Raises `GradientError` where a gradient
     is wrong, `NothingCheckedError` where nothing could be compared, `TypeError` or `ValueError`

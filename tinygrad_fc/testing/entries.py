@@ -21,6 +21,8 @@ Array = np.ndarray[Any, Any]
 
 MANY = 64
 """How many entries are measured one by one."""
+RTOL = 1e-8
+"""How much an entry may be off besides its bound, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Entries:
     analytic: list[Array]
     numeric: list[Array]
     error: list[Array]
-    rtol: float = 1e-8
+    rtol: float
 
     def excess(self, k: int) -> Array:
         """Return by how much the `k`-th gradient leaves its bound, relative to its size."""
@@ -59,12 +61,8 @@ def entries_of_failure(error: GradientError) -> Entries | None:
     mismatch: Mismatch | None = error.mismatch
     if mismatch is None:
         return None
-    problem = mismatch.problem
-    with np.errstate(all="ignore"):
-        grads = [np.asarray(a, float) for a in problem.vjp(mismatch.w)]
-    measured = _measured(problem, mismatch.w, grads)
-    if error.kind == "imprecise":
-        measured = Entries(measured.w, grads, measured.numeric, measured.error, rtol=0.0)
+    rtol = 0.0 if error.kind == "imprecise" else RTOL
+    measured = _measured(mismatch.problem, mismatch.w, rtol)
     return measured if measured.wrong else None
 
 
@@ -74,17 +72,18 @@ def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:
     w = case.g.ravel()
     if second:
         w = cotangent(np.zeros(sum(case.arrays[i].size for i in case.floats)), case.seed)
-    grads = [np.asarray(a, float) for a in problem.vjp(w)]
     problem = problem._replace(eps=max(problem.eps, noise))
-    return _measured(problem, np.asarray(w, float), grads)
+    return _measured(problem, np.asarray(w, float), RTOL)
 
 
-def _measured(problem: Problem, w: Array, grads: list[Array]) -> Entries:
+def _measured(problem: Problem, w: Array, rtol: float) -> Entries:
     """Return gradients beside numerical ones, of the first `MANY` entries."""
+    with np.errstate(all="ignore"):
+        grads = [np.asarray(a, float) for a in problem.vjp(w)]
     pairs = enumerate(problem.arguments)
     indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
     numeric = [np.zeros(p.x.shape) for p in problem.arguments]
     bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
     for (k, at), one in zip(indices, entry_derivatives(problem, indices), strict=True):
         numeric[k][at], bound[k][at] = one.weighted(w)
-    return Entries(w, grads, numeric, bound)
+    return Entries(w, grads, numeric, bound, rtol)

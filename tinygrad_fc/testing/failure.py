@@ -11,6 +11,7 @@ from tinygrad_fc.op import qualified_name
 from tinygrad_fc.testing.entries import Entries, entries_of_failure
 from tinygrad_fc.testing.hints import hint
 from tinygrad_fc.testing.report import GradientError, as_code
+from tinygrad_fc.testing.rounding import split_like
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.report import Report
@@ -59,12 +60,8 @@ def _values(error: GradientError, case: Case) -> list[str]:
     if error.g is not None:
         named["g"] = error.g
     if error.kind == "second-order" and error.mismatch is not None:
-        floats = [case.arrays[i] for i in case.floats]
-        pieces = np.split(error.mismatch.w, np.cumsum([a.size for a in floats])[:-1])
-        named |= {
-            "h" if len(floats) == 1 else f"h[{k}]": h.reshape(a.shape)
-            for k, (h, a) in enumerate(zip(pieces, floats, strict=True))
-        }
+        several = split_like(error.mismatch.w, [case.arrays[i] for i in case.floats])
+        named |= {"h" if len(several) == 1 else f"h[{k}]": h for k, h in enumerate(several)}
     return [f"  {name} = {as_code(value)}" for name, value in named.items()]
 
 

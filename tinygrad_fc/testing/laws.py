@@ -32,6 +32,7 @@ LATEST = (
     "after the function was called elsewhere",
     "The rule reads what the latest call of the function left: use g, out and the arguments",
 )
+IDENTITY = "for arrays changed since", "Recognise arrays by their numbers, not as objects"
 STATE = (
     "State is kept between calls, or the function is random: set a seed inside it, or switch that "
     "part off (model.eval() for dropout)"
@@ -223,11 +224,15 @@ def purity(case: Case) -> None:
         result = other.forward()
         if not other.drawn:
             _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
-        other.gradients(r.cotangent(result, case.seed + 1), result)
+        same = [aligned(a) for a in other.arrays]
+        other.gradients(r.cotangent(result, case.seed + 1), result, same)
     for i, a, b in zip(case.floats, first, before, strict=True):
         if not r.same(a, b):
             how = "after another call"
             raise differs(case, "aliasing", i, a, b, how, "Return a new array from each call")
+    for a, b in zip(same, case.arrays, strict=True):
+        a[...] = b
+    _require_repeated(case, case.gradients(g, None, same), before, IDENTITY)
     again = case.forward(arrays)
     if not _equal_calls(case, again, out):
         at = r.worst_index(again, out)

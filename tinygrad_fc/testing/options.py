@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -63,12 +64,16 @@ class Options:
         return "".join(f", {p}" for p in parts)
 
 
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _whole(value: Any, low: float) -> bool:
-    return value is None or (isinstance(value, Integral) and value is not True and value >= low)  # type: ignore[operator]
+    return value is None or (_is_number(value, Integral) and value >= low)
 
 
 def _size(value: Any) -> bool:
-    return isinstance(value, Real) and value is not True and bool(0 <= value < math.inf)  # type: ignore[operator]
+    return _is_number(value, Real) and bool(0 <= value < math.inf)
 
 
 LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -101,10 +106,9 @@ def validated(called: str, options: Mapping[str, Any]) -> Options:
         if name not in LEGAL:
             raise TypeError(f"{called} has no option {name!r}; expected {', '.join(LEGAL)}")
         legal, expected = LEGAL[name]
-        try:
+        wrong = True
+        with suppress(TypeError):
             wrong = not legal(value)
-        except TypeError:
-            wrong = True
         if wrong:
             raise ValueError(f"{called}: {name} is {value!r:.80}; expected {expected}")
     chosen["dtypes"] = tuple(dict.fromkeys(map(np.dtype, chosen["dtypes"])))

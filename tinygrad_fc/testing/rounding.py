@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc.autograd.numerical import EPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Array = np.ndarray[Any, Any]
 
@@ -34,6 +34,12 @@ def _eighths(seed: int, shape: tuple[int, ...], zeros: bool) -> Array:
     rng = np.random.default_rng([seed, *shape])
     g = (2 * rng.integers(-16, 16, shape) + 1) / 8
     return np.asarray(g * (rng.random(shape) < 0.75) if zeros else g)
+
+
+def split_like(w: Array, arrays: Sequence[Array]) -> list[Array]:
+    """Return the parts of a flat array in the shapes of `arrays`."""
+    pieces = np.split(w, np.cumsum([a.size for a in arrays])[:-1])
+    return [p.reshape(a.shape) for p, a in zip(pieces, arrays, strict=True)]
 
 
 class Perturbation(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +22,7 @@ from tinygrad_fc.testing.value import finite_gradient, first_order, second_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.options import Options
@@ -31,10 +32,15 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SEARCHING, SHRINKING = 0.64, 0.24
+SEARCHING, SHRINKING = 0.7, 0.2
 """Shares of the seconds of a check: for laws, and for making a failure small; then come hints."""
-LEAST = 20
-"""How many examples are checked however long they take, the late ones by the essential laws."""
+LEAST, LEAST_COMPILED = 20, 50
+"""How many examples are checked however long they take, the late ones by the essential laws.
+
+More of a function that is compiled for each shape, since its time is that of the compiler.
+"""
+SMALL = 32
+"""How many numbers an example may have however slow others were."""
 
 
 class Law(NamedTuple):
@@ -94,13 +100,10 @@ def laws_for_op(options: Options, rule: Rule) -> tuple[Law, ...]:
     return (Law(tensors.op_result), *differentiable)
 
 
-@contextmanager
-def _quiet(plan: Plan) -> Iterator[None]:
+def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     """Silence NumPy's warnings of empty means; ops must not cause any."""
-    with warnings.catch_warnings():
-        if not plan.strict:
-            warnings.simplefilter("ignore", RuntimeWarning)
-        yield
+    quiet = warnings.catch_warnings(action="ignore", category=RuntimeWarning)
+    return nullcontext() if plan.strict else quiet
 
 
 def hold(
@@ -188,34 +191,37 @@ class _Search:
         self.plan, self.report = plan, Report(planned=examples)
         self.shrinking = SHRINKING * plan.options.seconds
         self.until = time.monotonic() + SEARCHING * plan.options.seconds
-        self.deadline = np.inf
+        self.pace = 0.0  # the most seconds for each number of an example
         self.failure: GradientError | None = None
         self.empty_checked = 0
-        self.done = 0
 
     def hold(self, case: Case) -> None:
         """Check one case; raise what is wrong."""
         if self.plan.options.drawn_dtype != np.float64:
             case = case.cast(self.plan.options.drawn_dtype)
-        late = time.monotonic() > min(self.until, self.deadline)
-        if late and (self.failure is not None or self.done >= LEAST):
+        before, start = self.failure, time.monotonic()
+        late = start > self.until
+        least = LEAST_COMPILED if self.plan.rule.few_shapes else LEAST
+        if late and (before is not None or self.report.examples >= least):
             raise TimeUp
-        last = None if self.failure is None else self.failure.law
+        size = sum(a.size for a in case.arrays)
+        if before is None and size > SMALL and self.pace * size > self.until - start:
+            raise DiscardError  # it would take longer than what is left
+        count, last = (self.report.examples, None) if before is None else (0, before.law)
         try:
             with _quiet(self.plan):
                 self._call(case)
-                part = hold(case, self.plan, 0 if self.failure else self.done, last, late=late)
+                part = hold(case, self.plan, count, last, late=late)
         except GradientError as error:
-            before = self.failure
             if before is None or _rank(error) <= _rank(before):
                 self.failure = error
             elif error.kind != before.kind:
                 return  # another bug
-            self.deadline = min(self.deadline, time.monotonic() + self.shrinking)
+            self.until = min(self.until, time.monotonic() + self.shrinking)
             raise
-        if self.failure is not None:
+        if before is not None:
             return
-        self.done += 1
+        self.pace = max(self.pace, (time.monotonic() - start) / max(size, SMALL))
         self.report.examples += 1
         self.empty_checked += _has_empty(case)
         self.report.add(part)
@@ -230,7 +236,7 @@ class _Search:
             except TimeUp:  # as the next example does again
                 return
             except GradientError:
-                self.deadline = np.inf  # it is made small where hypothesis finds it again
+                # It is made small where hypothesis finds it again.
                 self.until = time.monotonic() + self.shrinking
                 return
 
@@ -271,7 +277,6 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
     search = _Search(plan, most)
     search.begin(strategies.first_cases(plan, most // 2))
-    rest = max(most - search.report.examples, 1)
 
     def run(case: Case) -> None:
         try:
@@ -280,7 +285,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
             hy.reject()
 
     settings = hy.settings(
-        max_examples=rest,
+        max_examples=max(most - search.report.examples, 1),
         deadline=None,
         database=None,  # its key would be that of this function, for every check
         report_multiple_bugs=False,
@@ -295,7 +300,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
         with hy.reporting.with_reporter(lambda _: None):
             drawn()
     except TimeUp:
-        search.report.not_checked = most - search.done if search.failure is None else 0
+        search.report.not_checked = most - search.report.examples if search.failure is None else 0
     except hy.errors.Flaky:
         if search.failure is None:
             raise

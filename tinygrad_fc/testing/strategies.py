@@ -334,9 +334,11 @@ def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Siz
         chosen = [SIZES[(2 * k - form.size - 1) % len(SIZES)] for k in range(len(names))]
     if form.odd is not None:
         chosen[form.odd[0]] = form.odd[1]
-    sizes = iter(chosen)
+    sizes, batch = iter(chosen), form.batch
+    if math.prod((*np.broadcast_shapes(*batch), *chosen)) > MOST_ENTRIES:
+        batch = ((),) * len(domains)
     # Names come in the order of `smallest_sizes`.
-    return _filled(_patterns(domains), form.batch, lambda: next(sizes), shortest)
+    return _filled(_patterns(domains), batch, lambda: next(sizes), shortest)
 
 
 def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_fc import autograd, grad_mode
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.op import NUMPY_NAMES, Op, _no_rule, registry
+from tinygrad_fc.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 from tinygrad_fc.testing.rule import Rule, argument_names
@@ -108,11 +108,6 @@ def of_function(f: Any, code: str, note: str = "") -> Rule:
 
 
 # Ops
-
-
-def registered_ops() -> list[Op]:
-    """Return every registered op once, in the order of registration."""
-    return list(dict.fromkeys(registry.values()))
 
 
 def differentiable(op: Op) -> tuple[int, ...]:

@@ -83,12 +83,8 @@ class Argument(NamedTuple):
     """Which numbers lie on a closed end of the domain, and move inwards only."""
 
 
-def arguments(case: Case) -> list[Argument]:
-    """Return where the arguments of `case` that have a gradient lie."""
-    return [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
-
-
 def _argument(domain: Domain, array: Array) -> Argument:
+    """Return where an argument that has a gradient lies."""
     x = np.asarray(array, float)
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
     far = n.longest_steps(np.where(finite, x, 0))
@@ -178,7 +174,7 @@ def first_problem(case: Case) -> Problem:
 
     dtypes = [case.out.dtype, *kinds]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    where = arguments(case)
+    where = [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
     if any(p.edge.any() for p in where):  # there a slope may be infinite, and 0 times it NaN
         pairs = zip(where, case.gradients(case.g, case.out), strict=True)
         where = [p._replace(reach=np.where(p.edge & ~np.isfinite(a), 0, p.reach)) for p, a in pairs]
@@ -194,9 +190,8 @@ def second_problem(case: Case, g: Array) -> Problem:
         return np.concatenate([x.ravel() for x in grads])
 
     def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
-        pieces = np.split(w, np.cumsum([p.x.size for p in first.arguments])[:-1])
-        h = [v.reshape(p.x.shape) for v, p in zip(pieces, first.arguments, strict=True)]
-        return case.second(case.typed(h), g, perturbation)
+        h = case.typed(r.split_like(w, first.point))
+        return case.second(h, g, perturbation)
 
     wide = g.astype(float)
     seed = Argument(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
@@ -223,10 +218,8 @@ def entry_derivatives(
     lines = []
     for k, at in entries:
         v = [np.zeros(p.x.shape) for p in problem.arguments]
-        v[k][at] = 1.0
-        lines.append(
-            (problem.point, [a * p.reach for a, p in zip(v, problem.arguments, strict=True)])
-        )
+        v[k][at] = problem.arguments[k].reach[at]
+        lines.append((problem.point, v))
     with np.errstate(all="ignore"):
         along = n.derivatives(problem.f, lines, eps=problem.eps)
     steps = [problem.arguments[k].reach[at] for k, at in entries]
