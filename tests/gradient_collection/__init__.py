@@ -6,21 +6,7 @@ names: most are changes of right rules (`wrong_changed`), the others written by 
 -m tests.gradient_collection` prints what the kit finds.
 """
 
-from . import (  # noqa: F401  # each adds its rows to the tables
-    right_elementwise,
-    right_hard,
-    right_matrix,
-    right_pairs,
-    right_places,
-    right_rows,
-    wrong_changed,
-    wrong_formula,
-    wrong_hard,
-    wrong_point,
-    wrong_region,
-    wrong_shape,
-    wrong_subtle,
-)
+from . import right, wrong, wrong_changed  # noqa: F401  # each adds its rows to the tables
 from .case import RIGHT, WRONG, Case, Function
 from .generic import GENERIC
 from .right_tensors import TENSORS

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.domain import real
+
 if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain
 
@@ -51,33 +53,25 @@ WRONG: dict[str, Case] = {}
 
 def right(
     name: str,
+    domains: str | tuple[Domain, ...],
     forward: Callable[..., Any],
-    vjp: Rule,
-    *domains: Domain,
-    sig: str | None = None,
+    vjp: Callable[..., Any],
     where: Callable[..., bool] | None = None,
     vjp2: Rule | None = None,
 ) -> None:
-    """Add a function whose rule is right; `sig` is that of a gufunc, behind broadcast axes."""
+    """Add a function whose rule is right.
+
+    `domains` may be the signature of a gufunc, as "(n),(n)->()", whose arguments are real and have
+    broadcast axes in front. `vjp` may leave it to `fitted` to sum over these.
+    """
     assert name not in RIGHT, name
-    if sig is not None:
-        cores = re.findall(r"\((.*?)\)", sig.split("->")[0])
-        pairs = zip(domains, cores, strict=True)
-        domains = tuple(
-            d if d.shape is not None else d(..., *filter(None, core.split(",")))
-            for d, core in pairs
-        )
-    RIGHT[name] = Case(name, forward, vjp, domains, where, vjp2)
+    if isinstance(domains, str):
+        cores = re.findall(r"\((.*?)\)", domains.partition("->")[0])
+        domains = tuple(real(..., *filter(None, core.split(","))) for core in cores)
+    RIGHT[name] = Case(name, forward, fitted(vjp), domains, where, vjp2)
 
 
-def wrong(
-    bug: str,
-    base: str,
-    what: str,
-    vjp: Rule | None,
-    *,
-    vjp2: Rule | None = None,
-) -> None:
+def wrong(bug: str, base: str, what: str, vjp: Rule | None, *, vjp2: Rule | None = None) -> None:
     """Add a rule for the function of `base` that differs from the right one.
 
     Without a `vjp` the rule is right, and `vjp2`, which is that of the rule, is not.
@@ -102,6 +96,31 @@ def fit(x: Any, value: Any) -> Array:
     return like(x, value)
 
 
+def fitted(vjp: Callable[..., Any]) -> Rule:
+    """Return a rule whose gradients, one alone or a tuple, have the shape of their arguments."""
+
+    def rule(g: Any, out: Any, *arrays: Any) -> Any:
+        grads = vjp(g, out, *arrays)
+        pairs = zip(grads if isinstance(grads, tuple) else (grads,), arrays, strict=True)
+        return tuple(
+            a if a is None or (np.shape(a), a.dtype) == (x.shape, x.dtype) else fit(x, a)
+            for a, x in pairs
+        )
+
+    return rule
+
+
+def by(slopes: Callable[..., Any]) -> Rule:
+    """Return the rule of an elementwise function with these slopes, of its arguments and result."""
+
+    def vjp(g: Any, out: Any, *arrays: Any) -> Any:
+        several = slopes(*arrays, out)
+        several = several if isinstance(several, tuple) else (several,)
+        return tuple(None if a is None else g * a for a in several)
+
+    return fitted(vjp)
+
+
 def column(v: Any) -> Array:
     """Return an array with an axis of size 1 at its end."""
     return np.asarray(v)[..., None]
@@ -112,9 +131,9 @@ def row(v: Any) -> Array:
     return np.asarray(v)[..., None, :]
 
 
-def sigmoid(x: Any) -> Any:
-    """Return 1 / (1 + exp(-x)), which cannot overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+def matrix(v: Any) -> Array:
+    """Return an array with two axes of size 1 at its end."""
+    return np.asarray(v)[..., None, None]
 
 
 def nonempty(*arrays: Any) -> bool:

@@ -1,0 +1,287 @@
+"""Wrong rules that no change of a right one gives: formulas, regions, single numbers, axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import formulas as f
+from .case import RIGHT, by, column, fitted, like, matrix, row, wrong
+
+
+def first_gradient(name: str, *arrays: Any) -> Any:
+    """Return the first gradient of a right rule."""
+    return RIGHT[name].vjp(*arrays)[0]
+
+
+def cosine_partly(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    """Take the lengths of both rows for constants."""
+    u, v = x / column(f.norm(x)), y / column(f.norm(y))
+    return column(g) * v / column(f.norm(x)), column(g) * u / column(f.norm(y))
+
+
+def one_step_back(g: Any, out: Any, x: Any, w: Any) -> Any:
+    """Take the state before the last step for a constant."""
+    gx, gw = RIGHT["recurrent"].vjp(g, out, x, w)
+    return gx, g * (1 - out**2) * f.recurrent_states(x, w)[-2] if x.shape[-1] else gw
+
+
+def first_only(x: Any, i: Any) -> Any:
+    """Return which places are named, each at the first index that names it."""
+    named = f.named(x, i)
+    return named & (named.cumsum(-2) == 1)
+
+
+def embedding_set(g: Any, _out: Any, w: Any, i: Any) -> Any:
+    """Assign the rows in place of adding them up."""
+    grad = np.zeros_like(w)
+    grad[i] = g
+    return grad, None
+
+
+def embedding_averaged(g: Any, out: Any, w: Any, i: Any) -> Any:
+    """Divide each row by how often it is picked."""
+    count = np.bincount(i % len(w), minlength=len(w)) if len(i) else np.ones(len(w))
+    return first_gradient("embedding", g, out, w, i) / column(np.maximum(count, 1)), None
+
+
+def sort_by_value(g: Any, out: Any, x: Any) -> Any:
+    """Look each number up among the sorted ones: a tie finds the first only."""
+    grad = np.empty(x.shape, x.dtype)
+    for at in np.ndindex(x.shape[:-1]):
+        grad[at] = g[at][np.searchsorted(out[at], x[at])]
+    return grad
+
+
+def every_tie(g: Any, out: Any, x: Any) -> Any:
+    """Give the whole gradient to each place that ever held the maximum."""
+    held = (x[..., None, :] == column(out)) * np.tri(x.shape[-1])
+    return (column(g) * held).sum(-2)
+
+
+def untied(_g: Any, out: Any, x: Any) -> Any:
+    """Return where the maximum of a row is, if it is there once."""
+    return (x == column(out)) & ((x == column(out)).sum(-1, keepdims=True) == 1)
+
+
+def det_by_inverse(g: Any, out: Any, a: Any) -> Any:
+    """Go through the inverse where there is one."""
+    return matrix(g) * (
+        matrix(out) * f.turned(np.linalg.inv(a)) if a.size and f.well_posed(a) else 0 * a
+    )
+
+
+def lead(x: Any, value: Any) -> Any:
+    """Sum over the axes that `x` lacks, and forget those of size 1."""
+    value = np.asarray(value)
+    return like(x, value.sum(tuple(range(value.ndim - np.ndim(x)))))
+
+
+def first(x: Any, value: Any) -> Any:
+    """Sum over the last axes where the first are meant."""
+    value = np.asarray(value)
+    return like(x, value.sum(tuple(range(np.ndim(x), value.ndim))))
+
+
+def last_kept(x: Any, value: Any) -> Any:
+    """Sum as one should, but lose the axis that has to stay."""
+    value = np.asarray(value)
+    value = value.sum(tuple(range(value.ndim - np.ndim(x))))
+    lost = [k for k in range(value.ndim) if np.shape(x)[k] == 1 and value.shape[k] != 1]
+    return like(x, value.sum(tuple(lost)))
+
+
+# fmt: off
+FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
+    "formula": (
+        ("sin", "sin for cos", by(lambda x, y: np.sin(x))),
+        ("tanh by its result", "1 - x^2", by(lambda x, y: 1 - x * x)),
+        ("sigmoid", "y (1 - x)", by(lambda x, y: y * (1 - x))),
+        ("arcsin", "no square root", by(lambda x, y: 1 / (1 - x * x))),
+        ("arctan", "1/(1 + x)^2", by(lambda x, y: 1 / (1 + x) ** 2)),
+        ("atan2", "distance not squared",
+         by(lambda x, y, out: (y / np.hypot(x, y), -x / np.hypot(x, y)))),
+        ("normalise", "only divides", lambda g, out, x: g / column(f.norm(x))),
+        ("quadratic form", "as of a symmetric matrix",
+         lambda g, out, x, a: (column(g) * 2 * (a @ column(x))[..., 0],
+                               matrix(g) * column(x) * row(x))),
+        ("cumprod", "as of a product",
+         lambda g, out, x: f.ratio(f.reverse_cumsum(g), x) * out[..., -1:]),
+        ("cbrt", "cube root of x for x^(2/3)", by(lambda x, y: 1 / (3 * y))),
+        ("logcumsumexp", "as if all came before", lambda g, out, x: (
+            column(g) * np.exp(np.minimum(row(x) - column(out), 0))).sum(-2)),
+        ("Kepler", "slope at m", by(lambda x, y: 1 / (1 - 0.5 * np.cos(x)))),
+        ("cubic root by Newton", "its last step only", by(lambda x, y: 1 / (3 * y * y))),
+        ("bump", "distance not squared", by(lambda x, y: -2 * x * y / (1 - x * x))),
+        ("log gamma", "logarithm for digamma", by(lambda x, y: np.log(x))),
+        ("triangle wave", "rounded down", by(lambda x, y: np.sign(x - 2 * np.floor(x / 2)))),
+    ),
+    "sign": (("log sigmoid", "sigmoid(x)", by(lambda x, y: f.sigmoid(x))),),
+    "forgotten term": (
+        ("silu", "no sigmoid", by(lambda x, y: x * f.sigmoid(x) * f.sigmoid(-x))),
+        ("gelu", "no density", by(lambda x, y: f.ratio(y, x) + 0.5 * (x == 0))),
+        ("x^x", "no 1", by(lambda x, y: y * np.log(x))),
+        ("softmax", "no sum", lambda g, out, x: out * g),
+        ("layer norm", "no mean", f.layer_norm_vjp(mean=False)),
+        ("layer norm", "nothing along the row", f.layer_norm_vjp(along=False)),
+        ("cosine similarity", "lengths held", cosine_partly),
+        ("lerp", "weight times b", by(lambda a, b, t, out: (1 - t, t, b))),
+        ("eigenvalues", "one side of a + a'",
+         lambda g, out, a: first_gradient("eigenvalues", g, out, a) / 2),
+        ("fourth power", "one factor",
+         lambda g, out, a: 4 * g @ f.turned(a) @ f.turned(a) @ f.turned(a)),
+        ("recurrent", "state held", one_step_back),
+        ("entropy", "no result", lambda g, out, x: first_gradient("entropy", g, 0 * out, x)),
+        ("power spectrum", "constant part",
+         lambda g, out, x: f.fourier_vjp(g * (np.arange(g.shape[-1]) > 0), out, x)),
+        ("relu minus relu", "one of them", by(lambda x, y: x > 0)),
+    ),
+    "transposed": (
+        ("matvec", "right for square ones only",
+         lambda g, out, a, x: (column(g) * row(x), (a @ column(g))[..., 0])),
+        ("transpose", "reshaped", lambda g, out, a: g.reshape(a.shape)),
+    ),
+    "one point": (
+        ("abs", "2 at 0", by(lambda x, y: np.where(x == 0, 2, np.sign(x)))),
+        ("relu", "-1 at 0", by(lambda x, y: np.where(x == 0, -1, x > 0))),
+        ("expm1", "nothing at 0", by(lambda x, y: f.ratio(np.exp(x) * x, x))),
+        ("prod", "as if no factor were 0",
+         lambda g, out, x: column(g) * f.ratio(column(out), x)),
+        ("multiply", "nothing where a factor is 0",
+         by(lambda x, y, out: (f.ratio(out, x), f.ratio(out, y)))),
+        ("det", "nothing for a singular matrix", det_by_inverse),
+        ("xlogy", "nothing at 0", by(lambda x, y, out: (np.log(y) * (x != 0), x / y))),
+    ),
+    "ties": (
+        ("max", "all of them", lambda g, out, x: column(g) * (x == column(out))),
+        ("max", "none of them", lambda g, out, x: column(g) * untied(g, out, x)),
+        ("maximum", "both", by(lambda x, y, out: (x >= y, y >= x))),
+        ("maximum", "none", by(lambda x, y, out: (x > y, y > x))),
+        ("sort", "all to the first", sort_by_value),
+        ("median", "all of them",
+         lambda g, out, x: column(g) * (x == column(out) if x.shape[-1] % 2 else f.middle(x))),
+        ("largest gap", "all of them", lambda g, out, x: column(g) * (
+            1.0 * (x == f.largest(x)) - (x == x.min(-1, keepdims=True)))),
+        ("cummax", "every tie", every_tie),
+    ),
+    "repeated indices": (
+        ("gather", "counted once",
+         lambda g, out, x, i: ((column(g) * first_only(x, i)).sum(-2), None)),
+        ("embedding", "set", embedding_set),
+        ("embedding", "averaged", embedding_averaged),
+        ("embedding", "negative ones forgotten",
+         lambda g, out, w, i: f.embedding_vjp(g[i >= 0], out, w, i[i >= 0])),
+        ("bins", "shared",
+         lambda g, out, x, i: (g[i] / np.bincount(i % 5, minlength=5)[i], None)),
+        ("cross entropy", "negative class forgotten",
+         lambda g, out, x, t: RIGHT["cross entropy"].vjp(g, out, x, np.maximum(t, 0))),
+    ),
+    "not finite": (
+        ("norm", "nan at 0", lambda g, out, x: column(g) * x / column(out)),
+        ("hypot", "nan at 0", by(lambda x, y, out: (x / out, y / out))),
+        ("std", "nan for equal numbers",
+         lambda g, out, x: column(g) * f.centred(x) / (column(out) * x.shape[-1])),
+        ("prod", "nan with a 0", lambda g, out, x: column(g) * column(out) / x),
+        ("cumprod", "nan with a 0", lambda g, out, x: f.reverse_cumsum(g * out) / x),
+        ("logsumexp", "not shifted",
+         lambda g, out, x: column(g) * np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
+        ("logcumsumexp", "exponentials apart",
+         lambda g, out, x: np.exp(x) * f.reverse_cumsum(g * np.exp(-out))),
+        ("sinc", "nan at 0", by(lambda x, y: (np.cos(np.pi * x) - y) / x)),
+        ("cube", "3 y/x", by(lambda x, y: 3 * y / x)),
+        ("x |x|", "2 y/x", by(lambda x, y: 2 * y / x)),
+        ("1 - cos", "through tan", by(lambda x, y: y * np.sin(x) / (1 - np.cos(x)))),
+    ),
+    "region": (
+        ("tanh by its result", "nothing beyond 2", by(lambda x, y: (1 - y * y) * (abs(x) < 2))),
+        ("sigmoid", "nothing beyond 5", by(lambda x, y: y * (1 - y) * (abs(x) < 5))),
+        ("square", "at most 1000", by(lambda x, y: np.clip(2 * x, -1000, 1000))),
+        ("cube", "wrong beyond 20", by(lambda x, y: 3 * x * np.clip(x, -20, 20))),
+        ("softplus", "1 beyond 5", by(lambda x, y: np.where(x > 5, 1, f.sigmoid(x)))),
+        ("softplus", "quotient of infinities", by(lambda x, y: np.exp(x) / (1 + np.exp(x)))),
+        ("elu", "nothing below -6", by(lambda x, y: np.exp(np.minimum(x, 0)) * (x > -6))),
+        ("log |x|", "negative numbers", by(lambda x, y: 1 / np.abs(x))),
+        ("sinc", "nothing near 0", by(lambda x, y: f.sinc_slope(x, y) * (abs(x) > 0.05))),
+        ("1 - cos", "nothing near 0", by(lambda x, y: np.sin(x) * (abs(x) > 1e-2))),
+        ("Bessel series", "six terms", by(lambda x, y: f.bessel(x, terms=6, slope=True))),
+        ("mod", "rounded towards 0", by(lambda x, y, out: (1.0, -np.trunc(x / y)))),
+        ("leaky relu", "kink beside 0", by(lambda x, y: np.where(x > 0.01, 1, 0.1))),
+        ("atan2", "negative x", by(lambda x, y, out: (
+            np.sign(y) * y / (x * x + y * y), -x / (x * x + y * y)))),
+        ("huber", "bound of 2", by(lambda x, y: np.clip(x, -2, 2))),
+        ("sin", "angle reduced by 6.28", by(lambda x, y: np.cos(np.fmod(x, 6.28)))),
+        ("log", "held off 0 by 1e-3", by(lambda x, y: 1 / np.maximum(x, 1e-3))),
+        ("sqrt", "epsilon", by(lambda x, y: 0.5 / (y + 1e-4))),
+        ("exp", "clipped", by(lambda x, y: np.minimum(y, 1e6))),
+        ("x |x|", "wrong beyond 500", by(lambda x, y: 2 * np.minimum(abs(x), 500))),
+        ("logaddexp", "the larger one", by(lambda x, y, out: (
+            np.where(x - y > 3, 1, f.sigmoid(x - y)), np.where(x - y > 3, 0, f.sigmoid(y - x))))),
+        ("gelu", "nothing below -3", lambda g, y, x: first_gradient("gelu", g, y, x) * (x > -3)),
+        ("cdist", "near points",
+         lambda g, out, x, y: RIGHT["cdist"].vjp(g * (out > 0.1), out, x, y)),
+    ),
+    "axis": (
+        ("sum", "row for column", lambda g, out, x: np.broadcast_to(
+            row(g) if np.ndim(g) and x.shape[-1] == np.shape(g)[-1] else column(g), x.shape)),
+        ("cumsum", "along the first axis",
+         lambda g, out, x: g[::-1].cumsum(0)[::-1] if x.ndim else g),
+        ("cumsum", "without itself", lambda g, out, x: f.reverse_cumsum(g) - g),
+        ("softmax", "summed over all", lambda g, out, x: out * (g - (g * out).sum())),
+        ("repeat", "as tiled",
+         lambda g, out, x: g.reshape(*x.shape[:-1], 2, x.shape[-1]).sum(-2)),
+        ("tile", "as repeated", lambda g, out, x: g.reshape(*x.shape, 2).sum(-1)),
+        ("sort", "as if its own inverse",
+         lambda g, out, x: np.take_along_axis(g, np.argsort(x, -1, kind="stable"), -1)),
+        ("centre", "over all", lambda g, out, x: g - g.mean()),
+    ),
+    "size-1": (
+        ("matmul", "taken for a dot product", lambda g, out, a, b: (
+            g * row(b.sum(-1)) if a.shape[-2] == 1 else g @ f.turned(b), f.turned(a) @ g)),
+    ),
+    "scale": (
+        ("x^2 1e-7", "twice", by(lambda x, y: 4e-7 * x)),
+        ("x 1e-9", "twice", by(lambda x, y: 2e-9)),
+        ("x 1e-9", "nothing", by(lambda x, y: 0 * x)),
+        ("x 1e12", "one more", by(lambda x, y: 1e12 + 1e6)),
+    ),
+    "nearly right": (
+        ("erf", "constant of four digits", by(lambda x, y: 1.128 * np.exp(-x * x))),
+        ("gelu", "slope of the tanh form", by(f.gelu_tanh_slope)),
+        ("sin", "by differences", by(lambda x, y: (np.sin(x + 1e-3) - np.sin(x)) / 1e-3)),
+        ("layer norm", "no epsilon", f.layer_norm_vjp(epsilon=1e-12)),
+        ("softmax", "1e-6 off",
+         lambda g, out, x: out * (g - (1 + 1e-6) * (g * out).sum(-1, keepdims=True))),
+        ("log1p", "1e-6 added", by(lambda x, y: 1 / (1 + x + 1e-6))),
+    ),
+}
+"""For each class of bugs: a function, what is wrong, and the rule."""
+UNSUMMED = (
+    ("multiply", "only axes that are lacking",
+     lambda g, out, x, y: (lead(x, g * y), lead(y, g * x))),
+    ("subtract", "last axes for the first", lambda g, out, x, y: (first(x, g), first(y, -g))),
+    ("divide", "axis lost",
+     lambda g, out, x, y: (last_kept(x, g / y), last_kept(y, -g * out / y))),
+)
+"""Rules that sum over the wrong axes."""
+SECOND = (
+    ("sin", "held", lambda h, g, x: (h[0] * np.cos(x), np.zeros_like(x))),
+    ("exp", "held", lambda h, g, x: (h[0] * np.exp(x), np.zeros_like(x))),
+    ("square", "half", lambda h, g, x: (2 * h[0] * x, h[0] * g)),
+    ("cube", "no x", lambda h, g, x: (3 * h[0] * x**2, 6 * h[0] * g)),
+    ("log", "plus", lambda h, g, x: (h[0] / x, h[0] * g / x**2)),
+    ("reciprocal", "slope of g is -1",
+     lambda h, g, x: (-np.ones_like(g) * h[0], 2 * h[0] * g / x**3)),
+    ("sqrt", "twice",
+     lambda h, g, x: (0.5 * h[0] / np.sqrt(x), like(x, -0.5 * h[0] * g * x**-1.5))),
+)
+"""Rules of right rules."""
+# fmt: on
+
+for _bug, _rows in FORMULAS.items():
+    for _base, _what, _rule in _rows:
+        wrong(_bug, _base, _what, fitted(_rule))
+for _base, _what, _rule in UNSUMMED:
+    wrong("broadcast", _base, _what, _rule)
+for _base, _what, _rule in SECOND:
+    wrong("second order", _base, _what, None, vjp2=_rule)
