@@ -32,20 +32,21 @@ def entry(dtype: Any = "F32", shape: Any = (1,), offsets: Any = (0, 4)) -> dict[
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
 
 
-def structured(root: Any, **tensors: Any) -> bytes:
+def structured(root: Any, version: str = "1", **tensors: Any) -> bytes:
     text = root if isinstance(root, str) else json.dumps({"root": root})
-    metadata = {"tinygrad_fc.version": "1", "tinygrad_fc.structure": text}
+    metadata = {"tinygrad_fc.version": version, "tinygrad_fc.structure": text}
     return assembled({"__metadata__": metadata, **tensors}, b"\0" * (4 * len(tensors)))
+
+
+def single(body: bytes = b"1234", **of: Any) -> bytes:
+    return assembled({"a": entry(**of)}, body)
 
 
 TWO = {"a": entry(), "b": entry(offsets=(4, 8))}
 HOSTILE = {
     "nothing": (b"", "it has 0 bytes"),
     "too short": (b"1234567", "it has 7 bytes"),
-    "a header longer than the file": (
-        assembled({}, length=100),
-        "would be 100 bytes long, and the rest of the file has 2",
-    ),
+    "a header longer than the file": (assembled({}, length=100), "would be 100 bytes long, .* 2"),
     "a zip": (b"PK\3\4" + b"\0" * 60, "It looks like a pickle of torch.save, which is not loaded"),
     "a pickle": (b"\x80\2" + b"\xff" * 60, "as it could run any code"),
     "no JSON": (assembled(b"{nonsense}"), "the header is not JSON"),
@@ -59,36 +60,21 @@ HOSTILE = {
     "metadata that is a list": (assembled({"__metadata__": []}), "not an object of strings"),
     "a number for a tensor": (assembled({"a": 1}), "entry of tensor 'a' is not an object"),
     "no dtype": (assembled({"a": {"shape": [1]}}), "tensor 'a' has no dtype"),
-    "F8": (
-        assembled({"a": entry("F8_E4M3", (4,))}, b"\0" * 4),
-        "dtype 'F8_E4M3', which NumPy lacks",
-    ),
-    "a shape that is a number": (
-        assembled({"a": entry(shape=1)}, b"1234"),
-        "has a shape that is not",
-    ),
-    "a negative size": (assembled({"a": entry(shape=(-1,))}, b"1234"), "has a shape that is not"),
-    "a true size": (assembled({"a": entry(shape=(True,))}, b"1234"), "has a shape that is not"),
-    "many sizes": (assembled({"a": entry(shape=(1,) * 65)}, b"1234"), "at most 64 sizes"),
-    "huge sizes": (assembled({"a": entry(shape=(2**62, 2**62))}, b"1234"), "match shape"),
-    "huge sizes of nothing": (
-        assembled({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}),
-        "tensor 'a': ",
-    ),
-    "a wrong shape": (
-        assembled({"a": entry(shape=(2,))}, b"1234"),
-        "has 4 bytes, which do not match",
-    ),
-    "offsets that are a string": (assembled({"a": entry(offsets="04")}, b"1234"), "data_offsets"),
-    "offsets past the end": (assembled({"a": entry(offsets=(4, 8))}, b"1234"), "outside of the 4"),
+    "F8": (single(dtype="F8_E4M3", shape=(4,)), "dtype 'F8_E4M3', which NumPy lacks"),
+    "a shape that is a number": (single(shape=1), "has a shape that is not"),
+    "a negative size": (single(shape=(-1,)), "has a shape that is not"),
+    "a true size": (single(shape=(True,)), "has a shape that is not"),
+    "many sizes": (single(shape=(1,) * 65), "at most 64 sizes"),
+    "huge sizes": (single(shape=(2**62, 2**62)), "match shape"),
+    "huge sizes of nothing": (single(b"", shape=(0, 2**62, 2**62), offsets=(0, 0)), "tensor 'a': "),
+    "a wrong shape": (single(shape=(2,)), "has 4 bytes, which do not match"),
+    "offsets that are a string": (single(offsets="04"), "data_offsets"),
+    "offsets past the end": (single(offsets=(4, 8)), "outside of the 4"),
     "a truncated body": (assembled(TWO, b"1234567"), "outside of the 7 bytes.*is it truncated"),
     "trailing bytes": (assembled(TWO, b"123456789"), "1 bytes follow its last tensor"),
     "an overlap": (assembled({"a": entry(), "b": entry()}, b"1234"), "overlaps another"),
     "a gap": (assembled({"b": entry(offsets=(4, 8))}, b"12345678"), "follows a gap"),
-    "a structure of tomorrow": (
-        assembled({"__metadata__": {"tinygrad_fc.structure": "{}", "tinygrad_fc.version": "2"}}),
-        "has version '2', and this library reads 1",
-    ),
+    "a structure of tomorrow": (structured("{}", version="2"), "has version '2', .* reads 1"),
     "no root": (structured("{}"), "needs one root"),
     "a structure that is not JSON": (structured("{"), "the structure is not JSON"),
     "a deep structure": (structured(json.loads("[" * 200 + "]" * 200)), "too deeply"),
@@ -98,18 +84,12 @@ HOSTILE = {
     "a tuple of a number": (structured({"tuple": 3}), "has the unknown type 'tuple'"),
     "a dict of a number": (structured({"dict": 3}), "not of pairs"),
     "a dict with a list for a key": (structured({"dict": [[[], 1]]}), "or repeated key"),
-    "a dict with a key twice": (
-        structured({"dict": [[1, 1], [True, 2]]}),
-        "an invalid or repeated key",
-    ),
+    "a dict with a key twice": (structured({"dict": [[1, 1], [True, 2]]}), "or repeated key"),
     "a tensor that is not there": (structured({"tensor": ["a", False]}), "or it is missing"),
     "a tensor twice": (structured([{"array": "a"}, {"array": "a"}], a=entry()), "uses tensor 'a'"),
     "a tensor left over": (structured(1, a=entry()), "does not use tensor 'a'"),
     "a maybe": (structured({"tensor": ["a", 1]}, a=entry()), "has the invalid tensor"),
-    "integers that require grad": (
-        structured({"tensor": ["a", True]}, a=entry("I32")),
-        "of int32 that requires grad",
-    ),
+    "int": (structured({"tensor": ["a", True]}, a=entry("I32")), "of int32 that requires grad"),
 }
 
 
@@ -175,15 +155,12 @@ def test_headers_with_misplaced_tokens_load_or_raise_format_error(data: bytes, e
         loaded(assembled(header, body))
 
 
-def test_bytes_other_than_0_and_1_are_true():
-    data = assembled({"a": entry("BOOL", (3,), (0, 3))}, b"\0\1\7")
-    assert loaded(data)["a"].numpy().view(np.uint8).tolist() == [0, 1, 1]
-
-
-def test_bf16_is_loaded_as_float32():
+def test_truth_values_and_bf16_are_converted():
+    flags = loaded(single(b"\0\1\7", dtype="BOOL", shape=(3,), offsets=(0, 3)))["a"]
+    assert flags.numpy().view(np.uint8).tolist() == [0, 1, 1]  # other bytes than 0 are true
     values = np.array([1.0, -2.5, np.inf, 3e38], np.float32)
     body = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
-    back = loaded(assembled({"a": entry("BF16", (4,), (0, 8))}, body))["a"]
+    back = loaded(single(body, dtype="BF16", shape=(4,), offsets=(0, 8)))["a"]
     assert back.dtype == np.float32
     np.testing.assert_allclose(back.numpy(), values, rtol=2**-8)
 

@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 from collections import Counter, OrderedDict, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,19 +130,13 @@ def test_arrays_of_any_layout():
         back += 1  # it owns its memory
 
 
-def test_tensors_are_aligned_to_their_element_size():
-    data = saved(
-        {"flag": tg.ones(3, dtype=tg.bool), "w": tg.ones(2), "h": tg.ones(3, dtype=tg.half)}
-    )
+def test_tensors_are_aligned_to_their_element_size_and_repeated_ones_are_two():
+    w = tg.ones(2)
+    data = saved({"flag": tg.ones(3, dtype=tg.bool), "w": w, "h": tg.ones(3, dtype=tg.half)})
     header = header_of(data)
-    size = int.from_bytes(data[:8], "little")
-    assert size % 8 == 0
+    assert int.from_bytes(data[:8], "little") % 8 == 0
     assert [header[name]["data_offsets"][0] for name in ("w", "h", "flag")] == [0, 16, 22]
-
-
-def test_a_repeated_tensor_is_restored_as_two():
-    t = tg.ones(2)
-    back = round_trip([t, t])
+    back = round_trip([w, w])
     assert not np.shares_memory(back[0].numpy(), back[1].numpy())
 
 
@@ -210,14 +205,13 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
     for path in (tmp_path / "a", str(tmp_path / "b"), os.fsencode(tmp_path / "c")):
         save(state, path)
         assert same(load(path), state)
-    with gzip.open(tmp_path / "d", "wb") as file:
-        save(state, file)
-    with gzip.open(tmp_path / "d") as file:
-        assert same(load(file), state)
-    with (tmp_path / "e").open("wb", buffering=0) as file:
-        save(state, file)
-    with (tmp_path / "e").open("rb", buffering=0) as file:
-        assert same(load(file), state)
+    for open_ in (gzip.open, partial(open, buffering=0)):
+        with open_(tmp_path / "d", "wb") as file:
+            file.write(b"before")
+            save(state, file)
+        with open_(tmp_path / "d", "rb") as file:
+            file.read(6)
+            assert same(load(file), state)
 
     class Pipe:  # not seekable
         def __init__(self, data: bytes) -> None:
@@ -227,14 +221,6 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
             return self.file.read(size)
 
     assert same(load(Pipe(saved(state))), state)
-
-
-def test_load_reads_from_the_position_of_the_file():
-    file = io.BytesIO()
-    file.write(b"before")
-    save({"a": 1}, file)
-    file.seek(6)
-    assert load(file) == {"a": 1}
 
 
 def test_invalid_paths_and_files():
@@ -288,12 +274,14 @@ class Crash(BaseException):
 @pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
 def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
     (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
+    (tmp_path / "a").touch(0o600)
     with _replacing(str(tmp_path / "a")) as file:
         assert not (tmp_path / ".saving-killed.tmp").exists()
+        assert Path(str(file.name)).stat().st_mode & 0o777 == 0o600  # as its target, at once
         tg.save(tg.ones(2), tmp_path / "b")
         file.write(b"complete")
     assert (tmp_path / "a").read_bytes() == b"complete"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert names(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -316,18 +304,7 @@ def test_sizes_that_take_long_are_refused(module: Any, name: str, match: str):
             tg.load(file)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs permissions of POSIX")
-def test_a_draft_has_the_permissions_of_its_target_from_the_start(tmp_path: Path):
-    path = tmp_path / "secret"
-    path.touch(0o600)
-    with _replacing(str(path)) as file:
-        assert Path(str(file.name)).stat().st_mode & 0o777 == 0o600
-        file.write(b"x")
-
-
-@pytest.mark.parametrize(
-    "error", [OSError("disk full"), MemoryError(), KeyboardInterrupt(), Crash()]
-)
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), Crash()])
 @pytest.mark.parametrize("call", ["replace", "fsync", "write", "chmod"])
 def test_an_error_leaves_only_the_old_file(
     call: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -352,22 +329,6 @@ def test_an_error_leaves_only_the_old_file(
     assert names(tmp_path) == ["model"]
     save({"a": 2}, path)
     assert load(path) == {"a": 2}
-
-
-def test_the_path_is_replaced_only_when_the_file_is_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    path = tmp_path / "model"
-    seen = []
-    replace = os.replace
-
-    def watch(draft: Any, target: Any) -> None:
-        seen.append((path.exists(), Path(draft).parent, load(draft)))
-        replace(draft, target)
-
-    monkeypatch.setattr(os, "replace", watch)
-    save({"a": 1}, path)
-    assert seen == [(False, tmp_path, {"a": 1})]
 
 
 def test_missing_folders_and_paths_of_no_file(tmp_path: Path):
