@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +104,7 @@ def row_numbers(x: Array) -> Array:
     return np.abs(x * 2).astype(int) % 5
 
 
+inside = within(0.02, 0.98)
 one, two = alike(real), alike(real, real)
 rows = alike(real, of=ROWS)
 CHANNELS = ((3, 4), (2, 4, 3))
@@ -124,65 +125,80 @@ class Line:
 
     function: str | None
     module: str | None
-    inputs: Inputs = field(default=one)
-    settings: dict[str, Sequence[Any]] = field(default_factory=dict)
-    second: bool = True
-    modes: tuple[bool, ...] = (True, False)
-    tolerance: float = 1e-11
+    inputs: Inputs
+    settings: dict[str, Sequence[Any]]
+    second: bool
+    modes: tuple[bool, ...]
+    tolerance: float
 
     def __str__(self) -> str:
         return str(self.module or self.function)
 
 
-def loss(
-    function: str, module: str | None, inputs: Any, second: bool = True, **options: Any
+def both(
+    function: str | None,
+    module: str | None,
+    inputs: Inputs = one,
+    *,
+    second: bool = True,
+    modes: tuple[bool, ...] = (True, False),
+    tolerance: float = 1e-11,
+    **settings: Any,
 ) -> Line:
+    return Line(function, module, inputs, settings, second, modes, tolerance)
+
+
+def loss(function: str, module: str | None, inputs: Inputs, **options: Any) -> Line:
     """Return a line for a loss, which has a reduction."""
-    return Line(function, module, inputs, {"reduction": ("mean", "sum", "none"), **options}, second)
+    return both(function, module, inputs, **{"reduction": ("mean", "sum", "none"), **options})
+
+
+def layer(module: str, inputs: Inputs = one, **options: Any) -> Line:
+    return both(None, module, inputs, **options)
 
 
 PER_CLASS = (None, np.array([0.5, 2.0, 0.25]))
 EPS = (1e-5, 0.1)
 EITHER = (False, True)
-SLOPES = (0.01, 0.3, -0.5, 0)
 ALPHAS = (1.0, 0.5, 2)
 FURTHER = ((4, 3, 2), (2, 3, 2, 2))
 classes, ignoring = classified(*FURTHER), classified(*FURTHER, ignored=0.3)
-TRIPLES = alike(real, real, real, of=ROWS)
+shares = alike(real, distribution, of=((3,), (2, 3), (2, 3, 4)))
+pairs, triples = alike(real, real, of=ROWS), alike(real, real, real, of=ROWS)
+blocks = alike(real, of=((2, 3, 4), (5, 3, 4)))
+labelled = alike(real, real, lambda y: sign(y[..., 0]), of=(*ROWS, (3,)))
+STATISTICS = {"eps": EPS, "affine": EITHER, "track_running_stats": EITHER}
+SMOOTHED = {"weight": PER_CLASS, "label_smoothing": (0.0, 0.1, 1)}
 
 TABLE = [
-    Line("relu", "ReLU"),
-    Line("sigmoid", "Sigmoid"),
-    Line("tanh", "Tanh"),
-    Line("leaky_relu", "LeakyReLU", settings={"negative_slope": SLOPES, "inplace": (False,)}),
-    Line("gelu", "GELU", settings={"approximate": ("none", "tanh")}),
-    Line("silu", "SiLU"),
-    Line("elu", "ELU", settings={"alpha": ALPHAS}),
-    Line("softmax", "Softmax", rows, {"dim": (0, 1, -1)}),
-    Line("log_softmax", "LogSoftmax", rows, {"dim": (0, 1, -1)}),
-    Line(
-        "softplus",
-        "Softplus",
-        settings={"beta": ALPHAS, "threshold": (20.0, 1, 5.0)},
-        tolerance=3e-9,  # it gives up on digits above 20
-    ),
-    Line("selu", "SELU"),
-    Line("celu", "CELU", settings={"alpha": ALPHAS}),
-    Line("mish", "Mish"),
-    Line("relu6", "ReLU6"),
-    Line("hardtanh", "Hardtanh", settings={"min_val": (-1.0, 0, -3), "max_val": (1.0, 6, 0.5)}),
-    Line("hardswish", "Hardswish"),
-    Line("hardsigmoid", "Hardsigmoid", second=False, tolerance=1e-7),  # its 1/6 is a float32
-    Line("softsign", "Softsign"),
-    Line("hardshrink", "Hardshrink", settings={"lambd": (0.5, 1, 0)}),
-    Line("softshrink", "Softshrink", settings={"lambd": (0.5, 1, 0)}),
-    Line("tanhshrink", "Tanhshrink"),
-    Line("logsigmoid", "LogSigmoid"),
-    Line("softmin", "Softmin", rows, {"dim": (0, 1, -1)}),
-    Line("threshold", "Threshold", settings={"threshold": (0.5, -1), "value": (0.0, 7)}),
-    Line("prelu", None, alike(real, lambda w: w[0], of=ROWS)),
-    Line(None, "PReLU", matrices, {"num_parameters": (1, 4), "init": (0.25, -1)}),
-    Line("glu", "GLU", alike(real, of=((3, 4), (2, 4, 2))), {"dim": (1, -1)}),
+    both("relu", "ReLU"),
+    both("sigmoid", "Sigmoid"),
+    both("tanh", "Tanh"),
+    both("leaky_relu", "LeakyReLU", negative_slope=(0.01, 0.3, -0.5, 0), inplace=(False,)),
+    both("gelu", "GELU", approximate=("none", "tanh")),
+    both("silu", "SiLU"),
+    both("elu", "ELU", alpha=ALPHAS),
+    both("softmax", "Softmax", rows, dim=(0, 1, -1)),
+    both("log_softmax", "LogSoftmax", rows, dim=(0, 1, -1)),
+    # It gives up on digits above 20.
+    both("softplus", "Softplus", beta=ALPHAS, threshold=(20.0, 1, 5.0), tolerance=3e-9),
+    both("selu", "SELU"),
+    both("celu", "CELU", alpha=ALPHAS),
+    both("mish", "Mish"),
+    both("relu6", "ReLU6"),
+    both("hardtanh", "Hardtanh", min_val=(-1.0, 0, -3), max_val=(1.0, 6, 0.5)),
+    both("hardswish", "Hardswish"),
+    both("hardsigmoid", "Hardsigmoid", second=False, tolerance=1e-7),  # its 1/6 is a float32
+    both("softsign", "Softsign"),
+    both("hardshrink", "Hardshrink", lambd=(0.5, 1, 0)),
+    both("softshrink", "Softshrink", lambd=(0.5, 1, 0)),
+    both("tanhshrink", "Tanhshrink"),
+    both("logsigmoid", "LogSigmoid"),
+    both("softmin", "Softmin", rows, dim=(0, 1, -1)),
+    both("threshold", "Threshold", threshold=(0.5, -1), value=(0.0, 7)),
+    both("prelu", None, alike(real, lambda w: w[0], of=ROWS)),
+    layer("PReLU", matrices, num_parameters=(1, 4), init=(0.25, -1)),
+    both("glu", "GLU", alike(real, of=((3, 4), (2, 4, 2))), dim=(1, -1)),
     loss("mse_loss", "MSELoss", two),
     loss("l1_loss", "L1Loss", two),
     loss("smooth_l1_loss", "SmoothL1Loss", two, beta=(1.0, 0.5, 0, 3)),
@@ -192,30 +208,12 @@ TABLE = [
     loss("huber_loss", None, alike(real, real, weight)),
     loss("cross_entropy", "CrossEntropyLoss", ignoring, weight=PER_CLASS),
     loss("nll_loss", "NLLLoss", ignoring, weight=PER_CLASS),
-    loss(
-        "cross_entropy",
-        "CrossEntropyLoss",
-        classes,
-        weight=PER_CLASS,
-        ignore_index=(-100, 1),
-        label_smoothing=(0.0, 0.1, 1),
-    ),
-    loss(
-        "cross_entropy",
-        "CrossEntropyLoss",
-        alike(real, distribution, of=((3,), (2, 3), (2, 3, 4))),
-        weight=PER_CLASS,
-        label_smoothing=(0.0, 0.1, 1),
-    ),
+    loss("cross_entropy", "CrossEntropyLoss", classes, ignore_index=(-100, 1), **SMOOTHED),
+    loss("cross_entropy", "CrossEntropyLoss", shares, **SMOOTHED),
     loss("nll_loss", "NLLLoss", classes, weight=PER_CLASS, ignore_index=(-100, 1)),
-    Line(
-        "binary_cross_entropy",
-        "BCELoss",
-        alike(within(0.02, 0.98), within(0, 1)),
-        {"reduction": ("mean", "sum", "none")},
-        tolerance=1e-7,  # its second derivative has an epsilon
-    ),
-    loss("binary_cross_entropy", None, alike(within(0.02, 0.98), within(0, 1), weight)),
+    # Its second derivative has an epsilon.
+    loss("binary_cross_entropy", "BCELoss", alike(inside, within(0, 1)), tolerance=1e-7),
+    loss("binary_cross_entropy", None, alike(inside, within(0, 1), weight)),
     loss(
         "binary_cross_entropy_with_logits",
         "BCEWithLogitsLoss",
@@ -224,7 +222,7 @@ TABLE = [
         pos_weight=(None, np.array([3.0, 0.5, 1.0])),
     ),
     loss("kl_div", "KLDivLoss", alike(real, within(0, 2), of=ROWS), log_target=EITHER),
-    Line("kl_div", "KLDivLoss", alike(real, within(0, 2)), {"reduction": ("batchmean",)}),
+    both("kl_div", "KLDivLoss", alike(real, within(0, 2)), reduction=("batchmean",)),
     loss(
         "poisson_nll_loss",
         "PoissonNLLLoss",
@@ -256,12 +254,7 @@ TABLE = [
         alike(real, label, of=ROWS),
         weight=PER_CLASS,
     ),
-    loss(
-        "cosine_embedding_loss",
-        "CosineEmbeddingLoss",
-        alike(real, real, lambda y: sign(y[..., 0]), of=(*ROWS, (3,))),
-        margin=(0.0, 0.3),
-    ),
+    loss("cosine_embedding_loss", "CosineEmbeddingLoss", labelled, margin=(0.0, 0.3)),
     loss(
         "multi_margin_loss",
         "MultiMarginLoss",
@@ -274,88 +267,55 @@ TABLE = [
     loss(
         "triplet_margin_loss",
         "TripletMarginLoss",
-        TRIPLES,
+        triples,
         margin=(1.0, 5.0),
         p=(2.0, 1, 3.0),
         swap=EITHER,
     ),
-    Line("cosine_similarity", "CosineSimilarity", alike(real, real, of=ROWS), {"dim": (1, 0)}),
-    Line(
+    both("cosine_similarity", "CosineSimilarity", pairs, dim=(1, 0)),
+    both(
         "pairwise_distance",
         "PairwiseDistance",
-        alike(real, real, of=ROWS),
-        {"p": (2.0, 1, 3.0, np.inf), "eps": (1e-6, 0.1), "keepdim": EITHER},
+        pairs,
+        p=(2.0, 1, 3.0, np.inf),
+        eps=(1e-6, 0.1),
+        keepdim=EITHER,
     ),
-    Line(
-        "normalize",
-        None,
-        rows,
-        {"p": (2.0, 1, 3.0), "dim": (1, 0)},
-        tolerance=1e-7,  # second derivatives of lengths near 0 amplify rounding
+    # Second derivatives of lengths near 0 amplify rounding.
+    both("normalize", None, rows, p=(2.0, 1, 3.0), dim=(1, 0), tolerance=1e-7),
+    layer("BatchNorm1d", channels, num_features=(4,), momentum=(0.1, None, 1), **STATISTICS),
+    layer("InstanceNorm1d", alike(real, of=((4, 3), (2, 4, 3))), num_features=(4,), **STATISTICS),
+    layer("LayerNorm", blocks, normalized_shape=(4, [3, 4], (3, 4)), eps=EPS, bias=EITHER),
+    layer(
+        "RMSNorm", blocks, normalized_shape=(4, (3, 4)), eps=(None, 0.1), elementwise_affine=EITHER
     ),
-    Line(
-        None,
-        "BatchNorm1d",
-        channels,
-        {
-            "num_features": (4,),
-            "eps": EPS,
-            "momentum": (0.1, None, 1),
-            "affine": EITHER,
-            "track_running_stats": EITHER,
-        },
-    ),
-    Line(
-        None,
-        "InstanceNorm1d",
-        alike(real, of=((4, 3), (2, 4, 3))),
-        {"num_features": (4,), "eps": EPS, "affine": EITHER, "track_running_stats": EITHER},
-    ),
-    Line(
-        None,
-        "LayerNorm",
-        alike(real, of=((2, 3, 4), (5, 3, 4))),
-        {"normalized_shape": (4, [3, 4], (3, 4)), "eps": EPS, "bias": EITHER},
-    ),
-    Line(
-        None,
-        "RMSNorm",
-        alike(real, of=((2, 3, 4), (5, 3, 4))),
-        {"normalized_shape": (4, (3, 4)), "eps": (None, 0.1), "elementwise_affine": EITHER},
-    ),
-    Line(
-        None,
-        "GroupNorm",
-        matrices,
-        {"num_groups": (1, 2), "num_channels": (4,), "affine": EITHER, "eps": EPS},
-    ),
-    Line(None, "Dropout", settings={"p": (0.5, 0.2), "inplace": EITHER}, modes=(False,)),
-    Line(None, "AlphaDropout", settings={"p": (0.5, 0.2)}, modes=(False,)),
-    Line(None, "Dropout", settings={"p": (0, 1)}),
-    Line(None, "AlphaDropout", settings={"p": (0, 1)}),
-    Line(
-        None,
+    layer("GroupNorm", matrices, num_groups=(1, 2), num_channels=(4,), affine=EITHER, eps=EPS),
+    layer("Dropout", p=(0.5, 0.2), inplace=EITHER, modes=(False,)),
+    layer("AlphaDropout", p=(0.5, 0.2), modes=(False,)),
+    layer("Dropout", p=(0, 1)),
+    layer("AlphaDropout", p=(0, 1)),
+    layer(
         "Embedding",
         alike(row_numbers),
-        {
-            "num_embeddings": (5,),
-            "embedding_dim": (3,),
-            "padding_idx": (None, 0, -2),
-            "max_norm": (None, 0.7),
-            "norm_type": (2.0, 1.0),
-        },
+        num_embeddings=(5,),
+        embedding_dim=(3,),
+        padding_idx=(None, 0, -2),
+        max_norm=(None, 0.7),
+        norm_type=(2.0, 1.0),
     ),
-    Line(None, "Flatten", alike(real, of=((2, 3, 4),)), {"start_dim": (1, 0), "end_dim": (-1, 1)}),
-    Line(
-        None,
+    layer("Flatten", alike(real, of=((2, 3, 4),)), start_dim=(1, 0), end_dim=(-1, 1)),
+    layer(
         "Unflatten",
         alike(real, of=((2, 6),)),
-        {"dim": (1, -1), "unflattened_size": ((2, 3), (-1, 2), [3, 2])},
+        dim=(1, -1),
+        unflattened_size=((2, 3), (-1, 2), [3, 2]),
     ),
-    Line(
-        None,
+    layer(
         "Bilinear",
         alike(real, lambda x: x[..., :2], of=(*ROWS, (2, 4, 3))),
-        {"in1_features": (3,), "in2_features": (2,), "out_features": (4,), "bias": EITHER},
+        in1_features=(3,),
+        in2_features=(2,),
+        out_features=(4,),
+        bias=EITHER,
     ),
 ]
