@@ -46,9 +46,10 @@ def test_hooks_run_in_order_replace_values_and_can_be_removed():
         module.register_forward_pre_hook(before),
         module.register_forward_pre_hook(lambda _, args: seen.append("first"), prepend=True),
         module.register_forward_hook(after),
+        module.register_forward_hook(lambda *_: seen.append("first of all"), prepend=True),
     ]
     assert module(1) == (2,)
-    assert seen == ["first", (1,), (2,)]
+    assert seen == ["first", (1,), "first of all", (2,)]
     for handle in handles:
         handle.remove()
         handle.remove()
