@@ -207,33 +207,6 @@ def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
     compare(program, np.array([1.0, 2.0]))
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.01])
-def test_gradcheck(factor: float) -> None:
-    def program(tg: Any, x: Any) -> Any:
-        class Wrong(tg.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
-                ctx.save_for_backward(x)
-                return x * x
-
-            @staticmethod
-            def backward(ctx: Any, g: Any) -> Any:
-                return g * 2 * factor * ctx.saved_tensors[0]
-
-        x.requires_grad_()
-        found = [
-            check(f, (x,), raise_exception=False)
-            for check in (tg.autograd.gradcheck, tg.autograd.gradgradcheck)
-            for f in (Wrong.apply, lambda x: (x.sin(), x.sum()), lambda x: x.detach() * 1)
-            if not (check is tg.autograd.gradgradcheck and f is not Wrong.apply)
-        ]
-        with pytest.raises(RuntimeError):
-            tg.autograd.gradcheck(lambda x: x.detach() * 1, (x,))
-        return found
-
-    compare(program, np.array([1.0, 2.0]))
-
-
 # Gradients in memory, hooks of inner inputs, copies
 
 

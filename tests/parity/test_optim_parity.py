@@ -320,21 +320,6 @@ def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[flo
     assert_same(ours.schedule.state_dict(), theirs.schedule.state_dict())
 
 
-@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "CosineAnnealingLR", "PolynomialLR"])
-@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
-@fewer
-@given(data=st.data(), epochs=st.lists(st.integers(0, 30), max_size=5))
-def test_steps_to_an_epoch(name: str, data: st.DataObject, epochs: list[int]):
-    given_ = data.draw(SCHEDULES[name])
-    ours, theirs = scheduled("SGD", [0.1, 1.0])
-    for side in (ours, theirs):
-        side.schedules(name, given_)
-        side.optimizer.step()
-        for epoch in epochs:
-            side.schedule.step(epoch)
-    assert_same(ours.seen(), theirs.seen())
-
-
 # tests/optim refuses the rest, with texts.
 @pytest.mark.parametrize(
     ("name", "given_"),
