@@ -49,11 +49,9 @@ function stacked(boxes, space) {
   return height + line;
 }
 
-const writer = ({ tight, numbers }) => (y) => (tight && numbers ? short(y) : text(y, 3));
-
 function tableHtml(box) {
-  const { x, batch, width, n, m, rows, columns, top, left, numbers, beside } = box;
-  const most = largest(x), write = writer(box);
+  const { x, batch, width, n, m, rows, columns, top, left, numbers, beside, tight } = box;
+  const most = largest(x), write = (y) => (tight && numbers ? short(y) : text(y, 3));
   const cell = (e, inner, more) => `<td tabindex="-1" data-e="${e}" ${more} style="background:${
     colour(x.data[e], most)}">${inner}</td>`;
   let html = "";
@@ -77,13 +75,10 @@ function tableHtml(box) {
   return `${html}<tr class="axis"><td class="side">${numbers && batch ? "b" : ""}</td>${axis}</tr>`;
 }
 
-const sizeText = ({ x, numbers }) => (
-  x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`));
-
 function boxHtml(box) {
   const { k, x, head, role, height, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
-  const size = sizeText(box);
+  const size = x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`);
   const code = data.symbols[k] ? ` <code>${escaped(name)}</code>` : "";
   const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
   const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
@@ -120,6 +115,7 @@ function* showArrays() {  // the height of all is computed for each density unti
   const density = isFree ? DENSITIES[space < 500 ? 2 : 0]
     : DENSITIES.find(fits) ?? DENSITIES.at(-1);
   const boxes = boxesAt(density);
+  yield;
   for (const [i, box] of boxes.entries()) {
     const old = panel.children[i], hasFocus = old?.contains(document.activeElement);
     panel.insertAdjacentHTML("beforeend", boxHtml(box));

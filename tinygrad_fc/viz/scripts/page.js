@@ -31,11 +31,12 @@ function showRule(step) {
     + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
 }
 
-function showHead() {  // and what else takes space from the arrays
+function* showHead() {  // and what else takes space from the arrays
   const step = steps[at];
   document.body.dataset.phase = step.phase;
   $("step-title").innerHTML = `<span class="phase">${step.phase}</span> ${inSymbols(step.title)}`;
   showRule(step);
+  yield;
   $("return").hidden = !trail.length;
   if (pinned && ![step.writes, ...step.reads, ...step.between].includes(pinned.k)) pinned = null;
   hovered = null;
@@ -174,7 +175,7 @@ function start() {
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   $("rate-label").hidden = data.rate === null;
   if (data.rate !== null) $("rate").value = decoded(data.values[data.rate]).data[0];
-  finished(resetting());
+  compute(resetting());
   listen();
   $("network-tab").hidden = !layers.length;
   if (!layers.length) showTab($("graph-tab"));

@@ -4,8 +4,7 @@ let slice = 8;          // milliseconds
 let computations = [];  // generators, in order
 let picture = null;     // a generator that draws the parts that are due
 const due = new Set();
-let frame = null, turn = 0;
-let waiting = [];       // promises that resolve when all is done
+let frame = null, turn = 0, waiting = [];  // promises that resolve when all is done
 
 function work(isDrawing = picture && (!computations.length || turn++ % 3 === 0)) {
   const end = performance.now() + slice;
@@ -24,6 +23,7 @@ function work(isDrawing = picture && (!computations.length || turn++ % 3 === 0))
 const idle = () => new Promise((resolve) => { waiting.push(resolve); work(); });
 
 function* drawing() {  // the layout of a part counts, too
+  while (!v.length) yield;
   for (let part; (part = PARTS.find((some) => due.has(some)));) {
     due.delete(part);
     yield* part() ?? [];
