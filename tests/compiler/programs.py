@@ -1,4 +1,4 @@
-"""Strategies for programs of tensors: operations, views, writes, random numbers, derivatives.
+"""Strategies for programs of tensors: operations, writes through views, draws, derivatives.
 
 A program is a list of instructions (name, i, j, k). `run` resolves the numbers against the values
 so far, by their shapes alone, so that each list of numbers is a program, and all of them shrink.
@@ -77,7 +77,16 @@ VIEWS: tuple[Callable[[Any, int], Any], ...] = (
 WRITES: tuple[Callable[[Any, Any, int], Any], ...] = (
     *(lambda s, x, _: s.add_(x), lambda s, x, _: s.mul_(x), lambda s, x, _: s.copy_(x)),
     *(lambda s, x, _: s.mul_(0.9).add_(x * 0.1), lambda s, x, k: s.fill_(float(k))),
-    *(lambda s, x, k: s.view(-1)[k % 2 :].add_(x.sum()), lambda s, x, _: s.sub_(0.1 * (x - s))),
+    *(lambda s, x, k: s.reshape(-1)[k % 2 :].add_(x.sum()), lambda s, x, _: s.sub_(0.1 * (x - s))),
+    lambda s, x, k: s.__setitem__(k % len(s) if s.ndim else ..., x.sum()),
+)
+PARTS: tuple[Callable[[Any, int], Any], ...] = (
+    *(
+        lambda s, _: s.permute(*range(1, s.ndim), 0) if s.ndim else s,
+        lambda s, k: s[k % len(s)] if s.ndim > 1 else s,
+    ),
+    *(lambda s, k: s[k % 2 :] if s.ndim and len(s) > 1 else s, lambda s, _: s.reshape(-1)),
+    *(lambda s, _: s.detach(), lambda s, _: s.unsqueeze(0), lambda s, _: +s),
 )
 RANDOM: tuple[Callable[[], Any], ...] = (
     *(lambda: tg.randn(2, 3), lambda: tg.randint(5, (3,)), lambda: tg.randperm(3)),
@@ -85,7 +94,7 @@ RANDOM: tuple[Callable[[], Any], ...] = (
 )
 KINDS = (
     *("unary", "unary", "binary", "binary", "number", "reduce", "view", "view", "matmul"),
-    *("write", "read", "again", "random"),
+    *("write", "write", "part", "part", "read", "again", "random"),
 )
 Instruction = tuple[str, int, int, int]
 small = st.integers(0, 23)
@@ -129,11 +138,11 @@ def _fits(x: Any, y: Any) -> bool:
 def run(
     program: Sequence[Instruction], tensors: Sequence[Any], state: Sequence[Any], nudge: Any = None
 ) -> list[Any]:
-    """Run a program on `tensors`; it changes `state` in place. Return all values.
+    """Run a program on `tensors`; it changes `state`, and views of it, in place. Return all values.
 
     `nudge` is applied to each new value: the identity, or a change by some ulps.
     """
-    values = list(tensors)
+    values, state = list(tensors), list(state)
     last: Instruction = ("unary", 0, 0, 0)
     for instruction in program:
         if instruction[0] != "again":
@@ -144,14 +153,18 @@ def run(
     return values
 
 
-def _value(instruction: Instruction, values: list[Any], state: Sequence[Any]) -> Any:
+def _value(instruction: Instruction, values: list[Any], state: list[Any]) -> Any:
     kind, i, j, k = instruction
     x = values[-1 - i % len(values)]
+    s = state[j % len(state)]
     if kind == "write":
-        _write(state[j % len(state)], x, i, k)
+        _write(s, x, i, k)
+    if kind == "part":
+        state.append(PARTS[k % len(PARTS)](s, i))
+    if kind in ("write", "part"):
         return None
     if kind == "read":
-        return state[j % len(state)].clone()
+        return s.clone()
     if kind == "number":
         return WITH_NUMBER[j % len(WITH_NUMBER)](x, NUMBERS[k % len(NUMBERS)])
     if kind == "random":

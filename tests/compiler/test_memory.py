@@ -12,85 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, note
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .twins import native, same, share
-
-SHAPES = ((2, 3), (3, 2), (6,), (1, 6), (6, 1), (2, 1, 3))
-LAYOUTS: dict[str, Any] = {
-    "C": lambda a: a,
-    "F": np.asfortranarray,
-    "every other": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
-    "reversed": lambda a: a[::-1].copy()[::-1],
-    "part of a larger one": lambda a: np.pad(a, 1)[tuple(slice(1, -1) for _ in a.shape)],
-}
-VIEWS: dict[str, Any] = {
-    "transposed": lambda t, k: t.T if t.ndim == 2 else t,
-    "reshaped": lambda t, k: t.reshape(SHAPES[k % len(SHAPES)]) if t.numel() == 6 else t,
-    "a row": lambda t, k: t[k % len(t)] if t.ndim > 1 and len(t) else t,
-    "a part": lambda t, k: t[k % 2 :],
-    "reversed": lambda t, k: t.flip(0) + 0 if k % 2 else t[::1],
-    "copied": lambda t, k: t.clone(),
-    "detached": lambda t, k: t.detach(),
-    "positive": lambda t, k: +t,
-}
-WRITES: dict[str, Any] = {
-    "added to": lambda t, x, k: t.add_(x[0] * k),
-    "filled": lambda t, x, k: t.fill_(float(k)),
-    "set": lambda t, x, k: t.__setitem__(k % len(t), x[1] * k),
-    "set to its double": lambda t, x, k: t.__setitem__(Ellipsis, t.clone() * 2),
-}
-layouts = st.sampled_from(sorted(LAYOUTS))
-numbers = st.integers(0, 11)
-programs = st.lists(
-    st.one_of(
-        st.tuples(st.just("view"), st.sampled_from(sorted(VIEWS)), numbers, numbers),
-        st.tuples(st.just("write"), st.sampled_from(sorted(WRITES)), numbers, numbers),
-    ),
-    min_size=1,
-    max_size=8,
-)
-
-
-def run(program: Any, start: Any, x: Any) -> list[Any]:
-    """Take views of `start` and write through them, and return copies of all."""
-    views = [start]
-    for kind, name, of, k in program:
-        t = views[of % len(views)]
-        if kind == "view":
-            views.append(VIEWS[name](t, k))
-        elif len(t):
-            WRITES[name](t, x, k)
-    return [t.clone() for t in views]
-
-
-@share(50)
-@given(programs, st.sampled_from(SHAPES[:4]), layouts, layouts, st.booleans())
-def test_views_see_what_is_written(
-    program: Any, shape: Any, layout: str, later: str, captured: bool
-):
-    def create() -> Any:
-        return tg.from_numpy(LAYOUTS[layout](np.arange(1.0, 7.0).reshape(shape)))
-
-    eager, twin, x = create(), create(), tg.tensor([0.5, 3.0])
-    if captured:
-        compiled = tg.compile(lambda x: run(program, twin, x), backend="numpy")
-    else:
-        of_argument = tg.compile(lambda t, x: run(program, t, x), backend="numpy")
-        compiled = lambda x: of_argument(twin, x)  # noqa: E731
-    for k in range(4):
-        if k == 2:
-            for t in (eager, twin):
-                t.data = tg.from_numpy(LAYOUTS[later](np.array(t.numpy(), order="C")))
-        expected = run(program, eager, x * k)
-        note(f"expected {expected}")
-        same("views", compiled(x * k), expected)
-        same("memory", twin, eager)
+from .twins import native, same
 
 
 def written(x: Any, v: Any) -> Any:

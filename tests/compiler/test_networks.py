@@ -119,55 +119,33 @@ def test_a_tensor_as_learning_rate_is_an_input(name: str):
     twins.step(*batch(4))
 
 
-class SideBySide(nn.Module):
-    """The layers of a group side by side, behind one linear layer."""
-
-    def __init__(self, group: Any) -> None:
-        super().__init__()
-        self.first = nn.Linear(4, 4)
-        self.layers = nn.ModuleList(
-            [OTHERS[name](4) if name in OTHERS else getattr(nn, name)() for name in group]
-        )
-
-    def forward(self, x: Any) -> Any:
-        """Return the results of all layers, concatenated."""
-        x = self.first(x)
-        return tg.cat([layer(x) for layer in self.layers], dim=1)
-
-
 @native
-def test_layers_in_native_code():
-    """Those of a random group in one network, since each compilation takes seconds."""
-    group = random.choice(GROUPS)  # noqa: S311
+def test_layers_and_losses_in_native_code():
+    """A random group of each in one step, side by side, since each compilation takes seconds."""
+    group, names = random.choice(GROUPS), sorted(LOSSES)[random.choice((0, 1)) :: 2]  # noqa: S311
+    targets = {kind: batch(1, kind=kind)[1] for kind in ("unit", "real", "sign", "class")}
 
-    def create() -> Training:
-        model = SideBySide(group)
-        return Training(model, sgd(model.parameters()), nn.MSELoss())
-
-    twins = Twins(create, backend="numba")
-    for k in range(3):
-        x, _ = batch(k)
-        twins.step(x, tg.zeros(6, 4 * len(group)))
-
-
-@native
-def test_losses_in_native_code():
-    """Half of them in one step."""
-    names = sorted(LOSSES)[random.choice((0, 1)) :: 2]  # noqa: S311
-    data = {kind: batch(1, kind=kind)[1] for kind in ("unit", "real", "sign", "class")}
-
-    class Total(nn.Module):
+    class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.losses = nn.ModuleDict({name: getattr(nn, name)() for name in names})
+            self.first, self.last = nn.Linear(4, 4), nn.Linear(4 * len(group), 3)
+            layers = [OTHERS[name](4) if name in OTHERS else getattr(nn, name)() for name in group]
+            self.layers = nn.ModuleList(layers)
 
-        def forward(self, prediction: Any, _: Any) -> Any:
-            losses = self.losses.items()
-            return tg.stack(
-                [loss(prediction, data[LOSSES[name][0]]) for name, loss in losses]
-            ).sum()
+        def forward(self, x: Any) -> Any:
+            x = self.first(x)
+            return self.last(tg.cat([layer(x) for layer in self.layers], dim=1))
 
-    twins = Twins(lambda: perceptron(loss=Total()), backend="numba")
+    losses = [(getattr(nn, name)(), targets[LOSSES[name][0]]) for name in names]
+
+    def total(prediction: Any, _: Any) -> Any:
+        return tg.stack([loss(prediction, target) for loss, target in losses]).sum()
+
+    def create() -> Training:
+        model = Model()
+        return Training(model, sgd(model.parameters()), total)
+
+    twins = Twins(create, backend="numba")
     for k in range(3):
         twins.step(*batch(k))
 

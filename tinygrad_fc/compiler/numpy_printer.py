@@ -320,9 +320,10 @@ class NumPyPrinter(Expressions):
 
     def _write_put(self, value: Value) -> None:
         x, at, new = value.args
-        source = self.text(x, SIGN)
+        # NumPy computes a 0-d array as a scalar
+        copied = f"{self.text(x, SIGN)}.copy()" if x.shape else f"np.array({self.text(x)})"
         name = self._set_variable(value)
-        self.lines.append(Line(value, f"{name} = {source}.copy()"))
+        self.lines.append(Line(value, f"{name} = {copied}"))
         if value.function is put:
             self.lines.append(Line(value, f"{name}[{self.index(at)}] = {self.text(new)}"))
         else:
