@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import grad_mode, random
+from tinygrad_fc import grad_mode, graph, random
 from tinygrad_fc.assignment import assign_elements, record_assignment
 from tinygrad_fc.device import device_of, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import category
@@ -18,16 +18,7 @@ from tinygrad_fc.errors import GraphError, error_class
 from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import (
-    UNRECORDED,
-    Node,
-    become,
-    keep_state,
-    mutation_lock,
-    record,
-    record_change,
-    wrap,
-)
+from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.legacy import OldMethods, accepts_factor
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -41,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def _tracked(t: Any, *operands: Any) -> bool:
-    if t._seq == UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
+    if t._seq == graph.UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
         return False
     return any(isinstance(a, Node) and a._requires_grad for a in (t, *operands))
 
@@ -159,7 +150,7 @@ def _reshaping(function: Any, name: str) -> Any:
             result = function(self, *args, **kwargs)
             return _change(self, name, lambda _: setattr(self, "data", result))
         function(self.detach(), *args, **kwargs)  # which raises for wrong arguments
-        become(self, function(keep_state(self), *args, **kwargs))
+        graph.become(self, function(graph.keep_state(self), *args, **kwargs))
         record_change()  # earlier calls then read the state before
         return self  # type: ignore[no-any-return]
 

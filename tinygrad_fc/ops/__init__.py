@@ -45,21 +45,7 @@ To add an op, add it to the module of its family, or call `tinygrad_fc.op` in co
 """
 
 from tinygrad_fc.op import builtin_ops, registry
-from tinygrad_fc.ops import (
-    activation,
-    comparison,
-    elementwise,
-    index,
-    linalg,
-    loss,
-    norm,
-    promotion,
-    reduce,
-    shape,
-    special,
-)
+from tinygrad_fc.ops import index as index
+from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
 
 builtin_ops.update(registry.values())  # which `tinygrad_fc.op` refuses to replace
-
-__all__ = ["activation", "comparison", "elementwise", "index", "linalg", "loss", "norm"]
-__all__ += ["promotion", "reduce", "shape", "special"]
