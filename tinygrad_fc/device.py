@@ -95,12 +95,6 @@ class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
         cuda.device(device).use()
 
     @staticmethod
-    def get_device_name(device: Any = None) -> str:
-        """Return the name of a GPU; raise `RuntimeError` if there is none."""
-        number = gpu(device).index or 0
-        return str(cupy().cuda.runtime.getDeviceProperties(number)["name"].decode())
-
-    @staticmethod
     def _ignore(*_: Any) -> None:
         """Do nothing: `tinygrad_fc.manual_seed` seeds all random numbers, also those of a GPU."""
 

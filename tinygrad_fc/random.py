@@ -15,15 +15,8 @@ from tinygrad_fc import dtypes
 from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
 from tinygrad_fc.device import check as check_device
 from tinygrad_fc.errors import ShapeError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.functional.arguments import (
-    Options,
-    accept_arrays,
-    as_shape,
-    as_size,
-    created,
-    dtype_in,
-    options_like,
-)
+from tinygrad_fc.functional import arguments
+from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
 from tinygrad_fc.graph import Node, array_of, as_array, wrap
 
 if TYPE_CHECKING:
@@ -233,7 +226,7 @@ def rand(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions
     >>> tg.rand(2, 3).shape
     Size([2, 3])
     """
-    array = np.empty(as_size(shape, size), dtype_in(options))
+    array = np.empty(as_shape(shape, size), dtype_in(options))
     fill_uniform(array, 0.0, 1.0, options.pop("generator", None))
     return created(array, options)
 
@@ -245,7 +238,7 @@ def randn(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOption
     >>> tg.randn(2, 3, dtype=tg.float32).dtype
     dtype('float32')
     """
-    return normal(0.0, 1.0, as_size(shape, size), **options)
+    return normal(0.0, 1.0, as_shape(shape, size), **options)
 
 
 def rand_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
@@ -411,4 +404,4 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Unpack[Random
     return created(array, options)
 
 
-accept_arrays(sys.modules[__name__])
+arguments.accept_arrays(sys.modules[__name__])

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return a shape from integers, or from one sequence of them."""
+def as_shape(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """Return a shape from integers, or from one sequence of them; `size` replaces the others."""
+    sizes = sizes if size is None else (size,)
     try:
         if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
             sizes = tuple(sizes[0])
@@ -37,11 +38,6 @@ def as_shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         raise DtypeError(
             f"sizes, dims and shifts must be integers or a tuple of integers, got {sizes!r:.60}"
         ) from error
-
-
-def as_size(shape: tuple[Any, ...], size: Any) -> tuple[int, ...]:
-    """Return a shape from positional arguments, or from the argument `size`."""
-    return as_shape(shape if size is None else (size,))
 
 
 def normalize_dim(dim: int, ndim: int, what: str) -> int:

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.errors import check_argument, check_dtypes
-from tinygrad_fc.functional.arguments import (
-    Options,
-    as_shape,
-    as_size,
-    created,
-    dtype_in,
-    options_like,
-)
+from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
 from tinygrad_fc.graph import Node, array_of, as_array
 
 if TYPE_CHECKING:
@@ -141,7 +134,7 @@ def zeros(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Opti
     >>> tg.zeros(2)
     tensor([0., 0.])
     """
-    return created(np.zeros(as_size(shape, size), dtype_in(options)), options)
+    return created(np.zeros(as_shape(shape, size), dtype_in(options)), options)
 
 
 def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
@@ -151,7 +144,7 @@ def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Optio
     >>> tg.ones(2)
     tensor([1., 1.])
     """
-    return created(np.ones(as_size(shape, size), dtype_in(options)), options)
+    return created(np.ones(as_shape(shape, size), dtype_in(options)), options)
 
 
 def empty(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:

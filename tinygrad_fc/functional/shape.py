@@ -72,7 +72,7 @@ def permute(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Ten
     >>> tg.zeros(2, 3, 4).permute(2, 0, 1).shape
     Size([4, 2, 3])
     """
-    return s.transpose(input, axes=as_shape(axes if dims is None else (dims,)))
+    return s.transpose(input, axes=as_shape(axes, dims))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -241,7 +241,7 @@ def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor
     >>> tg.flip(tg.arange(3), [0])
     tensor([2, 1, 0])
     """
-    along = as_shape(axes if dims is None else (dims,))
+    along = as_shape(axes, dims)
     if not input.ndim:
         return input.clone()
     return s.flip(input, axis=along)
@@ -446,7 +446,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    counts = as_shape(times if repeats is None else (repeats,))
+    counts = as_shape(times, repeats)
     fit = len(counts) >= input.ndim and min(counts, default=0) >= 0
     check_shapes(fit, "repeat", f"at most as many axes as numbers >= 0, {counts}", input)
     shape = (1,) * (len(counts) - input.ndim) + input.shape
@@ -466,7 +466,7 @@ def tile(input: Tensor, *times: int | Sizes, dims: Sizes | None = None) -> Tenso
     tensor([[1, 1],
             [2, 2]])
     """
-    counts = as_shape(times if dims is None else (dims,))
+    counts = as_shape(times, dims)
     return repeat(input, *(1,) * (input.ndim - len(counts)), *counts)
 
 
