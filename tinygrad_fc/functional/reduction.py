@@ -11,9 +11,9 @@ import numpy as np
 
 from tinygrad_fc.errors import check_argument, check_shapes
 from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.functional.indexing import ValuesIndices, argsort, sort, values_at
+from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
-from tinygrad_fc.graph import Node, as_array, wrap
+from tinygrad_fc.graph import Node, as_array
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -77,13 +77,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return ValuesIndices(input.clone(), c.argmax(input))
     n = input.shape[along]
     check_shapes(n > 0, "median", f"elements along axis {along}", input)
-    ordered = as_array(argsort(input, along))
-    middle = ordered.take([(n - 1) // 2], along)
-    if input.dtype.kind == "f":
-        is_nan = np.isnan(input._array)
-        any_nan = is_nan.any(along, keepdims=True)
-        middle = np.where(any_nan, is_nan.argmax(along, keepdims=True), middle)
-    return values_at(input, along, keepdim, wrap(middle))
+    middle = r.median(input.detach(), along, keepdim=True)
+    is_middle = (input == middle) | (c.isnan(input) & c.isnan(middle))
+    return values_at(input, along, keepdim, c.argmax(is_middle, along, keepdim=True))
 
 
 def quantile(

@@ -38,13 +38,15 @@ def both_rules(rule: Any) -> tuple[Any, Any]:
 # Multiplication and division with 0 * inf = 0
 
 
-def _without_nan(out: Any, a: Any) -> Any:
-    """Return `out`, 0 where `a` is 0; as it is if the sum of its squares is finite."""
+def _without_nan(out: Any, *factors: Any) -> Any:
+    """Return `out`, 0 where a factor is 0; as it is if the sum of its squares is finite."""
     if out.__class__ is np.ndarray:
         flat = out.ravel("K")  # the product of two vectors is faster than np.isfinite
         if np.dot(flat, flat) < np.inf:
             return out
-    return np.where(a == 0, 0, out)
+    for factor in factors:
+        out = np.where(factor == 0, 0, out)
+    return out
 
 
 def _multiply_no_nan_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
@@ -78,7 +80,7 @@ def multiply_no_nan_symmetric(a: Any, b: Any) -> Any:
     >>> multiply_no_nan_symmetric(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
     array([0., 0.])
     """
-    return _without_nan(_without_nan(a * b, a), b)
+    return _without_nan(a * b, a, b)
 
 
 def _dividend_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
@@ -592,7 +594,7 @@ def tanh(input: Any) -> Any:
     """
 
 
-@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
+@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, sqrt(1 + x * x)),))
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
 
@@ -647,18 +649,30 @@ def hypot(input: Any, other: Any) -> Any:
     """
 
 
-def _over_square(v: Any, x: Any, y: Any) -> Any:
-    """Return v / (x * x + y * y), without overflow or underflow of the squares."""
-    radius = hypot(x, y)
-    return divide_no_nan(divide_no_nan(v, radius), radius)
+@define(
+    domain=(nonzero, real),
+    rules=(
+        lambda g, out, x, y: multiply_no_nan(g, -2 * out * over_squares(y, x)),
+        lambda g, out, x, y: multiply_no_nan(g, over_squares(y, x) ** 2 - out * out),
+    ),
+)
+@without_warnings
+def over_squares(x: Any, y: Any) -> Any:
+    """Return y / (x**2 + y**2), 0 at 0, without overflow or underflow of the squares.
+
+    >>> over_squares(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    array([0.4, 0. ])
+    """
+    out = 1 / (x * (x / y) + y)
+    return np.where(y == 0, 0, out)
 
 
 @define(
     np.arctan2,
     domain=(real, real),
     rules=(
-        lambda g, _out, x, y: multiply_no_nan(g, _over_square(y, x, y)),
-        lambda g, _out, x, y: -multiply_no_nan(g, _over_square(x, x, y)),
+        lambda g, _out, x, y: multiply_no_nan(g, over_squares(x, y)),
+        lambda g, _out, x, y: -multiply_no_nan(g, over_squares(y, x)),
     ),
 )
 def arctan2(input: Any, other: Any) -> Any:

@@ -105,17 +105,23 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
     out = np.zeros(shape, source.dtype, like=source)
     if _cannot_repeat(at):
         out[at] = source
-    elif source.size < SORTED_SIZE or out.__class__ is not np.ndarray or out.dtype.kind != "f":
+    else:
+        _add_repeated(out, at, source)
+    return out
+
+
+def _add_repeated(out: Any, at: Any, source: Any) -> None:
+    """Add `source` to `out` at the index `at`, which may select an element several times."""
+    at = at[0] if at.__class__ is tuple and len(at) == 1 else at
+    if source.size < SORTED_SIZE or out.__class__ is not np.ndarray or out.dtype.kind != "f":
         np.add.at(out, at, source)
     elif at.__class__ is np.ndarray and at.dtype.kind in "iu":
         _add_rows(out, at.ravel() % len(out), source)
-    elif at.__class__ is tuple and len(at) == len(shape) and all(map(_is_integers, at)):
-        at = np.broadcast_arrays(*(a % n for a, n in zip(at, shape, strict=True)))
-        flat = np.ravel_multi_index(at, shape).ravel()
-        out += np.bincount(flat, source.ravel(), out.size).reshape(shape)
+    elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
+        places = np.arange(out.size).reshape(out.shape)[at].ravel()
+        out += np.bincount(places, source.ravel(), out.size).reshape(out.shape)
     else:
         np.add.at(out, at, source)
-    return out
 
 
 SORTED_SIZE = 4096
@@ -127,12 +133,12 @@ def _is_integers(at: Any) -> bool:
 
 
 def _add_rows(out: Any, at: Any, source: Any) -> None:
-    """Set rows of `out` to the sums of the rows of `source` (n, ...) with their index in `at`."""
+    """Add to each row of `out` the rows of `source` (n, ...) with its index in `at`."""
     order = np.argsort(at, kind="stable")
     rows = at[order]
     starts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1]))
     ordered = source.reshape((len(at), *out.shape[1:]))[order]
-    out[rows[starts]] = np.add.reduceat(ordered, starts, axis=0)
+    out[rows[starts]] += np.add.reduceat(ordered, starts, axis=0)
 
 
 def _overwritten_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
@@ -183,7 +189,7 @@ def _select_in_place(run: Any, node: Any, g: Any) -> None:
         if _cannot_repeat(at):
             total[at] += g
         else:
-            np.add.at(total, at, g)
+            _add_repeated(total, at, g)
 
 
 def _assign_in_place(run: Any, node: Any, g: Any) -> None:

@@ -18,7 +18,11 @@ from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import Dim, define
-from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
+from tinygrad_fc.ops.elementwise import (
+    divide_no_nan,
+    multiply_no_nan,
+    multiply_no_nan_symmetric,
+)
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["amax", "amin", "cumprod", "cumsum", "log_softmax", "logsumexp", "mean", "prod"]
@@ -235,10 +239,9 @@ def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     2.0
     """
     rows = _rows(input, dim)
-    ordered = np.partition(rows, ((rows.shape[-1] - 1) // 2, -1), axis=-1)  # NaN comes last
-    middle = ordered[:, (ordered.shape[-1] - 1) // 2]
-    if input.dtype.kind == "f":
-        middle = np.where(np.isnan(ordered[:, -1]), ordered[:, -1], middle)
+    k, largest = (rows.shape[-1] - 1) // 2, rows.max(axis=-1)  # NaN if there is one
+    middle = np.partition(rows, k, axis=-1)[:, k]
+    middle = np.where(largest == largest, middle, largest)  # noqa: PLR0124
     out: Any = middle.reshape(_ones(input.shape, dim))
     return out if keepdim else out.squeeze(dim)
 
@@ -350,8 +353,8 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
 
 
 def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    unit = divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
-    return broadcast_back(g, x.shape, dim, keepdim) * unit
+    scaled = broadcast_back(divide_no_nan(g, out), x.shape, dim, keepdim)
+    return multiply_no_nan(x, scaled)
 
 
 @define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
