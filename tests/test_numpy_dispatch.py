@@ -209,7 +209,7 @@ def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtyp
 
 def test_numpy_functions_without_derivative_and_of_shapes():
     x = T(np.array([[0.2, -1.7], [2.5, 0.0]]))
-    for function in (np.sign, np.floor, np.rint, np.isnan, np.signbit):
+    for function in (np.sign, np.floor, np.rint, np.isnan):
         out = function(x)
         assert type(out) is tg.Tensor
         assert not out.requires_grad
@@ -302,7 +302,8 @@ def test_a_function_without_a_rule_raises_with_the_code_that_adds_one(name: str,
 def test_unsupported_arguments_raise_an_error_that_names_them(call: Any):
     x, a = T(np.ones(2)), np.zeros(2)
     with pytest.raises(
-        DtypeError, match=r"of a tensor.*(where|dtype|casting|initial|order|mean|positional)"
+        DtypeError,
+        match=r"of (tensors|a tensor).*(where|dtype|casting|initial|order|mean|positional)",
     ):
         call(x, a)
     with pytest.raises(DtypeError):

@@ -9,7 +9,7 @@ value that was changed, except for calls that computed `y`: they get copies.
 from __future__ import annotations
 
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from tinygrad_fc.errors import GraphError
 from tinygrad_fc.functional import shape
 from tinygrad_fc.graph import Node, array_of, owner
 from tinygrad_fc.ops import index
-
-if TYPE_CHECKING:
-    from tinygrad_fc.op import Op
 
 _VIEW_REFCOUNT = 3  # of memory to which one view refers, a variable and the argument of the count
 
@@ -58,7 +55,11 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     with graph.mutation_lock:
         assign_elements(array, steps, array_of(value))
         graph.record_change(array)
-        _become_result(base, index.index_put, before, value, at)
+        base._op, base._settings, base._requires_grad = index.index_put, {"at": at}, True
+        recorded = isinstance(value, Node) and value._requires_grad
+        base._parents = [before, value if recorded else None]
+        base._args = [base._array, array_of(value)]
+        graph.state.assigned[id(owner(base._array))] = base._seq = graph.next_seq()
 
 
 def _base_and_views(t: Any) -> tuple[Any, list[Any]]:
@@ -150,10 +151,3 @@ def _reads(node: Any, array: Any) -> bool:
         if parent is not None
         for _, value in node._op.values_read_by(k, node._array, node._args)
     )
-
-
-def _become_result(t: Any, op: Op, before: Any, value: Any, at: Any) -> None:
-    t._op, t._settings, t._requires_grad = op, {"at": at}, True
-    t._parents = [before, value if isinstance(value, Node) and value._requires_grad else None]
-    t._args = [t._array, array_of(value)]
-    graph.state.assigned[id(owner(t._array))] = t._seq = graph.next_seq()

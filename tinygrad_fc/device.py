@@ -34,10 +34,7 @@ class device:  # noqa: N801  PyTorch's spelling
     def __init__(self, type: DeviceLike, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
         if name not in KINDS or not (number.isdecimal() or not number):
-            raise RuntimeError(
-                f"there is no device {type!r}; expected 'cpu', 'cuda', or 'cuda:1' for the second "
-                "GPU"
-            )
+            raise RuntimeError(f"there is no device {type!r}; expected 'cpu', 'cuda' or 'cuda:1'")
         self.type = name
         self.index = int(number) if number else index
 

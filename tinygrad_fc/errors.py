@@ -61,7 +61,7 @@ def check_argument(condition: bool, function: str, expected: Any, **argument: An
 def check_shapes(fit: bool, function: str, expected: str, *tensors: Any) -> None:
     """Raise `ShapeError` with the shapes of `tensors` unless they `fit`; `expected` is a phrase."""
     if not fit:
-        shapes = " and ".join(str(tuple(x.shape)) for x in tensors)
+        shapes = " and ".join(str(tuple(np.shape(x))) for x in tensors)
         raise ShapeError(f"{function}: got shape {shapes}; expected {expected}")
 
 

@@ -166,10 +166,7 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
 def _record(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) -> Any:
     rest = [k for k in settings if k not in op.accepted and settings[k] is not None]
     if rest:
-        raise DtypeError(
-            f"{called.__name__} of a tensor does not take {', '.join(rest)}: leave it out, or use "
-            "x.numpy()"
-        )
+        raise DtypeError(f"{called.__name__} of tensors takes no {', '.join(rest)}: use x.numpy()")
     return record(op, tuple(inputs), {k: settings[k] for k in settings if k in op.accepted})
 
 

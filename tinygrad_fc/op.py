@@ -436,9 +436,7 @@ def op(
         )
     for option, value in (("domain", domain), ("rules", rules)):
         if callable(value):
-            raise TypeError(
-                f"{op_name}: {option} is a tuple of one per argument; got {value!r:.80}"
-            )
+            raise TypeError(f"{op_name}: {option} is a tuple, one per argument; got {value!r:.80}")
     if rules is not None:
         rules = tuple(r and _ReadOnlyRule(r) for r in rules)
     options = {"domain": domain, "rules": rules, "settings": settings}

@@ -359,11 +359,9 @@ def multinomial(
     fit = bool(np.isfinite(weights).all() and (weights >= 0).all())
     check_argument(fit, "multinomial", "finite weights of at least 0", input=weights)
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
-    if not num_samples >= 1 or possible < (1 if replacement else num_samples):
-        raise ValueError(
-            f"multinomial cannot draw {num_samples} samples from a row where {possible} categories "
-            "have a weight above 0: draw fewer, or pass replacement=True"
-        )
+    fit = num_samples >= 1 and possible >= (1 if replacement else num_samples)
+    expected = f"1 to {possible}, the categories of weight above 0, or with replacement=True"
+    check_argument(fit, "multinomial", expected, num_samples=num_samples)
     rng = rng_of(generator)
     rows = np.atleast_2d(weights).astype(np.float64)
     if replacement:

@@ -19,8 +19,8 @@ import numpy as np
 from tinygrad_fc import graph, legacy, methods, numpy_dispatch
 from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
 from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
-from tinygrad_fc.functional.arguments import accepts_arrays
+from tinygrad_fc.errors import GraphError, check_dtypes, check_shapes
+from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.graph import Node, array_of, as_array, next_seq, record, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -72,11 +72,8 @@ def _index(at: Any) -> Any:
     refuse_dask(array, "an index")
     if not hasattr(array, "dtype") or isinstance(array, np.generic):
         return array
-    if array.dtype.kind == "f":
-        raise DtypeError(
-            f"an index of {array.dtype} selects nothing; expected integers or booleans: use "
-            "index.long(), or a mask such as x > 0"
-        )
+    expected = "integers or booleans: use index.long(), or a mask such as x > 0"
+    check_dtypes(array.dtype.kind != "f", "an index", expected, array)
     if array.dtype == np.uint8:
         return array.astype(bool)
     return array.copy() if array.dtype.kind == "b" or array.ndim else operator.index(array)
@@ -197,7 +194,7 @@ class Tensor(methods.Methods):
         >>> tg.zeros(2, 3).size(), tg.zeros(2, 3).size(0)
         (Size([2, 3]), 2)
         """
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[normalize_dim(dim, self.ndim, "size")]
 
     def dim(self) -> int:
         """Return the number of axes.
@@ -255,8 +252,7 @@ class Tensor(methods.Methods):
         """
         if not is_on(self._array, CPU):
             raise TypeError(
-                f"numpy() cannot view a tensor on device {str(self.device)!r}; expected one on the "
-                "CPU. Copy it first: x.cpu().numpy()"
+                f"numpy() got a tensor on {str(self.device)!r}. Copy it first: x.cpu().numpy()"
             )
         view: np.ndarray = self._array.view()
         view.flags.writeable = False
@@ -269,10 +265,7 @@ class Tensor(methods.Methods):
         >>> tg.tensor([1.5]).item()
         1.5
         """
-        if self._array.size != 1:
-            raise ShapeError(
-                f"item() needs a tensor of one element, got shape {self.shape}: use tolist()"
-            )
+        check_shapes(self._array.size == 1, "item", "one element: use tolist()", self)
         return self._array.item()  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
@@ -294,11 +287,8 @@ class Tensor(methods.Methods):
         return operator.index(self.item())  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
-        if self._array.size != 1:
-            raise ShapeError(
-                f"the truth value of a tensor of shape {self.shape} is ambiguous: use "
-                "(x > 0).any() or (x > 0).all()"
-            )
+        expected = "one element, else it is ambiguous: use (x > 0).any() or (x > 0).all()"
+        check_shapes(self._array.size == 1, "truth value", expected, self)
         return bool(self._array.item())
 
     def __len__(self) -> int:
@@ -333,20 +323,15 @@ class Tensor(methods.Methods):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self._array.dtype.kind != "f":
-            raise DtypeError(
-                f"only floats have gradients, and this tensor is {self.dtype}: write its data as "
-                "floats (tensor([1., 2.])), or cast it with x.double() or x.float() first"
-            )
+        fit = self._array.dtype.kind == "f" or not value
+        expected = "floats: tensor([1., 2.]), or x.double() or x.float() first"
+        check_dtypes(fit, "requires_grad", expected, self)
         if not self._requires_grad:
             # A result that was not recorded becomes a leaf.
             self._op = None
             self._seq = self._seq or next_seq()
         elif not value and not self.is_leaf:
-            raise GraphError(
-                "this is a result of tensors that require grad, so it requires grad, too: use "
-                "x.detach()"
-            )
+            raise GraphError("a result of tensors that require grad does, too: use x.detach()")
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -383,12 +368,9 @@ class Tensor(methods.Methods):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            fits = isinstance(value, Node) and value.shape == self.shape
-            if not fits or value.dtype != self.dtype:
-                raise (DtypeError if fits else ShapeError)(
-                    f".grad is set to {value!r:.80}; expected None, or a tensor of shape "
-                    f"{self.shape} and dtype {self.dtype}, those of the tensor"
-                )
+            fit = isinstance(value, Node) and value.shape == self.shape
+            check_shapes(fit, ".grad", f"None, or a tensor of shape {self.shape}", value)
+            check_dtypes(value.dtype == self.dtype, ".grad", f"{self.dtype} as the tensor", value)
         self._grad = value
 
     @property
@@ -401,13 +383,10 @@ class Tensor(methods.Methods):
     @data.setter
     def data(self, value: Tensor) -> None:
         array = as_array(value)
-        if self._requires_grad and array.dtype.kind != "f":
-            raise DtypeError(f".data must be float for a gradient, got {array.dtype}: use .float()")
-        if self._grad is not None and array.shape != self._grad._array.shape:
-            raise ShapeError(
-                f".data of shape {array.shape} do not fit the .grad of shape {self._grad.shape}: "
-                "set .grad to None first"
-            )
+        fit = array.dtype.kind == "f" or not self._requires_grad
+        check_dtypes(fit, ".data", "floats, for a gradient: use .float()", array)
+        fit = self._grad is None or array.shape == self._grad._array.shape
+        check_shapes(fit, ".data", "that of .grad, or set .grad to None first", array)
         with graph.mutation_lock:
             graph.record_change(self._array, array)
             self._array = array

@@ -45,10 +45,7 @@ def normalize_dim(dim: int, ndim: int, what: str) -> int:
     if not hasattr(dim, "__index__"):
         raise DtypeError(f"{what}: dim must be an integer, got {dim!r:.60}")
     if not -ndim <= dim < ndim:
-        raise RangeError(
-            f"{what}: dim {dim} is out of range; expected {-ndim} to {ndim - 1} for a tensor of "
-            f"{ndim} dimensions"
-        )
+        raise RangeError(f"{what}: dim {dim} is out of range; expected {-ndim} to {ndim - 1}")
     return dim % ndim
 
 

@@ -93,9 +93,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """
     kinds: Any = np.ndarray, np.lib.mixins.NDArrayOperatorsMixin  # arrays, and tracers of arrays
     if not isinstance(ndarray, kinds):
-        raise TypeError(
-            f"from_numpy takes a NumPy array, got {type(ndarray).__name__}: use tensor(...)"
-        )
+        raise TypeError(f"from_numpy takes an array, got {type(ndarray).__name__}: use tensor(...)")
     expected = "this machine's byte order: use tensor(...), which copies"
     check_dtypes(ndarray.dtype.isnative, "from_numpy", expected, ndarray)
     return created(as_array(ndarray), {})

@@ -61,9 +61,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
-        raise TypeError(
-            "where takes one or three arguments: (condition), (condition, input, other)"
-        )
+        raise TypeError("where takes (condition) or (condition, input, other), not two of them")
     if isinstance(condition, Node) and condition._array.dtype != bool:
         condition = record(s.astype, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)

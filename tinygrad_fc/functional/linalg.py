@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import LinAlgError, ShapeError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.errors import LinAlgError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
 from tinygrad_fc.graph import wrap
@@ -31,12 +31,6 @@ __all__ += ["outer", "slogdet", "tensordot", "trace"]
 _LETTERS = string.ascii_letters  # name axes in equations of `einsum`
 
 
-def _check_ndim(name: str, *pairs: tuple[Any, int]) -> None:
-    kinds = {1: "a vector (n,)", 2: "a matrix (n, m)", 3: "a batch of matrices (b, n, m)"}
-    for x, ndim in pairs:
-        check_shapes(x.ndim == ndim, name, f"{kinds[ndim]}; matmul accepts all of these", x)
-
-
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the product of two matrices, (n, k) and (k, m).
 
@@ -45,7 +39,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     tensor([[3.],
             [3.]])
     """
-    _check_ndim("mm", (input, 2), (mat2, 2))
+    check_shapes(input.ndim == mat2.ndim == 2, "mm", "matrices; else use matmul", input, mat2)
     return l.matmul(input, mat2)
 
 
@@ -56,7 +50,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     >>> tg.mv(tg.ones(2, 3), tg.ones(3))
     tensor([3., 3.])
     """
-    _check_ndim("mv", (input, 2), (vec, 1))
+    fit = input.ndim == 2 and vec.ndim == 1
+    check_shapes(fit, "mv", "a matrix and a vector; else use matmul", input, vec)
     return l.matmul(input, vec)
 
 
@@ -67,7 +62,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     >>> tg.dot(tg.ones(3), tg.ones(3))
     tensor(3.)
     """
-    _check_ndim("dot", (input, 1), (tensor, 1))
+    fit = input.ndim == tensor.ndim == 1
+    check_shapes(fit, "dot", "vectors; else use matmul", input, tensor)
     return l.matmul(input, tensor)
 
 
@@ -78,8 +74,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     >>> tg.bmm(tg.ones(5, 2, 3), tg.ones(5, 3, 4)).shape
     Size([5, 2, 4])
     """
-    _check_ndim("bmm", (input, 3), (mat2, 3))
-    check_shapes(len(input) == len(mat2), "bmm", "equal sizes of axis 0", input, mat2)
+    fit = input.ndim == mat2.ndim == 3 and len(input) == len(mat2)
+    check_shapes(fit, "bmm", "batches of one size (b, n, k) and (b, k, m)", input, mat2)
     return l.matmul(input, mat2)
 
 
@@ -91,7 +87,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     tensor([[3., 4.],
             [6., 8.]])
     """
-    _check_ndim("outer", (input, 1), (vec2, 1))
+    check_shapes(input.ndim == vec2.ndim == 1, "outer", "vectors (n,) and (m,)", input, vec2)
     return input[:, None] * vec2
 
 
@@ -136,21 +132,18 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3), dims=([1, 2], [1, 0]))
     tensor([12., 12.])
     """
-    if hasattr(dims, "tolist"):
-        dims = dims.tolist()
     if isinstance(dims, int) and dims >= 0:
         dims = range(a.ndim - dims, a.ndim), range(dims)
     left, right = ([k] if isinstance(k, int) else list(k) for k in dims)
     left = [normalize_dim(k, a.ndim, "tensordot") for k in left]
     right = [normalize_dim(k, b.ndim, "tensordot") for k in right]
-    if len(left) != len(right) or len(set(left)) < len(left) or len(set(right)) < len(right):
-        raise ShapeError(f"tensordot needs as many axes of a as of b, and none twice: got {dims}")
+    fit = len(left) == len(right) == len(set(left)) == len(set(right))
+    check_argument(fit, "tensordot", "as many axes of a as of b, and none twice", dims=dims)
     first, second = list(_LETTERS[: a.ndim]), list(_LETTERS[a.ndim : a.ndim + b.ndim])
     for x, y in zip(left, right, strict=True):
         n, m = a.shape[x], b.shape[y]
-        if n != m and 1 not in (n, m):
-            sizes = f"axis {x} of {a.shape} and axis {y} of {b.shape}"
-            raise ShapeError(f"tensordot: {sizes} have sizes {n} and {m}; expected equal ones")
+        fit = n == m or 1 in (n, m)
+        check_shapes(fit, "tensordot", f"equal sizes of axes {x} and {y}, not {n}, {m}", a, b)
         second[y] = first[x]
     rest = [c for c in first if c not in second] + [c for c in second if c not in first]
     return l.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
@@ -179,7 +172,7 @@ def trace(input: Tensor) -> Tensor:
     >>> tg.trace(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor(5.)
     """
-    _check_ndim("trace", (input, 2))
+    check_shapes(input.ndim == 2, "trace", "a matrix (n, m)", input)
     return diag(input).sum()
 
 
@@ -221,8 +214,8 @@ def _without_ellipsis(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     """Return the terms and the result of `equation`, with letters in place of `...`."""
     inputs, arrow, result = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if len(terms) != len(ndims):
-        raise ShapeError(f"einsum: {equation!r} names {len(terms)} operands, got {len(ndims)}")
+    fit = len(terms) == len(ndims)
+    check_argument(fit, "einsum", f"one that names {len(ndims)} operands", equation=equation)
     free = [c for c in _LETTERS if c not in equation]
     extra = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
     batch = free[: max(extra, default=0)]
@@ -241,9 +234,8 @@ def _diagonal(x: Any, term: str) -> tuple[Any, str]:
     for c in term:
         while term.count(c) > 1:
             first, second = term.index(c), term.rindex(c)
-            n, m = x.shape[first], x.shape[second]
-            if n != m:
-                raise ShapeError(f"einsum: {c!r} names axes of sizes {n} and {m}")
+            fit = x.shape[first] == x.shape[second]
+            check_shapes(fit, "einsum", f"equal sizes of the axes that {c!r} names", x)
             x = diagonal(x, 0, first, second)
             term = term[:first] + term[first + 1 : second] + term[second + 1 :] + c
     return x, term
@@ -302,11 +294,9 @@ def matrix_norm(
     >>> tg.linalg.matrix_norm(tg.tensor([[1.0, -2.0], [3.0, 4.0]]), math.inf)
     tensor(7.)
     """
-    if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) or np.shape(dim) != (2,):
-        raise ShapeError(
-            'the order of a matrix norm must be "fro", "nuc", 1, -1, 2, -2, inf or -inf, and dim '
-            f"two axes; got {ord!r} and {dim}"
-        )
+    fit = ord in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) and np.shape(dim) == (2,)
+    expected = '("fro", "nuc", 1, -1, 2, -2, inf or -inf, two axes)'
+    check_argument(fit, "matrix_norm", expected, ord_and_dim=(ord, dim))
     if ord == "fro":
         return vector_norm(A, 2, tuple(dim), keepdim, dtype=dtype)
     rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
@@ -453,6 +443,12 @@ SINGULAR = (
 )
 
 
+NOT_POSITIVE = (
+    "is not positive definite: it has an eigenvalue <= 0. Add a small number to the diagonal "
+    "(A + 1e-6 * eye(n)), or, for A = X.T @ X, check that X has enough rows"
+)
+
+
 def inv(A: Tensor) -> Tensor:
     """Return the inverse of a matrix (..., n, n).
 
@@ -512,7 +508,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
     >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution
     tensor([[2.]])
     """
-    _check_ndim("lstsq", (A, 2), (B, 2))
+    check_shapes(A.ndim == B.ndim == 2, "lstsq", "matrices (n, m) and (n, k)", A, B)
     x, *rest = map(wrap, map(np.asarray, np.linalg.lstsq(A._array, B._array, rcond)))
     if A.requires_grad or B.requires_grad:  # the derivative of the normal equations
         tall = len(A) >= A.shape[1]
@@ -565,13 +561,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """
     _check_square(A, "cholesky")
     out = l.cholesky(A)
-    _check_matrices(
-        A,
-        out._array,
-        "cholesky",
-        "is not positive definite: it has an eigenvalue <= 0. Add a small number to the diagonal "
-        "(A + 1e-6 * eye(n)), or, for A = X.T @ X, check that X has enough rows",
-    )
+    _check_matrices(A, out._array, "cholesky", NOT_POSITIVE)
     return out.mT if upper else out
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, ShapeError, check_argument, check_shapes
+from tinygrad_fc.errors import GraphError, check_argument, check_shapes
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
@@ -57,11 +57,8 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
-    if input.numel() and not np.may_share_memory(out._array, input._array):
-        raise ShapeError(
-            f"view cannot read a tensor {input.shape} as {out.shape} without a copy, since its "
-            "axes are in another order in memory: use reshape"
-        )
+    fit = not input.numel() or np.may_share_memory(out._array, input._array)
+    check_shapes(fit, "view", f"axes that give {out.shape} without a copy: use reshape", input)
     return out
 
 
@@ -143,8 +140,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     first = normalize_dim(start_dim, input.ndim or 1, "flatten")
     last = normalize_dim(end_dim, input.ndim or 1, "flatten")
-    if first > last:
-        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    check_argument(first <= last, "flatten", f"at most end_dim = {last}", start_dim=first)
     shape = input.shape
     merged = math.prod(shape[first : last + 1])
     return s.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
@@ -205,8 +201,8 @@ def split(
         ends = [*range(0, n, sizes), n] if n else [0, 0]
     else:
         ends = [*itertools.accumulate(map(int, sizes), initial=0)]
-        if ends[-1] != n or ends != sorted(ends):
-            raise ShapeError(f"split sizes {sizes} must add up to {n}, the size of axis {dim}")
+        fit = ends[-1] == n and ends == sorted(ends)
+        check_shapes(fit, "split", f"sizes {sizes} that add up to axis {dim}", tensor)
     before = (slice(None),) * dim
     return tuple(tensor[(*before, slice(*part))] for part in itertools.pairwise(ends))
 
@@ -283,8 +279,7 @@ def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     steps, axes = as_shape((shifts,)), () if dims is None else as_shape((dims,))
     if not axes and len(steps) == 1:
         return s.reshape(roll(s.reshape(input, shape=(-1,)), steps, 0), shape=input.shape)
-    if len(axes) != len(steps):
-        raise ShapeError(f"roll needs a shift for each dim, got {steps} for {axes}")
+    check_argument(len(axes) == len(steps), "roll", f"a shift for each of {axes}", shifts=steps)
     out = input
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
@@ -331,7 +326,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
     known = math.prod(k for k in parts if k != -1)
     parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
-    fit = bool(parts) and math.prod(parts) == n and min(parts) >= 0
+    fit = math.prod(parts) == n
     check_shapes(fit, "unflatten", f"axis {at} to be the product of sizes {sizes}", input)
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 

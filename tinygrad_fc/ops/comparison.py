@@ -222,15 +222,6 @@ def isfinite(input: Any) -> Any:
     """
 
 
-@define(np.signbit, domain=(real,))
-def signbit(input: Any) -> Any:
-    """Return whether the sign bit is set, as in -0.0.
-
-    >>> signbit(np.array([1.0, -0.0]))
-    array([False,  True])
-    """
-
-
 @define(
     np.sign, forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x), domain=(real,)
 )

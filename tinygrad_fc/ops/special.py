@@ -230,18 +230,16 @@ def _upper_tail(x: Any) -> Any:
 
 def _by_tail_probability(x: Any, scale: float, near: Any, far: Any) -> Any:
     """Return near(x) for |x| < NEAR / scale, else far(x, 1 - Phi(scale * |x|)), by blocks."""
-    x = scalar_to_array(x)
-    wide = x.astype(float, copy=False).ravel()
-    out = np.empty_like(wide)
-    for start in range(0, wide.size, BLOCK):
-        part = wide[start : start + BLOCK]
+    out = np.empty_like(x)
+    for start in range(0, x.size, BLOCK):
+        part = x[start : start + BLOCK]
         small = np.abs(part) < NEAR / scale
         # By integers: boolean indexing with irregular masks takes several times as long.
         inner, outer = np.flatnonzero(small), np.flatnonzero(~small)
         rest = part.take(outer)
         out[start + inner] = near(part.take(inner))
         out[start + outer] = far(rest, _upper_tail(np.abs(rest) * scale))
-    return out.reshape(x.shape).astype(x.dtype if x.dtype.kind == "f" else float, copy=False)
+    return out
 
 
 def _lower_tail(x: Any, tail: Any) -> Any:
@@ -268,7 +266,7 @@ def normal_pdf(x: Any) -> Any:
 
 
 @define(domain=(real,), rules=(lambda g, _out, x: g * (gaussian(x) * (2 / math.sqrt(math.pi))),))
-@without_warnings
+@_elementwise
 def erf(input: Any) -> Any:
     """Return the error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to `input`.
 
@@ -282,6 +280,7 @@ def erf(input: Any) -> Any:
 
 
 @define(domain=(real,), rules=(lambda g, _out, x: g * normal_pdf(x),))
+@_elementwise
 def ndtr(input: Any) -> Any:
     """Return the CDF of the standard normal distribution, as `scipy.special.ndtr`.
 
