@@ -772,9 +772,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         raise ShapeError("clamp needs a bound: pass min, max or both")
-    out = input.astype(np.int64) if input.dtype.kind == "b" else input
-    out = out if min is None else np.maximum(out, min)
-    return out if max is None else np.minimum(out, max)
+    return (input.astype(np.int64) if input.dtype.kind == "b" else input).clip(min, max)
 
 
 @define(

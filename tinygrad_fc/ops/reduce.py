@@ -167,8 +167,8 @@ def _std_rule(
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
     denominator = out * divisor + 1 if _count(x.shape, dim) == 1 else out * divisor
-    quotient = divide_no_nan(d, broadcast_back(denominator, x.shape, dim, keepdim))
-    return broadcast_back(g, x.shape, dim, keepdim) * quotient
+    scaled = divide_no_nan(g, denominator)
+    return multiply_no_nan(d, broadcast_back(scaled, x.shape, dim, keepdim))
 
 
 @define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_std_rule,))
