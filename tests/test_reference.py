@@ -22,7 +22,7 @@ nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler parallel random ser
 utils.benchmark utils.data viz"""
 # Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
 LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *tg.nn._UNSUPPORTED}
-HELPERS = {"accepts_size_average", "error_class"}
+HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}
 
 
 @cache
