@@ -42,37 +42,42 @@ Array = npt.NDArray[Any]
 LIMIT, WIDTH = 1.5, 200
 GROWING = ("exp", "mul", "sum(1)", "softmax", "matmul", "cumsum", "relu", "layer_norm", "x[idx]")
 GROWING = (*GROWING, "mse_loss")
-_TWO_SUM = "the rounding error of x - max is added, for 4 ulp"
-_CHECKED = "0 * inf = 0: a sum of squares beside each product"
-_AGAIN = "each gradient computes again what it shares with the value"
-_FIXED = "recording and the backward pass take 15 us"
-_STABLE = "equal elements keep their order"
-_ZEROS = "exact where elements are 0"
-_SQUARES = "np.hypot: squares do not overflow"
+_TWO_SUM = "adding the rounding error of x - max, for 4 ulp, takes half of the time"
+_CHECKED = "recording takes 15 us, and that 0 * inf = 0 a tenth to a fifth of the time"
+_AGAIN = "computing again in the gradient what it shares with the value takes a third"
+_FIXED = "recording and the backward pass take 10 to 20 us"
+_STABLE = "a stable argsort takes 3.1 ms, NumPy's default 0.6: equal elements keep their order"
+_CENTERED = "the gradient centers again (50 us); einsum sums squares in half the time"
 REASONS = {
-    **dict.fromkeys(("logsumexp", "log_softmax", "cross_entropy"), _TWO_SUM),
-    **dict.fromkeys(("sort(1)", "argsort(1)", "median(1)"), _STABLE),
-    **dict.fromkeys(("prod(1)", "cumprod(1)"), _ZEROS),
-    **dict.fromkeys(("atan2", "asinh"), _SQUARES),
-    **dict.fromkeys(("div", "mul", "reciprocal", "square", "pow", "hypot", "rsqrt"), _CHECKED),
+    **dict.fromkeys(("logsumexp", "log_softmax"), _TWO_SUM),
+    **dict.fromkeys(("sort(1)", "argsort(1)"), _STABLE),
+    **dict.fromkeys(("std(1)", "var(1)"), _CENTERED),
+    **dict.fromkeys(("div", "mul", "reciprocal", "square", "pow", "rsqrt", "x ** 3"), _CHECKED),
     **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh", "tan", "cos", "sin"), _CHECKED),
     **dict.fromkeys(("log", "log2", "log10", "log1p", "sqrt", "atanh", "atan"), _CHECKED),
-    **dict.fromkeys(("clamp", "hardtanh", "amax(1)", "asin", "acos", "fmod"), _CHECKED),
-    **dict.fromkeys(("silu", "mish", "elu", "softplus", "logsigmoid"), _AGAIN),
-    **dict.fromkeys(("smooth_l1_loss", "l1_loss", "layer_norm", "lerp"), _AGAIN),
-    **dict.fromkeys(("x[idx]", "index_select", "embedding", "gather"), "indices are checked"),
-    **dict.fromkeys(("neg", "add", "sub", "x * 2", "x.T", "cat", "stack", "pad"), _FIXED),
-    **dict.fromkeys(("sum", "x[10:400]", "flip", "tril", "nan_to_num", "erf"), _FIXED),
-    "x ** 3": _CHECKED,
+    **dict.fromkeys(("clamp", "hardtanh", "amax(1)", "asin", "acos", "fmod", "hypot"), _CHECKED),
+    **dict.fromkeys(("silu", "mish", "elu", "softplus", "logsigmoid", "layer_norm"), _AGAIN),
+    **dict.fromkeys(("neg", "add", "sub", "x * 2", "x.T", "cat", "stack"), _FIXED),
+    **dict.fromkeys(("sum", "x[10:400]", "flip", "tril", "nan_to_num", "lerp"), _FIXED),
+    **dict.fromkeys(("x[idx]", "index_select", "embedding"), "rows are added, not stored (30 us)"),
+    "prod(1)": "two running products (0.36 ms each) of the others: exact where elements are 0",
+    "cumprod(1)": "a scan in 8 passes (1.2 ms) backward: exact where elements are 0",
+    "atan2": "each gradient (150 us) divides twice, for squares that do not overflow",
+    "cross_entropy": "softmax (150 us) and a mask of the labels in the gradient",
+    "smooth_l1_loss": "each gradient clamps the difference again (50 us); recording takes 47 us",
+    "l1_loss": "recording takes 40 us: three ops",
+    "mse_loss": "each gradient subtracts again (26 us); recording takes 18 us",
+    "maximum": "ties share the gradient: for each argument two comparisons (80 us)",
+    "gather": "the gradient's places are looked up in an array of all (290 us)",
+    "x[mask]": "the gradient is added: NumPy selects by the mask once more (620 us)",
+    "pad": "recording two ops takes 35 us",
+    "norm(2, 1)": "recording takes 32 us; sums are checked for 0 and infinity",
     "einsum ij,kj->ik": "operands and result are transposed",
-    "einsum ij,ij->i": "einsum again for each gradient",
-    "lgamma": "a series of our own, as SciPy is no dependency",
-    "gelu": "the distribution function again backward, for second derivatives",
-    "mse_loss": "pairwise sum, for 4 ulp; a difference for each gradient",
-    "maximum": "ties share the gradient",
-    **dict.fromkeys(("norm(2, 1)", "std(1)", "var(1)"), "0 and infinities are handled"),
+    "einsum ij,ij->i": "NumPy plans three products (13 us each); recording takes 48 us",
+    "lgamma": "a series of our own (4.2 ms, its gradient 3.9), as SciPy is no dependency",
+    "gelu": "the distribution function (1.3 ms) again in the gradient",
 }
-"""Why an op takes longer than its limit."""
+"""Why an op takes longer than its limit; the times are those of float32."""
 
 
 class Row(NamedTuple):
