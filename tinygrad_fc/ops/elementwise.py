@@ -649,13 +649,15 @@ def hypot(input: Any, other: Any) -> Any:
     """
 
 
-@define(
-    domain=(nonzero, real),
-    rules=(
-        lambda g, out, x, y: multiply_no_nan(g, -2 * out * over_squares(y, x)),
-        lambda g, out, x, y: multiply_no_nan(g, over_squares(y, x) ** 2 - out * out),
-    ),
-)
+def _first_square_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return multiply_no_nan(g, -2 * out * over_squares(y, x))
+
+
+def _second_square_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return multiply_no_nan(g, over_squares(y, x) ** 2 - out * out)
+
+
+@define(domain=(nonzero, real), rules=(_first_square_rule, _second_square_rule))
 @without_warnings
 def over_squares(x: Any, y: Any) -> Any:
     """Return y / (x**2 + y**2), 0 at 0, without overflow or underflow of the squares.
