@@ -1,9 +1,9 @@
 """Functions with a custom derivative, under PyTorch's names.
 
 A subclass of `Function` is one op, whose rules run its `backward`. A call records one node, whose
-last operand is a `Call`: the context and the results, freed with the graph. With several results,
-the node represents their concatenation and each result is a slice of the node (nothing is copied),
-so that the backward pass handles only ops with one result.
+last operand is a `FunctionCall`: the context and the results, freed with the graph. With several
+results, the node represents their concatenation and each result is a slice of the node (nothing is
+copied), so that the backward pass handles only ops with one result.
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ class Function:
                 "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
                 "(x, y) for [x, y]"
             )
-        tensors = _recorded(op, args, Call(ctx, inputs if changes else args, inputs, results))
+        tensors = _recorded(
+            op, args, FunctionCall(ctx, inputs if changes else args, inputs, results)
+        )
         for k, t in enumerate(results):
             for a, i in zip(args, inputs, strict=True):
                 if t is i and any(t is dirty for dirty in ctx._dirty):
@@ -221,7 +223,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 # Recording
 
 
-class Call:
+class FunctionCall:
     """The context and the results of one call."""
 
     __array_function__ = None  # an operand that the recorder does not convert
@@ -301,7 +303,7 @@ class Call:
                     yield f"ctx.{name}", t._array
 
 
-def _recorded(op: FunctionOp, args: Sequence[Any], call: Call) -> list[Any]:
+def _recorded(op: FunctionOp, args: Sequence[Any], call: FunctionCall) -> list[Any]:
     """Return the results as tensors that are part of the graph."""
     operands = [a if isinstance(a, Node) else None for a in args]
     node = record(op, (*operands, call), NO_KWARGS) if call.parts() else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tinygrad_fc.domain import Domain
-    from tinygrad_fc.viz.graph import Node
+    from tinygrad_fc.viz.graph import OpNode
 
 __all__ = ["explain"]
 
@@ -105,7 +105,7 @@ def _rule(
         return "depends on the settings"
 
 
-def _node_rule(node: Node, i: int) -> str:
+def _node_rule(node: OpNode, i: int) -> str:
     names = _names(node.op, len(node.arguments))
     return _rule(node.op, i, names, node.arguments, node.settings)
 
@@ -193,7 +193,7 @@ def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
     return "\n".join(lines)
 
 
-def _arguments(node: Node) -> Iterator[tuple[int, str]]:
+def _arguments(node: OpNode) -> Iterator[tuple[int, str]]:
     """Yield the number and name of each argument that gets a gradient."""
     shown = {leaf.argument: leaf for leaf in node.leaves}
     for i, source in enumerate(node.inputs):
@@ -244,7 +244,7 @@ def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | 
     return "\n".join(lines)
 
 
-def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]]:
+def _paths(nodes: Sequence[OpNode], array: Any) -> Iterator[list[tuple[OpNode, int]]]:
     """Yield each way from the last node to where `array` is read, as nodes and arguments."""
     leading: dict[int, list[int]] = {}  # arguments on the way, by the number of the node
     for node in nodes:
@@ -252,7 +252,7 @@ def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]
         on_the_way = [i for i, a in arguments if a is array or node.inputs[i] in leading]
         if on_the_way:
             leading[node.number] = on_the_way
-    pending: list[tuple[list[tuple[Node, int]], int | None]] = [([], len(nodes) - 1)]
+    pending: list[tuple[list[tuple[OpNode, int]], int | None]] = [([], len(nodes) - 1)]
     while pending:
         path, number = pending.pop()
         if number is None:
@@ -264,7 +264,7 @@ def _paths(nodes: Sequence[Node], array: Any) -> Iterator[list[tuple[Node, int]]
             pending.append(([*path, (node, i)], source))
 
 
-def _pull_back(node: Node, i: int, g: Any) -> Any:
+def _pull_back(node: OpNode, i: int, g: Any) -> Any:
     """Return the gradient of argument `i` for the cotangent `g`, in the shape of the argument."""
     rules: Any = node.op.rules
     with np.errstate(all="ignore"):
@@ -276,7 +276,7 @@ def _pull_back(node: Node, i: int, g: Any) -> Any:
     return gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
 
 
-def _local(node: Node, i: int) -> str:
+def _local(node: OpNode, i: int) -> str:
     """Return the local derivative where it is a number, else the rule."""
     if np.size(node.value) == np.size(node.arguments[i]) == 1:
         return number_text(_pull_back(node, i, np.ones(node.shape)).reshape(()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.nn import Module
     from tinygrad_fc.op import Op
 
-__all__ = ["Call", "Graph", "Leaf", "Node", "graph", "record"]
+__all__ = ["Call", "Graph", "Leaf", "OpNode", "graph", "record"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class OpNode:
     """One recorded op.
 
     `number` is its place in `Graph.nodes`. `inputs` has an entry for each argument: the number of
@@ -90,7 +90,7 @@ class Node:
 class Graph:
     """The ops that a result was computed by, in the order of recording; the last is the result."""
 
-    nodes: Sequence[Node] = field(repr=False)
+    nodes: Sequence[OpNode] = field(repr=False)
 
     @property
     def edges(self) -> list[tuple[int, int]]:
@@ -222,7 +222,7 @@ class _Builder:
         self.calls = sorted(
             (call for calls, _ in _recorded for call in calls), key=lambda call: call.first
         )
-        self.nodes: list[Node] = []
+        self.nodes: list[OpNode] = []
         self.numbers: dict[int, int] = {}
 
     def add(self, t: Any) -> None:
@@ -243,10 +243,10 @@ class _Builder:
         if op.outer is not None:
             z = np.asarray(op.inner.forward(*args))
             cotangent = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
-            self.nodes.append(Node(len(self.nodes), op.inner, *read, z, cotangent, calls))
+            self.nodes.append(OpNode(len(self.nodes), op.inner, *read, z, cotangent, calls))
             op, read = op.outer, ((len(self.nodes) - 1,), (), (z,), t._settings)
         self.numbers[id(t)] = len(self.nodes)
-        self.nodes.append(Node(len(self.nodes), op, *read, t._array, gradient, calls))
+        self.nodes.append(OpNode(len(self.nodes), op, *read, t._array, gradient, calls))
 
 
 def argument_name(op: Op, i: int) -> str:

@@ -15,7 +15,7 @@ from tinygrad_fc.viz.graph import Call, magnitude_text, number_text, shape_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tinygrad_fc.viz.graph import Graph, Leaf, Node
+    from tinygrad_fc.viz.graph import Graph, Leaf, OpNode
 
 __all__ = ["BOX_WIDTH", "Box", "Layout", "fold"]
 
@@ -36,7 +36,7 @@ class Box:
     shape: str
     rows: list[tuple[str, str, bool]]
     """Text at the left, text at the right, and whether it names a parameter."""
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[OpNode] = field(default_factory=list)
     path: str = ""
     has_gradient: bool = True
     y: int = 0
@@ -80,7 +80,7 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     `depth=0` is one box for each call of the model itself, `depth=1` one for each of its children,
     None none. Raises `ShapeError` above 1,000 boxes.
     """
-    groups: dict[Call | Node, list[Node]] = {}
+    groups: dict[Call | OpNode, list[OpNode]] = {}
     for node in graph.nodes:
         folded = depth is not None and len(node.calls) > depth
         groups.setdefault(node.calls[depth or 0] if folded else node, []).append(node)
@@ -96,7 +96,7 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     return Layout(boxes, [(source, target) for source, target in edges if source != target])
 
 
-def _box(number: int, key: Call | Node, nodes: list[Node]) -> Box:
+def _box(number: int, key: Call | OpNode, nodes: list[OpNode]) -> Box:
     last = nodes[-1]
     title = f"{key.kind} {key.path}".strip() if isinstance(key, Call) else last.name
     value, gradient = magnitude_text(last.value), magnitude_text(last.gradient)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinygrad_fc.tensor import Tensor
-    from tinygrad_fc.viz.graph import Node
+    from tinygrad_fc.viz.graph import OpNode
 
 __all__ = ["dot", "tree"]
 
@@ -65,7 +65,7 @@ def tree(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> str:
     return Text("\n".join(lines))
 
 
-def _children(node: Node) -> list[int | str]:
+def _children(node: OpNode) -> list[int | str]:
     """Return what a node reads, by argument: numbers of nodes, texts of leaves."""
     leaves: dict[int, str] = {}
     for leaf in node.leaves:
