@@ -35,15 +35,15 @@ def test_nested_grad_is_the_higher_derivative(at: float, order: int) -> None:
 
 def test_perturbations_are_not_confused() -> None:
     # Siskind and Pearlmutter, 2005: the inner derivative is 1 whatever x is.
-    one = tg.tensor(1.0)
-    outer = func.grad(lambda x: x * func.grad(lambda y: x + y)(one))
-    assert outer(one).item() == 1.0
-    outer = func.grad(lambda x: x * func.grad(lambda y: x * y)(one))
-    assert outer(tg.tensor(3.0)).item() == 6.0
-    same = func.grad(lambda x: func.grad(lambda y: x * y * y)(x))  # d/dx 2 x^2
-    assert same(tg.tensor(3.0)).item() == 12.0
-    by_jvp = func.jvp(lambda x: x * func.jvp(lambda y: x + y, (one,), (one,))[1], (one,), (one,))
-    assert by_jvp[1].item() == 1.0
+    one, three = tg.tensor(1.0), tg.tensor(3.0)
+    for outer, at, expected in (
+        (lambda x: x * func.grad(lambda y: x + y)(one), one, 1.0),
+        (lambda x: x * func.grad(lambda y: x * y)(one), three, 6.0),
+        (lambda x: func.grad(lambda y: x * y * y)(x), three, 12.0),  # d/dx 2 x^2
+        (lambda x: x * func.jvp(lambda y: x + y, (one,), (one,))[1], one, 1.0),
+    ):
+        assert func.grad(outer)(at).item() == expected
+        assert func.jvp(outer, (at,), (one,))[1].item() == expected
 
 
 def cubes(x: Any) -> Any:
@@ -207,38 +207,23 @@ def test_functional_call_replaces_parameters_for_one_call():
     own = dict(model.named_parameters())
     x = tg.tensor([[1.0, 2.0]])
     weights = {name: tg.zeros(*p.shape) for name, p in own.items()}
-    assert func.functional_call(model, weights, (x,)).tolist() == [[0, 0]]
-    assert all(p is own[name] for name, p in model.named_parameters())
-
-    def loss(weights: Any) -> Any:
-        return func.functional_call(model, weights, x).sum()
-
-    slopes = func.grad(loss)(own)
+    first, second = ({k: weights[k]} for k in weights)
+    for state, arguments in ((weights, (x,)), ((first, second), x)):
+        assert func.functional_call(model, state, arguments).tolist() == [[0, 0]]
+    slopes = func.grad(lambda weights: func.functional_call(model, weights, x).sum())(own)
     model(x).sum().backward()
     for name, p in own.items():
         assert np.array_equal(slopes[name].numpy(), p.grad.numpy())
-    first, second = ({k: weights[k]} for k in weights)
-    assert func.functional_call(model, (first, second), x).tolist() == [[0, 0]]
     func.functional_call(model, {"0.nothing": x}, x)  # ignored, as in PyTorch
     with pytest.raises(ValueError, match="several dicts have the same name"):
         func.functional_call(model, (first, first), x)
     assert all(p is own[name] for name, p in model.named_parameters())
-
-
-def test_functional_call_replaces_a_shared_parameter_under_all_its_names():
-    class Tied(nn.Module):
-        def __init__(self) -> None:
-            self.layers = [nn.Linear(2, 2, bias=False) for _ in range(2)]
-            self.layers[1].weight = self.layers[0].weight
-
-        def forward(self) -> Any:
-            return self.layers[1](self.layers[0](tg.ones(1, 2)))
-
-    model = Tied()
-    for names in (["layers.0.weight"], ["layers.1.weight"], ["layers.0.weight", "layers.1.weight"]):
+    tied = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(2)))
+    shared = tied[1].weight = tied[0].weight
+    for names in (["0.weight"], ["1.weight"], ["0.weight", "1.weight"]):
         weights = {name: 2 * tg.eye(2) for name in names}
-        assert func.functional_call(model, weights).tolist() == [[4, 4]]
-    assert model.layers[0].weight is model.layers[1].weight
+        assert func.functional_call(tied, weights, tg.ones(1, 2)).tolist() == [[4, 4]]
+    assert tied[0].weight is tied[1].weight is shared
 
 
 def test_functional_call_in_threads():
@@ -292,14 +277,9 @@ def test_vmap_of_grad_is_the_gradient_of_each_sample(x: Any, t: Any) -> None:
 
 
 def test_random_numbers_of_vmap() -> None:
-    def draw(x: Any) -> Any:
-        return x + tg.rand(2)
-
-    zeros = tg.zeros(4)
     for randomness, distinct in (("same", 2), ("different", 8)):
-        assert (
-            len(set(func.vmap(draw, randomness=randomness)(zeros).flatten().tolist())) == distinct
-        )
+        drawn = func.vmap(lambda x: x + tg.rand(2), randomness=randomness)(tg.zeros(4))
+        assert len(set(drawn.flatten().tolist())) == distinct
 
 
 @pytest.mark.parametrize(

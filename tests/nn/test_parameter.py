@@ -33,7 +33,7 @@ def test_a_parameter_is_a_leaf_that_shares_memory():
         Parameter(np.arange(3))
 
 
-def test_a_loaded_model_equals_the_saved_one_after_passes_and_copies():
+def test_a_loaded_model_equals_the_saved_one_and_copies():
     net, other = (nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(2))
     net(tg.ones(1, 3)).sum().backward()
     assert repr(other.load_state_dict(net.state_dict())) == "<All keys matched successfully>"

@@ -89,10 +89,9 @@ def test_a_parametrized_tensor_is_computed_assigned_and_removed() -> None:
 
 
 def test_a_tensor_of_several_originals() -> None:
-    module = parametrize.register_parametrization(
-        layer(np.outer([1.0, 2.0], [3.0, 4.0, 5.0])), "weight", RankOne()
-    )
-    names = ["parametrizations.weight.original0", "parametrizations.weight.original1"]
+    module = layer(np.outer([1.0, 2.0], [3.0, 4.0, 5.0]))
+    parametrize.register_parametrization(module, "weight", RankOne())
+    names = [f"parametrizations.weight.original{k}" for k in (0, 1)]
     assert [name for name, _ in module.named_parameters()][1:] == names
     assert np.linalg.matrix_rank(trained(module).weight.detach().numpy()) == 1
 
