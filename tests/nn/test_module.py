@@ -232,7 +232,7 @@ def test_modules_dict_adds_and_removes_submodules():
     shared = net._modules.pop("2")
     net._modules["1"] = shared
     net._modules["again"] = shared
-    assert list(net._modules) == ["0", "1", "again"]
+    assert [name for name, _ in net._modules.items()] == ["0", "1", "again"]
     del net._modules["0"]
     assert [name for name, _ in net.named_parameters()] == ["1.weight", "1.bias"]
     with pytest.raises(TypeError, match="'x' is of type int, expected a Module"):

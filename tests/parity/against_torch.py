@@ -86,11 +86,12 @@ def along(
     *,
     many: bool = False,
     none: bool = False,
+    least: int = 0,
     **more: Any,
 ) -> Drawn:
     """Draw a shape and an axis of it, or several, or none."""
-    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=min_side, max_side=3))
-    n = len(shape)
+    shape = draw(hnp.array_shapes(min_dims=least, max_dims=3, min_side=min_side, max_side=3))
+    n = len(shape) or 1
     dims: Any = st.integers(-n, n - 1)
     if many:
         dims |= st.lists(st.integers(-n, n - 1), min_size=1, unique_by=lambda k: k % n).map(tuple)
@@ -276,6 +277,23 @@ def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
         for x, g, e in zip(inputs[0], ours, theirs, strict=True):
             assert g.dtype == x.dtype
             agree(g, e, dtype, entry.rough)
+
+
+def compare_integers(entry: Line, data: Any, seed: int, dtype: Any) -> None:
+    """Draw integers for a line, and compare values and dtypes where both compute with them."""
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    arrays = [rng.integers(-3, 4, shape).astype(dtype) for shape in shapes]
+    results = []
+    for t in (torch, tg):
+        try:
+            result = entry.call(t, *map(t.tensor, arrays), **with_tensors(t, settings_))
+        except (RuntimeError, TypeError, ValueError, ArithmeticError):
+            return
+        results.append(listed(result))
+    for y, x in zip(*results, strict=True):
+        assert dtype_name(x) == dtype_name(y)
+        agree(x, y, np.float32)
 
 
 def compare_aliases(entry: Line, data: Any, seed: int) -> None:

@@ -77,8 +77,12 @@ line("max(dim)", along(keepdim=keep), ties=False)
 line("Tensor.min(dim)", along(keepdim=keep), ties=False)
 line("max(tensor)", several(2), call=lambda t, x, y: t.max(x, y))
 corrections = st.sampled_from([0, 1])
-line("var std", along(many=True, keepdim=keep, correction=corrections, min_side=3), ties=False)
-line("Tensor.var(unbiased)", along(unbiased=keep, min_side=3), ties=False)
+line(
+    "var std",
+    along(least=1, many=True, keepdim=keep, correction=corrections, min_side=3),
+    ties=False,
+)
+line("Tensor.var(unbiased)", along(least=1, unbiased=keep, min_side=3), ties=False)
 line("std(all)", shaped(2, 3), ties=False, call=lambda t, x: x.std())
 line("sum(dtype)", some(), call=lambda t, x: x.sum(dtype=t.float64))
 
@@ -132,10 +136,14 @@ line("expand", some(), call=lambda t, x: x.expand(2, *x.shape))
 line("expand(-1)", shaped(3, 1), call=lambda t, x: x.expand(2, -1, 4))
 line("cat", alike("dim", off=True), call=lambda t, *xs, dim: t.cat(xs, dim))
 line("stack", alike("dim"), call=lambda t, *xs, dim: t.stack(xs, dim=dim))
-line("split", along(size=st.integers(1, 3)), call=lambda t, x, dim, size: tuple(x.split(size, dim)))
+line(
+    "split",
+    along(least=1, size=st.integers(1, 3)),
+    call=lambda t, x, dim, size: tuple(x.split(size, dim)),
+)
 line("split(sections)", shaped(5, 2), call=lambda t, x: tuple(t.split(x, [2, 0, 3])))
-line("Tensor.chunk", along(chunks=st.integers(1, 4)))
-line("unbind", along(), call=lambda t, x, dim: tuple(t.unbind(x, dim)))
+line("Tensor.chunk", along(least=1, chunks=st.integers(1, 4)))
+line("unbind", along(least=1), call=lambda t, x, dim: tuple(t.unbind(x, dim)))
 line("iteration", some(min_dims=1, min_side=1), call=lambda t, x: tuple(x))
 line("gather", gathered())
 line("indexing", indexed(), call=lambda t, x, at: x[at])

@@ -155,7 +155,9 @@ line(
 )
 corrections = st.sampled_from([0, 1])
 line(
-    "var_mean(dim)", along(many=True, keepdim=keep, correction=corrections, min_side=3), ties=False
+    "var_mean(dim)",
+    along(least=1, many=True, keepdim=keep, correction=corrections, min_side=3),
+    ties=False,
 )
 line("var_mean(all)", shaped(2, 3), ties=False, call=lambda t, x: t.var_mean(x))
 line("count_nonzero", along(many=True, none=True))
@@ -242,9 +244,12 @@ line("cross(dim)", shaped(3, 2), call=lambda t, x: t.cross(x, x * x + 1, dim=0))
 
 line("index_select", picked())
 line("index_add", added(), last="source")
-line("select", along(index=st.just(0)))
-line("select(last)", along(), call=lambda t, x, dim: t.select(x, dim, -1))
-line("narrow", along(min_side=2, start=st.sampled_from([0, 1, -1]), length=st.sampled_from([0, 1])))
+line("select", along(least=1, index=st.just(0)))
+line("select(last)", along(least=1), call=lambda t, x, dim: t.select(x, dim, -1))
+line(
+    "narrow",
+    along(least=1, min_side=2, start=st.sampled_from([0, 1, -1]), length=st.sampled_from([0, 1])),
+)
 line("masked_select", several(2), call=lambda t, x, m: t.masked_select(x, m > 0))
 line("Tensor.masked_select", several(2), call=lambda t, x, m: x.masked_select(m > 0))
 line("scatter", scattered(once=True), last="src")
@@ -256,7 +261,7 @@ line(
 )
 line(
     "take_along_dim",
-    along(),
+    along(least=1),
     call=lambda t, x, dim: t.take_along_dim(x, x.argsort(dim=dim, stable=True), dim),
 )
 line(
@@ -276,7 +281,7 @@ line("argsort(stable)", along(descending=keep), call=lambda t, x, **k: x.argsort
 true = st.sampled_from([True])
 line("unique", some(), of=detached)
 line("unique(all)", some(return_inverse=true, return_counts=true), of=detached)
-line("unique(dim)", along(return_inverse=true, return_counts=true), of=detached)
+line("unique(dim)", along(least=1, return_inverse=true, return_counts=true), of=detached)
 line("bincount", some(1, 1, minlength=st.sampled_from([0, 3])), 0, 4, of=lambda t, x: x.long())
 line(
     "histogram",
@@ -309,7 +314,7 @@ line(
 line("repeat", some(1, 2), call=lambda t, x: (x.repeat(2, 1, 3), x.repeat((0, 2)), x.repeat(1, 2)))
 line("tile", some(dims=st.sampled_from([(2,), (1, 2), (2, 1, 3, 2), (0,)])))
 line("tile(numbers)", some(), call=lambda t, x: x.tile(2, 1))
-line("repeat_interleave", along(repeats=st.integers(0, 3)))
+line("repeat_interleave", along(least=1, repeats=st.integers(0, 3)))
 line("repeat_interleave(flat)", some(), call=lambda t, x: x.repeat_interleave(2))
 line(
     "repeat_interleave(each)",

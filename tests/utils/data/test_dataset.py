@@ -71,6 +71,7 @@ def test_nested_subsets_are_indexed_batchwise(make: Any):
     outer = Subset(inner, make([3, 0, -2]))
     assert seen(DataLoader(outer, batch_size=2)) == [[3, 9], [5]]
     assert seen(DataLoader(outer, batch_sampler=[[2], [0, 1]])) == [[5], [3, 9]]
+    assert [y.tolist() for _, y in outer.__getitems__([0, 1])] == [3, 9]
     assert inner[[0, 1]][1].tolist() == [9, 7]
     assert outer[0][1].item() == 3
 
