@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tinygrad_fc.compiler.instructions import TABLE, Instruction
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder
 from tinygrad_fc.ops import special
 
@@ -176,6 +177,14 @@ def test_an_index_outside_is_seen_before_anything_changes() -> None:
 def test_what_has_no_native_form_is_named(program: Program) -> None:
     with pytest.raises(CompileError, match=r'the Numba backend .* backend="numpy"'):
         build(program)
+
+
+def test_numbers_in_a_text_have_the_dtype_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "select({0} > 0, 1.0, select({0} == 0, {1}, 0.0))"
+    monkeypatch.setitem(TABLE, np.heaviside, Instruction(native=text))
+    x, half = np.array([-2, 0, 3], np.float32), np.full(3, 0.5, np.float32)
+    (result,) = build(one_instruction(np.heaviside, x, half))(x, half)
+    np.testing.assert_array_equal(result, np.heaviside(x, half), strict=True)
 
 
 def test_the_source_is_numpy_and_the_native_text_readable() -> None:

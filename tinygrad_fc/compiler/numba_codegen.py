@@ -240,9 +240,15 @@ class Writer:
             return x
         return Number(self, self.context.cast(self.b, x.value, x.kind, kind), kind)
 
+    def numbers(self, *args: Any) -> list[Number]:
+        """Return arguments as numbers; Python's have the type of a float beside them."""
+        kinds = [x.kind for x in args if isinstance(x, Number)]
+        kind = next((kind for kind in kinds if isinstance(kind, types.Float)), None)
+        return [x if isinstance(x, Number) else self.cast(x, kind) for x in args]
+
     def ufunc(self, ufunc: Any, *args: Any) -> Number:
         """Write a function of NumPy, as Numba has it."""
-        numbers = list(map(self.cast, args))
+        numbers = self.numbers(*args)
         loop = ufunc_find_matching_loop(ufunc, [x.kind for x in numbers])
         values = [self.cast(x, kind).value for x, kind in zip(numbers, loop.inputs, strict=True)]
         (kind,), write = loop.outputs, get_ufunc_info(ufunc)[loop.ufunc_sig]
@@ -250,7 +256,7 @@ class Writer:
 
     def exact(self, function: Any, *args: Any) -> Number:
         """Write one of `EXACT`, whose arguments and result are of one type."""
-        numbers = list(map(self.cast, args))
+        numbers = self.numbers(*args)
         kinds = [x.kind for x in numbers]
         write = self.context.get_function(function, kinds[0](*kinds))
         return Number(self, write(self.b, [x.value for x in numbers]), kinds[0])
@@ -264,7 +270,7 @@ class Writer:
 
     def select(self, condition: Any, x: Any, y: Any) -> Number:
         """Write x or y, of one type, without a branch."""
-        test, x, y = self.cast(condition, types.boolean), self.cast(x), self.cast(y)
+        test, (x, y) = self.cast(condition, types.boolean), self.numbers(x, y)
         return Number(self, self.b.select(test.value, x.value, y.value), x.kind)
 
     def add_product(self, total: Number, x: Any, y: Any) -> Number:
