@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import operator
 import re
 import warnings
 from types import ModuleType, SimpleNamespace
@@ -100,10 +99,9 @@ class Device:
         Device.current = self.before
 
 
-class StrictArray:
+class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
     """A NumPy array that computes with arrays of its own type and numbers only."""
 
-    __slots__ = ("array", "device")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
@@ -122,13 +120,14 @@ class StrictArray:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__
-        if not hasattr(LIBRARY, name) or method not in BOUND:
+        known = all(isinstance(a, OPERANDS) for a in inputs)
+        if not known or not hasattr(LIBRARY, name) or method not in BOUND:
             return NotImplemented
         legal = {"__call__": {"dtype", "casting", "out"}}.get(method, {"axis", "dtype", "keepdims"})
         allowed = {"reduce": REDUCIBLE, "accumulate": REDUCIBLE, "at": ADDABLE}.get(method, {ufunc})
         if not kwargs.keys() <= legal or ufunc not in allowed:
             raise NotImplementedError(f"`cupy_{name}.{method}` of {', '.join(kwargs)}")
-        out = plain(kwargs.pop("out", ()), name)
+        out = kwargs.pop("out", ())
         if method == "at":
             if inputs[0].dtype.char not in ATOMIC:
                 raise TypeError(f"`cupy_{name}.at` of {inputs[0].dtype}")
@@ -138,10 +137,9 @@ class StrictArray:
             inputs = tuple(
                 a.item() if isinstance(a, np.ndarray) and not a.ndim else a for a in inputs
             )
-        result = getattr(ufunc, method)(
-            *plain(inputs, name), **kwargs, **({"out": out} if out else {})
-        )
-        return strict(result)
+        kwargs |= {"out": plain(out, name)} if out else {}
+        result = getattr(ufunc, method)(*plain(inputs, name), **kwargs)
+        return out[0] if len(out) == 1 else strict(result)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         try:
@@ -173,32 +171,6 @@ class StrictArray:
     def __setitem__(self, at: Any, value: Any) -> None:
         self.array[host(at)] = plain(value, "assignment")
 
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __iter__(self) -> Any:
-        return (self[k] for k in range(len(self)))
-
-    def __bool__(self) -> bool:
-        return bool(self.array)
-
-    def __int__(self) -> int:
-        return int(self.array)
-
-    def __float__(self) -> float:
-        return float(self.array)
-
-    def __repr__(self) -> str:
-        return f"StrictArray({self.array!r})"
-
-    def item(self) -> Any:
-        """Return the only element, on the host."""
-        return self.array.item()
-
-    def tolist(self) -> Any:
-        """Return the elements, on the host."""
-        return self.array.tolist()
-
     def get(self) -> Any:
         """Return the NumPy array."""
         return self.array
@@ -219,6 +191,9 @@ class StrictArray:
         return self.array
 
 
+OPERANDS = (StrictArray, np.ndarray, np.generic, int, float, list, tuple)
+
+
 def _method(name: str) -> Any:
     def method(self: StrictArray, *args: Any, **kwargs: Any) -> Any:
         known = parameters(name)
@@ -230,43 +205,19 @@ def _method(name: str) -> Any:
     return method
 
 
-def _operator(name: str, *, reflected: bool = False) -> Any:
-    function = getattr(operator, name)
-
-    def call(self: StrictArray, other: Any) -> Any:
-        if not isinstance(other, StrictArray | np.ndarray | np.generic | int | float | bool):
-            return NotImplemented
-        operands = (self.array, plain(other, name))
-        result = function(*reversed(operands) if reflected else operands)
-        return self if result is self.array else strict(result)
-
-    return call
-
-
 _METHODS = (
     *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum"),
     *("diagonal", "dot", "fill", "flatten", "max", "mean", "min", "nonzero", "prod", "ravel"),
     *("repeat", "reshape", "round", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace"),
     *("transpose", "var", "view"),
 )
-_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "xor")
-_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+_ON_THE_HOST = ("__bool__", "__float__", "__int__", "__len__", "__repr__", "item", "tolist")
+_ATTRIBUTES = ("T", "dtype", "itemsize", "mT", "nbytes", "ndim", "shape", "size", "strides")
 for _name in _METHODS:
     setattr(StrictArray, _name, _method(_name))
-for _name in ("T", "dtype", "itemsize", "mT", "nbytes", "ndim", "shape", "size", "strides"):
+for _name in _ON_THE_HOST:
+    setattr(StrictArray, _name, lambda self, name=_name: getattr(self.array, name)())
+for _name in _ATTRIBUTES:
     setattr(
         StrictArray, _name, property(lambda self, name=_name: strict(getattr(self.array, name)))
-    )
-for _name in (*_ARITHMETIC, "and_", "or_"):
-    _bare = _name.rstrip("_")
-    setattr(StrictArray, f"__{_bare}__", _operator(_name))
-    setattr(StrictArray, f"__r{_bare}__", _operator(_name, reflected=True))
-    setattr(StrictArray, f"__i{_bare}__", _operator(f"i{_bare}"))
-for _name in _COMPARISONS:
-    setattr(StrictArray, f"__{_name}__", _operator(_name))
-for _function in (operator.neg, operator.pos, operator.abs, operator.invert):
-    setattr(
-        StrictArray,
-        f"__{_function.__name__}__",
-        lambda self, function=_function: strict(function(self.array)),
     )
