@@ -32,7 +32,7 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SEARCHING, SHRINKING = 0.7, 0.2
+SEARCHING, SHRINKING = 0.64, 0.24
 """Shares of the seconds of a check: for laws, and for making a failure small; then come hints."""
 LEAST, LEAST_COMPILED = 20, 50
 """How many examples are checked however long they take, the late ones by the essential laws.
