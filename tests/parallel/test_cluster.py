@@ -65,12 +65,10 @@ def state(model: nn.Module) -> list[bytes]:
     ]
 
 
-def test_two_processes_give_the_bits_of_threads(client: Any) -> None:
-    assert trained(steps.mean, client) == trained(steps.mean, None)
-
-
 @pytest.mark.parametrize("compiled", [False, "numpy"])
-def test_a_killed_worker_changes_no_bit(client: Any, tmp_path: Path, compiled: Any) -> None:
+def test_processes_give_the_bits_of_threads_also_where_one_is_killed(
+    client: Any, tmp_path: Path, compiled: Any
+) -> None:
     marker = tmp_path / "killed"
     expected = trained(steps.mean, None)
     assert trained(steps.killed_once(marker), client, compiled=compiled) == expected

@@ -20,13 +20,6 @@ from tinygrad_fc.testing import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spend no time on hints and little on making failures small."""
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
-
-
 def test_functions_of_torch() -> None:
     torch = pytest.importorskip("torch")
     assert check(from_torch(torch.tanh), real, max_examples=10).compared

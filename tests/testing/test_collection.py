@@ -16,10 +16,8 @@ FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::16]]
 
 
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.name)
-def test_the_kit_finds_the_first_of_each_class(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kit_finds_the_first_of_each_class(case: Case) -> None:
     """All of them, under several seeds: `python -m tests.gradient_collection`."""
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)  # no hints
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
     outcome = checked(case, seed=0)
     assert outcome.failed, outcome.text
 

@@ -25,7 +25,7 @@ settings.register_profile(
 
 
 @pytest.fixture(autouse=True)
-def _same_inputs() -> Iterator[None]:
+def _quick() -> Iterator[None]:  # in place of that of all tests of the kit
     """Draw the same inputs each time: how small a failure gets depends on them."""
     name = settings.get_current_profile_name()
     settings.load_profile("same inputs")

@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spend less time on making failures small, and none on hints but where they are tested."""
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.03)
-
-
 @contextmanager
 def hints() -> Iterator[None]:
     """Look for hints, without a limit of time, so that the result does not depend on it."""

@@ -30,10 +30,8 @@ settings.register_profile(
 
 
 @pytest.fixture
-def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Draw the same inputs each time; spend no time on making them small and on hints."""
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
+def _finding() -> Iterator[None]:
+    """Draw the same inputs each time, and spend no time on making them small."""
     name = settings.get_current_profile_name()
     settings.load_profile("finding")
     yield

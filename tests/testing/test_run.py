@@ -88,9 +88,7 @@ def _shown(error: BaseException) -> Iterator[Path]:
 @pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("name", FAILING)
 def test_the_kits_own_frames_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)  # no hints
     monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
     with pytest.raises(Exception, match=r"\w") as caught:
         FAILING[name]()
     shown = list(_shown(caught.value))

@@ -40,7 +40,6 @@ def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
-    monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
 
 
 SATURATED = ("layer norm", [64.0, 0.0], [0.0, 1.0], [0.0, 0.0])
@@ -72,88 +71,93 @@ def test_a_network_in_saturation_has_a_right_second_order(z: float) -> None:
     assert report.skipped["float32 refused"]  # its parameters are of float64
 
 
-OUTER = {
-    "tanh of a square": lambda x, c: (x * x / 2 + x + c).tanh(),
-    "tanh of tanh": lambda x, c: (3 * x.tanh() + c).tanh(),
-    "tanh of tanh in saturation": lambda x, c: (3 * (x / 8 + 5.1875).tanh() + c).tanh(),
-    "sigmoid of sigmoid": lambda x, c: (3 * x.sigmoid() + 2 * c).sigmoid(),
-}
-
-
-@pytest.mark.parametrize(
-    ("f", "c"), [*zip(OUTER.values(), (9.0, 14.0) * 2, strict=True)], ids=OUTER
-)
-def test_behind_a_bias_the_second_order_is_of_rounded_slopes(f: Any, c: float) -> None:
-    # 1 - out^2 is a staircase there, beside which the rest is smooth, and ordinary places none.
-    check(lambda x: f(x, c), np.arange(-2.0, 2.125, 0.5))
-
-
-STAIRS = {
-    "cross entropy": lambda x: x * x - (1 - x.sigmoid()).log(),
-    "logit": lambda x: (x.sigmoid() / (1 - x.sigmoid())).log() + x.sin(),
-    "weight decay": lambda x: ((x * x) / 100 - (1 - x.sigmoid()).log()).sum(),
-    "short stairs": lambda x: x * x / 2 - (1 - x.sigmoid()).log(),
-    "stairs of tanh": lambda x: x * x + (-(x.tanh() ** 2)).log1p(),
-}
-
-
-@pytest.mark.parametrize(
-    ("f", "x"), [*zip(STAIRS.values(), (31.0, 33.65625, 28.0, 16.0, 8.0), strict=True)], ids=STAIRS
-)
-def test_a_staircase_beside_a_slope_is_no_wrong_gradient(f: Any, x: float) -> None:
-    check(f, np.array([x, 0.53125, -1.59375]), order=1)
-
-
-@pytest.mark.parametrize("f", [np.floor, np.round])
-def test_stairs_that_are_shorter_than_all_steps_are_no_slope(f: Any) -> None:
-    assert check_vjp(f, lambda g, out, x: 0 * g, np.array([2.0**30])).compared
-
-
 def squashed(x: Any) -> Any:
     """Return what the logarithm of a probability changes by where actions are bounded by tanh."""
     return -(1 - x.tanh() ** 2 + 1e-6).log().sum()
 
 
-@pytest.mark.parametrize("x", [(-4.625, 0.0, 0.0, -14.0), (-16.0,) * 3])
-def test_a_staircase_is_rough_where_numbers_are_smaller(x: Any) -> None:
-    check(lambda x, n: n + squashed(x), np.array(x), np.zeros(len(x)), order=1)
+def entropy(x: Any, t: Any) -> Any:
+    """Return the cross entropy, which loses digits in float32 where the sigmoid is saturated."""
+    return -(t * x.sigmoid().log() + (1 - t) * (1 - x.sigmoid()).log())
 
 
-@pytest.mark.parametrize("x", [(11.0,), (-14.0, 0.5)])
-def test_digits_that_float32_loses_on_the_way_are_no_fault_of_gradients(x: Any) -> None:
-    check(squashed, np.array(x), order=1)
+def margin(a: Any, b: Any) -> Any:
+    """Return a hinge whose kink float32 may see elsewhere."""
+    return (((a - b) ** 2).sum() - ((a + b) ** 2).sum() + 1).relu()
 
 
-def test_a_factor_may_hide_what_float32_loses() -> None:
-    def entropy(x: Any, t: Any) -> Any:
-        return -(t * x.sigmoid().log() + (1 - t) * (1 - x.sigmoid()).log())
-
-    check(entropy, np.array([0.0, 14.75]), np.array([0.999755859375]))
+def saturated(x: Any, w: Any) -> Any:
+    """Return a tanh that moves by whole ulps of its own, or not at all, beside a smooth term."""
+    return (x @ w).tanh() + (x * x).sum() * 0.001
 
 
-@pytest.mark.parametrize(("large", "w"), [(200.0, 10.4375), (1024.0, 8.75)])
-def test_saturated_results_may_be_rounded_more_coarsely_than_they_move(
-    large: float, w: float
-) -> None:
-    # By the ulps tried in float64 tanh moved by whole ulps of its own, or not at all.
-    def f(x: Any, w: Any) -> Any:
-        return (x @ w).tanh() + (x * x).sum() * 0.001
-
-    check(f, np.array([[0.0, -1.0, 1.0]]), np.array([[large], [w], [1.0]]), order=1)
+def without_slope(x: Any, y: Any) -> Any:
+    """Return |x^2 - y^2|, whose gradient at 0 is smooth along every line: 2 x or -2 x."""
+    return ((x - y) * (x + y)).abs().sum()
 
 
-@pytest.mark.parametrize(("a", "b"), [((0.0, 0.5), (4096.0, 0.5)), ((-(2.0**-11),), (-65536.0,))])
-def test_float32_may_be_at_the_other_side_of_a_kink(a: Any, b: Any) -> None:
-    def margin(a: Any, b: Any) -> Any:
-        return (((a - b) ** 2).sum() - ((a + b) ** 2).sum() + 1).relu()
-
-    check(margin, np.array(a), np.array(b), order=1)
+def column(*numbers: float) -> Any:
+    return np.array(numbers)[:, None]
 
 
-@pytest.mark.parametrize(("n", "last"), [(3, -5.0), (2, -144.0)])
-def test_a_gradient_may_be_smooth_along_every_line_and_have_no_slope(n: int, last: float) -> None:
-    # That of |x^2 - y^2| at 0: it is 2 x or -2 x. Where one number is large, all move far.
-    check(lambda x, y: ((x - y) * (x + y)).abs().sum(), np.zeros(n), np.r_[np.zeros(n - 1), last])
+AROUND_0 = np.arange(-2.0, 2.125, 0.5)
+NORMED = {"axis": None, "keepdims": False, "correction": 0}
+ELU = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
+# fmt: off
+PASSES: dict[str, tuple[Any, ...]] = {
+    # 1 - out^2 behind a bias is a staircase, beside which the rest is smooth.
+    "tanh of a square": (lambda x: (x * x / 2 + x + 9).tanh(), AROUND_0),
+    "tanh of tanh": (lambda x: (3 * x.tanh() + 14).tanh(), AROUND_0),
+    "tanh in saturation": (lambda x: (3 * (x / 8 + 5.1875).tanh() + 9).tanh(), AROUND_0),
+    "sigmoid of sigmoid": (lambda x: (3 * x.sigmoid() + 28).sigmoid(), AROUND_0),
+    "equal slopes of elu": (tg.ops.activation.elu, [61440.0, -0.3125, -9.75, 0.0], ELU),
+    "beyond float32": (tg.ops.elementwise.power, [0.000213623046875, 7.25],
+                       [[-9.5625, -14.0], [-9.5, 0.0]]),
+    # The slope of its abs is 1e-5 of the whole.
+    "small beside large": (tg.ops.loss.binary_cross_entropy_with_logits,
+                           [-5.7220458984375e-05, 0.0], [14336.0]),
+    "digits lost in float32": (entropy, [0.0, 14.75], [0.999755859375]),
+    "no slope at 0": (without_slope, np.zeros(3), [0.0, 0.0, -5.0]),
+    "no slope, far moves": (without_slope, np.zeros(2), [0.0, -144.0]),
+}
+"""A function, the arrays and the settings of an op."""
+FIRST_ORDER: dict[str, tuple[Any, ...]] = {
+    # A staircase beside a slope.
+    "cross entropy": (lambda x: x * x - (1 - x.sigmoid()).log(), [31.0, 0.53125, -1.59375]),
+    "logit": (lambda x: (x.sigmoid() / (1 - x.sigmoid())).log() + x.sin(),
+              [33.65625, 0.53125, -1.59375]),
+    "weight decay": (lambda x: ((x * x) / 100 - (1 - x.sigmoid()).log()).sum(),
+                     [28.0, 0.53125, -1.59375]),
+    "short stairs": (lambda x: x * x / 2 - (1 - x.sigmoid()).log(), [16.0, 0.53125, -1.59375]),
+    "stairs of tanh": (lambda x: x * x + (-(x.tanh() ** 2)).log1p(), [8.0, 0.53125, -1.59375]),
+    "rough beside 0": (lambda x, n: n + squashed(x), [-4.625, 0.0, 0.0, -14.0], np.zeros(4)),
+    "rough": (lambda x, n: n + squashed(x), [-16.0] * 3, np.zeros(3)),
+    "squashed": (squashed, [11.0]),
+    "squashed, two": (squashed, [-14.0, 0.5]),
+    "coarsely rounded": (saturated, [[0.0, -1.0, 1.0]], column(200.0, 10.4375, 1.0)),
+    "more coarsely": (saturated, [[0.0, -1.0, 1.0]], column(1024.0, 8.75, 1.0)),
+    "other side of a kink": (margin, [0.0, 0.5], [4096.0, 0.5]),
+    "other side, far": (margin, [-(2.0**-11)], [-65536.0]),
+    # Eighths round alike wherever they move.
+    "cubes": (lambda x: ((x + 0.001) ** 3 - x**3) / 0.001, [1024.0, 1024.0]),
+    "std": (tg.ops.reduce.std, [-15.874999046325684, -15.87506103515625], NORMED),
+    "std an ulp apart": (tg.ops.reduce.std, [86.63642120361328, 86.63641357421875], NORMED),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("order", "name"), [*((2, name) for name in PASSES), *((1, name) for name in FIRST_ORDER)]
+)
+def test_right_gradients_that_look_wrong_pass(order: int, name: str) -> None:
+    f, *arrays = (PASSES if order == 2 else FIRST_ORDER)[name]
+    settings = arrays.pop() if isinstance(arrays[-1], dict) else None
+    assert check(f, *map(np.array, arrays), settings=settings, order=order).examples == 1
+
+
+@pytest.mark.parametrize("f", [np.floor, np.round])
+def test_stairs_that_are_shorter_than_all_steps_are_no_slope(f: Any) -> None:
+    assert check_vjp(f, lambda g, out, x: 0 * g, np.array([2.0**30])).compared
 
 
 def test_kinks_that_are_skipped_are_skipped_beside_large_numbers() -> None:
@@ -162,10 +166,6 @@ def test_kinks_that_are_skipped_are_skipped_beside_large_numbers() -> None:
 
     x = np.array([[13.0, 30720.0], [0.5, 0.0], [5.125, -1.0]])
     assert check_vjp(lambda x: np.maximum(x, 0), steep, x, kinks="skip").compared
-
-
-def test_eighths_may_round_alike_wherever_they_move() -> None:
-    check(lambda x: ((x + 0.001) ** 3 - x**3) / 0.001, np.array([1024.0, 1024.0]), order=1)
 
 
 def test_a_wrong_gradient_on_a_staircase_is_found() -> None:
@@ -244,23 +244,6 @@ def test_nonlinear_is_seen_where_numbers_overflow() -> None:
     assert caught.value.kind == "nonlinear"
 
 
-def test_both_slopes_at_a_kink_are_legal_beside_large_numbers() -> None:
-    settings = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
-    assert check(
-        tg.ops.activation.elu, np.array([61440.0, -0.3125, -9.75, 0.0]), settings=settings
-    ).kinks
-
-
-def test_a_slope_beyond_float32_is_legal_however_small_its_share() -> None:
-    x = np.array([0.000213623046875, 7.25])
-    assert check(tg.ops.elementwise.power, x, np.array([[-9.5625, -14.0], [-9.5, 0.0]]))
-
-
-def test_small_terms_beside_large_ones_are_differentiated() -> None:
-    x = np.array([-5.7220458984375e-05, 0.0])  # of whose abs the slope is 1e-5 of the whole
-    assert check(tg.ops.loss.binary_cross_entropy_with_logits, x, np.array([14336.0]))
-
-
 @given(st.integers(2, 5), st.floats(0.0625, 128), st.integers(4, 22), st.integers(0, 2**20))
 @settings(max_examples=3)
 def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
@@ -268,25 +251,8 @@ def test_the_std_of_numbers_close_to_each_other_has_the_gradient_it_can(
 ) -> None:
     # However small the std of two is, no ulp moves its gradient, of which float32 has few digits.
     drawn = np.random.default_rng(seed).standard_normal(n)
-    _std_is_right(np.float32(around * (1 + drawn * 2.0**-near)).astype(float))
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [
-        (-15.874999046325684, -15.87506103515625),
-        (86.63642120361328, 86.63641357421875),  # an ulp apart
-    ],
-)
-def test_the_std_of_two_numbers_close_to_each_other_has_the_gradient_it_can(
-    numbers: tuple[float, float],
-) -> None:
-    _std_is_right(np.array(numbers))
-
-
-def _std_is_right(x: Any) -> None:
-    options = {"axis": None, "keepdims": False, "correction": 0}
-    assert check(tg.ops.reduce.std, x, settings=options, order=1).examples == 1
+    x = np.float32(around * (1 + drawn * 2.0**-near)).astype(float)
+    assert check(tg.ops.reduce.std, x, settings=NORMED, order=1).examples == 1
 
 
 def test_a_gradient_of_eight_bits_is_no_rounding_of_float32() -> None:
