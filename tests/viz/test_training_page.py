@@ -45,6 +45,8 @@ LOSSES = {
     "logits": nn.BCEWithLogitsLoss(),
     "nll": nn.NLLLoss(),
     "huber": nn.HuberLoss(),
+    "two values": lambda z, y: ((z + z.exp()) * y).sum() - (z * y).sum(),
+    "no target": lambda z, _: (z**2).mean(),
 }
 LAST = {"softmax": [nn.Softmax(dim=1)], "nll": [nn.LogSoftmax(dim=1)], "bce": [nn.Sigmoid()]}
 
@@ -201,6 +203,7 @@ def test_the_gradients_of_a_residual_connection_add_up():
     assert summed["title"] == "Layer 1: sum of gradients: ∂C/∂y1"
     assert steps["d1 = (1 - y1) * y1 * ∂C/∂y1"]["formulas"] == ()
     outputs = {"bce": "y2", "logits": "z2", "cross entropy": "z2", "mse": "y2"}
+    outputs |= {"two values": "z2", "no target": "power"}
     lessons = [lesson_of(training([2, 3, 1], loss=loss)) for loss in outputs]
     assert [x.labels[id(network_output(x))] for x in lessons] == [*outputs.values()]
 
