@@ -76,7 +76,7 @@ def _elementwise_indices(
     fit = all(
         len(m) == at.ndim and not (at.size and np.any(np.greater(at.shape, m))) for m in limits
     )
-    expected = f"an index, first, no larger than the others, but those of the tensor along {dim}"
+    expected = "the first, of the index, no larger than the others but along dim"
     check_shapes(fit, what, expected, at, input, *others)
     return dim, at
 

@@ -13,7 +13,7 @@ from tinygrad_fc.errors import check_argument, check_shapes
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
-from tinygrad_fc.graph import Node, as_array
+from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -77,9 +77,10 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return ValuesIndices(input.clone(), c.argmax(input))
     n = input.shape[along]
     check_shapes(n > 0, "median", f"elements along axis {along}", input)
-    middle = r.median(input.detach(), along, keepdim=True)
-    is_middle = (input == middle) | (c.isnan(input) & c.isnan(middle))
-    return values_at(input, along, keepdim, c.argmax(is_middle, along, keepdim=True))
+    x, k = as_array(input), (n - 1) // 2
+    is_middle = x == np.partition(x, k, axis=along).take([k], along)
+    rank = is_middle + 2 * (x != x)  # noqa: PLR0124  NaN first
+    return values_at(input, along, keepdim, wrap(rank.argmax(along, keepdims=True)))
 
 
 def quantile(

@@ -594,7 +594,9 @@ def tanh(input: Any) -> Any:
     """
 
 
-@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, sqrt(1 + x * x)),))
+@define(
+    np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.sqrt(1 + x * x)),)
+)
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
 
