@@ -776,7 +776,10 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         raise ShapeError("clamp needs a bound: pass min, max or both")
-    return (input.astype(np.int64) if input.dtype.kind == "b" else input).clip(min, max)
+    x = input.astype(np.int64) if input.dtype.kind == "b" else input
+    if max is None:
+        return np.maximum(x, min)
+    return np.minimum(x, max) if min is None else x.clip(min, max)  # in one pass
 
 
 @define(
