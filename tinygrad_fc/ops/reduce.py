@@ -367,7 +367,7 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     squares = np.square(input).sum(axis=dim, keepdims=True)
     out, limits = np.sqrt(squares), np.finfo(input.dtype)
     normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)
-    if input.__class__ is not np.ndarray or not normal.all():
+    if not normal.all():
         # Scaled by the largest, so that squares neither overflow nor underflow.
         top = _largest(np.abs(input), dim, 0.0)
         scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
