@@ -158,10 +158,4 @@ line("contiguous", some(min_dims=2), call=lambda t, x: x.mT.contiguous())
 line("cast", some(), call=lambda t, x: x.to(t.float32).double() + x.float())
 line("type_as", several(2), call=lambda t, x, y: x.type_as(y))
 line("long", some(), call=lambda t, x: (x.long(), x.int(), x.bool(), x.half()))
-for reduction in ("mean", "sum", "none"):
-    line(
-        f"mse_loss({reduction})",
-        some(min_side=reduction == "mean"),
-        call=lambda t, x, r=reduction: t.nn.functional.mse_loss(x, x * 2 + 1, reduction=r),
-    )
 line("numel", some(), call=lambda t, x: t.tensor([x.numel(), x.dim(), t.numel(x), *x.size()]))
