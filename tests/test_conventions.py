@@ -121,7 +121,7 @@ def test_tensor_copies_and_as_tensor_and_from_numpy_share_memory(a: Any, readonl
     assert not tg.tensor(y).requires_grad
     assert tg.as_tensor(y) is y
     for wrong in ([1.0], 1.0, x, np.float64(1)):
-        with pytest.raises(TypeError, match=r"from_numpy takes a NumPy array, got \w+: use tensor"):
+        with pytest.raises(TypeError, match=r"from_numpy takes an array, got \w+: use tensor"):
             tg.from_numpy(wrong)
 
 
@@ -132,7 +132,7 @@ def test_arrays_of_the_other_byte_order_are_converted_or_raise(a: Any):
     assert x.dtype == np.float64
     gradients(lambda x: x * other + x, [x], 0)
     assert tg.as_tensor(other).dtype == np.float64
-    with pytest.raises(DtypeError, match=r"not that of this machine: use tensor"):
+    with pytest.raises(DtypeError, match=r"expected this machine's byte order: use tensor"):
         tg.from_numpy(other)
 
 
@@ -202,9 +202,9 @@ def test_leaves_and_results():
     assert not y.is_leaf
     assert y.requires_grad
     assert (tg.ones(2) * 2).is_leaf
-    with pytest.raises(GraphError, match=r"this is a result.*x\.detach\(\)"):
+    with pytest.raises(GraphError, match=r"a result of tensors.*x\.detach\(\)"):
         y.requires_grad = False
-    with pytest.raises(GraphError, match="this is a result"):
+    with pytest.raises(GraphError, match="a result of tensors"):
         y.requires_grad_(requires_grad=False)
     y.requires_grad = True
     x.requires_grad = False
