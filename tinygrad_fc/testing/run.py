@@ -70,11 +70,8 @@ class Plan(NamedTuple):
     def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], seed: int) -> Case:
         """Return a case of this plan."""
         floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
-        arrays = tuple(arrays)
-        return Case(
-            *(self.rule, self.domains, arrays, settings, seed, self.strict, floats),
-            self.options.where,
-        )
+        called = self.rule, self.domains, tuple(arrays), settings
+        return Case(*called, seed, self.strict, floats, self.options.where)
 
 
 def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
