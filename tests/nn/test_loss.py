@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, cotangent
+from drawing import T, close, cotangent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,6 +148,19 @@ def test_a_small_loss_is_accurate(logit: float):
     expected = math.log1p(math.exp(-logit))
     for target in (tg.tensor([0]), tg.tensor([[1.0, 0.0]])):
         assert F.cross_entropy(x, target).item() == pytest.approx(expected, rel=1e-14)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_weights_multiply_losses_and_smoothing_mixes_them(seed: int):
+    x, weight = tg.tensor(np.random.default_rng(seed).normal(size=(4, 3))), tg.tensor([0.5, 2, 0.1])
+    y, ones = tg.tensor([0, 2, 1, 1]), tg.ones(4, 3)
+    plain, binary = partial(F.cross_entropy, x), F.binary_cross_entropy_with_logits
+    losses = plain(y, reduction="none")
+    close(plain(y, weight, reduction="none"), losses * weight[y])
+    smooth = plain(y, reduction="none", label_smoothing=0.3)
+    close(smooth, 0.7 * losses - 0.1 * x.log_softmax(1).sum(1))
+    losses = binary(x, ones, reduction="none")
+    close(binary(x, ones, pos_weight=weight, reduction="none"), losses * weight)
 
 
 def test_ignored_samples_do_not_count():
