@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "draw", "svg"]
 
 MARGIN = 16
+NARROW = f' textLength="{BOX_WIDTH - 76}" lengthAdjust="spacingAndGlyphs"'  # for long names
 STYLE = """
 .tg-graph{font:13px system-ui,"DejaVu Sans",sans-serif}
 .tg-graph rect{fill:#f6f6f4;stroke:#0072b2;stroke-width:1.3}
@@ -123,9 +124,9 @@ def _box(box: Box, *, interactive: bool) -> str:
     for i, (left, right, parameter) in enumerate(box.rows, 1):
         y = PADDING + 13 + ROW_HEIGHT * i
         kind = "parameter" if parameter else "muted"
-        lines.append(
-            f'<text class="{kind}" x="10" y="{y}" xml:space="preserve">{escape(left)}</text>'
-        )
+        place = f'class="{kind}" x="10" y="{y}" xml:space="preserve"'
+        place += NARROW * (len(left) > 28)
+        lines.append(f"<text {place}>{escape(left)}</text>")
         lines.append(_right(right, y))
     title = "" if interactive else f"<title>{escape(box.description)}</title>"
     button = f' role="button" tabindex="0" data-box="{box.number}"' if interactive else ""

@@ -137,12 +137,11 @@ def _layout(lesson: Lesson) -> Layout:
             elif v.shape is not None:
                 mark = "◆" if id(v) in updated else "◇"
                 symbol = re.sub(r"\^(\d+)", _raised, signs.get(lesson.numbers[id(v)], ""))
-                label = f"{mark} {symbol} {lesson.labels.get(id(v), 'data')}"
-                rows.append((label, shape_text(v.shape), id(v) in updated))
+                label = dict.fromkeys((mark, symbol, lesson.labels.get(id(v), "data")))
+                rows.append((" ".join(filter(None, label)), shape_text(v.shape), id(v) in updated))
         layer = lesson.layer_of.get(id(values[-1]))
         where = f"layer {layer}" if layer else str(origin.module or "")
-        shape = shape_text(values[-1].shape or ())
-        boxes.append(Box(number, origin.op, shape, rows, path=where))
+        boxes.append(Box(number, origin.op, shape_text(values[-1].shape or ()), rows, path=where))
     return Layout(boxes, edges)
 
 

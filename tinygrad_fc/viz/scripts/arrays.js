@@ -79,7 +79,7 @@ function boxHtml(box) {
   const { k, x, head, role, height, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
   const size = x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`);
-  const code = data.symbols[k] ? ` <code>${escaped(name)}</code>` : "";
+  const code = data.symbols[k] ? ` <code>${escaped(elided(name))}</code>` : "";
   const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
   const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
   return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${

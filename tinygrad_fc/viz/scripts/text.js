@@ -1,5 +1,6 @@
 // Numbers, names of values, and computations as text and as HTML.
 
+const elided = (x) => (x.length > 24 ? `${x.slice(0, 5)}…${x.slice(-14)}` : x);
 const minus = (x) => x.replaceAll("-", "−");
 const escaped = (x) => x.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -29,7 +30,7 @@ function colour(x, most) {
 const SYMBOL = /^(∂C\/∂|Δ)?([^_^′]+)(?:_([^^′]+))?(?:\^(\d+))?(′)?$/;
 function symbol(k, indices = "") {
   const parts = data.symbols[k]?.match(SYMBOL);
-  const name = data.labels[k] ?? "constant";
+  const name = elided(data.labels[k] ?? "constant");
   if (!parts) return `<var>${escaped(name)}</var>${indices && `<sub>${indices}</sub>`}`;
   const [, front = "", letter, low, layer, prime = ""] = parts;
   const upper = (layer ? `(${layer})` : "") + prime;
