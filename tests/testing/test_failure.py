@@ -104,11 +104,11 @@ WRONG = (
     Wrong("complement", lambda x: np.logaddexp(0, -x), lambda g, out, x: g / (1 + np.exp(x)),
           (interval(-8, 8),), "value", "hint: the sign is wrong"),
     Wrong("zero", np.sin, lambda g, out, x: 0 * g, (real,), "value",
-          "hint: it is 0 everywhere: the rule is missing"),
+          "hint: the gradient is 0: the rule is missing"),
     Wrong("branch", np.sin, lambda g, out, x: g * np.cos(x) * (x < 0).astype(x.dtype), (real("n"),),
-          "value", "hint: it is 0 wherever it is wrong, and not elsewhere: a branch"),
+          "value", "hint: the gradient is 0 wherever it is wrong, and only there: a branch"),
     Wrong("ties", np.maximum, lambda g, out, x, y: (g * (x >= y), g * (y >= x)),
-          (real("n"), real("n")), "kink", "hint: where numbers are equal, their shares of g"),
+          (real("n"), real("n")), "kink", "hint: where numbers are equal, their gradients must"),
     Wrong("no subgradient", np.abs,
           lambda g, out, x: (g * (np.sign(x) + 3 * (x == 0))).astype(x.dtype), (real,), "kink",
           "expected a number between -"),
@@ -240,7 +240,7 @@ def test_second_order_has_a_kind_of_its_own() -> None:
     text = str(caught.value)
     assert caught.value.kind == "second-order"
     assert "the derivative of the gradient is 0; expected" in text
-    assert "hint: it is 0 everywhere" in text
+    assert "hint: the gradient is 0: " in text
     assert "\n  h = np.array(" in text
     line = text.rpartition("reproduce: ")[2]
     with pytest.raises(GradientError, match="second-order"):

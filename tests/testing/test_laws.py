@@ -30,8 +30,9 @@ settings.register_profile(
 
 
 @pytest.fixture
-def _finding() -> Iterator[None]:
+def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draw the same inputs each time, and spend no time on making them small."""
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
     name = settings.get_current_profile_name()
     settings.load_profile("finding")
     yield

@@ -27,9 +27,9 @@ SHARE = 0.1
 """Share of the seconds of a check in which other inputs are tried that may confirm a hint."""
 FEW = 16
 """The most entries of other inputs."""
-TIES = "where numbers are equal, their shares of g must add up to g"
-BRANCH = "it is 0 wherever it is wrong, and not elsewhere: a branch leaves something out"
-MISSING = "it is 0 everywhere: the rule is missing or returns None, or what it reads is detached"
+TIES = "where numbers are equal, their gradients must add up to g"
+BRANCH = "the gradient is 0 wherever it is wrong, and only there: a branch leaves something out"
+MISSING = "the gradient is 0: the rule is missing or returns None, or what it reads is detached"
 REPEATED = "it is right where no index repeats: add up the cotangents (np.add.at), do not assign"
 AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 
@@ -128,7 +128,7 @@ def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
 
 
 def _cause(samples: Sequence[Sample]) -> str:
-    """Return what is wrong with a gradient."""
+    """Return the hint that explains all wrong entries; empty if none does."""
     wrong = [s for s in samples if s.wrong.any()]
     if len(wrong) < 2 or sum(int(s.wrong.sum()) for s in wrong) < 3:
         return ""

@@ -176,10 +176,10 @@ def _moved(case: Case, g: Array, perturbation: r.Perturbation) -> list[Array]:
 
 
 def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
-    """Return two sizes for each gradient, an eps of which is rounding.
+    """Return two sizes for each gradient, whose rounding error is about eps times each of them.
 
-    That at ordinary numbers, and that by which the result, over all of `x`, moves by itself: rules
-    that share numbers with `out` lose as much.
+    The first is that of the largest gradient at ordinary numbers. The second is the sum of
+    |g * out|, divided by a step over all of `x`: rules that read `out` have its rounding error.
     """
     usual = [0.0] * len(case.floats)
     sizes = np.abs(np.asarray(case.out, float))

@@ -55,7 +55,7 @@ class NothingCheckedError(Exception):
 
 
 class DiscardError(Exception):
-    """An example at which nothing can be checked: the function has no finite value there."""
+    """A law that does not apply to a case; if it is the first law, the example is discarded."""
 
 
 FLOAT32_REFUSED = "float32 refused"

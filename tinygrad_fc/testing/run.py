@@ -238,7 +238,7 @@ class _Search:
                 return
 
     def _call(self, case: Case) -> None:
-        """Discard inputs that the function refuses or at which it is not finite."""
+        """Count inputs at which the function raises or is not finite; discard the former."""
         if self.plan.strict:
             return
         try:

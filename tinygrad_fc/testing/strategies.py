@@ -250,7 +250,7 @@ def draw_arrays(
 
 
 def everywhere(domain: Domain) -> Domain:
-    """Return the whole line in place of `domain`, its edges first: what `where` may leave out."""
+    """Return `domain` without its bounds, which become special values, for a check with `where`."""
     edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
     values = (0.0, *edges, *domain.special)
     return domain._replace(low=-np.inf, high=np.inf, without=(), special=values, condition=None)

@@ -98,12 +98,12 @@ def _argument(domain: Domain, array: Array) -> Argument:
 
 
 def directions(where: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
-    """Return directions: a random one, one of a kind that `seed` chooses, and a random one."""
+    """Return two directions: a random one, and one of a kind that `seed` chooses."""
     random = mixed(where, seed)
     kinds = [in_step(where, eps), random]
     if len(where) > 1:
         kinds += [only(random, i) for i in range(len(where))]
-    return [random, kinds[seed % len(kinds)], mixed(where, seed + 16)]
+    return [random, kinds[seed % len(kinds)]]
 
 
 def only(v: Direction, i: int) -> list[Array]:

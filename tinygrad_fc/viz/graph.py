@@ -1,7 +1,7 @@
 """The recorded graph as plain data: ops, values, gradients, parameters and module paths.
 
-`graph(loss)` walks the recorded graph once, without recursion, and returns a `Graph`. Everything
-else in this package (`draw`, `dot`, `tree`, `explain`) reads that and nothing of the tensors.
+`graph(loss)` traverses the recorded graph once, without recursion, and returns a `Graph`, which is
+all that `draw`, `dot` and `tree` read.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
     file needs no network: graph, numbers, formulas and program stand in it, each number shows how
     it was computed, and it trains the network in the browser. Numbers are recorded ones where an
     operation has no form in JavaScript, which the page says. Raises `TypeError` for what is not
-    compiled, and `ShapeError` where no program has these shapes, where the step takes other
-    arguments than two arrays, or where parameters, optimizer and batch have more than 3 MB.
+    compiled, and `ShapeError` where no program has these shapes, where the step takes more
+    than two arrays, or where parameters, optimizer and batch have more than 3 MB.
 
     >>> import tempfile
     >>> import tinygrad_fc as tg

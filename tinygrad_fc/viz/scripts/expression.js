@@ -164,9 +164,9 @@ function elementwise(node, element, inner) {
   return name === "add" ? added(...trees) : scalar(name, trees);
 }
 
-// The tree of a cell over the cells of the values in `known`.
 const leafOf = (k, element) => ({ cell: k, element, number: v[k].data[element] });
 
+// The tree of a cell over the cells of the values in `known`.
 function expand(node, element, known) {
   if (typeof node === "number") return { number: node };
   const leaf = leafOf(node.k, element);
