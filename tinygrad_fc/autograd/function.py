@@ -176,9 +176,8 @@ class Function:
                 "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
                 "(x, y) for [x, y]"
             )
-        tensors = _recorded(
-            op, args, FunctionCall(ctx, inputs if changes else args, inputs, results)
-        )
+        call = FunctionCall(ctx, inputs if changes else args, inputs, results)
+        tensors = _recorded(op, args, call)
         for k, t in enumerate(results):
             for a, i in zip(args, inputs, strict=True):
                 if t is i and any(t is dirty for dirty in ctx._dirty):
