@@ -195,3 +195,16 @@ def test_gradient_of_cross_entropy_at_0_is_exact(y: float) -> None:
     x = tg.tensor(0.0, requires_grad=True)
     F.binary_cross_entropy_with_logits(x, tg.tensor(y)).backward()
     assert x.grad == 0.5 - y
+
+
+@given(exponent=st.integers(-1070, 1020))
+def test_gradients_at_every_magnitude(exponent: int) -> None:
+    scale = 2.0**exponent
+    with np.errstate(over="ignore"):  # of squares, which `norm` then scales
+        x, y = (tg.tensor([3 * scale, 4 * scale], requires_grad=True) for _ in range(2))
+        x.norm().backward()
+        y.asinh().sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), [0.6, 0.8], rtol=1e-15)
+    np.testing.assert_allclose(y.grad.numpy(), 1 / np.hypot(1, y.detach().numpy()), rtol=1e-15)

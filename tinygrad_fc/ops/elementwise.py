@@ -594,9 +594,7 @@ def tanh(input: Any) -> Any:
     """
 
 
-@define(
-    np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.sqrt(1 + x * x)),)
-)
+@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
 def arcsinh(input: Any) -> Any:
     """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
 

@@ -353,8 +353,8 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
 
 
 def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    scaled = broadcast_back(divide_no_nan(g, out), x.shape, dim, keepdim)
-    return multiply_no_nan(x, scaled)
+    unit = divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
+    return broadcast_back(g, x.shape, dim, keepdim) * unit  # g / out may overflow
 
 
 @define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
