@@ -314,7 +314,7 @@ def _broadcast_forms(count: int, batched: Sequence[int]) -> list[Form]:
     """Return forms in which one argument is broadcast to the shape of the others."""
     if len(batched) < 2:
         return []
-    pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (), (1, 2), (2, 1))]
+    pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (1, 2), (), (2, 1))]
     pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
     pairs += [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3, 2))]
     return [
