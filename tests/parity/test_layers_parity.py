@@ -135,7 +135,7 @@ def test_function(line: Line, order: int, dtype: Any, tolerance: float, data: st
     # At a kink the second derivative is anybody's choice.
     inputs, given = drawn(data, line, kinks=order == 1)
     ours, theirs = (called(Side(lib, inputs, dtype), line, given, order) for lib in (tg, torch))
-    if order == 2:  # a mean over nothing is NaN, and what becomes of NaN beyond that nobody needs
+    if order == 2:  # the mean of no elements is NaN, of which no derivative is compared
         ours = [np.where(np.isnan(b), b, a) for a, b in zip(ours, theirs, strict=True)]
     assert_close(ours, theirs, max(tolerance, line.tolerance))
 

@@ -18,11 +18,7 @@ from tinygrad_fc.errors import DtypeError
 from tinygrad_fc.errstate import without_warnings
 from tinygrad_fc.graph import scalar_to_array
 from tinygrad_fc.op import Dim, define
-from tinygrad_fc.ops.elementwise import (
-    divide_no_nan,
-    multiply_no_nan,
-    multiply_no_nan_symmetric,
-)
+from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["amax", "amin", "cumprod", "cumsum", "log_softmax", "logsumexp", "mean", "prod"]
