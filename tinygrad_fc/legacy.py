@@ -137,7 +137,8 @@ def range(start: float = 0, end: float = 0, step: float = 1, **settings: Any) ->
     """
     deprecated("range is deprecated, since it includes its end. Use arange, which excludes it")
     numbers = start + np.arange(int((end - start) / step) + 1) * step
-    return tensor(numbers, **{"dtype": dtypes.get_default_dtype(), **settings})
+    settings["dtype"] = settings.get("dtype") or dtypes.get_default_dtype()
+    return tensor(numbers, **settings)
 
 
 def is_tensor(obj: Any) -> bool:

@@ -111,8 +111,10 @@ WRONG = {
     "index": (lambda: tg.ones(2).index_select(0, tg.tensor([2])), RangeError, "expected 0 to 1"),
     "floats": (lambda: tg.ones(2).gather(0, tg.tensor([0.0])), DtypeError, r"index\.long\(\)"),
     "mask": (lambda: tg.ones(2).masked_select(tg.ones(2)), DtypeError, r"mask\.bool\(\)"),
-    "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), ShapeError, "elements 2 to 2 . 2 of axis 0"),
+    "narrow": (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "elements 2 to 2 . 2 exceed axis 0"),
     "roll": (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "expected a shift for each"),
+    "no sizes": (lambda: tg.ones(2, 1).unflatten(1, ()), ShapeError, "product of sizes"),
+    "signs": (lambda: tg.ones(6).unflatten(0, (-2, -3)), ShapeError, "product of sizes"),
     "dtypes": (
         lambda: tg.ones(2).index_add(0, tg.tensor([0]), tg.tensor([1])), DtypeError, "equal ones",
     ),

@@ -148,7 +148,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Return the slices `start` to `start + length - 1` along `dim`, a view of `input`.
 
-    Raises `ShapeError` if they exceed the size of the axis.
+    Raises `RangeError` if they exceed the size of the axis.
 
     >>> import tinygrad_fc as tg
     >>> tg.narrow(tg.arange(5), 0, 1, 3)
@@ -157,8 +157,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     dim = normalize_dim(dim, input.ndim, "narrow")
     n, first = input.shape[dim], as_int(start)
     first = first + n if first < 0 else first
-    fit = 0 <= first <= first + length <= n
-    check_shapes(fit, "narrow", f"elements {start} to {start} + {length} of axis {dim}", input)
+    if not 0 <= first <= first + length <= n:
+        raise RangeError(f"narrow: elements {start} to {start} + {length} exceed axis {dim} of {n}")
     return input[_before(dim, slice(first, first + length))]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, check_argument, check_shapes
+from tinygrad_fc.errors import GraphError, ShapeError, check_argument, check_shapes
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
@@ -57,8 +57,11 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
-    fit = not input.numel() or np.may_share_memory(out._array, input._array)
-    check_shapes(fit, "view", f"axes that give {out.shape} without a copy: use reshape", input)
+    if input.numel() and not np.may_share_memory(out._array, input._array):
+        raise ShapeError(
+            f"view: got shape {tuple(input.shape)}; expected axes that give {out.shape} without a "
+            "copy: use reshape"
+        )
     return out
 
 
@@ -326,7 +329,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     parts, n = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,), input.shape[at]
     known = math.prod(k for k in parts if k != -1)
     parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
-    fit = math.prod(parts) == n
+    fit = bool(parts) and math.prod(parts) == n and min(parts) >= 0
     check_shapes(fit, "unflatten", f"axis {at} to be the product of sizes {sizes}", input)
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
