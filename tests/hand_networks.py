@@ -137,6 +137,11 @@ def parameters(model: nn.Sequential) -> list[Any]:
     return [layer.weight for layer in model[::2]] + [layer.bias for layer in model[::2]]
 
 
+def parameters_of(network: NeuralNetwork) -> Array:
+    """Return the weights and biases of a network of the document as one vector."""
+    return flat([*network.weights, *network.biases])
+
+
 def forward(case: Case) -> tuple[list[Tensor], list[Tensor]]:
     """Return z^(1), z^(2), … and y^(0), y^(1), … of a batch, layer by layer."""
     zs, ys = [], [tg.tensor(case.x)]

@@ -1,14 +1,27 @@
-"""The network derived by hand: gradients against numerical derivatives, training, accuracy."""
+"""The network derived by hand: gradients, training, accuracy, and errors that change nothing."""
 
 from __future__ import annotations
 
-import copy
 import math
 from decimal import Context, Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
+from hand_networks import (
+    ACTIVATIONS,
+    EPS,
+    NORMAL,
+    Activation,
+    Array,
+    Case,
+    by_hand,
+    for_all_cases,
+    parameters_of,
+    tolerance,
+    unflat,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,121 +30,54 @@ from tinygrad_fc.handderived import NeuralNetwork, sigmoid, sigmoid_derivative
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
-
-    from tinygrad_fc.handderived import Array
-
-EPS = np.finfo(np.float64).eps
-
-
-class Activation(NamedTuple):
-    """An activation, its derivative, and its version for complex numbers."""
-
-    act: Callable[[Any], Any]
-    derivative: Callable[[Any], Any]
-    complex: Callable[[Any], Any]
-
-
-ACTIVATIONS = (
-    Activation(sigmoid, sigmoid_derivative, lambda z: 1 / (1 + np.exp(-z))),
-    Activation(np.tanh, lambda z: 1 - np.tanh(z) ** 2, np.tanh),
-    Activation(np.sin, np.cos, np.sin),
-)
-
-
-class Case(NamedTuple):
-    """A random network and a batch of samples for it."""
-
-    network: NeuralNetwork
-    batch: list[tuple[Array, Array]]
-    activation: Activation
-
-
-@st.composite
-def cases(draw: st.DrawFn, max_width: int = 6, max_batch: int = 5) -> Case:
-    sizes = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=5))
-    activation = draw(st.sampled_from(ACTIVATIONS))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    network = NeuralNetwork(sizes, activation.act, activation.derivative, rng=rng)
-    batch = [
-        (rng.standard_normal((sizes[0], 1)), rng.random((sizes[-1], 1)))
-        for _ in range(draw(st.integers(1, max_batch)))
-    ]
-    return Case(network, batch, activation)
-
-
-def parameters(network: NeuralNetwork) -> list[Array]:
-    return network.weights + network.biases
+every = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 
 
 def cost_of(params: list[Array], x: Array, target: Array, act: Callable[[Any], Any]) -> Any:
     """Return the cost by formulas (1) to (5), neuron by neuron, without the tested code."""
     half = len(params) // 2
-    y = list(x[:, 0])
+    y = list(x)
     for weight, bias in zip(params[:half], params[half:], strict=True):
         y = [
             act(sum(w * y_j for w, y_j in zip(row, y, strict=True)) + theta)
-            for row, (theta,) in zip(weight, bias, strict=True)
+            for row, theta in zip(weight, bias, strict=True)
         ]
-    return sum((y_i - t) ** 2 for y_i, t in zip(y, target[:, 0], strict=True))
+    return sum((y_i - t) ** 2 for y_i, t in zip(y, target, strict=True))
 
 
-def magnitudes(case: Case, x: Array, target: Array) -> list[Array]:
-    """Return bounds of the sums of absolute values of the terms of each gradient.
-
-    Rounding errors are relative to these, also where terms cancel. All derivatives of the
-    activations are at most 1.
-    """
-    ys = [abs(x)]
-    for w, b in zip(case.network.weights, case.network.biases, strict=True):
-        x = case.activation.act(w @ x + b)
-        ys.append(abs(x))
-    d = 2 * (ys[-1] + abs(target))
-    weight_scales, bias_scales = [d @ ys[-2].T], [d]
-    for layer in range(len(case.network.weights) - 1, 0, -1):
-        d = abs(case.network.weights[layer].T) @ d
-        weight_scales.insert(0, d @ ys[layer - 1].T)
-        bias_scales.insert(0, d)
-    return weight_scales + bias_scales
+def check_derivative(case: Case) -> None:
+    """Along a random direction; the complex step is so small that the derivative is exact."""
+    act = (
+        (lambda z: 1 / (1 + np.exp(-z))) if case.activation.act is sigmoid else case.activation.act
+    )
+    params = parameters_of(case.network)
+    direction = np.random.default_rng(0).uniform(-1, 1, params.size)
+    moved = unflat(params + 1e-40j * direction, case.network)
+    outputs = case.network.feedforward(case.x.T).T
+    limits = tolerance(case) @ abs(direction)
+    for k, gradient in enumerate(by_hand(case)):
+        cost = cost_of(moved, case.x[k], case.target[k], act)
+        squares = (outputs[k] - case.target[k]) ** 2
+        np.testing.assert_allclose(squares.sum(), cost.real, rtol=1e-10, atol=1e-10)
+        assert abs(gradient @ direction - cost.imag / 1e-40) <= limits[k]
 
 
-@given(cases())
-def test_gradients_equal_complex_step_derivatives_of_formula_5(case: Case) -> None:
-    x, target = case.batch[0]
-    step = 1e-40  # so small that the imaginary part is the exact derivative
-    scales = magnitudes(case, x, target)
-    cost = cost_of(parameters(case.network), x, target, case.activation.act)
-    squares = (case.network.feedforward(x) - target) ** 2
-    np.testing.assert_allclose(squares.sum(), cost, rtol=1e-12, atol=1e-12)
-    gradients = list(chain(*case.network.backprop(x, target)))
-    for k, gradient in enumerate(gradients):
-        for index in np.ndindex(gradient.shape):
-            moved = [p.astype(complex) for p in parameters(case.network)]
-            moved[k][index] += 1j * step
-            derivative = cost_of(moved, x, target, case.activation.complex).imag / step
-            assert abs(gradient[index] - derivative) <= 1e-12 * scales[k][index], (k, index)
+@every
+def test_gradients_equal_complex_step_derivatives_of_formula_5(activation: Activation) -> None:
+    for_all_cases(check_derivative, activation, scales=(0.1, 0.5, 1.0))
 
 
-@given(cases(max_width=16, max_batch=32))
-def test_feedforward_of_a_batch_equals_that_of_each_sample(case: Case) -> None:
-    inputs = np.hstack([x for x, _ in case.batch])
-    together = case.network.feedforward(inputs)
-    one_by_one = np.hstack([case.network.feedforward(x) for x, _ in case.batch])
-    assert together.shape == (case.network.sizes[-1], len(case.batch))
-    np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-11)
+def check_update(case: Case, rate: float) -> None:
+    before, gradients = parameters_of(case.network), by_hand(case)
+    case.network.update_batch(iter(case.samples()), rate)
+    after = parameters_of(case.network)
+    rounding = 8 * EPS * (abs(before) + rate * abs(gradients).mean(axis=0))
+    assert (abs(after - (before - rate * gradients.mean(axis=0))) <= rounding).all()
 
 
-@given(cases(), st.floats(0, 10))
-def test_an_update_is_the_learning_rate_times_the_mean_gradient(case: Case, rate: float) -> None:
-    network = case.network
-    before = copy.deepcopy(parameters(network))
-    samples = [list(chain(*network.backprop(x, y))) for x, y in case.batch]
-    network.update_batch(iter(case.batch), rate)
-    for k, (old, new) in enumerate(zip(before, parameters(network), strict=True)):
-        mean = np.mean([gradients[k] for gradients in samples], axis=0)
-        size = np.mean([abs(gradients[k]) for gradients in samples], axis=0)
-        rounding = 8 * EPS * (abs(old) + rate * size)
-        assert (abs(new - (old - rate * mean)) <= rounding).all()
+@every
+def test_an_update_is_the_learning_rate_times_the_mean_gradient(activation: Activation) -> None:
+    for_all_cases(check_update, activation, rate=st.floats(0, 10))
 
 
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 3), st.integers(0, 2**32 - 1))
@@ -178,20 +124,11 @@ def wave() -> list[tuple[Array, Array]]:
 def test_training_is_reproducible_from_a_seed(seed: int, batch_size: int) -> None:
     first = NeuralNetwork([1, 4, 1], rng=seed)
     second = NeuralNetwork([1, 4, 1], rng=np.random.default_rng(seed))
-    start = [p.copy() for p in parameters(first)]
+    start = parameters_of(first)
     for network in (first, second):
         network.SGD(wave(), 3, batch_size, 0.5, progress=None)
-    for p, q, r in zip(parameters(first), parameters(second), start, strict=True):
-        np.testing.assert_array_equal(p, q)
-        assert not np.array_equal(p, r)
-
-
-def test_training_reduces_the_error() -> None:
-    network = NeuralNetwork([1, 8, 5, 3, 1], rng=0)
-    inputs, targets = (np.hstack(column) for column in zip(*wave(), strict=True))
-    before = np.mean((network.feedforward(inputs) - targets) ** 2)
-    network.SGD(wave(), 200, 5, 2.0, progress=None)
-    assert np.mean((network.feedforward(inputs) - targets) ** 2) < before / 2
+    np.testing.assert_array_equal(parameters_of(first), parameters_of(second))
+    assert (parameters_of(first) != start).any()
 
 
 def test_progress_prints_a_line_per_epoch_by_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,10 +153,10 @@ def test_sigmoid_is_accurate_to_4_ulp(z: float) -> None:
     if abs(z) <= 750:
         context = Context(prec=400)
         exact = float(context.divide(Decimal(1), 1 + context.exp(Decimal(-z))))
-    if exact >= np.finfo(np.float64).smallest_normal:
+    if exact >= NORMAL:
         assert abs(value - exact) <= 4 * math.ulp(exact)
     else:
-        assert 0 <= value <= np.finfo(np.float64).smallest_normal
+        assert 0 <= value <= NORMAL
     assert abs(float(sigmoid_derivative(z)) - exact * (1 - exact)) <= 4 * EPS
 
 
@@ -227,5 +164,92 @@ def test_results_own_their_memory() -> None:
     network = NeuralNetwork([2, 3, 1], rng=0)
     x, y = np.ones((2, 1)), np.zeros((1, 1))
     x.flags.writeable = y.flags.writeable = False
-    arrays = [*chain(*network.backprop(x, y)), *parameters(network), x, y]
+    arrays = [*chain(*network.backprop(x, y)), *network.weights, *network.biases, x, y]
     assert not any(np.shares_memory(p, q) for i, p in enumerate(arrays) for q in arrays[:i])
+
+
+# Errors, which change nothing
+
+COLUMN = [[0.5]]
+GOOD = (COLUMN, COLUMN)
+NAN = ([[math.nan]], COLUMN)
+
+BAD_NETWORKS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"sizes": [3]}, ValueError, r"at least two layers, got \[3\]; add the outputs"),
+    ({"sizes": 3}, TypeError, r"not iterable"),
+    ({"sizes": [3, 0]}, ValueError, r"sizes\[1\] must be at least 1, got 0; pass a larger"),
+    ({"sizes": [3, 1.0]}, TypeError, r"interpreted as an integer"),
+    ({"sizes": [1, 1], "act": np.tanh}, ValueError, r"got one of act and act_derivative"),
+    ({"sizes": [1, 1], "act_derivative": np.cos}, ValueError, r"expected both; pass the other"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), BAD_NETWORKS)
+def test_invalid_arguments_of_the_constructor(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        NeuralNetwork(**arguments)
+
+
+BAD_UPDATES: list[tuple[object, object, type[Exception], str]] = [
+    ([GOOD], -0.1, ValueError, r"learning_rate must be finite and at least 0, got -0.1; pass"),
+    ([GOOD], math.nan, ValueError, r"learning_rate must be finite and at least 0, got nan"),
+    ([GOOD], math.inf, ValueError, r"learning_rate must be finite and at least 0, got inf"),
+    ([], 0.1, ValueError, r"must hold at least one pair \(x, y\), got none; check"),
+    ([GOOD, COLUMN], 0.1, ValueError, r"not enough values to unpack"),
+    ([GOOD, NAN], 0.1, ValueError, r"x of \w+\[1\] must be finite, got \[\[nan\]\]; leave"),
+    ([GOOD, NAN[::-1]], 0.1, ValueError, r"y of \w+\[1\] must be finite"),
+    (
+        [(COLUMN, [[0.5], [0.5]])],
+        0.1,
+        ValueError,
+        r"y of \w+\[0\] must have shape \(1, 1\), as sizes\[2\] is 1, got \(2, 1\); reshape",
+    ),
+    ([([["a"]], COLUMN)], 0.1, ValueError, r"could not convert string to float"),
+]
+
+
+@pytest.mark.parametrize(("batch", "rate", "error", "message"), BAD_UPDATES)
+@pytest.mark.parametrize("method", ["update_batch", "SGD"])
+def test_invalid_batches_and_learning_rates(
+    method: str, batch: object, rate: object, error: type[Exception], message: str
+) -> None:
+    network = NeuralNetwork([1, 2, 1], rng=0)
+    arguments = (batch, rate) if method == "update_batch" else (batch, 1, 1, rate)
+    assert_error(network, method, arguments, error, message)
+
+
+def test_an_update_that_overflows_changes_nothing() -> None:
+    network = NeuralNetwork([1, 1], lambda z: z, np.ones_like, rng=0)
+    batch = [([[1e200]], [[0.0]])]
+    with np.errstate(over="ignore", invalid="ignore"):
+        message = r"learning_rate=1.0 gives parameters that are not finite, .* smaller"
+        assert_error(network, "update_batch", (batch, 1.0), FloatingPointError, message)
+
+
+def test_an_update_that_raises_changes_nothing() -> None:
+    calls: list[int] = []
+
+    def failing(y: Array, target: Array) -> Array:
+        calls.append(1)
+        if len(calls) == 2:
+            raise ArithmeticError("second sample")
+        return y - target
+
+    network = NeuralNetwork([1, 2, 1], cost_derivative=failing, rng=0)
+    assert_error(network, "update_batch", ([GOOD, GOOD], 1), ArithmeticError, "second sample")
+
+
+def assert_error(
+    network: NeuralNetwork,
+    method: str,
+    arguments: tuple[object, ...],
+    error: type[Exception],
+    message: str,
+) -> None:
+    before, state = parameters_of(network), network.rng.bit_generator.state
+    with pytest.raises(error, match=message):
+        getattr(network, method)(*arguments)
+    assert network.rng.bit_generator.state == state
+    np.testing.assert_array_equal(parameters_of(network), before)

@@ -6,6 +6,7 @@ units saturate, and still detect a relative error of 1e-9 in a single rule, as t
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,13 @@ from hand_networks import (
     forward,
     hessian_by_hand,
     parameters,
+    parameters_of,
     slopes_at,
     tolerance,
     unflat,
 )
 from hypothesis import Phase
+from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.op import Chain, registry
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinygrad_fc import Tensor
+    from tinygrad_fc.handderived import NeuralNetwork
 
 every = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 
@@ -182,6 +186,48 @@ def check_curvature(case: Case) -> None:
 def test_hessian_times_a_direction(activation: Activation) -> None:
     """The gradient of the gradient is the complex-step derivative of (13) to (38)."""
     for_all_cases(check_curvature, activation)
+
+
+# Training
+
+
+def perturbed(network: NeuralNetwork) -> NeuralNetwork:
+    """Return the network with every parameter perturbed by an ulp or two."""
+    twin, rng = copy.deepcopy(network), np.random.default_rng(0)
+    twin.weights = [w * (1 + EPS * rng.choice([-1, 1], w.shape)) for w in network.weights]
+    twin.biases = [b * (1 + EPS * rng.choice([-1, 1], b.shape)) for b in network.biases]
+    return twin
+
+
+def check_training(case: Case, rate: float, size: int) -> None:
+    model, twin = case.model(), perturbed(case.network)
+    optimizer = tg.optim.SGD(model.parameters(), lr=rate)
+    inputs, targets, samples = tg.tensor(case.x), tg.tensor(case.target), case.samples()
+    for start in 3 * [*range(0, len(samples), size)]:
+        if min(slope.min() for slope in slopes_at(case, *forward(case))) < 0.01:
+            return  # saturated
+        batch = slice(start, start + size)
+        for network in (case.network, twin):
+            network.update_batch(samples[batch], rate)
+        optimizer.zero_grad()
+        batch_cost(model(inputs[batch]), targets[batch]).backward()
+        optimizer.step()
+        expected = parameters_of(case.network)
+        if abs(parameters_of(twin) - expected).max() > 1e-13:
+            return  # the steps magnify a perturbation by an ulp
+        np.testing.assert_allclose(
+            flat(p.detach() for p in parameters(model)), expected, rtol=0, atol=1e-10
+        )
+
+
+@every
+def test_training_equals_that_of_the_document(activation: Activation) -> None:
+    """Three epochs of batches, the last one shorter, reach the parameters of `update_batch`.
+
+    Section 3 and formula (6), step for step, as long as no unit saturates.
+    """
+    others = {"rate": st.floats(0, 1), "size": st.integers(1, 12)}
+    for_all_cases(check_training, activation, scales=(0.1, 0.3, 1.0), **others)
 
 
 # Wrong rules
