@@ -126,6 +126,22 @@ def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> 
     return result
 
 
+def assert_equal_derivatives(f: Any, g: Any, x: Array, seed: int, orders: int = 3) -> None:
+    """Assert that two functions of a tensor have the same value and derivatives at `x`."""
+    inputs = T(x.copy()), T(x.copy())
+    results = f(inputs[0]), g(inputs[1])
+    for k in range(orders + 1):
+        close(*(result.detach().numpy() for result in results), tolerance=1e-11)
+        if k == orders or not all(result.requires_grad for result in results):
+            return
+        weights = tg.from_numpy(cotangent(results[0].shape, seed + k))
+        (first,), (second,) = (
+            tg.autograd.grad(result, t, weights, create_graph=True, materialize_grads=True)
+            for result, t in zip(results, inputs, strict=True)
+        )
+        results = first, second
+
+
 def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
     """Assert that all elements agree within `tolerance`, relative to the largest."""
     actual, expected = np.asarray(actual, float), np.asarray(expected, float)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing import T, arrays, close, numbers
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
+from tinygrad_fc.testing import check
 
 filled = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 
@@ -40,17 +41,13 @@ finite = st.floats(-1e3, 1e3).filter(lambda v: v == 0 or abs(v) > 1e-3)
 
 
 @given(st.floats(-1e3, 1e3), finite | st.sampled_from([0.1, 0.2, 0.3, -0.7]))
+@example(1.0, 0.1)  # where the rounded quotient is wrong
 def test_gradient_of_fmod_and_remainder_is_the_exact_quotient(x: float, y: float):
     assume(y)
     exact = Fraction(x) / Fraction(y)
     assert slope(tg.fmod, x, y) == [1, -math.trunc(exact)]
     if np.remainder(x, y) != y:  # unless the remainder was rounded up to the divisor
         assert slope(tg.remainder, x, y) == [1, -math.floor(exact)]
-
-
-def test_gradient_of_remainder_where_the_rounded_quotient_is_wrong():
-    assert slope(tg.remainder, 1.0, 0.1) == [1, -9]
-    assert slope(tg.fmod, -1.0, 0.1) == [1, 9]
 
 
 @given(st.floats(-30, 30), st.sampled_from([0.0, 1e3, -1e10, 1e15]), st.booleans())
@@ -85,6 +82,7 @@ def test_nan_propagates_without_a_warning(name: str):
 @given(arrays(filled, low=-3, high=3))
 def test_logit_is_the_inverse_of_sigmoid(a: Any):
     close(tg.logit(tg.tensor(a).sigmoid()).numpy(), a, tolerance=1e-13)
+    check(tg.logit, np.array([0.1, 0.5, 0.9]), max_examples=2)
     assert tg.logit(tg.tensor([0.0, 1.0]), eps=0.25).tolist() == [-np.log(3), np.log(3)]
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
+from tinygrad_fc.testing import check
 
 filled = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 
@@ -28,6 +29,10 @@ def test_diff_equals_numpy(data: Any, n: int):
     same(tg.diff(tg.tensor(a > 0), 1, dim), np.diff(a > 0, 1, dim))
     with pytest.raises(ValueError, match="n is -1, expected at least 0"):
         tg.diff(tg.tensor(a), -1)
+
+
+def test_gradient_of_diff():
+    check(lambda x: tg.diff(x, 2, 0), np.random.default_rng(0).normal(size=(3, 2)))
 
 
 def test_aliases():
