@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 LIMITS = {"op": (1, 5), "layer": (1, 10), "activation": (2, 8), "loss": (2, 12)}
 LIMITS["optimizer"] = (1, 25)
 LIMITS["function to compiled programs"] = (1, 5)
+code_lines = runpy.run_path(str(ROOT / "benchmarks/size.py"))["code_lines"]
 
 
 class Block(NamedTuple):
@@ -39,22 +41,6 @@ def sections() -> dict[str, str]:
 def blocks(section: str) -> list[Block]:
     code = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return [Block(path, text) for path, text in code]
-
-
-def code_lines(code: str) -> int:
-    """Return the number of lines without blanks, comments and docstrings."""
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            first = node.body[0]
-            lines = code.splitlines()
-            code = "\n".join(
-                "" if first.lineno <= i <= (first.end_lineno or 0) else line
-                for i, line in enumerate(lines, 1)
-            )
-    return sum(
-        bool(line.strip()) and not line.strip().startswith("#") for line in code.splitlines()
-    )
 
 
 @pytest.mark.parametrize("name", LIMITS)

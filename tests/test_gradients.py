@@ -79,12 +79,6 @@ def test_gradient_of_indexing_returns_to_the_indexed_elements(data: Any, a: Any,
     close(got, gathered(cotangent(indices.shape, seed), a.shape, indices), tolerance=1e-14)
 
 
-def test_repeated_indices_accumulate():
-    x = T(np.array([1.0, 2.0]))
-    x[[0, 0]].backward(tg.tensor([2.0, 3.0]))
-    assert x.grad.tolist() == [5, 0]
-
-
 # Fan-out
 
 

@@ -122,6 +122,14 @@ def test_random_fills_in_place():
     assert x.bernoulli_(tg.zeros(1000)).sum() == 0
     assert abs(x.exponential_(2.0).mean().item() - 0.5) < 0.1
     assert x.random_().max() > 1e9
+    for fill, low, high in (
+        (lambda: x.uniform_(-2, -1), -2, -1),
+        (lambda: x.uniform_(to=0.5), 0, 0.5),
+        (lambda: x.normal_(5, 0), 5, 5),
+    ):
+        assert ((fill() >= low) & (x <= high)).all()
+    with pytest.raises(TypeError):
+        x.uniform_(0, 1, 2)
 
 
 @pytest.mark.parametrize("replacement", [False, True])

@@ -23,31 +23,33 @@ print(traced < 20_000_000, faults() < 5_000)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
-@pytest.mark.parametrize(("option", "few_faults"), [("1", True), ("0", False)])
-def test_freed_memory_is_kept_unless_disabled(option: str, few_faults: bool) -> None:
-    out = subprocess.run(  # noqa: S603  this interpreter
-        [sys.executable, "-c", SOURCE],
-        env={"PATH": "", "TINYGRAD_FC_KEEP_MEMORY": option, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        check=True,
-    )
-    assert out.stdout.split() == [b"True", str(few_faults).encode()]
-
-
-def test_freeing_a_changed_array_at_exit_raises_no_error() -> None:
-    """At exit, the interpreter clears modules before it frees reference cycles."""
-    source = """
+EXIT = """
 import tinygrad_fc as tg
 from tinygrad_fc import graph
 changed = tg.zeros(3).add_(1)
 graph.state = None
 del changed
 """
-    done = subprocess.run(  # noqa: S603  this interpreter
+
+
+def run(source: str, **variables: str) -> list[str]:
+    """Run `source` in a process of its own, and return the words it prints, errors included."""
+    out = subprocess.run(  # noqa: S603  this interpreter
         [sys.executable, "-c", source],
-        env={"PATH": "", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
+        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         check=True,
     )
-    assert not done.stderr, done.stderr.decode()
+    return out.stdout.decode().split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
+@pytest.mark.parametrize(("option", "few_faults"), [("1", "True"), ("0", "False")])
+def test_freed_memory_is_kept_unless_disabled(option: str, few_faults: str) -> None:
+    assert run(SOURCE, TINYGRAD_FC_KEEP_MEMORY=option) == ["True", few_faults]
+
+
+def test_freeing_a_changed_array_at_exit_raises_no_error() -> None:
+    """At exit, the interpreter clears modules before it frees reference cycles."""
+    assert not run(EXIT)

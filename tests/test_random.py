@@ -33,6 +33,7 @@ DRAWS = [
     lambda g: tg.normal(0.0, tg.ones(3), generator=g),
     lambda g: tg.rand_like(tg.zeros(2), generator=g),
     lambda g: tg.randn_like(tg.zeros(2), generator=g),
+    lambda g: tg.zeros(4).uniform_(generator=g) + tg.zeros(4).normal_(generator=g),
 ]
 draws = st.lists(st.sampled_from(DRAWS), max_size=5)
 

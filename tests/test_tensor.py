@@ -112,12 +112,6 @@ def test_copies_of_results_are_leaves():
         assert copied.is_leaf
         copied.sum().backward()
         assert x.grad is None
-    model = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Sigmoid())
-    out = model(tg.ones(4, 2))
-    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        same(copied(tg.ones(4, 2)).detach(), out.detach().numpy())
-        assert not np.shares_memory(copied[0].weight.numpy(), model[0].weight.numpy())
-    out.sum().backward()
 
 
 @pytest.mark.parametrize(
