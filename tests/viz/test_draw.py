@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import GraphError
 from tinygrad_fc.viz.layout import BOX_WIDTH, fold
 from viz.networks import network, scalars, seeds, widths
 
@@ -73,7 +73,7 @@ def test_a_large_graph_is_refused_unless_it_is_folded():
     model = nn.Sequential(*(nn.Tanh() for _ in range(1200)))
     with viz.record(model):
         loss = model(tg.tensor(1.0, requires_grad=True))
-    with pytest.raises(ShapeError, match=r"1200 boxes.*depth=1.*viz\.record"):
+    with pytest.raises(GraphError, match=r"1200 boxes.*depth=1.*viz\.record"):
         viz.draw(loss)
     assert len(parsed(viz.draw(loss, depth=0)).findall(f"{SVG}g")) == 1
 

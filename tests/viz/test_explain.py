@@ -102,15 +102,17 @@ def test_too_many_paths_are_refused_and_a_missing_gradient_is_explained():
     x = w
     for _ in range(7):
         x = x + x
-    for y, message in ((x, "64 paths"), (tg.ones(2) * w, "scalar result")):
+    freed = w * 2
+    freed.backward()
+    for arguments, message in (
+        *(((x, w), "64 paths"), ((tg.ones(2) * w, w), "scalar result")),
+        ((freed,), r"freed by backward\(\)"),
+    ):
         with pytest.raises(GraphError, match=message):
-            viz.explain(y, w)
-    x = tg.tensor([1.0], requires_grad=True)
-    assert "backward() has not been called" in viz.explain(x)
-    loss = (x * 2).sum()
-    loss.backward()
-    for y, part in (
-        *((x * tg.ones(2), "retain_grad()"), (loss, "retain_grad()")),
+            viz.explain(*arguments)
+    y = tg.tensor([1.0], requires_grad=True)
+    for tensor, part in (
+        *((y, "backward() has not been called"), (y * tg.ones(2), "retain_grad()")),
         (tg.ones(1), "does not require grad"),
     ):
-        assert part in viz.explain(y)
+        assert part in viz.explain(tensor)

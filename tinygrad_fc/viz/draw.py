@@ -60,7 +60,7 @@ def draw(
     are the leaves that it reads, ◆ with gradient and ◇ without. Solid arrows are values, dashed
     ones gradients. `depth` folds modules: 1 shows the model's children as one box each, 0 the
     model as one (on a graph computed under `viz.record(model)`). `names` names leaves. Raises
-    `GraphError` as `graph` does, and `ShapeError` above 1,000 boxes.
+    `GraphError` as `graph` does, and above 1,000 boxes.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)

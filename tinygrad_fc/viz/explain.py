@@ -57,8 +57,7 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
     if isinstance(x, Tensor):
         if wrt is not None:
             return Text(_explain_gradient(x, wrt, names))
-        recorded: Any = x
-        if x.is_leaf or recorded._parents is None or x.numel() != 1:
+        if x.is_leaf or x.numel() != 1:
             return Text(autograd.explain(x))
         return Text(_explain_backward(x, names))
     op = x if isinstance(x, Op) else _op_of(x) if callable(x) else None
@@ -81,16 +80,16 @@ def _op_of(function: Any) -> Op | None:
 
 def _explain_op(op: Op) -> str:
     names = _names(op, len(op.domain))
-    arguments = [np.asarray(_sample(word, op.domain)) for word in op.domain]
+    arguments = [np.asarray(_sample(domain, op.domain)) for domain in op.domain]
     settings = _required_settings(op, arguments)
     called = ", ".join([*names, *settings])
     out = "out" if "y" in names else "y"
     lines = [f"{op.name}({called})", f"  {out} = {forward_text(op, names, arguments, settings)}"]
-    for i, (name, word) in enumerate(zip(names, op.domain, strict=True)):
-        if op.rules is None or word.kind != "float":
-            lines.append(f"  no gradient of {name} ({word.kind})")
+    for i, (name, domain) in enumerate(zip(names, op.domain, strict=True)):
+        if op.rules is None or domain.kind != "float":
+            lines.append(f"  no gradient of {name} ({domain.kind})")
             continue
-        lines.append(f"  gradient of {name} ({word}): {_rule(op, i, names, arguments, settings)}")
+        lines.append(f"  gradient of {name} ({domain}): {_rule(op, i, names, arguments, settings)}")
     return "\n".join([*lines, *_example(op, names, settings)])
 
 
@@ -110,25 +109,25 @@ def _node_rule(node: OpNode, i: int) -> str:
     return _rule(node.op, i, names, node.arguments, node.settings)
 
 
-def _sample(word: Domain, words: Sequence[Domain]) -> Any:
-    """Return an array inside the domain `word`, each letter of its shape a size of its own."""
-    letters = [parse_axis(a).name for w in words for a in w.shape or () if isinstance(a, str)]
+def _sample(domain: Domain, domains: Sequence[Domain]) -> Any:
+    """Return an array inside `domain`, each letter of its shape a size of its own."""
+    letters = [parse_axis(a).name for d in domains for a in d.shape or () if isinstance(a, str)]
     size = {letter: 2 + k for k, letter in enumerate(dict.fromkeys(letters))}
-    axes = (2, 3) if word.shape is None else tuple(a for a in word.shape if a is not ...)
-    if word.shape is not None and len(axes) == 1 and ... in word.shape:
+    axes = (2, 3) if domain.shape is None else tuple(a for a in domain.shape if a is not ...)
+    if domain.shape is not None and len(axes) == 1 and ... in domain.shape:
         axes = (2, *axes)  # a batch
     shape = tuple(size[parse_axis(a).name] if isinstance(a, str) else a for a in axes)
-    if word.kind == "bool":
+    if domain.kind == "bool":
         return np.ones(shape, bool)
-    if word.kind == "index":
+    if domain.kind == "index":
         return np.zeros(shape, int)
-    return _inside(word) + np.arange(math.prod(shape)).reshape(shape) / 1024
+    return _inside(domain) + np.arange(math.prod(shape)).reshape(shape) / 1024
 
 
-def _inside(word: Domain) -> float:
-    """Return a number inside the bounds of `word`: 0.5 where that is one."""
-    margin = min(1, word.high - word.low) / 4
-    return float(np.clip(0.5, word.low + margin, word.high - margin))
+def _inside(domain: Domain) -> float:
+    """Return a number inside the bounds of `domain`: 0.5 where that is one."""
+    margin = min(1, domain.high - domain.low) / 4
+    return float(np.clip(0.5, domain.low + margin, domain.high - margin))
 
 
 def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
@@ -152,10 +151,10 @@ def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
 def _example(op: Op, names: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
     """Return the numbers at one point of an elementwise op, or the example of the docstring."""
     rules: Any = op.rules
-    if settings or rules is None or any(w.shape or w.kind != "float" for w in op.domain):
+    if settings or rules is None or any(d.shape or d.kind != "float" for d in op.domain):
         _, mark, rest = inspect.cleandoc(op.__doc__ or "").partition(">>>")
         return [f"  {line.strip()}" for line in f"{mark}{rest}".partition("\n\n")[0].splitlines()]
-    values = [np.asarray(_inside(word)) for word in op.domain]
+    values = [np.asarray(_inside(domain)) for domain in op.domain]
     out = np.asarray(op.forward(*values))
     gradients = ", ".join(
         f"of {name} is {number_text(rules[i](np.ones(()), out, *values))}"

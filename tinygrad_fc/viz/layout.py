@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.errors import GraphError
 from tinygrad_fc.viz.graph import Call, magnitude_text, number_text, shape_text
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     """Return a box for each op, or for each module call at `depth` below the model.
 
     `depth=0` is one box for each call of the model itself, `depth=1` one for each of its children,
-    None none. Raises `ShapeError` above 1,000 boxes.
+    None none. Raises `GraphError` above 1,000 boxes.
     """
     groups: dict[Call | OpNode, list[OpNode]] = {}
     for node in graph.nodes:
         folded = depth is not None and len(node.calls) > depth
         groups.setdefault(node.calls[depth or 0] if folded else node, []).append(node)
     if len(groups) > LARGEST:
-        raise ShapeError(
+        raise GraphError(
             f"the graph has {len(groups)} boxes; at most {LARGEST} are drawn. Fold modules with "
             "draw(loss, depth=1) or depth=0 on a graph computed under viz.record(model), or use "
             "tree(loss)."

@@ -36,8 +36,8 @@ __all__ = ["Lesson"]
 
 LONGEST_TEXT = 120
 
-LESSONS: dict[str, dict[str, str]] = json.loads(
-    files("tinygrad_fc").joinpath("viz/lessons.json").read_bytes()
+TEXTS: dict[str, dict[str, str]] = json.loads(
+    files("tinygrad_fc").joinpath("viz/step_texts.json").read_bytes()
 )
 """Title, sentence, rule, formula of steps: by op with the argument of its vjp rule, or phase.
 
@@ -262,7 +262,7 @@ class Lesson:
         self,
         title: str,
         phase: str,
-        lesson: dict[str, str],
+        texts: dict[str, str],
         values: Sequence[Value],
         reads: Sequence[Value],
         result: Value,
@@ -282,10 +282,10 @@ class Lesson:
         return {
             "title": title,
             "phase": phase,
-            "sentence": lesson["sentence"],
-            "part": lesson.get("part", "its part"),
-            "formulas": (lesson["formula"],) if "formula" in lesson else (),
-            "text": self._text(values, result) or lesson.get("rule", ""),
+            "sentence": texts["sentence"],
+            "part": texts.get("part", "its part"),
+            "formulas": (texts["formula"],) if "formula" in texts else (),
+            "text": self._text(values, result) or texts.get("rule", ""),
             "lines": sorted(lines),
             "box": None,
             "reads": [self.numbers[id(v)] for v in reads],
@@ -305,16 +305,16 @@ class Lesson:
         layer = self.layer_of.get(id(forward))
         kind = "activation" if layer and origin.op not in OTHERS else origin.op
         rule = "forward" if origin.argument < 0 else origin.argument
-        known = (LESSONS.get(f"{name} {rule}") for name in (origin.op, kind))
-        lesson = next(filter(None, known), None) or self._other_lesson(origin, values)
+        known = (TEXTS.get(f"{name} {rule}") for name in (origin.op, kind))
+        texts = next(filter(None, known), None) or self._other_texts(origin, values)
         cited = tuple(map(int, re.findall(r"\d+", result.formula)))
         if kind in ("linear", "mse_loss") and origin.argument == 0:
             cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
-        more = (lesson["formula"],) if "formula" in lesson else ()
+        more = (texts["formula"],) if "formula" in texts else ()
         return self._step(
-            f"Layer {layer}: {lesson['title']}" if layer else lesson["title"],
+            f"Layer {layer}: {texts['title']}" if layer else texts["title"],
             "forward" if origin.argument < 0 else "backward",
-            lesson,
+            texts,
             values,
             list(self.reads(values)),
             result,
@@ -323,18 +323,18 @@ class Lesson:
             box=self.box_of.get(id(forward)),
         )
 
-    def _other_lesson(self, origin: Origin, values: Sequence[Value]) -> dict[str, str]:
-        """Return title and sentence of a call that LESSONS does not have."""
+    def _other_texts(self, origin: Origin, values: Sequence[Value]) -> dict[str, str]:
+        """Return title and sentence of a call that TEXTS does not have."""
         name = self.labels.get(id(values[-1]), "value")
         if origin is ARRAYS:
             kind = "random" if any(v.function is draw for v in values) else "arrays"
-            return {"title": name} | LESSONS[kind]
+            return {"title": name} | TEXTS[kind]
         if origin is SUM:
             kind = "add" if any(v.function is np.add for v in values) else "broadcast"
-            return {"title": f"{origin.op}: {name}"} | LESSONS[kind]
+            return {"title": f"{origin.op}: {name}"} | TEXTS[kind]
         if origin.argument < 0:
-            return {"title": origin.op} | LESSONS["forward"]
-        return {"title": f"back through {origin.op}: {name}"} | LESSONS["backward"]
+            return {"title": origin.op} | TEXTS["forward"]
+        return {"title": f"back through {origin.op}: {name}"} | TEXTS["backward"]
 
     def _update_steps(self) -> list[dict[str, Any]]:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""
@@ -363,18 +363,18 @@ class Lesson:
         if any("momentum" in self.labels.get(id(v), "") for v in values):
             is_plain = re.search(r"\* new \w+$", self._text(values, new))
             kind += " with momentum" if is_plain else " with Nesterov momentum"
-        lesson = LESSONS.get(kind, LESSONS["update"])
+        texts = TEXTS.get(kind, TEXTS["update"])
         reads = [v for v in self.reads(values) if v.shape == new.shape]
         title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
         box = next(reading, None)
-        return self._step(title, "update", lesson, values, reads, new, box=box)
+        return self._step(title, "update", texts, values, reads, new, box=box)
 
     def _shared_step(self, values: Sequence[Value], count: Counter[int]) -> dict[str, Any]:
         result = next((v for v in reversed(values) if count[id(v)]), values[-1])
         optimizer, reads = _optimizer(values), list(self.reads(values))
-        lesson = LESSONS.get(f"shared numbers of {optimizer}", LESSONS["shared numbers"])
-        title, text = f"{optimizer}: shared numbers", lesson.get("rule", "")
-        return self._step(title, "update", lesson, values, reads, result, text=text)
+        texts = TEXTS.get(f"shared numbers of {optimizer}", TEXTS["shared numbers"])
+        title, text = f"{optimizer}: shared numbers", texts.get("rule", "")
+        return self._step(title, "update", texts, values, reads, result, text=text)
 
     def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:
         """Return a step for the conditions between two other steps, which are at `places`."""
@@ -386,7 +386,7 @@ class Lesson:
         steps = []
         for values in groups.values():
             *others, last = [v for v in values if id(v) in conditions] or values
-            step = self._step("Guards", "guard", LESSONS["guards"], values, (), last, text="")
+            step = self._step("Guards", "guard", TEXTS["guards"], values, (), last, text="")
             shown = {"reads": self.reads(values), "between": others}
             steps.append(step | {k: [self.numbers[id(v)] for v in vs] for k, vs in shown.items()})
         return steps

@@ -67,8 +67,8 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
     file needs no network: graph, numbers, formulas and program stand in it, each number shows how
     it was computed, and it trains the network in the browser. Numbers are recorded ones where an
     operation has no form in JavaScript, which the page says. Raises `TypeError` for what is not
-    compiled, and `ShapeError` where no program has these shapes, where the step takes more
-    than two arrays, or where parameters, optimizer and batch have more than 3 MB.
+    compiled or takes more than two arrays, `ShapeError` where no program has these shapes, and
+    `ValueError` where parameters, optimizer and batch have more than 3 MB.
 
     >>> import tempfile
     >>> import tinygrad_fc as tg
@@ -93,7 +93,7 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
     traced = _traced(step, arguments)
     size = sum(v.size * v.dtype.itemsize for v in traced.program.inputs if v.shape)
     if size > MOST_BYTES:
-        raise ShapeError(
+        raise ValueError(
             f"the page of {step.__name__} would hold {size / 1e6:.1f} MB of parameters, optimizer "
             f"and batch; at most {MOST_BYTES / 1e6:.0f} MB are shown. Pass a smaller batch, train "
             "a smaller network, or use float32."
@@ -109,7 +109,7 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
         inputs = [v for v in call.program.inputs if v.source.kind == "argument"]
         count = 1 + max((v.source.subject for v in inputs), default=-1)
         if count > len(shapes):
-            raise ShapeError(
+            raise TypeError(
                 f"{step.__name__} takes {count} arguments, and a page shows a step of an input and "
                 "a target. Compile a function of two arrays, which reads the others outside."
             )
@@ -186,7 +186,7 @@ def _data(lesson: Lesson) -> PageData:
     return PageData(
         steps=lesson.steps(),
         values={
-            numbers[id(v)]: lesson.generators.get(id(v)) or _numbers(lesson.arrays[id(v)])
+            numbers[id(v)]: lesson.generators.get(id(v)) or _encoded(lesson.arrays[id(v)])
             for v in shown
         },
         labels={numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
@@ -273,7 +273,7 @@ def _file(path: str) -> bytes:
     return files("tinygrad_fc").joinpath(path).read_bytes()
 
 
-def _numbers(array: Any) -> dict[str, Any]:
+def _encoded(array: Any) -> dict[str, Any]:
     """Return shape and data of an array for JSON: base64 of floats."""
     kind = "float32" if np.asarray(array).dtype == np.float32 else "float64"
     floats = np.asarray(array, np.dtype(kind).newbyteorder("<"))

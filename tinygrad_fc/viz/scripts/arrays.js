@@ -26,25 +26,26 @@ function extents({ k, x }) {
   return { batch, width, n, m, rows, columns, top: start(i, n, rows), left: start(j, m, columns) };
 }
 
-// Sizes of an array in pixels at a density, where `space` is the width of the page's column.
-function sized(entry, [height, wide], space) {
+// Sizes in pixels of an array's cells and box at a density, where `space` is the page's column.
+function sized(entry, [cellHeight, numberWidth], space) {
   const { batch, rows, columns, m } = entry;
-  const numbers = wide > 0 && columns === m && columns * (wide + 1) + SIDE <= space;
-  const beside = batch && !numbers && height >= 8 ? BESIDE : 0;
+  const numbers = numberWidth > 0 && columns === m && columns * (numberWidth + 1) + SIDE <= space;
+  const isTall = cellHeight >= 8, beside = batch && !numbers && isTall ? BESIDE : 0;
   const most = Math.floor((space - SIDE - beside) / columns) - 1;
-  const cell = numbers ? wide : clamped(most, 1, batch && height >= 8 ? 14 : Math.max(4, height));
-  const axis = height >= 8 && (batch || columns > 1) ? AXIS : 0;
-  const width = clamped(SIDE + columns * (cell + 1) + beside, 192, space);
-  const tall = FRAME + HEAD + rows * (height + 1) + axis;
-  return { ...entry, height, cell, numbers, beside, axis, across: width, tall, tight: wide < 40 };
+  const wide = clamped(most, 1, batch && isTall ? 14 : Math.max(4, cellHeight));
+  const cellWidth = numbers ? numberWidth : wide;
+  const axis = isTall && (batch || columns > 1) ? AXIS : 0;
+  const boxWidth = clamped(SIDE + columns * (cellWidth + 1) + beside, 192, space);
+  const boxHeight = FRAME + HEAD + rows * (cellHeight + 1) + axis, tight = numberWidth < 40;
+  return { ...entry, cellHeight, cellWidth, boxWidth, boxHeight, numbers, beside, axis, tight };
 }
 
 // The height of boxes that lie beside each other as long as they fit.
 function stacked(boxes, space) {
   let [height, x, line] = [0, 0, 0];
-  for (const { across, tall } of boxes) {
-    if (x && x + across > space) [height, x, line] = [height + line + 2, 0, 0];
-    [x, line] = [x + across + GAP, Math.max(line, tall)];
+  for (const { boxWidth, boxHeight } of boxes) {
+    if (x && x + boxWidth > space) [height, x, line] = [height + line + 2, 0, 0];
+    [x, line] = [x + boxWidth + GAP, Math.max(line, boxHeight)];
   }
   return height + line;
 }
@@ -76,12 +77,12 @@ function tableHtml(box) {
 }
 
 function boxHtml(box) {
-  const { k, x, head, role, height, numbers } = box, name = data.labels[k];
+  const { k, x, head, role, cellWidth, cellHeight, boxWidth, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
   const size = x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`);
   const code = data.symbols[k] ? ` <code>${escaped(elided(name))}</code>` : "";
-  const font = height < 8 ? 0 : Math.min(height - 2, box.tight ? 10 : 11);
-  const style = `width:${box.across}px;--h:${height}px;--w:${box.cell}px;--text-size:${font}px`;
+  const font = cellHeight < 8 ? 0 : Math.min(cellHeight - 2, box.tight ? 10 : 11);
+  const style = `width:${boxWidth}px;--h:${cellHeight}px;--w:${cellWidth}px;--text-size:${font}px`;
   return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${
     role === "result" || !role ? plain(k) : role}" style="${style}"><h3 title="${escaped(name)}, ${
     size}">${head ?? `<b>${symbol(k)}</b>${code}`} <span>${size}</span></h3>`

@@ -91,8 +91,9 @@ function written(tree, inNumbers, rank = 0) {
   }
   if (op === "negative") return bracketed(`−${written(args[0], inNumbers, 2)}`, 1.5);
   if (op === "square") return `${written(args[0], inNumbers, 5)}²`;
-  const some = shownTerms(args), shown = some.map((x) => written(x, inNumbers, op === "sum"));
+  const some = shownTerms(args), own = op === "sum" ? 1 : 0;
+  const shown = some.map((x) => written(x, inNumbers, own));
   if (some.length < args.length) shown.push(`… ${args.length - some.length} smaller`);
-  if (op === "sum") return bracketed(shown.join(" + "), 1);
+  if (op === "sum") return bracketed(shown.join(" + "), own);
   return `${op}(${shown.join(", ")})${op === "argsort" ? `<sub>${tree.rank}</sub>` : ""}`;
 }
