@@ -12,7 +12,7 @@ import re
 import warnings
 from copy import deepcopy
 from numbers import Number
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -187,7 +187,11 @@ class Tensor(methods.Methods):
         """The device that holds the elements."""
         return device_of(self._array)
 
-    def size(self, dim: int | None = None) -> Any:
+    @overload
+    def size(self, dim: None = None) -> Size: ...
+    @overload
+    def size(self, dim: int) -> int: ...
+    def size(self, dim: int | None = None) -> Size | int:
         """Return the shape, or the size of axis `dim`.
 
         >>> import tinygrad_fc as tg

@@ -219,9 +219,6 @@ class MultivariateNormal(Distribution):
         z = randn(self._extended_shape(sample_shape), dtype=self.loc.dtype)
         return self.loc + (self.scale_tril @ z[..., None])[..., 0]
 
-    def _whitened(self, x: Any) -> Any:
-        return (linalg.solve(self.scale_tril, x) ** 2).sum((-2, -1))
-
     def _nats(self, *columns: Any) -> Any:
         """Return -log_prob at the mean, plus half the squared length of whitened columns."""
         n = np.arange(self.loc.shape[-1])

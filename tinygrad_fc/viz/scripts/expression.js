@@ -139,8 +139,7 @@ const EXPANDED = {
     return Object.is(number, tree.number) ? tree : { op: dtype, args: [tree], number };
   },
   full: ({ args: [, x] }, _, inner) => inner(x, 0),
-  zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }),
-  draw: () => null,
+  zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }), draw: () => null,
 };
 for (const name of MOVED) {
   EXPANDED[name] = (node, element, inner) => inner(...moved(node, element));
