@@ -31,7 +31,7 @@ def accuracy(model: nn.Module, loader: DataLoader) -> float:
     with tg.no_grad():
         for x, y in loader:
             right += int((model(x).argmax(dim=1) == y).sum())
-            total += len(y)
+            total += y.size(0)
     model.train()
     return right / total
 
