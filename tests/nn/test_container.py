@@ -105,13 +105,17 @@ def test_items_that_are_not_modules(wrong: Any, message: str):
         nn.ModuleList() + 3  # type: ignore[operator]
 
 
+DICTS = {nn.ModuleDict: nn.Tanh, nn.ParameterDict: lambda: nn.Parameter([1.0])}
+
+
+@pytest.mark.parametrize("kind", DICTS)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["set", "pop", "del"]))))
-def test_a_module_dict_behaves_as_a_dict(steps: list[tuple[str, str]]):
-    model: dict[str, nn.Module] = {}
-    container = nn.ModuleDict()
+def test_dicts_of_modules_and_parameters_behave_as_dicts(kind: Any, steps: list[tuple[str, str]]):
+    model: dict[str, Any] = {}
+    container = kind()
     for key, step in steps:
         if step == "set":
-            model[key] = container[key] = nn.Tanh()
+            model[key] = container[key] = DICTS[kind]()
         elif key not in model:
             with pytest.raises(KeyError):
                 container.pop(key)
@@ -119,20 +123,27 @@ def test_a_module_dict_behaves_as_a_dict(steps: list[tuple[str, str]]):
             assert container.pop(key) is model.pop(key)
         else:
             del container[key], model[key]
-    assert list(container.items()) == list(model.items()) == list(container.named_children())
+    assert list(container.items()) == list(model.items())
+    held = container.named_children() if kind is nn.ModuleDict else container.named_parameters()
+    assert list(held) == list(model.items())
     assert len(container) == len(model)
     container.clear()
     assert not len(container)
+    container.update({"e": DICTS[kind]()})
+    assert container.e is container["e"]
+    for name, message in (("training", "attribute 'training' already"), ("a.b", "without dots")):
+        with pytest.raises(KeyError, match=message):
+            container[name] = DICTS[kind]()
 
 
-def test_a_module_dict_accepts_pairs_and_rejects_names_of_attributes():
-    heads = nn.ModuleDict(modules=[("a", nn.Tanh())])  # type: ignore[arg-type]
-    heads.update({"b": nn.ReLU()})
-    assert heads.a is heads["a"]
-    with pytest.raises(KeyError, match="ModuleDict has an attribute 'keys' already"):
-        heads["keys"] = nn.Tanh()
-    with pytest.raises(KeyError, match="expected one without dots"):
-        heads["a.b"] = nn.Tanh()
+def test_dicts_are_made_of_pairs_and_hold_other_values():
+    assert list(nn.ModuleDict(modules=[("a", nn.Tanh())])) == ["a"]  # type: ignore[arg-type]
+    container = nn.ParameterDict(parameters={"a": tg.ones(2), "b": 3})
+    assert isinstance(container["a"], nn.Parameter)
+    assert dict(container) == {"a": container.a, "b": 3}
+    assert container.setdefault("d", tg.zeros(1)) is container.pop("d")
+    assert container == container  # noqa: PLR0124  by identity
+    assert container != nn.ParameterDict(container)
 
 
 def test_a_parameter_list_holds_parameters_and_other_values():
@@ -172,20 +183,3 @@ def test_a_hook_may_set_attributes_during_the_call():
     net = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Tanh())
     net[2].register_forward_hook(lambda module, args, out: setattr(net, "last", out.detach()))
     assert net(tg.zeros(1, 1)).shape == net.last.shape
-
-
-def test_a_parameter_dict_behaves_as_a_dict_of_parameters():
-    container = nn.ParameterDict(parameters={"a": tg.ones(2), "b": 3})
-    assert isinstance(container["a"], nn.Parameter)
-    assert container.a is container["a"]
-    assert dict(container) == {"a": container.a, "b": 3}
-    assert [name for name, _ in container.named_parameters()] == ["a"]
-    container.eval().update({"c": nn.Parameter([1.0])})
-    assert list(container) == ["a", "b", "c"]
-    assert container.setdefault("d", tg.zeros(1)) is container.pop("d")
-    assert container == container  # noqa: PLR0124  by identity
-    assert container != nn.ParameterDict(container)
-    with pytest.raises(KeyError, match="has an attribute 'training' already"):
-        container["training"] = tg.ones(1)
-    with pytest.raises(KeyError):
-        container["nothing"]

@@ -1,20 +1,19 @@
-"""Losses: shapes, extreme values, errors."""
+"""Losses: shapes, dtypes, extreme values."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, close, cotangent
+from drawing import T, cotangent
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.errors import DtypeError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,19 +78,6 @@ def test_float32_is_preserved_for_targets_of_any_dtype(name: str, kind: Any):
 # Values; tests/parity compares those of all losses with PyTorch's
 
 
-def test_batchmean_divides_by_the_number_of_samples():
-    x, y = tg.rand(4, 3), tg.rand(4, 3)
-    expected = ((x - y) ** 2).sum() / 4
-    assert nn.MSELoss(reduction="batchmean")(x, y).item() == pytest.approx(expected.item())
-
-
-def test_a_nan_target_raises():
-    x, y = tg.zeros(3, 2), tg.zeros(3, 2)
-    y[1, 0] = np.nan
-    with pytest.raises(ValueError, match=r"mse_loss: target is NaN at index \(1, 0\)"):
-        F.mse_loss(x, y)
-
-
 def test_a_target_probability_of_0_adds_nothing_to_the_divergence():
     x = tg.tensor([0.5, 0.5]).log().requires_grad_()
     loss = F.kl_div(x, tg.tensor([1.0, 0.0]), reduction="sum")
@@ -115,13 +101,6 @@ def test_distances_of_zero_vectors_have_finite_gradients(p: float):
     F.pairwise_distance(x, tg.zeros(1, 3), p, eps=0.0).backward(tg.tensor(cotangent((1,), 0)))
     F.cosine_similarity(x, tg.ones(1, 3)).sum().backward()
     assert np.isfinite(x.grad.numpy()).all()
-
-
-def test_losses_of_empty_tensors():
-    x = tg.zeros(0, 3).requires_grad_()
-    assert np.isnan(F.mse_loss(x, tg.zeros(0, 3)).item())
-    F.mse_loss(x, tg.zeros(0, 3), reduction="sum").backward()
-    assert x.grad.shape == (0, 3)
 
 
 # Classification
@@ -150,19 +129,6 @@ def test_a_small_loss_is_accurate(logit: float):
         assert F.cross_entropy(x, target).item() == pytest.approx(expected, rel=1e-14)
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_weights_multiply_losses_and_smoothing_mixes_them(seed: int):
-    x, weight = tg.tensor(np.random.default_rng(seed).normal(size=(4, 3))), tg.tensor([0.5, 2, 0.1])
-    y, ones = tg.tensor([0, 2, 1, 1]), tg.ones(4, 3)
-    plain, binary = partial(F.cross_entropy, x), F.binary_cross_entropy_with_logits
-    losses = plain(y, reduction="none")
-    close(plain(y, weight, reduction="none"), losses * weight[y])
-    smooth = plain(y, reduction="none", label_smoothing=0.3)
-    close(smooth, 0.7 * losses - 0.1 * x.log_softmax(1).sum(1))
-    losses = binary(x, ones, reduction="none")
-    close(binary(x, ones, pos_weight=weight, reduction="none"), losses * weight)
-
-
 def test_ignored_samples_do_not_count():
     x = tg.tensor([[0.0, math.inf], [1.0, 2.0]], requires_grad=True)
     loss = F.cross_entropy(x, tg.tensor([-100, 1]), reduction="sum")
@@ -178,30 +144,3 @@ def test_a_probability_of_0_for_the_target_gives_a_finite_loss():
     assert loss.tolist() == [100.0, 100.0]
     loss.sum().backward()
     assert np.isfinite(p.grad.numpy()).all()
-
-
-# Messages
-
-X, Y = tg.zeros(2, 3), tg.tensor([0, 1])
-MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: F.cross_entropy(X, Y + 2), RangeError, r"index is 3, expected 0 to 2 .* \(2, 3\)"),
-    (lambda: F.nll_loss(X, Y - 1), RangeError, "is -1, expected 0 to 2"),
-    (lambda: F.cross_entropy(X, Y[:, None]), ShapeError, r"\(2,\) for 3 .* target.reshape\(\(2,"),
-    (lambda: F.cross_entropy(X, Y[:1]), ShapeError, "Pass one class index per sample"),
-    (lambda: F.cross_entropy(X[0, 0], Y[0]), ShapeError, "Give the input an axis for the classes"),
-    (lambda: F.multi_margin_loss(X[None], Y), ShapeError, "Flatten the other axes"),
-    (lambda: F.cross_entropy(X, X[:, 0]), DtypeError, r"float64, expected .* target.long\(\)"),
-    (lambda: F.cross_entropy(X, X.long()), DtypeError, "int64 .* expected float probabilities"),
-    (lambda: F.cross_entropy(X, Y, X[:, 0]), ShapeError, r"weight has .* per class: \(3,\)"),
-    (lambda: F.cross_entropy(Y, X), DtypeError, "int64 .* float64 .* Swap the arguments: cross"),
-    (lambda: F.binary_cross_entropy(X + 2, X), ValueError, "outside .* Apply sigmoid, or use bin"),
-    (lambda: F.gaussian_nll_loss(X, X, X - 1), ValueError, "negative element, expected at least 0"),
-    (lambda: F.gaussian_nll_loss(X, X, X[0]), ShapeError, r"has shape \(3,\) and input \(2, 3\)"),
-    (lambda: F.mse_loss(X, X, weight=X[0]), ShapeError, r"and weight \(3,\), expected one weight"),
-]
-
-
-@pytest.mark.parametrize(("call", "kind", "message"), MESSAGES)
-def test_invalid_arguments(call: Callable[[], Any], kind: type[Exception], message: str):
-    with pytest.raises(kind, match=message):
-        call()
