@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from drawing import FLOATS, arrays, same
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import DtypeError
 
 sizes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 
@@ -50,11 +48,6 @@ def test_bernoulli_and_multinomial_are_functions_and_methods():
     assert p.bernoulli().tolist() == tg.bernoulli(p).tolist() == [0, 1]
     assert p.multinomial(1).tolist() == tg.multinomial(p, 1).tolist() == [1]
     assert not (p.requires_grad_().bernoulli()).requires_grad
-
-
-def test_an_unknown_setting_is_named_with_the_function():
-    with pytest.raises(DtypeError, match=r"zeros .* unexpected keyword argument 'dtyp'"):
-        tg.zeros(2, dtyp=np.float32)
 
 
 @given(st.data(), sizes)

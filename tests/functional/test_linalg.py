@@ -15,7 +15,6 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import DtypeError, LinAlgError, ShapeError
 from tinygrad_fc.testing import check
 
 la = tg.linalg
@@ -145,40 +144,6 @@ def test_gradients_of_spectral_and_nuclear_norms_at_ties_and_zeros(order: Any):
         la.matrix_norm(x, order).sum().backward()
         assert np.isfinite(x.grad.numpy()).all()
         assert (np.linalg.norm(x.grad.numpy().reshape(-1, a.shape[-1]), 2) if a.size else 0) < 1.01
-    with pytest.raises(LinAlgError, match="did not converge"):
-        la.matrix_norm(tg.full((2, 2), math.nan), order)
-
-
-# Errors
-
-
-ONE_ZERO = np.stack([np.eye(2), np.zeros((2, 2))])
-SINGULAR = r"inv: the matrix of shape \(2, 2\) is singular.*add a small number to the diagonal"
-ONE_OF_TWO = r"matrix \(1,\) of the batch of shape \(2, 2\) is singular"
-INDEFINITE = "cholesky: the matrix of shape .* is not positive definite.*eigenvalue"
-ERRORS = {
-    "inv, singular": (lambda: la.inv(tg.ones(2, 2)), LinAlgError, SINGULAR),
-    "inv, one of a batch": (lambda: la.inv(tg.tensor(ONE_ZERO)), LinAlgError, ONE_OF_TWO),
-    "solve, singular": (lambda: la.solve(tg.zeros(2, 2), tg.ones(2)), LinAlgError, "is singular"),
-    "cholesky": (lambda: la.cholesky(-tg.eye(2)), LinAlgError, INDEFINITE),
-    "no square": (lambda: la.inv(tg.ones(2, 3)), ShapeError, r"inv: got shape \(2, 3\); .* square"),
-    "integers": (lambda: la.det(tg.eye(2).long()), DtypeError, r"expected floats.*x\.double"),
-    "order of a vector": (lambda: tg.norm(tg.ones(2), "x"), ShapeError, "ord is .x., expected"),
-    "svd of a vector": (lambda: la.svd(tg.ones(3)), ShapeError, r"expected matrices \(\.\.\., n"),
-    "full svd": (lambda: la.svd(tg.ones(3, 2)), ShapeError, "or full_matrices=False"),
-    "cross": (lambda: tg.cross(tg.eye(3), tg.eye(2)), ShapeError, "expected size 3 of axis -1"),
-    "order": (lambda: la.norm(tg.eye(2), 3), ShapeError, "-2, inf or -inf, two axes"),
-}
-
-
-@pytest.mark.parametrize("case", sorted(ERRORS))
-def test_errors_state_what_is_expected(case: str):
-    call, error, message = ERRORS[case]
-    with pytest.raises(error, match=message) as raised:
-        call()
-    if error is LinAlgError:  # as users of NumPy and of PyTorch expect
-        assert isinstance(raised.value, np.linalg.LinAlgError)
-        assert isinstance(raised.value, RuntimeError)
 
 
 def test_a_matrix_of_nan_is_not_reported_as_singular():
@@ -196,8 +161,6 @@ def test_cdist_equals_numpy(data: Any, p: float):
     got = tg.cdist(tg.tensor(a), tg.tensor(b), p)
     expected = [[np.linalg.norm(x - y, p) for y in b] for x in a]
     close(got.numpy(), np.reshape(expected, (len(a), len(b))), tolerance=1e-14)
-    with pytest.raises(ShapeError, match="expected rows of equal length"):
-        tg.cdist(tg.ones(2, 3), tg.ones(2, 2))
 
 
 def test_gradients_of_cdist():

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import RangeError, ShapeError
 from tinygrad_fc.testing import check
 
 filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
@@ -63,14 +62,6 @@ def test_gradient_of_prod_does_not_overflow_in_between():
     x = T(np.array([1e200, 1e-200, 1e200, 0.0]))
     x.prod().backward()
     assert x.grad.tolist() == [0, 0, 0, pytest.approx(1e200)]
-
-
-@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
-def test_errors_of_cumulative_functions(name: str):
-    with pytest.raises(RangeError, match=f"{name} cannot take .*axis 2 is out of bounds"):
-        getattr(tg.ones(2, 2), name)(2)
-    with pytest.raises(TypeError, match=f"{name} needs a dim"):
-        getattr(tg.ones(2, 2), name)()
 
 
 # Reductions
@@ -127,17 +118,8 @@ def test_quantile_equals_numpy(data: Any, method: str, keepdim: bool):
     got = tg.quantile(tg.tensor(a), q, dim, keepdim, interpolation=method)
     expected = np.quantile(a, q, axis=dim, keepdims=keepdim, method=method)
     close(got.numpy(), expected, tolerance=1e-14)
+    assert np.isnan(tg.tensor([1.0, np.nan]).quantile(q)).all()
 
 
 def test_gradient_of_a_quantile():
     check(lambda x: tg.quantile(x, 0.3, 0), np.random.default_rng(0).uniform(0, 1, (3, 2)))
-
-
-def test_quantile_of_nan_is_nan_and_of_no_elements_raises():
-    assert np.isnan(tg.tensor([1.0, np.nan]).quantile(0.5).item())
-    with pytest.raises(ShapeError, match="quantile: got shape"):
-        tg.quantile(tg.zeros(0), 0.5)
-    with pytest.raises(ValueError, match=r"q is 1.5, expected in"):
-        tg.quantile(tg.ones(2), 1.5)
-    with pytest.raises(RangeError, match=r"'linaer'\. Its signature is quantile"):
-        tg.quantile(tg.ones(2), 0.5, interpolation="linaer")
