@@ -99,6 +99,17 @@ def test_backward_of_a_leaf_and_of_a_result_that_retains_its_grad():
     assert x.grad.item() == 19
 
 
+@given(arrays((2, 2)), seeds)
+def test_gradients_of_backward_with_create_graph_are_differentiable(a: Any, seed: int):
+    x = T(a)
+    weights = tg.from_numpy(cotangent(a.shape, seed))
+    (x**3).backward(weights, create_graph=True)
+    assert x.grad.requires_grad
+    close(x.grad.detach().numpy(), 3 * a**2 * weights.numpy(), tolerance=1e-14)
+    (second,) = tg.autograd.grad(x.grad.sum(), x)
+    close(checked_array(second, x), 6 * a * weights.numpy(), tolerance=1e-14)
+
+
 # Hooks
 
 

@@ -15,11 +15,6 @@ from tinygrad_fc.autograd import functional as F
 from tinygrad_fc.errors import GraphError, ShapeError
 
 
-def two(x: Any, y: Any) -> Any:
-    """Return an output of both inputs, and one of the first input only."""
-    return (x * y).sin().sum() * y, tg.exp(x)
-
-
 def number(x: Any, y: Any) -> Any:
     return (x.sin() * (y * y).sum()).sum() + (x**3).sum() + (y**2 * 0.5).sum() * y.sum()
 
@@ -40,72 +35,8 @@ def like(tensors: Any, seed: int) -> tuple[Any, ...]:
     )
 
 
-def product(vectors: Any, blocks: Any) -> Any:
-    """Return the sum of the products of vectors with blocks, over all axes of the vectors."""
-    return sum(
-        np.tensordot(v.numpy(), np.asarray(b), v.ndim) for v, b in zip(vectors, blocks, strict=True)
-    )
-
-
 def within(a: Any, b: Any, t: Any) -> None:
     close(a, b, tolerance=1e-4 if t.dtype == np.float32 else 1e-11)
-
-
-@given(points(), seeds)
-def test_products_agree_with_jacobian_and_hessian(xy: Any, seed: int) -> None:
-    outputs = two(*xy)
-    u, v = like(outputs, seed), like(xy, seed + 7)
-    jacobian = F.jacobian(two, xy)
-    for row, output in zip(jacobian, outputs, strict=True):
-        for block, t in zip(row, xy, strict=True):
-            assert (block.shape, block.dtype) == (output.shape + t.shape, t.dtype)
-    value, pulled = F.vjp(two, xy, u)
-    again, pushed = F.jvp(two, xy, v)
-    for a, b, o in zip(value, again, outputs, strict=True):
-        assert np.array_equal(a.numpy(), o.numpy())
-        assert np.array_equal(b.numpy(), o.numpy())
-    for k, t in enumerate(xy):
-        within(pulled[k].numpy(), product(u, [row[k] for row in jacobian]), t)
-    for row, along in zip(jacobian, pushed, strict=True):
-        swapped = [
-            np.moveaxis(j.numpy(), range(-t.ndim, 0), range(t.ndim))
-            for j, t in zip(row, xy, strict=True)
-        ]
-        within(along.numpy(), product(v, swapped), along)
-    hessian = F.hessian(number, xy)
-    value, left = F.vhp(number, xy, v)
-    again, right = F.hvp(number, xy, v)
-    assert value.item() == again.item() == number(*xy).item()
-    for k, t in enumerate(xy):
-        expected = product(v, [row[k] for row in hessian])
-        within(left[k].numpy(), expected, t)
-        within(right[k].numpy(), expected, t)
-    assert not any(t.requires_grad for t in (*pulled, *pushed, *left, *right, *jacobian[0]))
-
-
-def test_results_have_the_structure_of_inputs_and_outputs() -> None:
-    x = tg.tensor([1.0, 2.0])
-
-    def shapes(tree: Any) -> Any:
-        return tuple(map(shapes, tree)) if isinstance(tree, tuple) else tree.shape
-
-    def one(x: Any) -> Any:
-        return x.sum()
-
-    for result, expected in (
-        (F.jacobian(lambda x: x, x), (2, 2)),
-        (F.jacobian(lambda x: x, (x,)), ((2, 2),)),
-        (F.jacobian(lambda x: (x, x.sum()), x), ((2, 2), (2,))),
-        (F.jacobian(lambda x: (x,), (x,)), (((2, 2),),)),
-        (F.hessian(one, x), (2, 2)),
-        (F.hessian(one, (x,)), (((2, 2),),)),
-        (F.vjp(lambda x: (x,), x, x), (((2,),), (2,))),
-        (F.jvp(lambda x: x, (x,), (x,)), ((2,), (2,))),
-        (F.vhp(one, (x,), x), ((), ((2,),))),
-        (F.hvp(one, x, (x,)), ((), (2,))),
-    ):
-        assert shapes(result) == expected
-    assert F.jacobian(lambda x: x * x, x, vectorize=True).tolist() == [[2, 0], [0, 4]]
 
 
 @given(points(), seeds)
