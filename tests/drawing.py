@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.autograd.numerical import derivatives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,25 +104,6 @@ def gradients(
     out.backward(tg.from_numpy(weights))
     assert np.array_equal(weights, before)
     return [checked_array(x.grad, x) for x in inputs]
-
-
-def slopes(function: Callable[..., Any], inputs: Sequence[Array], seed: int) -> list[Array]:
-    """Return the numerical derivatives of a function of arrays under the same cotangent."""
-    weights = cotangent(np.shape(function(*inputs)), seed)
-
-    def value(*arrays: Array) -> Array:
-        return np.atleast_1d((function(*arrays) * weights).sum())
-
-    result = [np.full(x.shape, np.nan) for x in inputs]
-    point = [np.asarray(x, float) for x in inputs]
-    for i, x in enumerate(inputs):
-        for length in (2.0**-10, 2.0**-7, 2.0**-4):  # another one where one is inconclusive
-            places = np.flatnonzero(np.isnan(result[i]))
-            units = (length * np.eye(1, x.size, k).reshape(x.shape) for k in places)
-            lines = [(point, [u if j == i else 0 * y for j, y in enumerate(point)]) for u in units]
-            for k, d in zip(places, derivatives(value, lines), strict=True):
-                result[i].flat[k] = d.value[0] / length if np.isfinite(d.error[0]) else np.nan
-    return result
 
 
 def assert_equal_derivatives(f: Any, g: Any, x: Array, seed: int, orders: int = 3) -> None:
