@@ -8,34 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tests.drawing import arrays
 from tinygrad_fc import nn
 from tinygrad_fc.autograd import profiler
-from tinygrad_fc.legacy import TYPES
 from tinygrad_fc.utils.benchmark import Timer
 from tinygrad_fc.utils.data import DataLoader, RandomSampler
 
 F = nn.functional
-
-
-@given(st.lists(st.integers(0, 3), max_size=3), st.sampled_from(sorted(TYPES)))
-def test_sizes_give_zeros_of_the_dtype(sizes: list[int], name: str):
-    kind = getattr(tg, name)
-    for t in (
-        kind(*sizes),
-        kind(tg.zeros(*sizes).size()),
-        tg.ones(1, dtype=kind.dtype).new(*sizes),
-    ):
-        assert t.shape == (tuple(sizes) or ((0,) if t.shape == (0,) else ()))
-        assert t.dtype == kind.dtype
-        assert not t.numpy().any()
-    assert tg.Tensor(*sizes or (0,)).dtype == tg.get_default_dtype()
-    assert isinstance(kind(1), kind)
-    assert tg.ones(2).type(kind).dtype == tg.ones(2).type(f"torch.cuda.{name}").dtype == kind.dtype
-    assert kind(1).type() == f"torch.{name}"
 
 
 @given(arrays((2, 3)))
@@ -91,16 +72,6 @@ def test_module_paths_and_layers_that_do_not_exist():
     with pytest.raises(NotImplementedError, match=r"nn.Conv1d does not exist: .* fully connected"):
         nn.Conv1d(1, 2, 3)  # type: ignore[attr-defined]
     tg.cuda.manual_seed_all(0)
-
-
-def test_storage_strides_and_resize():
-    x = tg.arange(6.0).reshape(2, 3)
-    assert x[1].storage().tolist() == [0, 1, 2, 3, 4, 5]
-    assert (x.T.stride(), x.stride(0), x[1].storage_offset()) == ((1, 3), 3, 3)
-    assert x.clone().resize_(2, 2).tolist() == [[0, 1], [2, 3]]
-    assert x.clone().resize_(7).tolist() == [0, 1, 2, 3, 4, 5, 0]
-    assert x.reshape(-1).view_as(x).shape == x.shape
-    assert [x.is_cuda, x.is_sparse, tg.is_complex(x)] == [False] * 3
 
 
 def test_a_leaf_is_found_through_grad_fn():

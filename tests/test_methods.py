@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, checked_array, close, cotangent, gradients, numbers, seeds
+from drawing import T, arrays, checked_array, close, cotangent, gradients, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
@@ -282,32 +281,6 @@ def test_shapes_of_recorded_results_are_changed_in_place(a: Any, seed: int):
     (got,) = gradients(changed, [T(a)], seed)
     (expected,) = gradients(lambda x: (x * x).sum(1) * (x * x)[:, 0], [T(a)], seed)
     close(got, expected)
-
-
-@given(st.data(), arrays((3, 2)))
-def test_setitem_equals_numpy(data: Any, a: Any):
-    at = data.draw(
-        hnp.basic_indices(a.shape, allow_newaxis=True)
-        | hnp.integer_array_indices(a.shape)
-        | hnp.arrays(bool, a.shape)
-        | hnp.arrays(bool, 3)
-    )
-    value = data.draw(arrays((2,)) | numbers().map(np.asarray))
-    expected = a.copy()
-    t = tg.tensor(a)
-    try:
-        expected[at] = value
-    except ValueError:
-        with pytest.raises(ShapeError, match=r"x\[\.\.\.\] = y cannot change"):
-            t[at] = tg.tensor(value)
-    else:
-        t[at] = tg.tensor(value)
-    assert np.array_equal(t.numpy(), expected)
-    index = tg.tensor(at) if isinstance(at, np.ndarray) else at
-    again = tg.tensor(a)
-    if np.ndim(value) == 0:
-        again[index] = float(value)
-        assert np.array_equal(again.numpy(), expected)
 
 
 def test_in_place_methods_preserve_the_dtype_or_raise():

@@ -268,21 +268,6 @@ def test_an_assigned_value_may_depend_on_other_elements(a: Any, b: Any, seed: in
             close(gradient, other)
 
 
-@given(st.lists(st.tuples(st.sampled_from([0, -1, slice(1, None), [0, 2]]), st.booleans())))
-def test_augmented_assignment_of_items_is_recorded(steps: list[Any]):
-    w, out, factor = tg.tensor(2.0, requires_grad=True), tg.zeros(3), np.zeros(3)
-    for at, scaled in steps:
-        if scaled:
-            out[at] *= 1 + 0 * w
-        else:
-            out[at] += w
-            factor[at] += 1
-    assert out.tolist() == (2 * factor).tolist()
-    if out.requires_grad:
-        (out * tg.tensor([1.0, 2.0, 3.0])).sum().backward()
-        assert w.grad is None or w.grad.item() == factor @ [1, 2, 3]
-
-
 def test_views_from_before_a_first_assignment_raise_where_they_are_used():
     # They do not require grad, so they cannot follow. Those of a recorded tensor do.
     w = tg.tensor(3.0, requires_grad=True)

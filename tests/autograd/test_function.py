@@ -149,19 +149,23 @@ def test_results_may_be_arguments_or_views_of_them(xy: Any, seed: int) -> None:
     )
 
 
-def test_results_may_have_several_dtypes() -> None:
+def test_results_may_be_of_several_dtypes_and_other_values() -> None:
     class Casts(Function):
         @staticmethod
         def forward(_ctx: Any, x: Any) -> Any:
-            return x * 2, x.double() * 3, x.half()
+            return x * 2, x.double() * 3, x.half(), x > 1, "a note"
 
         @staticmethod
         def backward(_ctx: Any, *gs: Any) -> Any:
-            assert [g.dtype for g in gs] == [np.float32, np.float64, np.float16]
+            assert [g.dtype for g in gs[:4]] == [np.float32, np.float64, np.float16, bool]
+            assert gs[4] is None
+            assert not gs[3].numpy().any()
             return gs[0] * 2 + gs[1] * 3 + gs[2]
 
     x = T(np.array([1.0, 2.0], np.float32))
     results = Casts.apply(x)
+    assert results[4] == "a note"
+    assert (results[3].tolist(), results[3].requires_grad) == ([False, True], False)
     (results[0].sum() + results[1].sum() * 10 + results[2].sum() * 100).backward()
     assert x.grad.dtype == np.float32
     assert x.grad.tolist() == [132.0, 132.0]

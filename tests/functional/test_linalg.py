@@ -18,14 +18,10 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.testing import check
 
 la = tg.linalg
-sizes = st.integers(1, 5)
 
 
 def some(*shape: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
-
-
-batches = st.sampled_from([(), (2,), (2, 3), (0,)])
 
 
 # Determinants
@@ -104,20 +100,6 @@ def separate(a: np.ndarray) -> bool:
     return bool((-np.diff(s, append=0) > 0.1).all())
 
 
-@given(sizes, sizes, batches, seeds)
-@settings(max_examples=20)
-def test_svd_factors_the_matrix(n: int, m: int, batch: tuple[int, ...], seed: int):
-    a = some(*batch, n, m, seed=seed)
-    U, S, right = la.svd(tg.tensor(a), full_matrices=False)
-    close((U * S[..., None, :] @ right).numpy(), a, tolerance=1e-12)
-    for product in (U.mT @ U, right @ right.mT):
-        close(product.numpy(), np.broadcast_to(np.eye(min(n, m)), product.shape), tolerance=1e-12)
-    assert (S.numpy() >= 0).all()
-    assert (np.diff(S.numpy()) <= 0).all()
-    left, values, V = tg.svd(tg.tensor(a))
-    assert [x.tolist() for x in (left, values, V.mT)] == [x.tolist() for x in (U, S, right)]
-
-
 @pytest.mark.parametrize("shape", [("n", "n"), (3, 2), (2, 3)])
 def test_derivatives_of_svd(shape: Any):
     def without_signs(x: tg.Tensor) -> tg.Tensor:
@@ -167,19 +149,10 @@ def test_gradients_of_cdist():
     check(tg.cdist, some(3, 2, seed=0), some(2, 2, seed=1), max_examples=15)
 
 
-@given(
-    st.sampled_from(
-        (
-            "ij,jk->ik",
-            "ij,kj->ki",
-            "bij,bjk->bik",
-            "ijk,kl->lij",
-            "abc,cbd->da",
-            "ij,ij->i",
-            "ab,cd->ad",
-        )
-    )
-)
+EQUATIONS = "ij,jk->ik ij,kj->ki bij,bjk->bik ijk,kl->lij abc,cbd->da ij,ij->i ab,cd->ad"
+
+
+@pytest.mark.parametrize("equation", EQUATIONS.split())
 def test_einsum_of_large_operands_equals_that_of_numpy(equation: str) -> None:
     rng, sizes = np.random.default_rng(0), dict(zip("abcdijkl", range(9, 20), strict=False))
     terms = equation.partition("->")[0].split(",")

@@ -13,7 +13,6 @@ from optimizers import (
     SCHEDULES,
     SIMPLE_SCHEDULES,
     WAYS,
-    Falling,
     few,
     inverse,
     one_of,
@@ -105,21 +104,6 @@ def test_every_scheduler_is_in_the_table():
     assert {*SCHEDULES, "LRScheduler"} == set(lr_scheduler.__all__)
 
 
-def test_the_state_has_attributes_of_objects_and_no_functions():
-    falling = Falling(0.5)
-    scheduler = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [inverse, falling])
-    assert scheduler.state_dict()["lr_lambdas"] == [None, {"rate": 0.5}]
-    other = lr_scheduler.LambdaLR(sgd(1.0, 1.0), [inverse, Falling(9.0)])
-    other.load_state_dict(scheduler.state_dict())
-    assert other.lr_lambdas[1].rate == 0.5
-    assert lr_scheduler.LambdaLR(sgd(1.0), math.cos).state_dict()["lr_lambdas"] == [None]
-    cycle = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Falling(0.5))
-    assert cycle.state_dict()["_scale_fn_custom"] == {"rate": 0.5}
-    twin = lr_scheduler.CyclicLR(sgd(1.0), 0.1, 1.0, scale_fn=Falling(9.0))
-    twin.load_state_dict(cycle.state_dict())
-    assert twin.scale_fn(2) == 0.5
-
-
 @pytest.mark.parametrize("kind", [SGD, LBFGS])
 def test_a_step_before_the_optimizers_first_step_warns_once(kind: Any):
     optimizer = kind([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -132,13 +116,6 @@ def test_a_step_before_the_optimizers_first_step_warns_once(kind: Any):
     custom = type("Custom", (kind,), {"step": lambda self: None})
     optimizer = custom([tg.ones(1, requires_grad=True)], lr=1.0)
     lr_scheduler.StepLR(optimizer, step_size=1).step()  # it is unknown whether that has stepped
-
-
-def test_get_lr_may_be_called_at_any_time():
-    scheduler = lr_scheduler.StepLR(sgd(1.0), step_size=1)
-    scheduler.step()
-    scheduler.step()
-    assert scheduler.get_lr() == pytest.approx([scheduler.get_last_lr()[0] * 0.1])
 
 
 def test_one_cycle_ends_after_its_steps():

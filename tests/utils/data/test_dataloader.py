@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Augmented, X, Y, generator, order_of, seen
+from datasets import Augmented, Countdown, Squares, X, Y, generator, order_of, seen
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.utils.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
+    Dataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -24,6 +26,7 @@ from tinygrad_fc.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
+    random_split,
 )
 
 # Orders
@@ -153,10 +156,31 @@ D, R = partial(DataLoader, TensorDataset(X, Y)), RandomSampler
         (lambda: iter(SubsetRandomSampler(["a"])), "indices must be integers"),
         (lambda: BatchSampler([1], 0, drop_last=False), "batch_size should be a positive integer"),
         (lambda: BatchSampler([1], 1, drop_last=3), "drop_last should be a boolean"),
+        (lambda: iter(Sampler()), "yields sample indices"),
+        # Datasets
+        (TensorDataset, "at least one tensor"),
+        (lambda: TensorDataset(1.0), "argument 0 .* a float, is a single number"),
+        (lambda: TensorDataset(["a"]), "argument 0 .*, a list, cannot be a tensor"),
+        (lambda: DataLoader((X, Y[:9])), r"\(10, 2\), \(9,\): Size mismatch.*first axis"),
+        (lambda: ConcatDataset([]), "at least one dataset"),
+        (lambda: Squares(1) + Countdown(), "dataset 1 .* is an IterableDataset"),
+        (lambda: Dataset()[0], "define `def __getitem__"),
+        (lambda: list(DataLoader(Dataset())), r"no len\(\): a dataset needs `__getitem"),
+        (lambda: DataLoader(iter(X), shuffle=True), "use IterableDataset"),
+        (lambda: random_split(Y, [6, 3]), r"sum to 9, .* 10 samples.*fractions"),
+        (lambda: random_split(Y, [11, -1]), "none negative"),
+        # Samples
+        (lambda: default_collate([None]), "default_collate: batch must contain.*NoneType.*collate"),
+        (lambda: default_collate([np.array(["a"])]), "found <U1"),
+        (lambda: default_collate([X, Y]), r"shapes \(10,\), \(10, 2\) and .* stacked. Pad"),
+        (lambda: default_collate([[1], [1, 2]]), r"of equal size, got sizes \[1, 2\]"),
+        (lambda: default_collate([{"x": 1}, {"y": 1}]), "a sample lacks 'x'"),
+        (lambda: default_collate([]), "at least one sample"),
     ],
 )
-def test_invalid_options(call: Any, message: str):
-    with pytest.raises((TypeError, ValueError), match=message):
+def test_invalid_arguments(call: Any, message: str):
+    errors = (TypeError, ValueError, AssertionError, KeyError, RuntimeError)  # as PyTorch's
+    with pytest.raises(errors, match=message):
         call()
 
 
@@ -177,22 +201,6 @@ def test_options_cannot_be_changed_later():
 
 
 # Collation; tests/parity compares the structure of batches with PyTorch's
-
-
-@pytest.mark.parametrize(
-    ("samples", "error", "message"),
-    [
-        ([None, None], TypeError, "default_collate: batch must contain.*NoneType.*collate_fn"),
-        ([np.array(["a"])], TypeError, "found <U1"),
-        ([np.zeros(2), np.zeros(3)], ValueError, r"shapes \(2,\), \(3,\) and .* stacked. Pad"),
-        ([[1], [1, 2]], RuntimeError, r"should be of equal size, got sizes \[1, 2\]"),
-        ([{"x": 1}, {"y": 1}], KeyError, "a sample lacks 'x'"),
-        ([], ValueError, "at least one sample"),
-    ],
-)
-def test_invalid_samples(samples: Any, error: type[Exception], message: str):
-    with pytest.raises(error, match=message):
-        default_collate(samples)
 
 
 def test_an_empty_dataset_and_gradients_of_samples():

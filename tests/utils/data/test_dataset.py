@@ -14,8 +14,6 @@ import tinygrad_fc as tg
 from tinygrad_fc.utils.data import (
     ConcatDataset,
     DataLoader,
-    Dataset,
-    Sampler,
     Subset,
     TensorDataset,
     default_collate,
@@ -98,16 +96,6 @@ def test_getitems_of_a_custom_dataset_is_called_per_batch():
     assert words == ("batched",) * 2
 
 
-def test_a_collate_fn_gets_a_list_of_samples():
-    def collate(samples: Any) -> Any:
-        assert type(samples) is list
-        samples.sort(key=lambda sample: -sample[1].item())
-        return samples[0]
-
-    x, y = next(iter(DataLoader(TensorDataset(X, Y), batch_size=4, collate_fn=collate)))
-    assert (x.tolist(), y.item()) == ([6.0, 7.0], 3)
-
-
 def test_batches_are_copies_through_which_gradients_flow():
     x = tg.tensor(X, requires_grad=True)
     for (batch,) in DataLoader(TensorDataset(x), batch_size=4):
@@ -144,36 +132,6 @@ def test_concatenation_of_datasets():
     for wrong in (20, -21):
         with pytest.raises(IndexError, match=f"sample {wrong} of a ConcatDataset of 20 samples"):
             both[wrong]
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (TensorDataset, AssertionError, "at least one tensor"),
-        (lambda: TensorDataset(1.0), ValueError, "argument 0 .* a float, is a single number"),
-        (lambda: TensorDataset(["a"]), TypeError, "argument 0 .*, a list, cannot be a tensor"),
-        (
-            lambda: DataLoader((X, Y[:9])),
-            ValueError,
-            r"\(10, 2\), \(9,\): Size mismatch.*first axis",
-        ),
-        (lambda: ConcatDataset([]), AssertionError, "at least one dataset"),
-        (lambda: Squares(1) + Countdown(), AssertionError, "dataset 1 .* is an IterableDataset"),
-        (lambda: Dataset()[0], NotImplementedError, "define `def __getitem__"),
-        (lambda: list(DataLoader(Dataset())), TypeError, r"no len\(\): a dataset needs `__getitem"),
-        (lambda: DataLoader(iter(X), shuffle=True), TypeError, "use IterableDataset"),
-        (lambda: iter(Sampler()), NotImplementedError, "yields sample indices"),
-        (
-            lambda: random_split(range(10), [6, 3]),
-            ValueError,
-            r"sum to 9, .* 10 samples.*fractions",
-        ),
-        (lambda: random_split(range(10), [11, -1]), ValueError, "none negative"),
-    ],
-)
-def test_errors(call: Any, error: type[Exception], message: str):
-    with pytest.raises(error, match=message):
-        call()
 
 
 def test_iterable_datasets():
