@@ -34,10 +34,12 @@ JUMP = (2.0, 8.0, 32.0, 128.0)
 """These factors for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
 """These factors for a one-sided difference: h, h^2, ..."""
-CALM = 2.0**-16
-"""Factor for cotangents if intermediate numbers overflow."""
+CALM = 2.0**-54
+"""Factor for cotangents if intermediate numbers overflow: times this, 1 / x is always finite."""
 COARSEST = 2.0**-16
 """Largest rounding, relative to the change of a result; a larger difference is a jump."""
+LOWEST = 2.0**-10
+"""Height of a stair, relative to the result, up to which it may be rounding."""
 AT_ONCE = 4096
 """Number of elements per batch: the cost of a NumPy call hardly grows up to this size."""
 
@@ -51,6 +53,8 @@ class Derivative(NamedTuple):
     """Least difference between the slopes on both sides; at most 0 if they may be equal."""
     scale: Array
     """Size of the results, their changes and derivatives, to which rounding is relative."""
+    staircase: Array
+    """Whether results move by low stairs, of the function or of rounding: shorter steps tell 0."""
 
     def weighted(self, weights: Array) -> tuple[float, float]:
         """Return the derivative of the weighted sum of the results, and its error bound."""
@@ -80,26 +84,25 @@ def derivative(
     with np.errstate(all="ignore"):
         count = LEVELS if eps <= EPS else LEVELS + FINER
         s = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
-        near = _near(line, s.here, 4 * first)
+        near = _near(line, s.here, 4 * first, 2 * eps * s.ratio)
         of_results = s.rounding_of_results(eps, noise) + rounding
-        least = s.rounding(eps, noise) + rounding
+        least = of_steps = s.rounding(eps, noise) + rounding
         right, left = s.up - s.here, s.down - s.here
-        most = 2.0 ** (32 if eps <= EPS else 12) * np.where(np.isfinite(least), least, 0).max(
-            axis=0
-        )
-        far = np.fmax(np.abs(right), np.abs(left)).max(axis=0, initial=0)
-        least = np.maximum(least, np.where(near.grain <= far * COARSEST, near.grain, 0))
+        gaps = np.fmax(np.abs(right), np.abs(left))
+        limit = 2.0 ** (32 if eps <= EPS else 12) * np.nan_to_num(least, posinf=0).max(axis=0)
+        is_rounding = near.grain <= gaps.max(axis=0, initial=0) * COARSEST
+        least = np.maximum(least, np.where(is_rounding, near.grain, 0))
         measured = near.third_differences.max(axis=0)
-        blur = np.clip(measured, least, np.maximum(least, most))
+        blur = np.clip(measured, least, np.maximum(least, limit))
         value, error = extrapolated(s.central, blur / s.h, CENTRAL)
         jump, doubt = extrapolated(s.one_sided_gap, 4 * blur / s.h, JUMP)
         error = error + (np.abs(jump) + doubt) / 2
         # Steps that are rounded are no excuse for a jump: it is as high at steps of any length.
         at_jumps = np.clip(measured, of_results, 2.0**12 * of_results) if eps > EPS else blur
         discontinuous = _discontinuous(right, at_jumps) | _discontinuous(left, at_jumps)
-        steepest = np.fmax(np.abs(right[-1]), np.abs(left[-1])) / s.h[-1]
-        discontinuous |= near.flat & (_stair(right, blur) | _stair(left, blur))
-        discontinuous |= near.contradicts(value, error, least[-1], steepest)
+        stairs = [near.flat & _stair(gap, blur) for gap in (right, left)]
+        discontinuous |= stairs[0] | stairs[1]
+        discontinuous |= near.contradicts(value, error, of_steps[-1], gaps[-1] / s.h[-1])
         error = np.where(discontinuous, np.inf, error)
         for gap, other, sign in ((right, left, 1), (left, right, -1)):
             edge = np.isfinite(gap[-1]) & ~np.isfinite(other).any(axis=0)
@@ -108,13 +111,14 @@ def derivative(
                 one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
                 bound = np.where(_irregular(gap / s.h, noises), np.inf, bound)
                 value, error = np.where(edge, one, value), np.where(edge, bound, error)
-        overflowing = ~np.isfinite((np.abs(value) + error) / CALM)
-        error = np.where(overflowing, np.inf, error)
+        error = np.where(np.isfinite((np.abs(value) + error) / CALM), error, np.inf)
         value = np.where(np.isfinite(error), value, 0)
-        gaps = np.fmax(np.abs(right), np.abs(left))
-        change = np.where(np.isfinite(gaps), gaps, 0).max(axis=0, initial=0)
-        scale = np.where(np.isfinite(s.here), np.abs(s.here), 0) + np.abs(value) + change
-        return Derivative(value, error, np.nan_to_num(np.abs(jump) - doubt, nan=-np.inf), scale)
+        change = np.nan_to_num(gaps, posinf=0).max(axis=0, initial=0)
+        scale = np.nan_to_num(np.abs(s.here), posinf=0) + np.abs(value) + change
+        lowest = np.where(gaps == 0, np.inf, gaps).min(axis=0, initial=np.inf)
+        staircase = stairs[0] & stairs[1] & (lowest < LOWEST * np.abs(s.here))
+        jump = np.nan_to_num(np.abs(jump) - doubt, nan=-np.inf)
+        return Derivative(value, error, jump, scale, staircase)
 
 
 def derivatives(
@@ -228,8 +232,10 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
     low, high = _allowed_by_finer(raw - blur, raw + blur)
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
+    shrunk = far * 1.25 * 0.5 ** np.arange(len(raw))[::-1, None]
     far = far * 1.25 + blur
-    errors = np.where((values - far > high) | (values + far < low), np.inf, errors)
+    left = np.abs(values - raw[-1]) > errors + shrunk + blur[-1]
+    errors = np.where((values - far > high) | (values + far < low) | left, np.inf, errors)
     count = raw.shape[1]
     errors, values = (a.reshape(len(powers) * len(raw), count) for a in (errors, values))
     best = errors.argmin(axis=0), np.arange(count)
@@ -249,6 +255,8 @@ class _Near(NamedTuple):
 
     steps: Array
     slopes: Array
+    rounding: Array
+    """That of the steps, relative to these."""
     third_differences: Array
     """Third differences, which are only rounding for a smooth function."""
     flat: Array
@@ -259,13 +267,16 @@ class _Near(NamedTuple):
     def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
         """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
         noise = np.maximum(self.third_differences, rounding)
-        off = np.abs(self.slopes - value) - error - np.abs(self.slopes) / 4096
+        off = np.abs(self.slopes - value) - error - self.rounding * np.abs(self.slopes)
         leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
 
-def _near(line: Callable[[float], Array], here: Array, scale: float) -> _Near:
-    """Return results at tiny steps, asymmetric since the rounding of odd functions is odd too."""
+def _near(line: Callable[[float], Array], here: Array, scale: float, rounding: float) -> _Near:
+    """Return results at tiny steps, asymmetric since the rounding of odd functions is odd too.
+
+    `rounding` is that of a step of 1.
+    """
     # No powers of 2: their multiples would not be rounded at all.
     steps = scale * np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
     y = np.array(
@@ -276,7 +287,7 @@ def _near(line: Callable[[float], Array], here: Array, scale: float) -> _Near:
     third_differences = np.abs(np.diff(y, 3, axis=1)).max(axis=1, initial=0) / 2
     flat = (y == here).all(axis=(0, 1))
     grain = np.where(flat, 0, _grain(y.reshape(12, here.size)))
-    return _Near(h, slopes, third_differences, flat, grain)
+    return _Near(h, slopes, 2.0**-20 + rounding / h, third_differences, flat, grain)
 
 
 def _grain(numbers: Array) -> Array:
@@ -334,14 +345,11 @@ def gained_by_jumps(
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    def matches(way: float, fine: float, doubt: float, expected: float) -> bool:
-        slopes = [gain(t - way * fine, t + way * fine) for t in (way * nodes).tolist()]
-        jumps = gain(-way, way) - float(coefficients @ slopes) / 2
-        noise = doubt * float(np.abs(w * line(0.0))[used].sum()) / (way * fine)
-        return abs(jumps - expected) <= 0.4 * abs(expected) - noise
+    def jumps(way: float) -> bool:
+        fine = way * 2 * eps**0.5
+        slopes = [gain(t - fine, t + fine) for t in (way * nodes).tolist()]
+        gained = gain(-way, way) - float(coefficients @ slopes) / 2
+        noise = (eps - EPS) * float(np.abs(w * line(0.0))[used].sum()) / fine
+        return bool(abs(gained - missing) <= 0.4 * abs(missing) - noise)
 
-    ways = (0.75 * 0.5 ** np.arange(8)).tolist()
-    if sum(matches(way, 2 * eps**0.5, eps - EPS, missing) for way in ways) > 1:
-        return True
-    # All steps may be longer than stairs, as those of `floor` at 1e9.
-    return eps <= EPS and all(matches(way, 2.0**-40, EPS, -missing) for way in ways[:6])
+    return sum(jumps(way) for way in (0.75 * 0.5 ** np.arange(8)).tolist()) > 1

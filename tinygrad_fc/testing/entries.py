@@ -50,11 +50,6 @@ class Entries:
         k = int(np.argmax([e.max(initial=-2) for e in excess]))
         return k, tuple(int(i) for i in np.unravel_index(excess[k].argmax(), excess[k].shape))
 
-    @property
-    def wrong(self) -> bool:
-        """Whether any entry leaves its bound."""
-        return any((self.excess(k) > 0).any() for k in range(len(self.analytic)))
-
 
 def entries_of_failure(error: GradientError) -> Entries | None:
     """Return the gradients entry by entry; None if no entry alone is wrong."""
@@ -63,7 +58,8 @@ def entries_of_failure(error: GradientError) -> Entries | None:
         return None
     rtol = 0.0 if error.kind == "imprecise" else RTOL
     measured = _measured(mismatch.problem, mismatch.w, rtol)
-    return measured if measured.wrong else None
+    is_wrong = any((measured.excess(k) > 0).any() for k in range(len(measured.analytic)))
+    return measured if is_wrong else None
 
 
 def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:

@@ -8,6 +8,7 @@ import warnings
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -273,7 +274,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     hy = import_module("hypothesis")  # whose import takes a second
     most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
     search = _Search(plan, most)
-    search.begin(strategies.first_cases(plan, most // 2))
+    search.begin(islice(strategies.first_cases(plan), most // 2))
 
     def run(case: Case) -> None:
         try:

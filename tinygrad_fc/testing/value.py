@@ -224,7 +224,7 @@ def entry_derivatives(
         along = n.derivatives(problem.f, lines, eps=problem.eps)
     steps = [problem.arguments[k].reach[at] for k, at in entries]
     return [
-        Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s))
+        Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s), d.staircase)
         for d, s in zip(along, steps, strict=True)
     ]
 
@@ -283,7 +283,7 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
     def cancelled() -> Array:
         """Return the size of numbers that cancel: 1 - tanh(x)^2 at 13 has no digit left."""
         if g is not None:
-            return 16 * np.concatenate([a.ravel() for a in natural_sizes(case, g)[1]])
+            return 16 * np.concatenate([a.ravel() for a in natural_sizes(case, case.g)[1]])
         scales = (1, 2.0**-4)
         usual = [problem.f(*(t * p.ordinary for p in problem.arguments)) / t for t in scales]
         return np.asarray(np.nan_to_num(np.abs(usual), posinf=0).max(axis=0))
@@ -384,7 +384,7 @@ def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Deriva
         # Around 1e9 steps of about 1 are still exact.
         largest = max(float(np.abs(a).max(initial=1)) for _, v in lines for a in v)
         for shorter in (SHORTER, 1 / largest) if tolerance.blur <= EPS and first > SHORTER else ():
-            unknown = [np.isinf(d.error) for d in along]
+            unknown = [np.isinf(d.error) & ~d.staircase for d in along]
             if not any(u.any() for u in unknown):
                 break
             again = n.derivatives(f, lines, first=first * shorter, **options, **more)
