@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_fc import testing
 
-from . import GENERIC, RIGHT, TENSORS, WRONG
+from . import RIGHT, TENSORS, WRONG
 from .measure import checked
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.gradient_collection")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
     parser.add_argument("--examples", type=int, help="drawn for each check")
-    parser.add_argument(
-        "--only", default="", help="a part of a name, a class of bugs, generic, or right"
-    )
+    parser.add_argument("--only", default="", help="a part of a name, a class of bugs, or right")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--verbose", action="store_true", help="print the messages")
     parser.add_argument("--hints", action="store_true", help="count hints, which take longer")
@@ -48,8 +46,6 @@ def arguments() -> argparse.Namespace:
 
 def chosen(only: str) -> list[Case | Function]:
     """Return the cases of a class of bugs, or those whose name contains `only`."""
-    if only == "generic":
-        return list(GENERIC.values())
     cases: list[Case | Function] = [*WRONG.values(), *RIGHT.values(), *TENSORS.values()]
     named = [c for c in cases if only == (c.bug or "right")]
     return named or [c for c in cases if only in c.name]
@@ -59,7 +55,7 @@ def under_seeds(name: str, seeds: int, examples: int | None, *, hints: bool) -> 
     """Check the case of this name under each seed; a name goes to another process, a case not."""
     if not hints:
         testing.hints.SHARE = testing.run.SHRINKING = 0.0
-    case = {**RIGHT, **TENSORS, **WRONG, **GENERIC}[name]
+    case = {**RIGHT, **TENSORS, **WRONG}[name]
     return [checked(case, seed, examples) for seed in range(seeds)]
 
 
