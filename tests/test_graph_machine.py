@@ -1,9 +1,8 @@
-"""Random programs of ops, in-place changes and backward passes, compared with dual numbers.
+"""Random programs of ops, in-place changes and backward passes.
 
-The reference stores with each tensor its derivatives by all elements of all leaves, computed in
-NumPy from the values that the ops read. Whatever changes in place afterwards, a backward pass
-returns these derivatives or raises an error; it raises only if something on its path was changed
-or freed.
+The reference stores with each recorded tensor its derivatives by all elements of all leaves, as
+they are when it is recorded. Whatever changes in place afterwards, a backward pass returns these
+derivatives or raises an error; it raises only if something on its path was changed or freed.
 """
 
 from __future__ import annotations
@@ -46,11 +45,12 @@ class Call:
 
 
 @dataclass(eq=False)
-class Dual:
-    """A tensor and its derivatives by all leaves; axis 0 is that of the elements of the leaf."""
+class Variable:
+    """A tensor, and of each of its elements the derivatives by the leaves when it was recorded."""
 
     tensor: Any
-    slopes: dict[Dual, np.ndarray] = field(default_factory=dict)
+    leaves: list[Variable] = field(default_factory=list)
+    derivatives: list[Any] = field(default_factory=list)
     call: Call | None = None
     grad: np.ndarray | None = None
 
@@ -58,39 +58,31 @@ class Dual:
     def array(self) -> np.ndarray:
         return np.asarray(self.tensor.numpy())
 
+    def gradients(self, weights: np.ndarray) -> dict[Variable, np.ndarray]:
+        """Return the gradients of the leaves under a cotangent."""
+        rows = zip(weights.ravel(), self.derivatives, strict=True)
+        terms = [[w * d.numpy() for d in row] for w, row in rows]
+        return dict(zip(self.leaves, map(sum, zip(*terms, strict=True)), strict=True))
 
-def times(slope: np.ndarray, factor: np.ndarray, ndim: int) -> np.ndarray:
-    """Return `slope`, which has one more leading axis, times the broadcast `factor`."""
-    short = ndim - (slope.ndim - 1)
-    return slope.reshape(slope.shape[:1] + (1,) * short + slope.shape[1:]) * factor
 
-
-# Ops of tensors, and the factors of their derivatives, of arrays.
-ELEMENTWISE: dict[str, tuple[Any, Any]] = {
-    "add": (lambda x, y: x + y, lambda x, y: (1, 1)),
-    "subtract": (lambda x, y: x - y, lambda x, y: (1, -1)),
-    "multiply": (lambda x, y: x * y, lambda x, y: (y, x)),
-    "maximum": (tg.maximum, lambda x, y: ((x > y) + 0.5 * (x == y), (y > x) + 0.5 * (x == y))),
-    "where": (lambda x, y: tg.where(x > y, x, y * 2), lambda x, y: (x > y, 2.0 * (x <= y))),
-    "sin": (tg.sin, lambda x: (np.cos(x),)),
-    "tanh": (tg.tanh, lambda x: (1 - np.tanh(x) ** 2,)),
-    "square": (lambda x: x**2, lambda x: (2 * x,)),
-    "scale": (lambda x: 0.5 * x - 1, lambda x: (0.5,)),
-}
-RESHAPING: dict[str, tuple[Any, Any]] = {
-    "transpose": (lambda x: x.mT if x.ndim > 1 else x.view(-1), np.transpose),
-    "flatten": (lambda x: x.reshape(-1), lambda a: a.reshape(-1)),
-    "reverse": (
-        lambda x: x[..., ::-1] if x.ndim else x[...],
-        lambda a: a[..., ::-1] if a.ndim else a,
-    ),
-    "column": (
-        lambda x: x[..., :1] if x.ndim else x[None],
-        lambda a: a[..., :1] if a.ndim else a[None],
-    ),
-    "sum": (lambda x: x.sum(dim=-1) if x.ndim else x.sum(), lambda a: a.sum(-1) if a.ndim else a),
-    "clone": (lambda x: x.clone(), np.copy),
-    "cat": (lambda x: tg.stack([x, x])[1], np.copy),
+OPS: dict[str, Any] = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "maximum": lambda x, y: x.maximum(y),
+    "where": lambda x, y: tg.where(x > y, x, y * 2),
+    "matmul": lambda x, y: x @ y if x.ndim == y.ndim == 2 and x.shape[1] == len(y) else x - y,
+    "sin": lambda x: x.sin(),
+    "tanh": lambda x: x.tanh(),
+    "square": lambda x: x**2,
+    "scale": lambda x: 0.5 * x - 1,
+    "transpose": lambda x: x.mT if x.ndim > 1 else x.view(-1),
+    "flatten": lambda x: x.reshape(-1),
+    "reverse": lambda x: x[..., ::-1] if x.ndim else x[...],
+    "column": lambda x: x[..., :1] if x.ndim else x[None],
+    "sum": lambda x: x.sum(dim=-1) if x.ndim else x.sum(),
+    "clone": lambda x: x.clone(),
+    "cat": lambda x: tg.stack([x, x])[1],
 }
 CHANGES: dict[str, Any] = {
     "data": lambda t, c: t.data.add_(c),
@@ -111,36 +103,44 @@ CHANGES: dict[str, Any] = {
 class Programs(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.duals: list[Dual] = []
+        self.variables: list[Variable] = []
         self.calls: list[Call] = []
         self.indices: list[Any] = []
 
-    def leaves(self) -> list[Dual]:
-        return [d for d in self.duals if d.tensor.is_leaf and d.tensor.requires_grad]
+    def leaves(self) -> list[Variable]:
+        return [v for v in self.variables if v.tensor.is_leaf and v.tensor.requires_grad]
 
-    def chosen(self, k: int) -> Dual:
-        return self.duals[k % len(self.duals)]
+    def chosen(self, k: int) -> Variable:
+        return self.variables[k % len(self.variables)]
 
-    def add(
-        self, tensor: Any, saw: list[Any], slopes: dict[Dual, np.ndarray], *operands: Dual
-    ) -> None:
-        """Store a result with its reference."""
+    def add(self, tensor: Any, operands: list[Variable], *more: np.ndarray) -> None:
+        """Store a result, with its derivatives if it is recorded."""
         if np.abs(tensor.numpy()).max(initial=0) > LARGEST or tensor.shape not in SHAPES:
             return
-        assert tensor.requires_grad == bool(slopes)
-        dual = Dual(tensor, slopes)
-        if slopes:
-            calls = [d.call for d in operands if d.call is not None]
-            dual.call = Call([*saw, dual.array], calls)
-            self.calls.append(dual.call)
-        self.duals.append(dual)
+        result = Variable(tensor)
+        if tensor.requires_grad:
+            calls = [v.call for v in operands if v.call is not None]
+            result.call = Call([*(v.array for v in operands), *more, result.array], calls)
+            result.leaves = list(dict.fromkeys(leaf for v in operands for leaf in v.leaves))
+            leaves = [leaf.tensor for leaf in result.leaves]
+            units = np.eye(tensor.numel()).reshape(-1, *tensor.shape)
+            try:
+                result.derivatives = [
+                    tg.autograd.grad(tensor, leaves, unit, retain_graph=True)
+                    for unit in map(tg.tensor, units)
+                ]
+            except GraphError:
+                assert any(c.freed or c.changed for c in result.call.all())
+                return
+            self.calls.append(result.call)
+        self.variables.append(result)
 
     # Steps
 
     @initialize(a=hnp.arrays(float, (2, 2), elements=floats), b=floats)
     def first(self, a: np.ndarray, b: float) -> None:
-        self.make(a, requires_grad=True)
-        self.make(np.asarray(b), requires_grad=True)
+        self.draw(a, flag=True)
+        self.draw(np.asarray(b), flag=True)
         self.indices.append(tg.tensor([1, 0]))
 
     @rule(
@@ -148,64 +148,29 @@ class Programs(RuleBasedStateMachine):
         flag=st.booleans(),
     )
     def draw(self, a: np.ndarray, flag: bool) -> None:
-        self.make(a, requires_grad=flag)
+        variable = Variable(T(a) if flag else tg.from_numpy(a))
+        if flag:
+            variable.leaves = [variable]
+        self.variables.append(variable)
 
-    def make(self, a: np.ndarray, *, requires_grad: bool) -> None:
-        dual = Dual(T(a) if requires_grad else tg.from_numpy(a))
-        if requires_grad:
-            dual.slopes = {dual: np.eye(a.size).reshape(a.size, *a.shape)}
-        self.duals.append(dual)
-
-    @rule(name=st.sampled_from(sorted(ELEMENTWISE)), i=pick, j=pick, recorded=st.integers(0, 4))
-    def elementwise(self, name: str, i: int, j: int, recorded: int) -> None:
-        call, factors = ELEMENTWISE[name]
-        operands = [self.chosen(i), self.chosen(j)][
-            : call.__code__.co_argcount if hasattr(call, "__code__") else 1 + (name == "maximum")
-        ]
-        saw = [d.array for d in operands]
+    @rule(name=st.sampled_from(sorted(OPS)), i=pick, j=pick, recorded=st.integers(0, 4))
+    def op(self, name: str, i: int, j: int, recorded: int) -> None:
+        operands = [self.chosen(i), self.chosen(j)][: OPS[name].__code__.co_argcount]
         with tg.set_grad_enabled(bool(recorded)):
-            out = call(*(d.tensor for d in operands))
-        slopes: dict[Dual, np.ndarray] = {}
-        if recorded:
-            for d, factor in zip(operands, factors(*(np.array(a) for a in saw)), strict=True):
-                for leaf, slope in d.slopes.items():
-                    term = times(slope, np.asarray(factor), out.ndim)
-                    term = np.broadcast_to(term, (slope.shape[0], *out.shape))
-                    slopes[leaf] = slopes.get(leaf, 0) + term
-        self.add(out, saw, slopes, *operands)
-
-    @rule(name=st.sampled_from(sorted(RESHAPING)), i=pick)
-    def reshaping(self, name: str, i: int) -> None:
-        call, same = RESHAPING[name]
-        d = self.chosen(i)
-        slopes = {
-            leaf: np.array([same(s) for s in slope]) if len(slope) else slope
-            for leaf, slope in d.slopes.items()
-        }
-        self.add(call(d.tensor), [d.array], slopes, d)
-
-    @rule(i=pick, j=pick)
-    def matmul(self, i: int, j: int) -> None:
-        a, b = self.chosen(i), self.chosen(j)
-        if a.tensor.ndim != 2 or b.tensor.ndim != 2 or a.tensor.shape[1] != b.tensor.shape[0]:
-            return
-        slopes: dict[Dual, np.ndarray] = {leaf: s @ b.array for leaf, s in a.slopes.items()}
-        for leaf, s in b.slopes.items():
-            slopes[leaf] = slopes.get(leaf, 0) + a.array @ s
-        self.add(a.tensor @ b.tensor, [a.array, b.array], slopes, a, b)
+            out = OPS[name](*(v.tensor for v in operands))
+        assert out.requires_grad == (bool(recorded) and any(v.leaves for v in operands))
+        self.add(out, operands)
 
     @rule(i=pick, k=pick)
     def take(self, i: int, k: int) -> None:
-        d, at = self.chosen(i), self.indices[k % len(self.indices)]
-        if not d.tensor.ndim or d.tensor.shape[0] != 2:
-            return
-        slopes = {leaf: slope[:, at.numpy()] for leaf, slope in d.slopes.items()}
-        self.add(d.tensor[at], [d.array, at.numpy()], slopes, d)
+        v, at = self.chosen(i), self.indices[k % len(self.indices)]
+        if v.tensor.ndim and v.tensor.shape[0] == 2:
+            self.add(v.tensor[at], [v], at.numpy())
 
     @rule(i=pick, how=st.sampled_from(["data", "detach"]))
     def share(self, i: int, how: str) -> None:
         t = self.chosen(i).tensor
-        self.duals.append(Dual(t.data if how == "data" else t.detach()))
+        self.variables.append(Variable(t.data if how == "data" else t.detach()))
 
     @rule(a=st.lists(st.integers(0, 1), min_size=2, max_size=2))
     def new_index(self, a: list[int]) -> None:
@@ -260,22 +225,18 @@ class Programs(RuleBasedStateMachine):
         how=st.sampled_from(["backward", "grad", "hook", "inputs"]),
     )
     def backward(self, k: int, seed: int, retain: bool, how: str) -> None:
-        roots = [d for d in self.duals if d.call is not None]
+        roots = [v for v in self.variables if v.call is not None]
         root = roots[k % len(roots)]
         weights = cotangent(root.tensor.shape, seed)
-        calls = root.call.all()
-        expected = {
-            leaf: np.asarray([(weights * s).sum() for s in slope]).reshape(leaf.tensor.shape)
-            for leaf, slope in root.slopes.items()
-        }
-        before = [(d, d.tensor.grad) for d in self.leaves()]
+        calls, expected = root.call.all(), root.gradients(weights)
+        before = [(v, v.tensor.grad) for v in self.leaves()]
         try:
             got = self.run_backward(root, tg.from_numpy(weights), expected, retain=retain, how=how)
         except (GraphError, ZeroDivisionError):
             got = None
         if got is None:
             assert how == "hook" or any(c.freed or c.changed for c in calls)
-            assert all(d.tensor.grad is g for d, g in before)
+            assert all(v.tensor.grad is g for v, g in before)
             return
         assert not any(c.freed for c in calls)
         if not retain:
@@ -289,17 +250,17 @@ class Programs(RuleBasedStateMachine):
                     leaf.grad = e if leaf.grad is None else leaf.grad + e
 
     def run_backward(
-        self, root: Dual, weights: Any, expected: Any, *, retain: bool, how: str
+        self, root: Variable, weights: Any, expected: Any, *, retain: bool, how: str
     ) -> Any:
         leaves = list(expected)
         if how == "grad":
             gradients = tg.autograd.grad(
-                root.tensor, [d.tensor for d in leaves], weights, retain_graph=retain
+                root.tensor, [v.tensor for v in leaves], weights, retain_graph=retain
             )
             return dict(zip(leaves, gradients, strict=True))
         if how == "inputs":
             root.tensor.backward(
-                weights, retain_graph=retain, inputs=[d.tensor for d in leaves[:1]]
+                weights, retain_graph=retain, inputs=[v.tensor for v in leaves[:1]]
             )
             return leaves[:1]
         if how == "hook":
@@ -318,11 +279,11 @@ class Programs(RuleBasedStateMachine):
         leaf.tensor.grad = leaf.grad = None
 
     def teardown(self) -> None:
-        for d in self.duals:
+        for v in self.variables:
             # the slot, since reading the `.grad` of a result warns
-            assert (d.tensor._grad is None) == (d.grad is None)
-            if d.grad is not None:
-                close(d.tensor._grad.numpy(), d.grad, tolerance=1e-9)
+            assert (v.tensor._grad is None) == (v.grad is None)
+            if v.grad is not None:
+                close(v.tensor._grad.numpy(), v.grad, tolerance=1e-9)
 
 
 Programs.TestCase.settings = settings(stateful_step_count=40)
