@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 few = settings(max_examples=settings.default.max_examples // 5)  # for each optimizer
 EPOCHS = 20  # of the schedules
@@ -37,7 +34,7 @@ def set_gradient(p: tg.Tensor, gradient: Any) -> None:
     p.grad = tg.tensor(np.asarray(gradient, p.dtype))
 
 
-def twin(parts: tuple[Any, ...], how: str, create: Callable[[], tuple[Any, ...]]) -> Any:
+def twin(parts: tuple[Any, ...], how: str, create: Any) -> Any:
     """Return a copy of `parts`; for "dict" and "file", new ones with the saved states."""
     if how == "deepcopy":
         return copy.deepcopy(parts)

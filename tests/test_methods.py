@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 # Tensors that share memory with a tensor of shape (2, 3).
-SHARING: dict[str, Callable[[Any], Any]] = {
+SHARING: dict[str, Any] = {
     "data": lambda x: x.data,
     "detach": lambda x: x.detach(),
     "from_numpy": lambda x: tg.from_numpy(x.data._array),
@@ -33,7 +30,7 @@ SHARING: dict[str, Callable[[Any], Any]] = {
     "a cast to itself": lambda x: x.data.to(x.dtype),
 }
 # In-place changes of a tensor, all of which change its first element.
-CHANGING: dict[str, Callable[[Any], Any]] = {
+CHANGING: dict[str, Any] = {
     "add_": lambda t: t.add_(1.0),
     "sub_": lambda t: t.sub_(1.0),
     "mul_": lambda t: t.mul_(-3.0),
@@ -157,7 +154,7 @@ def test_changing_a_leaf_that_requires_grad_raises_while_recording(how: str):
     assert not np.array_equal(x.numpy(), before)
 
 
-RECORDED: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+RECORDED: dict[str, tuple[Any, Any]] = {
     "add_": (lambda x, y: x.add_(y, alpha=2), lambda x, y: x + 2 * y),
     "sub_": (lambda x, y: x.sub_(y), lambda x, y: x - y),
     "mul_": (lambda x, y: x.mul_(y), lambda x, y: x * y),

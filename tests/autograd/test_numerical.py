@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 
 from tinygrad_fc.autograd import numerical
 from tinygrad_fc.autograd.numerical import Derivative, derivative, derivatives
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 quiet = np.errstate(all="ignore")
 
@@ -35,7 +32,7 @@ def slope(f: Any, x: Any, step: Any = 1.0) -> Derivative:
     return Derivative(*(np.reshape(a, shape) for a in measured))
 
 
-CANCELLING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+CANCELLING: dict[str, tuple[Any, Any]] = {
     "(t - 1)^7": (
         lambda t: ((((((t - 7) * t + 21) * t - 35) * t + 35) * t - 21) * t + 7) * t - 1,
         lambda t: 7 * (t - 1) ** 6,
@@ -52,7 +49,7 @@ CANCELLING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 """Functions with cancellation: rounding errors are larger than their values suggest."""
 
 points = st.floats(0.0625, 20, width=32)
-KNOWN: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+KNOWN: dict[str, tuple[Any, Any]] = {
     "exp": (lambda t: np.exp(-t), lambda t: -np.exp(-t)),
     "sin": (np.sin, np.cos),
     "fast": (lambda t: np.sin(50 * t), lambda t: 50 * np.cos(50 * t)),

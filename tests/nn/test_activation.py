@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from decimal import Context, Decimal, localcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +17,6 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 from tinygrad_fc.nn.activation import FromFunction
 from tinygrad_fc.ops.special import ndtr
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 F = nn.functional
 few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
@@ -106,7 +103,7 @@ def sigmoid(x: Decimal) -> Decimal:
     return 1 / (1 + (-x).exp())
 
 
-EXACT: dict[str, tuple[Any, Callable[[Decimal], Decimal]]] = {
+EXACT: dict[str, tuple[Any, Any]] = {
     "silu": (F.silu, lambda x: x * sigmoid(x)),
     "elu": (F.elu, lambda x: x if x > 0 else x.exp() - 1),
     "ndtr": (ndtr, distribution),

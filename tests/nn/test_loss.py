@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +15,10 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 from tinygrad_fc.errors import DtypeError, ShapeError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 F = nn.functional
 
 # Losses of a prediction and a target of one shape: add a line for a new one.
-LOSSES: dict[str, Callable[..., Any]] = {
+LOSSES: dict[str, Any] = {
     "mse_loss": F.mse_loss,
     "l1_loss": F.l1_loss,
     "smooth_l1_loss": F.smooth_l1_loss,
