@@ -1,11 +1,17 @@
-"""Every function has one module that defines it; `test_reference` finds each documented name."""
+"""Every function has one module that defines it; the reference lists every public name."""
 
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 import tinygrad_fc as tg
 
@@ -54,3 +60,87 @@ def test_a_method_is_the_function_of_its_name():
         function = getattr(tg, name, None)
         if name[0] != "_" and callable(function) and name not in METHODS_OF_THEIR_OWN:
             assert method is function or name.endswith("_"), name
+
+
+# The reference of the documentation
+
+REFERENCE = Path(__file__).parents[1] / "docs/reference"
+MODULES = """autograd autograd.forward_ad autograd.functional autograd.profiler compiler
+distributions distributions.constraints distributions.transforms domain errors func
+functional.linalg handderived nn nn.functional nn.init nn.utils nn.utils.parametrizations
+nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler parallel random serialization testing
+utils.benchmark utils.data viz"""
+# Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
+LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *tg.nn._UNSUPPORTED}
+HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}
+
+
+@cache
+def documented() -> dict[str, Any]:
+    """Return the names in the reference, without the package's, and their values."""
+    names = []
+    for path in REFERENCE.glob("*.rst"):
+        module, entries = "", False
+        for line in path.read_text("utf-8").splitlines():
+            if current := re.match(r"\.\. currentmodule:: tinygrad_fc\.?(.*)", line):
+                module = current[1]
+            elif line and not line.startswith(" "):
+                entries = re.match(r"\.\. (autosummary|py:data)::", line) is not None
+            directive = re.match(r"\.\. (?:auto(?:class|method)|py:data):: (.+)", line)
+            name = directive or (re.match(r" +([\w.]*\w)$", line) if entries else None)
+            if name:
+                names.append(f"{module}.{name[1]}".removeprefix("."))
+    return {name: resolve_name(f"tinygrad_fc.{name}") for name in names}
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return the names that a module offers."""
+    names = [name for name in dir(module) if not name.startswith("_")]
+    own = getattr(module, "__all__", None)
+    if own is None and module is not tg:  # without those that it imports
+        own = [
+            name
+            for name in names
+            if getattr(getattr(module, name), "__module__", "").startswith(module.__name__)
+        ]
+    values = ((name, getattr(module, name)) for name in own or names)
+    return [name for name, value in values if not isinstance(value, ModuleType)]
+
+
+@pytest.mark.parametrize("path", ["", *MODULES.split()])
+def test_every_public_name_is_documented(path: str):
+    module = import_module(f"tinygrad_fc.{path}") if path else tg
+    documentation = documented()
+    # Under the same name, a function may be documented where it is defined.
+    by_value = {(id(value), name.rpartition(".")[2]) for name, value in documentation.items()}
+    missing = [
+        name
+        for name in public_names(module)
+        if f"{path}.{name}".removeprefix(".") not in documentation
+        and (id(getattr(module, name)), name) not in by_value
+    ]
+    assert set(missing) <= LEFT_OUT | HELPERS, "add them to docs/reference"
+
+
+def test_the_documented_names_exist():
+    assert len(documented()) > 790  # each of which it has found
+
+
+def test_every_attribute_of_a_tensor_is_documented():
+    own = {name for name in dir(tg.Tensor) if not name.startswith("_")}
+    names = {name.removeprefix("Tensor.") for name in documented()}
+    assert own - names == {"is_sparse"}
+
+
+# They need another library, write a file or raise; and rules for tests of the ops' settings.
+NO_EXAMPLE = {"testing.from_autograd", "testing.from_jax", "set_default_device"}
+
+
+def test_every_function_has_an_example():
+    names = [
+        name
+        for name, value in documented().items()
+        if callable(value) and not isinstance(value, type) and ">>>" not in str(value.__doc__)
+    ]
+    names = [name for name in names if not name.startswith("Tensor.")]
+    assert set(names) == NO_EXAMPLE
