@@ -1,5 +1,6 @@
 """Settings of all tests: profiles of Hypothesis, and floating-point errors of NumPy."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -31,6 +32,15 @@ def _registry_restored() -> Iterator[None]:
     yield
     registry.clear()
     registry.update(before)
+
+
+@pytest.fixture
+def _by_reference_count() -> Iterator[None]:
+    """Turn the garbage collector off, so that only reference counts free objects."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

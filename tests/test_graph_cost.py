@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import subprocess
 import sys
@@ -19,22 +18,19 @@ import tinygrad_fc as tg
 from tinygrad_fc.domain import real
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 def test_a_long_chain_needs_no_recursion():
     # Recursion anywhere (forward, order, rules, freeing) would overflow the stack.
     x = T(np.array(1.0))
     y = first = -x
     alive = weakref.ref(first)
     del first
-    gc.disable()  # collections would take as long as the rest
-    try:
-        for _ in range(99_999):
-            y = -y
-        y.backward()
-        assert alive() is None
-        assert x.grad.item() == 1
-        assert y.item() == 1
-    finally:
-        gc.enable()
+    for _ in range(99_999):
+        y = -y
+    y.backward()
+    assert alive() is None
+    assert x.grad.item() == 1
+    assert y.item() == 1
 
 
 def test_time_is_linear_in_the_length_of_a_chain():
@@ -60,6 +56,7 @@ def test_time_is_linear_in_the_length_of_a_chain():
     assert 1000 < short < long < 4.1 * short
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_memory_of_training_is_constant_without_the_garbage_collector(create_graph: bool):
     rng = np.random.default_rng(0)
@@ -77,39 +74,31 @@ def test_memory_of_training_is_constant_without_the_garbage_collector(create_gra
                 p.sub_(0.01 * p.grad)
                 p.grad = None
 
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(200):
-            step()
-        tracemalloc.start()
+    for _ in range(200):
         step()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(1_000):
-            step()
-        after = tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()
-        gc.enable()
+    tracemalloc.start()
+    step()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(1_000):
+        step()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
     # One leaked tensor per step would be 200 kB or more; free lists of the interpreter are less.
     assert after - before < 150_000
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 def test_an_error_in_the_backward_pass_leaks_no_graph():
     x = T(np.ones(3))
     bad = tg.op(lambda x: x * 2, name="bad", domain=(real,), rules=(lambda g, out, x: 1 / 0,))
     alive = []
-    gc.disable()
-    try:
-        for _ in range(3):
-            y = x * 2
-            alive.append(weakref.ref(y))
-            with pytest.raises(ZeroDivisionError):
-                bad(y).sum().backward()
-            del y
-        assert [ref() for ref in alive] == [None] * 3
-    finally:
-        gc.enable()
+    for _ in range(3):
+        y = x * 2
+        alive.append(weakref.ref(y))
+        with pytest.raises(ZeroDivisionError):
+            bad(y).sum().backward()
+        del y
+    assert [ref() for ref in alive] == [None] * 3
 
 
 def test_rows_take_linear_time_in_the_backward_pass():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 import inspect
 import pickle
 import pydoc
@@ -269,6 +268,7 @@ def test_a_forward_that_changes_the_result_of_its_last_call_is_noticed() -> None
         first.sum().backward()
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 def test_a_caught_exception_keeps_no_tensor_alive() -> None:
     calls: list[Any] = [
         lambda x: x + np.ones(5),
@@ -283,19 +283,19 @@ def test_a_caught_exception_keeps_no_tensor_alive() -> None:
         lambda x: x.clamp(),
         lambda x: x.topk("a"),
         lambda x: tg.quantile(x, 3.0),
+        tg.nn.Linear(4, 5),
+        tg.nn.Sequential(tg.nn.Linear(3, 5), tg.nn.Sigmoid(), tg.nn.Linear(8, 3)),
+        lambda x: tg.nn.Sequential(tg.nn.BatchNorm1d(3))(x[None]),
+        tg.nn.Sequential(tg.nn.Tanh(), tg.nn.Softmax(5)),
     ]
-    gc.disable()
-    try:
-        for k, call in enumerate(calls):
-            x = tg.ones(3)
-            alive = weakref.ref(x)
-            raised = False
-            try:
-                call(x)
-            except (TypeError, ValueError, RuntimeError):
-                raised = True
-            assert raised, k
-            del x
-            assert alive() is None, k
-    finally:
-        gc.enable()
+    for k, call in enumerate(calls):
+        x = tg.ones(3)
+        alive = weakref.ref(x)
+        raised = False
+        try:
+            call(x)
+        except (TypeError, ValueError, RuntimeError):
+            raised = True
+        assert raised, k
+        del x
+        assert alive() is None, k

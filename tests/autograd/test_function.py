@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from functools import partial
 from typing import Any, ClassVar
@@ -213,19 +212,15 @@ def test_keyword_arguments_with_setup_context() -> None:
 # Memory
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 @pytest.mark.parametrize("kind", [Exp, Several])
 def test_a_call_is_freed_with_its_graph_by_reference_count(kind: Any) -> None:
     x = T(np.ones(4))
-    gc.collect()
-    gc.disable()
-    try:
-        out = kind.apply(x) if kind is Exp else kind.apply(x, x)[1]
-        alive = weakref.ref(out)
-        out.sum().backward(retain_graph=True)
-        del out
-        assert alive() is None
-    finally:
-        gc.enable()
+    out = kind.apply(x) if kind is Exp else kind.apply(x, x)[1]
+    alive = weakref.ref(out)
+    out.sum().backward(retain_graph=True)
+    del out
+    assert alive() is None
 
 
 def test_saved_tensors_are_freed_by_the_backward_pass() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import weakref
 from typing import Any
 
@@ -137,6 +136,7 @@ def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
     assert grad_output.shape == (3, 2)
 
 
+@pytest.mark.usefixtures("_by_reference_count")
 def test_backward_hooks_with_second_derivatives_keep_no_input_alive():
     layer, flags = nn.Tanh(), []
     layer.register_full_backward_hook(lambda _, grad, __: flags.append(grad[0].requires_grad))
@@ -149,10 +149,6 @@ def test_backward_hooks_with_second_derivatives_keep_no_input_alive():
     del g
     x = tg.ones(3, requires_grad=True)
     alive = weakref.ref(x)
-    gc.disable()
-    try:
-        layer(x).sum().backward()
-        del x
-        assert alive() is None
-    finally:
-        gc.enable()
+    layer(x).sum().backward()
+    del x
+    assert alive() is None
