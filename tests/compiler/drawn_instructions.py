@@ -12,13 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_fc.compiler.instructions import add_at, cast, put
-from tinygrad_fc.compiler.ir import (
-    Program,
-    ProgramBuilder,
-    Value,
-    leaves,
-    operands,
-)
+from tinygrad_fc.compiler.ir import Program, ProgramBuilder, Source, Value, leaves, operands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +45,10 @@ class Drawing:
         for k in range(draw(st.integers(1, 4))):
             array = self.array(self.one(SHAPES), self.one(DTYPES))
             array = self.one((np.ascontiguousarray, np.asfortranarray, spread))(array)
-            self.values.append(self.graph.input(("array", k), array))
+            self.values.append(self.graph.input(Source("argument", k), array))
         if self.chance():
             number = float(draw(st.integers(-3, 3)))
-            self.values.append(self.graph.input(("number", 0), number))
+            self.values.append(self.graph.input(Source("option", 0), number))
 
     def one(self, options: Any) -> Any:
         """Draw one of some options."""

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tinygrad_fc.compiler.instructions import TABLE, Instruction
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder, Source
 from tinygrad_fc.ops import special
 
 from .drawn_instructions import arrays_of, programs
@@ -81,7 +81,7 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
         x = np.concatenate([np.repeat(SPECIAL, len(SPECIAL)), normal]).astype(dtype)
         y = np.concatenate([np.tile(SPECIAL, len(SPECIAL)), normal[::-1]]).astype(dtype)
     graph = ProgramBuilder()
-    args = graph.input("x", x), graph.input("y", y)
+    args = graph.input(Source("array", x), x), graph.input(Source("array", y), y)
     with np.errstate(all="ignore"):
         for function in ufuncs(1) + ufuncs(2):
             graph.emit(function, args[: function.nin])
@@ -125,7 +125,7 @@ def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> N
         x = rng.standard_normal(shape).astype(dtype)
         y = rng.standard_normal((n, shape[-1]) if flipped else (shape[-1], n)).astype(dtype)
         arrays += [x, y]
-        left, right = graph.input(("x", k), x), graph.input(("y", k), y)
+        left, right = (graph.input(Source("argument", k), a) for a in (x, y))
         right = graph.emit(np.transpose, (right, None)) if flipped else right
         graph.emit(np.matmul, (left, right))
         y = abs(y.T if flipped else y)
@@ -140,7 +140,10 @@ def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> N
 def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
     """Return a program of one call, with an input for each array and generator."""
     graph = ProgramBuilder()
-    args = [graph.input(k, x) if isinstance(x, np.ndarray) else x for k, x in enumerate(samples)]
+    args = [
+        graph.input(Source("argument", k), x) if isinstance(x, np.ndarray) else x
+        for k, x in enumerate(samples)
+    ]
     value = graph.emit(function, tuple(args), kwargs)
     return Program("one", graph.inputs, graph.instructions, outputs=[value])
 

@@ -134,10 +134,10 @@ def in_random_numbers(x: Any) -> Any:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "a result": (in_the_result, r"its result\[1\] is 2.0 by the program, but 6.0"),
+    "a result": (in_the_result, r"its result\[0\] is 1.0 by the program, but 3.0"),
     "a dict": (
         lambda x: {"a": x, "b": [x * 1, x * hidden[0]]},
-        r"item 2 of its result\[1\] is 2.0 by the program, but 6.0",
+        r"item 2 of its result\[0\] is 1.0 by the program, but 3.0",
     ),
     "a number": (lambda x: (x * 1, hidden[0]), r"item 1 of its result is 1.0 by .*, but 3.0"),
     "the length": (lambda x: [x * 1] * int(hidden[0]), "the structure of its result is"),
@@ -145,11 +145,11 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda x: tg.cat([x] * int(hidden[0])),
         r"its result is float64\[2\] by the program, but float64\[6\]",
     ),
-    "a gradient": (in_a_gradient, r"w_grad\[1\] is 2.0 by the program, but 6.0"),
+    "a gradient": (in_a_gradient, r"w_grad\[0\] is 1.0 by the program, but 3.0"),
     "no gradient": (in_no_gradient, r"w_grad is .* by the program, but None"),
-    "a change": (in_a_change, r"state\[1\] is 2.0 by the program, but 6.0"),
-    "an argument": (in_an_argument, r"its result\[1\] is 3.0 by the program, but 7.0"),
-    "an argument alone": (in_an_argument_alone, r"x\[1\] is 2.0 by the program, but 6.0"),
+    "a change": (in_a_change, r"state\[0\] is 1.0 by the program, but 3.0"),
+    "an argument": (in_an_argument, r"its result\[0\] is 2.0 by the program, but 4.0"),
+    "an argument alone": (in_an_argument_alone, r"x\[0\] is 1.0 by the program, but 3.0"),
     "random numbers": (in_random_numbers, "the state of a random generator"),
 }
 

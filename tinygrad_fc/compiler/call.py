@@ -58,7 +58,6 @@ class Executable:
     ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         leaves, structure = flatten((args, kwargs))
-        self.loop: Any = None
         self.due = checking_calls()
         writer = _Writer(traced, kernel)
         writer.bound |= {"due": self.due, "check": check and partial(check, self)}

@@ -15,11 +15,11 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Executable
-from tinygrad_fc.compiler.ir import CompileError, Source
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
 from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import checking_calls, others_call
-from tinygrad_fc.compiler.trace import Output, StateCreatedError, trace
+from tinygrad_fc.compiler.trace import StateCreatedError, trace
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, array_of, wrap
 from tinygrad_fc.pytree import flatten, mapped, unflatten
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _one_at_a_time = RLock()
 _WARN_AFTER, _MAX_PROGRAMS = 32, 64
 """Traces after which a warning is given, and programs that a function has at most."""
+_TOGETHER, _INTERRUPTED = 2**24, 64
+"""Bytes of data, and steps, after which an epoch returns to Python, where it can be interrupted."""
 _BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
 
 P = ParamSpec("P")
@@ -180,7 +182,6 @@ class Compiled(Generic[P, R]):
         >>> add.epoch([[0, 1], [2, 3], [4]], tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0])), total
         (tensor([3., 7., 5.]), tensor(15.))
         """
-        build = getattr(_backend(self.backend), "build_loop", None)
         number = next(self._epochs) if self.check else 0  # of the call that checks the first step
         arrays = [np.asarray(array_of(x), order="C") for x in data]
         structure: Any = None
@@ -189,8 +190,8 @@ class Compiled(Generic[P, R]):
             while len(rows):
                 batch = [_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True)]
                 count, results = 0, None
-                if build and self._calls and not number:
-                    count, results = _loop(self._calls[0], build, rows, batch, arrays)
+                if self._calls and not number:
+                    count, results = _many(self._calls[0], rows, batch, arrays)
                 if not count:
                     due = (repeat(number),) if number else ()
                     result = self._find_or_trace(tuple(batch), {}, *due)
@@ -281,8 +282,7 @@ def compile(  # noqa: A001  as above
     given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
-    stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
-    folder. `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
+    stays). `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
     with the line, for what is refused (no tensor is changed then) and where a check fails (the
     state is that of the function then, and the next call traces it again).
 
@@ -319,37 +319,31 @@ def _runs(order: Any, count: int) -> list[Any]:
     return [(rows % count).astype(np.intp, casting="same_kind") for rows in runs]
 
 
-def _loop(call: Executable, build_loop: Any, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
+def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
     """Run steps in one native call; return how many its program fitted, and stacked results."""
-    program, traced = call.program, call.traced
-    inputs = enumerate(program.inputs)
-    data = {k: v.source.subject for k, v in inputs if v.source.kind == "argument"}
-    if call.loop is None:
-        leaves = flatten(traced.result)[0]
-        # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
-        differ = any(isinstance(x, Source | Node | np.ndarray) for x in leaves)
-        differ |= any(program.outputs[number].is_number for number in program.returned)
-        if not (differ or traced.grad_guards):
-            call.loop = build_loop(program, frozenset(data))
-        call.loop = call.loop or False
-    if not call.loop:
+    program, leaves, count = call.program, flatten(call.traced.result)[0], 0
+    # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
+    differ = call.traced.grad_guards or any(
+        isinstance(x, Source | Node | np.ndarray) for x in leaves
+    )
+    differ = differ or any(program.outputs[number].is_number for number in program.returned)
+    steps = getattr(call.kernel, "steps", None)
+    if differ or steps is None:
         return 0, None
-    outputs = {number: program.outputs[number] for number in program.returned}
-    stacks = {k: np.empty((len(rows), *v.shape), v.dtype) for k, v in outputs.items()}
-    done = np.zeros(1, np.intp)
+    rows = rows[: max(1, _TOGETHER // sum(a[rows[0]].nbytes for a in arrays))][:_INTERRUPTED]
+    stacks = [a[rows] for a in arrays]
 
     def kernel(*inputs: Any) -> Any:
-        whole = [arrays[data[k]] if k in data else x for k, x in enumerate(inputs)]
-        return call.loop(rows, done, *stacks.values(), *whole)
+        nonlocal count
+        pairs = zip(program.inputs, inputs, strict=True)
+        whole = [stacks[v.source.subject] if v.source.kind == "argument" else x for v, x in pairs]
+        count, outputs = steps(len(rows), *whole)
+        if not count:
+            raise GuardFailed
+        return [x[:count] if k in program.returned else x for k, x in enumerate(outputs)]
 
-    def stack(leaf: Any) -> Any:
-        if not isinstance(leaf, Output):
-            return leaf
-        done_steps = stacks[leaf.number][: done[0]]
-        return wrap(done_steps) if leaf.tensor else done_steps
-
-    call.call(tuple(batch), {}, kernel, repeat(0))  # stops at step `done` where a guard fails
-    return int(done[0]), mapped(stack, traced.result)
+    results = call.call(tuple(batch), {}, kernel, repeat(0))
+    return count, results
 
 
 def _like(leaf: Any, array: Any) -> Any:

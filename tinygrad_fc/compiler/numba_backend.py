@@ -2,22 +2,11 @@
 
 Sums are in another order than NumPy's and functions are rounded in their own way, so results agree
 to the last digits but not bit for bit; random numbers are the same.
-
-Native code is cached on disk: Numba stores what it has compiled next to the file that the source is
-in, so generated source is written to a file of its own, named by a hash of all that decides what it
-compiles to. The folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
-`~/.cache/tinygrad_fc`. Files are replaced atomically, so several processes may write at once. Where
-the folder cannot be written to, or belongs to another user, nothing is cached.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import tempfile
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +23,13 @@ from tinygrad_fc.pytree import mapped
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
-STEPS = 64
-"""Steps of an epoch after which it returns to Python, where it can be interrupted."""
-
 
 def build(program: Program) -> Any:
     """Return the kernel of a program; raise `Unsupported` where it has no native form.
 
-    Its `source` is the program as NumPy, `native` the text for Numba.
+    Its `source` is the program as NumPy, `native` the text for Numba. `steps(count, *inputs)` runs
+    many steps, with stacks of the arguments of each, and returns how many fitted the program, and
+    outputs: stacks of what is returned, and what the last step wrote; None for random numbers.
     """
     printer = NumbaPrinter(program)
     run = _compiled(printer, program.name)
@@ -59,11 +47,23 @@ def build(program: Program) -> Any:
             lines.append(f"    {name} = D{name}({names[program.inputs.index(value.args[0])]})")
         elif kind == "constant":
             space[name] = value
-    lines.append(f"    if not run(0, 1, {', '.join(passed)}): raise GuardFailed")
+    lines.append(f"    if not run(1, {', '.join(passed)}): raise GuardFailed")
     lines.append(f"    return ({', '.join(results)}{',' * bool(results)})")
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
     kernel.source, kernel.native = numpy_printer.NumPyPrinter(program).source(), printer.source
+
+    def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
+        stacks = [(count,) * (k in program.returned) for k in range(len(program.outputs))]
+        outputs = [
+            np.empty((*stack, *(v.shape or ())), v.dtype)
+            for stack, v in zip(stacks, program.outputs, strict=True)
+        ]
+        arrays = {"input": inputs, "output": outputs}
+        args = [arrays[a.kind][a.value] if a.kind in arrays else a.value for a in printer.arguments]
+        return run(count, *args), outputs
+
+    kernel.steps = None if printer.lowering.draws else steps
     return kernel
 
 
@@ -73,82 +73,23 @@ def _drawing(value: Any) -> Any:
     return lambda rng: np.asarray(draw(rng, *args, **kwargs), value.dtype, order="C")
 
 
-def build_loop(program: Program, rows: frozenset[int]) -> Any:
-    """Return a function that runs a step for each row of `order`; None for random numbers.
-
-    `loop(order, done, *stacks, *inputs)`: inputs whose number is in `rows` are whole data sets, of
-    which each step takes some rows; `done[0]` counts the steps; results of step k are written to
-    `stack[k]`. Returns the outputs of the last step.
-    """
-    if not rows or any(value.function is draw for value in program.instructions):
-        return None
-    printer = NumbaPrinter(program, rows)
-    run = _compiled(printer, f"an epoch of {program.name}")
-
-    def loop(order: Any, done: Any, *arrays: Any) -> tuple[Any, ...]:
-        outputs = [np.empty(v.shape or (), v.dtype) for v in program.outputs]
-        known: dict[str, Any] = {"input": arrays[len(program.returned) :], "output": outputs}
-        known["stack"] = {None: order, **dict(zip(program.returned, arrays, strict=False))}
-        args = [known[a.kind][a.value] if a.kind in known else a.value for a in printer.arguments]
-        for first in range(0, len(order), STEPS):
-            last = min(first + STEPS, len(order))
-            done[0] = run(first, last, *args)
-            if done[0] < last:
-                raise GuardFailed
-        return tuple(outputs)
-
-    return loop
-
-
 # From source to machine code
 
 
 def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
-    file = _stored(printer.source)
-    # Numba looks up the module of what it reads back, so it has to be an existing one.
-    space = {
-        "run": numba_codegen.native(printer.source),
-        "__name__": __name__,
-        "__file__": file or "<native>",
-    }
+    space = {"run": numba_codegen.native(printer.source)}
     names = ", ".join(argument.name for argument in printer.arguments)
-    text = f"def steps(first, last, {names}): return run((first, last, {names}))"
-    exec(compile(text, space["__file__"], "exec"), space)  # noqa: S102  it is ours
+    text = f"def steps(count, {names}): return run((count, {names}))"
+    exec(compile(text, "<native>", "exec"), space)  # noqa: S102  it is ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            signature = (types.int64, types.int64, *(a.type for a in printer.arguments))
+            signature = (types.int64, *(a.type for a in printer.arguments))
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            decorator = njit([signature], cache=file is not None, error_model="numpy")
-            compiled = decorator(space["steps"])
+            compiled = njit([signature], error_model="numpy")(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point
-
-
-def _stored(source: str) -> str | None:
-    """Return the path of a file that holds `source`, written if missing; None where not cached."""
-    variable = os.environ.get("TINYGRAD_FC_CACHE")
-    if variable == "":
-        return None
-    code = Path(numba_codegen.__file__).read_text(encoding="utf-8")
-    parts = (sys.version, np.__version__, np.__file__, code, source)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-    try:
-        folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Cached code is executed: files that another user can write must not be.
-        status = folder.stat()
-        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
-            return None
-        file = folder / f"step_{key}.py"
-        if not file.exists():  # Numba compares its time
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as stream:
-                stream.write(source)
-            Path(stream.name).replace(file)
-    except (OSError, RuntimeError):
-        return None
-    return str(file)

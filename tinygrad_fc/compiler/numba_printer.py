@@ -25,7 +25,7 @@ FUSED = ("elementwise", "reduce")
 """Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
-_NAMES = re.compile(r"\b(?:(?:input|output|draw|stack|constant|memory)\d+|step)\b")
+_NAMES = re.compile(r"\b(?:input|output|draw|constant|memory)\d+\b")
 """Names that functions of loops take as parameters."""
 
 
@@ -204,7 +204,7 @@ class Nest:
     def _selected(self, statement: Statement) -> Any:
         """Read index arrays; return where the first of the rows is, and how far from it theirs.
 
-        Numbers of rows are checked, but those of constants and batches, which are known to exist.
+        Numbers of rows are checked, but those of constants, which are known to exist.
         """
         base, count, terms = statement.args[-1], len(statement.at), []
         start, strides = self.lowering.where(base)
@@ -212,7 +212,7 @@ class Nest:
         for index, size, stride in zip(statement.at, base.shape, strides, strict=False):
             first, along = self.lowering.where(index, self.shape[:wide])
             name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
-            if index.function is not placeholder and self.lowering.constant(index) is None:
+            if self.lowering.constant(index) is None:
                 self.body.append(f"stop(({name} < -{size}) | ({name} >= {size}), 1)")
             terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
         return start, (*[0] * wide, *strides[count:]), *terms
@@ -221,8 +221,6 @@ class Nest:
         """Return the text of an element in loops."""
         start, strides, *terms = where or self.lowering.where(value, self.shape)
         terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
-        if value in self.printer.stacks:
-            terms.append(f"step * {value.size}")
         terms = [term.removesuffix(" * 1") for term in (*terms, *[str(start)] * bool(start))]
         return f"{self.printer.place(value)}[{' + '.join(terms) or 0}]"
 
@@ -254,10 +252,7 @@ def indented(lines: Sequence[str], depth: int) -> list[str]:
 
 
 class Argument(NamedTuple):
-    """An argument of the native function; `kind` is input, draw, output, stack or constant.
-
-    A stack has an array for each step: numbers of rows, or results.
-    """
+    """An argument of the native function; `kind` is input, draw, output or constant."""
 
     name: str
     kind: str
@@ -266,32 +261,27 @@ class Argument(NamedTuple):
 
 
 class NumbaPrinter:
-    """Writes `source`, the native function, which runs steps `first` to `last`.
+    """Writes `source`, the native function, which runs `count` steps.
 
-    It returns the number of the step that the program does not fit, or `last`. `batches` are the
-    numbers of inputs of which each step selects rows; results of all steps are stacked then.
+    It returns the number of the step that the program does not fit, or `count`. Arguments of the
+    user's function and what it returns are stacks, in which each step has its own array.
     """
 
-    def __init__(self, program: Program, batches: frozenset[int] = frozenset()) -> None:
+    def __init__(self, program: Program) -> None:
         self.arguments: list[Argument] = []
         self.memory: dict[Value, str] = {}
         self.numbers: dict[Value, str] = {}
-        self.stacks: list[Value] = []
         self._lines: list[str] = []
         self._functions: list[str] = []
         self.lowering = Lowering(program)
-        inputs = self._inputs(program, batches)
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
         targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
-        for k in program.returned if batches else ():
-            result = placeholder(outputs[k].shape, outputs[k].dtype)
-            targets.append((self._stack(result, k), program.outputs[k]))
         self.schedule = Schedule(self.lowering, targets)
-        for k, value in enumerate(inputs):
+        for k, value in enumerate(program.inputs):
             if value.dtype is not None:  # no generator
-                self._argument("input", value, k)
+                self._argument("input", value, k, in_stack=value.source.kind == "argument")
         for k, value in enumerate(outputs):
-            self._argument("output", value, k)
+            self._argument("output", value, k, in_stack=k in program.returned)
         for value in self.lowering.draws:
             self._argument("draw", value, value)
         for value, target in self.schedule.direct.items():
@@ -305,36 +295,22 @@ class NumbaPrinter:
         for group in self.schedule.groups:
             self._group(group)
         names = ", ".join(argument.name for argument in self.arguments)
-        lines = ["@function", f"def steps(first, last, {names}):"]
+        lines = ["@function", f"def steps(count, {names}):"]
         if self._lines:
-            lines += ["    for step in range(first, last):", *indented(self._lines, 2)]
-        self.source = "".join(self._functions) + "\n".join([*lines, "    return last\n"])
-
-    def _inputs(self, program: Program, batches: frozenset[int]) -> list[Value]:
-        """Return the inputs, whole data sets for batches, and add statements that select rows."""
-        inputs = list(program.inputs)
-        for k in batches:
-            value = inputs[k]
-            whole = inputs[k] = placeholder((2, *value.shape[1:]), value.dtype)
-            if not self.stacks:
-                at = self._stack(placeholder(value.shape[:1], np.int64), None)
-            statement = Statement("elementwise", value, [at, whole], value.shape, "{1}", at=(at,))
-            self.lowering.statements.insert(0, statement)
-        return inputs
+            lines += ["    for step in range(count):", *indented(self._lines, 2)]
+        self.source = "".join(self._functions) + "\n".join([*lines, "    return count\n"])
 
     # Names and memory
 
-    def _argument(self, kind: str, value: Value, what: Any) -> None:
-        """Take a number or an array as an argument."""
+    def _argument(self, kind: str, value: Value, what: Any, *, in_stack: bool = False) -> None:
+        """Take a number or an array as an argument; or a stack of the arrays of all steps."""
         name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
         (self.numbers if value.is_number else self.memory)[value] = name
+        if in_stack:
+            self._lines.append(f"{name} = stack_of_{name}.at(step * {value.size})")
+            name = f"stack_of_{name}"
         given = dtype if value.is_number else types.CPointer(dtype)
         self.arguments.append(Argument(name, kind, given, what))
-
-    def _stack(self, value: Value, what: Any) -> Value:
-        self.stacks.append(value)
-        self._argument("stack", value, what)
-        return value
 
     def place(self, value: Value) -> str:
         """Return the memory that a value is in."""

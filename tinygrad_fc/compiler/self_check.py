@@ -157,14 +157,13 @@ def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
         return f" is {a!r:.60} by the program, but {b!r:.60}"
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return f" is {a.dtype}{list(a.shape)} by the program, but {b.dtype}{list(b.shape)}"
-    error, bound = np.asarray(a != b, float), 0.0
+    wrong = a != b
     if a.dtype.kind in "fc":
-        equal = (a == b) | (np.isnan(a) & np.isnan(b))
-        error = np.where(equal, 0, np.nan_to_num(np.abs(a - b), nan=np.inf))
         bound = np.sqrt(np.finfo(a.dtype).eps) * max(_largest(b), scale)
-    if error.max(initial=0) <= bound:
+        wrong = ~np.isclose(a, b, rtol=0, atol=bound, equal_nan=True)
+    if not wrong.any():
         return ""
-    at = np.unravel_index(np.argmax(error), a.shape)
+    at = np.unravel_index(np.argmax(wrong), a.shape)
     index = f"[{', '.join(map(str, at))}]" if at else ""
     return f"{index} is {a[at]} by the program, but {b[at]}"
 

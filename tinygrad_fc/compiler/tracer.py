@@ -15,26 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_fc.compiler.instructions import (
-    CONVERTED,
-    CREATED,
-    RECORDED,
-    TABLE,
-    add_at,
-    cast,
-    draw,
-    instruction,
-    item,
-    put,
-)
-from tinygrad_fc.compiler.ir import (
-    LARGE,
-    CompileError,
-    ProgramBuilder,
-    Value,
-    asked_by_library,
-    user_line,
-)
+from tinygrad_fc.compiler import instructions, ir
+from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, instruction
+from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
 from tinygrad_fc.pytree import mapped, unflatten
@@ -42,7 +25,7 @@ from tinygrad_fc.pytree import mapped, unflatten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CREATORS = [f for f, entry in TABLE.items() if entry.traced in (CREATED, CONVERTED)]
+CREATORS = [f for f, entry in instructions.TABLE.items() if entry.traced in (CREATED, CONVERTED)]
 """NumPy's functions that make arrays, and do not ask a tracer."""
 _ADVICE = "Return the tensor and look at it outside; for a branch, write where(condition, x, y)"
 
@@ -61,7 +44,7 @@ class TracingBuilder(ProgramBuilder):
 
     def refusal(self, problem: str, advice: str) -> CompileError:
         """Return an error, which is raised at the end if the function catches it."""
-        self.refused.append(CompileError(f"{user_line()}: {problem}. {advice}"))
+        self.refused.append(CompileError(f"{ir.user_line()}: {problem}. {advice}"))
         return self.refused[-1]
 
     def values(self, tree: Any) -> Any:
@@ -83,7 +66,7 @@ class TracingBuilder(ProgramBuilder):
 
     def may_read(self) -> bool:
         """Return whether the code that runs may read a value."""
-        return self.is_formula or asked_by_library()
+        return self.is_formula or ir.asked_by_library()
 
 
 class Tracer(NDArrayOperatorsMixin):
@@ -123,7 +106,7 @@ class Tracer(NDArrayOperatorsMixin):
         emit = self.graph.emit
         if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
-        value = emit(cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
+        value = emit(instructions.cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
         if self.base is not None:
             (function, rest), above = self.recipe, self.base.value
             if function is np.reshape:
@@ -132,7 +115,7 @@ class Tracer(NDArrayOperatorsMixin):
                 order = rest[0] and tuple(int(k) for k in np.argsort(rest[0]))
                 back = emit(np.transpose, (value, order))
             else:
-                back = emit(put, (above, rest[0], value))
+                back = emit(instructions.put, (above, rest[0], value))
             self.base.write(back)
         self._value = value
         self.hold()
@@ -163,7 +146,7 @@ class Tracer(NDArrayOperatorsMixin):
         return truth
 
     def item(self) -> Any:
-        return self.call(item, self) if self.graph.may_read() else self.read()
+        return self.call(instructions.item, self) if self.graph.may_read() else self.read()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Return the array of the traced call, for an error that the library is about to raise."""
@@ -176,7 +159,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         if isinstance(self.layout, np.random.Generator):
-            return partial(self.call, draw, self, name)
+            return partial(self.call, instructions.draw, self, name)
         if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
             raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)
@@ -208,7 +191,7 @@ class Tracer(NDArrayOperatorsMixin):
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
-            return inputs[0].write(self.call(add_at, *inputs).value)
+            return inputs[0].write(self.call(instructions.add_at, *inputs).value)
         if method == "at" or "where" in kwargs:
             problem = f"np.{ufunc.__name__} is called with where= or .at"
             raise self.graph.refusal(problem, "Write np.where, or scatter")
@@ -232,7 +215,7 @@ class Tracer(NDArrayOperatorsMixin):
             return created(self.graph, function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if traced == RECORDED or self.graph.is_formula:
+        if traced == instructions.RECORDED or self.graph.is_formula:
             return _into(out, self.call(function, *args, **kwargs))
         self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
         return function(*self.graph.samples(args), **self.graph.samples(kwargs))
@@ -259,7 +242,7 @@ class Tracer(NDArrayOperatorsMixin):
     def __setitem__(self, at: Any, new: Any) -> None:
         at, new = self._index(at), self.graph.values(new)
         whole = at in ((...,), (slice(None),))
-        self.write(new if whole else self.graph.emit(put, (self.value, at, new)))
+        self.write(new if whole else self.graph.emit(instructions.put, (self.value, at, new)))
 
     def fill(self, number: Any) -> None:
         self[...] = number
@@ -278,7 +261,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
-            return self.call(cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
+            return self.call(instructions.cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
         return Tracer(self.graph, self.value) if copy else self
 
     def copy_from(self, x: Any, where: Any = True) -> None:
@@ -296,7 +279,7 @@ class Tracer(NDArrayOperatorsMixin):
 def _layout(value: Value) -> Any:
     """Return an array that lies as the sample does; of a large one, in memory that is not used."""
     array = value.sample
-    if value.is_input or value.size < LARGE:
+    if value.is_input or value.size < ir.LARGE:
         return array
     first, last = np.lib.array_utils.byte_bounds(array)
     memory = np.frombuffer(mmap.mmap(-1, last - first), np.int8)

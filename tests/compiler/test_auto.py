@@ -1,4 +1,4 @@
-"""Native code on disk, the choice between backends, a zipped standard library."""
+"""The choice between backends, in processes without Numba and with a zipped standard library."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ import sysconfig
 import zipfile
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.compiler import CompileError
 
 from .networks import batch, perceptron
-from .twins import Twins, native, near
+from .twins import Twins, near
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-VARIABLE = "TINYGRAD_FC_CACHE"
 ROOT = Path(tg.__file__).parents[1]
 STEP = """
 import sys
@@ -49,12 +44,6 @@ print([round(compiled(x).item(), 9) for _ in range(3)], len(compiled.sources))
 LOSSES = re.compile(r"\[[\d., e-]+\] 1")
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "programs"))
-    return tmp_path / "programs"
-
-
 def start(backend: str, prelude: str = "") -> subprocess.Popen[str]:
     """Start a process that takes three compiled steps."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -73,57 +62,6 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     assert process.returncode == 0, errors
     assert LOSSES.fullmatch(out.strip()), out
     return out.strip(), errors
-
-
-def files(folder: Path) -> dict[Path, int]:
-    """Return all files below a folder, and when they were changed."""
-    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
-
-
-def shifted(by: float) -> Any:
-    """Return a compiled function that no other test compiles."""
-    return tg.compile(lambda x: (x * by).tanh() + 1, backend="numba")
-
-
-@native
-def test_processes_share_native_code(folder: Path):
-    """Two compile at the same time, and a third one compiles nothing."""
-    both = [start("numba") for _ in range(2)]
-    outputs = [end(process) for process in both]
-    before = files(folder)
-    assert before
-    assert not [file for file in before if "tmp" in file.suffix or file.name.startswith(".")]
-    outputs.append(end(start("numba")))
-    assert files(folder) == before
-    assert len({out for out, _ in outputs}) == 1
-    assert end(start("numpy"))[0] == outputs[0][0]
-    assert not any(errors for _, errors in outputs)
-
-
-@native
-@pytest.mark.parametrize("where", ["", "a file/below", "a file"])
-def test_without_a_folder_all_works(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "a file").write_text("")
-    monkeypatch.setenv(VARIABLE, where and str(tmp_path / where))
-    expected = (np.tanh(np.full(3, 7.0)) + 1).tolist()
-    assert shifted(7.0)(tg.ones(3)).tolist() == pytest.approx(expected)
-    assert [file.name for file in tmp_path.iterdir()] == ["a file"]
-
-
-@native
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners here")
-def test_a_folder_of_another_owner_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    folder.mkdir()
-    owner = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
-    shifted(8.0)(tg.ones(3))
-    monkeypatch.setattr(os, "getuid", lambda: owner)
-    folder.chmod(0o777)  # anyone may write code to it
-    shifted(9.0)(tg.ones(3))
-    assert not list(folder.iterdir())
-
-
-# The choice between backends
 
 
 def test_the_better_backend_is_chosen_and_each_call_is_one_step():
