@@ -199,7 +199,7 @@ def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
 
 def test_the_gradients_of_a_residual_connection_add_up():
     steps = {shown["text"]: shown for shown in lesson_of(training(**KINDS[6])).steps()}
-    summed = steps["∂C/∂y1 = d_3_linear + part of ∂C/∂y1"]
+    summed = steps["∂C/∂y1 = d_total_2 + part of ∂C/∂y1"]
     assert summed["title"] == "Layer 1: sum of gradients: ∂C/∂y1"
     assert steps["d1 = (1 - y1) * y1 * ∂C/∂y1"]["formulas"] == ()
     outputs = {"bce": "y2", "logits": "z2", "cross entropy": "z2", "mse": "y2"}

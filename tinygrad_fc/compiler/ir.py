@@ -66,8 +66,8 @@ class Origin(NamedTuple):
     `op` is the name of the op (or optimizer), `phase` is "forward", "backward", "update" or (for
     conditions of an optimizer, which come first) "guards",
     `argument` is the argument whose vjp rule was called (-1: the forward function), `cotangent` and
-    `result` are what that rule was called with, and `module` is the path of the innermost module
-    that was called.
+    `result` are what that rule was called with, `differentiated` is the value of that argument, and
+    `module` is the path of the innermost module that was called.
     """
 
     op: str
@@ -75,6 +75,7 @@ class Origin(NamedTuple):
     argument: int = -1
     cotangent: Any = None
     result: Any = None
+    differentiated: Any = None
     module: str = ""
 
 
@@ -157,7 +158,7 @@ class Program:
     default_names: dict[int, str] = field(default_factory=dict)
     """Names for values that need a variable only where the printer does not inline them."""
     option_names: dict[float, str] = field(default_factory=dict)
-    """Names for numbers: options of optimizers."""
+    """Names for numbers: options of modules and optimizers."""
 
 
 # Trees of arguments
@@ -171,6 +172,12 @@ def leaves(tree: Any) -> list[Value]:
 def operands(value: Value) -> list[Value]:
     """Return the values that an instruction reads."""
     return leaves((value.args, value.kwargs))
+
+
+def uniform(array: Any) -> Any:
+    """Return the number that all elements of an array are; None where they differ."""
+    same = array.size and array.tobytes() == array.flat[0].tobytes() * array.size
+    return array.flat[0] if same else None
 
 
 # Refusals

@@ -6,7 +6,6 @@ z, formula (12), is d. Other values are named by their module and op, such as `n
 
 from __future__ import annotations
 
-import itertools
 import keyword
 import re
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,10 @@ Of two, the first is for the output layer, the second for the others.
 """
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
+_NOUNS = {"add": "total", "subtract": "difference", "multiply": "product", "divide": "ratio"}
+_NOUNS |= {"true_divide": "ratio", "sqrt": "root", "square": "squares", "equal": "is_equal"}
+_NOUNS |= {"where": "chosen", "broadcast_to": "broadcast", "cast": "converted", "put": "changed"}
+"""Names for results of functions."""
 
 
 def identifier(path: str) -> str:
@@ -61,7 +64,8 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
-    for group in itertools.chain(*(vars(o)["param_groups"] for o in run.optimizers)):
+    options = [group for o in run.optimizers for group in vars(o)["param_groups"]]
+    for group in (*(vars(m) for root in run.roots for m in root.modules()), *options):
         for key, option in group.items():
             if type(option) is float and not option.is_integer():
                 program.option_names[option] = key
@@ -162,7 +166,7 @@ def _name_layers(program: Program) -> None:
 
 
 def _name_others(run: Trace, program: Program) -> None:
-    """Name what is left by phase, module, op and function; parts of an update by its parameter."""
+    """Name what is left: as in the code that was traced, else by what it is of, or by its op."""
     updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
@@ -170,21 +174,19 @@ def _name_others(run: Trace, program: Program) -> None:
             own = [v for v in parts if getattr(v.origin, "phase", "") != "backward"]
             updated = dict.fromkeys(map(id, own), updated[id(value)]) | updated
     last = {id(values[-1]) for _, values in op_calls(program)}
+    known = program.default_names
     for value in program.instructions:
-        stem, origin = run.modules.get(id(value), "t"), value.origin
-        module = getattr(origin, "module", stem.rpartition(".")[0])
-        if origin is not None:
-            op = "loss" if _is_loss(origin) else origin.op.lower()
-            stem = ".".join(filter(None, ("d" * (origin.phase == "backward"), module, op)))
-        word = "" if id(value) in last else f".{getattr(value.function, '__name__', '')}"
+        origin = value.origin or Origin("", "")
+        word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
+        word = value.name or _NOUNS.get(word, word.lower())
+        path, of = origin.module or run.modules.get(id(value), ""), origin.differentiated
         if value.function is item:  # a number of the state, such as that of steps
-            state = program.names.get(id(value.args[0]), "number")
-            stem = next((word for word in reversed(state.split("_")) if not word.isdigit()), "t")
-            word = ""
-        elif value.function is np.full and id(value.args[1]) in program.default_names:
-            stem, word = program.default_names[id(value.args[1])], ".array"
+            state = program.names.get(id(value.args[0]), "number").split("_")
+            path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")
+        elif value.function is np.full and id(value.args[1]) in known:
+            path, word = known[id(value.args[1])], "array"
         elif id(value) in updated:
-            stem, word = updated[id(value)], f".{value.name}" if value.name else word
-        elif value.name:  # as in the code that was traced
-            stem, word = f"{module}.{value.name}", ""
-        program.default_names.setdefault(id(value), identifier(stem + word))
+            path = updated[id(value)]
+        elif id(value) in last and not value.name and origin.argument >= 0:
+            path, word = "d", program.names.get(id(of)) or known.get(id(of), word)
+        known[id(value)] = identifier(f"{path}.{word}")

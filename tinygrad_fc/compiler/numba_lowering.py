@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import instruction
-from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
+from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands, uniform
 from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES
 from tinygrad_fc.pytree import mapped
 
@@ -211,10 +211,7 @@ class Lowering:
     def number(self, x: Any) -> Any:
         """Return the number that an argument is, everywhere and in each call; None for others."""
         array = self.constant(x)
-        if not isinstance(array, np.ndarray):
-            return array
-        same = array.size and array.tobytes() == array.flat[0].tobytes() * array.size
-        return array.flat[0] if same else None
+        return uniform(array) if isinstance(array, np.ndarray) else array
 
     def text(self, form: str, args: Sequence[Any], dtypes: Any) -> tuple[str, list[Value]]:
         """Return a text with casts and literals filled in, and the values that it reads."""

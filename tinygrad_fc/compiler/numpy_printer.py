@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
-from tinygrad_fc.compiler.ir import LARGE, Program, Value, leaves, operands
+from tinygrad_fc.compiler.ir import LARGE, Program, Value, leaves, operands, uniform
 
 ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
 _LEVELS = {"**": SIGN, "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
@@ -219,7 +219,12 @@ class NumPyPrinter(Expressions):
         key = (array.dtype, array.shape, small)
         if key not in self._constants:
             name, text = _constant_text(array)
-            name = name if array.ndim else self.program.option_names.get(array.item(), name)
+            if name == "scale":
+                number = array.flat[0]
+                name = self.program.option_names.get(number, name) if not array.ndim else name
+                if name in {*self._taken, *self.program.default_names.values()}:
+                    # scale and scale_0_25, not scale_2
+                    name += "_array" if number in self._numbers else f"_{number:g}"
             self._constants[key] = name = self.fresh(name)
             if text:
                 self._definitions.append(f"{name} = {text}")
@@ -233,6 +238,13 @@ class NumPyPrinter(Expressions):
         Its first use writes a line for it, such as `rate = np.array(lr)`.
         """
         array = isinstance(other, Value) and other.shape and result.dtype == other.dtype
+        is_constant = isinstance(number, Value) and number.is_constant and number.shape
+        if array and is_constant and other.shape == result.shape:
+            same = uniform(number.sample)
+            number = number if same is None else same.item()
+        named = self.program.option_names.keys() - _NAMES_OF_NUMBERS.keys()
+        if result.is_number and number in named:
+            return self._option(number)
         if not array or other.dtype.kind != "f" or not _is_number(number):
             return self.text(number, level)
         if not isinstance(number, Value):
@@ -245,6 +257,16 @@ class NumPyPrinter(Expressions):
             text = f"{self._numbers[key]} = np.array({self.text(number)}{dtype})"
             self.lines.append(Line(result, text))
         return self._numbers[key]
+
+    def _option(self, number: float) -> str:
+        """Return the name of an option, which the source defines if no variable has that name."""
+        name = self.program.option_names[number]
+        if name in self.program.default_names.values():
+            return repr(number)
+        if number not in self._numbers:
+            self._numbers[number] = name = self.fresh(name)
+            self._definitions.append(f"{name} = {number!r}")
+        return self._numbers[number]
 
     # Lines
 

@@ -82,7 +82,7 @@ class Trace(TracingBuilder):
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
         self.active = [""]  # the paths of modules that are running
-        self.modules: dict[int, str] = {}  # path and class of the module of a value, by id
+        self.modules: dict[int, str] = {}  # path of the module of a value, by id
         self.optimizers: dict[Any, list[Any]] = {}  # group, key, old value, tracer of each input
         self.creates_state = False
         self.grads: dict[Any, Any] = {}
@@ -178,12 +178,12 @@ class Trace(TracingBuilder):
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
         origin = self.origin
         if origin is None:
-            known = args[:2] if argument >= 0 else (None, None)
-            cotangent, result = self.values(mapped(array_of, known))
-            phase, module = "forward", self.active[-1]
+            origin = Origin(op.name, "forward", module=self.active[-1])
             if argument >= 0:  # a rule belongs to the module that called the op
-                phase, module = "backward", getattr(result.origin, "module", "")
-            origin = Origin(op.name, phase, argument, cotangent, result, module)
+                known = (*args[:2], args[2 + argument])
+                cotangent, result, of = self.values(mapped(array_of, known))
+                module = getattr(result.origin, "module", "")
+                origin = Origin(op.name, "backward", argument, cotangent, result, of, module)
         with patches.patched(self, "origin", origin):
             result = function(*args, **settings)
         if argument < 0 and type(result) is Tracer:
@@ -219,9 +219,8 @@ class Trace(TracingBuilder):
         try:
             return call(module, *args, **kwargs)
         finally:
-            name = f"{self.active.pop()}.{type(module).__name__.lower()}"
-            for value in self.instructions[start:]:
-                self.modules.setdefault(id(value), name)
+            path = self.active.pop()
+            self.modules = {id(v): path for v in self.instructions[start:]} | self.modules
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
