@@ -51,9 +51,6 @@ WITH_NUMBER: tuple[Callable[[Any, Any], Any], ...] = (
     lambda x, c: (x * 0 + c) * x,
 )
 REDUCTIONS = ("sum", "mean", "amax", "amin", "var", "logsumexp", "prod")
-NUMPY_ONLY: tuple[Callable[[Any, int], Any], ...] = (
-    *(lambda x, _: x.sort(dim=-1).values, lambda x, k: x.cumsum(dim=k % x.ndim)),
-)
 
 
 def with_assigned_rows(x: Any, k: int) -> Any:
@@ -69,7 +66,7 @@ VIEWS: tuple[Callable[[Any, int], Any], ...] = (
     *(lambda x, k: x[k % len(x)], lambda x, k: x[k % 2 :], lambda x, _: x[..., None]),
     *(lambda x, _: x.expand(2, *x.shape), lambda x, k: x[[k % len(x), 0, 0]]),
     *(lambda x, _: tg.cat([x, x * 2]), lambda x, k: tg.stack([x, x], dim=k % (x.ndim + 1))),
-    *NUMPY_ONLY,
+    *(lambda x, _: x.sort(dim=-1).values, lambda x, k: x.cumsum(dim=k % x.ndim)),
     *(lambda x, k: x.softmax(dim=k % x.ndim), lambda x, _: x.argmax(dim=-1) + x.sum(dim=-1)),
     lambda x, _: x.gather(0, (x > 0).long() % len(x)),
     *(lambda x, k: x.masked_fill(x > k % 2, 0.5), with_assigned_rows),
@@ -100,19 +97,10 @@ Instruction = tuple[str, int, int, int]
 small = st.integers(0, 23)
 
 
-def programs(most: int = 12, *, native: bool = False) -> st.SearchStrategy[list[Instruction]]:
-    """Draw a program of at most `most` instructions, for `native` of those that native code has."""
+def programs(most: int = 12) -> st.SearchStrategy[list[Instruction]]:
+    """Draw a program of at most `most` instructions."""
     instructions = st.tuples(st.sampled_from(KINDS), small, small, small)
-    if native:
-        instructions = instructions.filter(_is_native)
     return st.lists(instructions, min_size=1, max_size=most)
-
-
-def _is_native(instruction: Instruction) -> bool:
-    kind, _, j, _ = instruction
-    if kind == "reduce":
-        return REDUCTIONS[j % len(REDUCTIONS)] not in ("logsumexp", "prod")
-    return kind != "random" and not (kind == "view" and VIEWS[j % len(VIEWS)] in NUMPY_ONLY)
 
 
 @st.composite

@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.domain import real
 
-from .networks import perceptron
-from .twins import BACKENDS, Twins, same, share
+from .twins import BACKENDS, same
 
 X = tg.tensor([1.0, 2.0])
 FACTOR: Any = 1.0
@@ -192,64 +189,6 @@ def test_an_element_of_a_small_array(name: str):
     for value in (1.0, 2.0, 2.0, 5.0):
         array[0] = value
         same("result", compiled(X), function(X))
-
-
-@share(10)
-@given(
-    names=st.lists(st.sampled_from(sorted(PLACES)), min_size=2, max_size=4, unique=True),
-    changes=st.lists(st.tuples(st.integers(0, 3), st.sampled_from((1.0, 2.0, 0.5))), max_size=8),
-)
-def test_changes_at_several_places(names: list[str], changes: list[tuple[int, float]]):
-    places = [PLACES[name]() for name in names]
-
-    def function(x: Any) -> Any:
-        for k, (read, _) in enumerate(places):
-            x = x * read() + k
-        return x
-
-    compiled = tg.compile(function, backend="numpy", check=False)
-    seen = set()
-    for _, change in places:
-        change(1.0)
-    for k, value in [(0, 1.0), *changes]:
-        places[k % len(places)][1](value)
-        same("result", compiled(X), function(X))
-        seen.add(tuple(read() for read, _ in places))
-    if not {name for name in names if name.startswith("another")}:
-        assert len(compiled.sources) <= len(changes) + 1
-
-
-def test_dicts_by_parameters():
-    """A moving average kept in a dict whose keys are the parameters."""
-
-    def averaged(t: Any, x: Any, y: Any) -> Any:
-        t.optimizer.zero_grad()
-        loss = t.loss(t.model(x), y)
-        for p, decay in t.decay.items():
-            loss = loss + decay * (p * p).sum()
-        loss.backward()
-        t.optimizer.step()
-        with tg.no_grad():
-            for p in t.model.parameters():
-                t.means[p].mul_(0.9).add_(0.1 * p)
-        return loss.detach(), [t.means[p].clone() for p in t.model.parameters()]
-
-    def create() -> Any:
-        t: Any = perceptron()
-        t.means = {p: p.detach().clone() for p in t.model.parameters()}
-        t.decay = dict.fromkeys(t.model.parameters(), 0.1)
-        return t
-
-    twins, data = Twins(create, averaged), (tg.rand(6, 4), tg.rand(6, 3))
-    for change in (
-        lambda t: None,
-        lambda t: None,
-        lambda t: t.decay.update({t.model[0].weight: 0.5}),
-        lambda t: t.means.update({t.model[0].bias: tg.ones(5)}),
-        lambda t: t.decay.pop(t.model[2].bias),
-    ):
-        twins.both(change)
-        twins.step(*data)
 
 
 class Parts(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,7 @@ from .networks import (
     sgd,
 )
 from .twins import Training, Twins, native, near, quickly, share
-from .twins import step as one_step
 
-GROUPS = (ACTIVATIONS, ("batch norm", "dropout", "softmax"), ("layer norm", "group norm"))
 """Layers that are compiled in one network; `OTHERS` has variants of them."""
 DEFAULTS = {"Adam": optim.Adam, "SGD": momentum, "RMSprop": optim.RMSprop}
 
@@ -60,7 +57,7 @@ def test_drawn_networks(data: st.DataObject, dtype: str, n: int):
 
 
 @native
-@quickly(2)
+@quickly(5)
 @given(data=st.data())
 def test_drawn_networks_in_native_code(data: st.DataObject):
     train(data, "float64", "numba", 4, 6)
@@ -117,51 +114,6 @@ def test_a_tensor_as_learning_rate_is_an_input(name: str):
     assert len(twins.compiled.sources) == programs
     twins.both(lambda t: t.optimizer.param_groups[0].update(lr=0.01))
     twins.step(*batch(4))
-
-
-@native
-def test_layers_and_losses_in_native_code():
-    """A random group of each in one step, side by side, since each compilation takes seconds."""
-    group, names = random.choice(GROUPS), sorted(LOSSES)[random.choice((0, 1)) :: 2]  # noqa: S311
-    targets = {kind: batch(1, kind=kind)[1] for kind in ("unit", "real", "sign", "class")}
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.last = nn.Linear(4, 4), nn.Linear(4 * len(group), 3)
-            layers = [OTHERS[name](4) if name in OTHERS else getattr(nn, name)() for name in group]
-            self.layers = nn.ModuleList(layers)
-
-        def forward(self, x: Any) -> Any:
-            x = self.first(x)
-            return self.last(tg.cat([layer(x) for layer in self.layers], dim=1))
-
-    losses = [(getattr(nn, name)(), targets[LOSSES[name][0]]) for name in names]
-
-    def total(prediction: Any, _: Any) -> Any:
-        return tg.stack([loss(prediction, target) for loss, target in losses]).sum()
-
-    def create() -> Training:
-        model = Model()
-        return Training(model, sgd(model.parameters()), total)
-
-    twins = Twins(create, backend="numba")
-    for k in range(3):
-        twins.step(*batch(k))
-
-
-@native
-def test_optimizers_in_native_code():
-    def step(trainings: Any, x: Any, y: Any) -> Any:
-        return sum(one_step(t, x, y) for t in trainings)
-
-    class All(list):  # type: ignore[type-arg]
-        def tensors(self) -> Any:
-            return ((f"{k}: {name}", t) for k, one in enumerate(self) for name, t in one.tensors())
-
-    twins = Twins(lambda: All(map(perceptron, (optim.Adam, momentum))), step, "numba")
-    for k in range(3):
-        twins.step(*batch(k))
 
 
 @pytest.mark.parametrize("dtype", [tg.float32, tg.float64])

@@ -23,10 +23,8 @@ from numba.np.ufunc_db import get_ufuncs
 
 from tinygrad_fc.compiler.numba_backend import build
 
-from . import native_python
-
 NATIVE = settings(deadline=None, phases=[Phase.explicit, Phase.generate])
-"""No shrinking, which would compile hundreds of kernels; shrink what runs as Python."""
+"""No shrinking, which would compile hundreds of kernels."""
 SPECIAL = (
     *(0.0, -0.0, 1, -1, 0.5, -0.5, 2, 3.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-8, 1e-310),
     *(700, -700, -745, 710, 88, -88, -103, 1e300, -1e300),
@@ -53,12 +51,7 @@ def assert_agrees(program: Program, kernel: Any, calls: int = 1) -> None:
         np.testing.assert_array_equal(x, y)
 
 
-@given(programs())
-def test_native_source_agrees_with_numpy(program: Program) -> None:
-    assert_agrees(program, native_python.kernel(program))
-
-
-@settings(NATIVE, max_examples=2)
+@settings(NATIVE, max_examples=8)
 @given(programs(80))
 def test_kernels_agree_with_numpy(program: Program) -> None:
     """Twice, since memory of the first call is used again."""
@@ -188,11 +181,3 @@ def test_numbers_in_a_text_have_the_dtype_of_floats(monkeypatch: pytest.MonkeyPa
     x, half = np.array([-2, 0, 3], np.float32), np.full(3, 0.5, np.float32)
     (result,) = build(one_instruction(np.heaviside, x, half))(x, half)
     np.testing.assert_array_equal(result, np.heaviside(x, half), strict=True)
-
-
-def test_the_source_is_numpy_and_the_native_text_readable() -> None:
-    program = one_instruction(np.tanh, np.ones(3))
-    kernel = build(program)
-    assert "np.tanh(" in kernel.source
-    assert "tanh(" in kernel.native
-    assert kernel.native == build(program).native  # so that it is found in the cache

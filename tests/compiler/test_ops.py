@@ -83,21 +83,6 @@ def test_one_element_is_a_view(backend: str, function: Any):
     near("result", tg.compile(function, backend=backend)(t.clone()), expected)
 
 
-@pytest.mark.parametrize("shape", [(1,), (1, 1)])
-def test_signs_of_zeros_in_products_of_single_numbers(shape: tuple[int, ...]):
-    def function(x: Any, weight: Any, g: Any) -> Any:
-        products = [tg.nn.functional.linear(x, weight), x @ weight]
-        return [tg.autograd.grad(out, [x, weight], g) for out in products]
-
-    x = tg.tensor(np.full(shape, -1.0), requires_grad=True)
-    weight = tg.tensor([[-20.0]], requires_grad=True)
-    for g in (tg.zeros(shape), -tg.zeros(shape)):
-        expected = function(x, weight, g)
-        actual = tg.compile(function, backend="numpy")(x, weight, g)
-        signs = [[np.signbit(a.numpy()) for pair in r for a in pair] for r in (actual, expected)]
-        same("signs", *signs)
-
-
 def test_large_constants_of_one_shape_differ():
     def sums() -> Any:
         return [tg.tensor([float(k)] * 5000).sum() for k in range(3)]

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, note
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 
 from .programs import inputs, programs, with_gradients
-from .twins import generator, native, quickly, same, share
+from .twins import generator, same, share
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -88,31 +87,3 @@ def test_programs(program: Any, arrays: Any):
             for s, t in zip(eager, twin, strict=True):
                 t.copy_(s)
     assert len(compiled.sources) <= 2  # of the first layout and the later ones
-
-
-@native
-@quickly(3)
-@given(
-    many=st.lists(st.tuples(programs(6, native=True), inputs(2)), min_size=3, max_size=5),
-)
-def test_programs_in_native_code(many: Any):
-    """Several programs are one compiled function, as each compilation takes a second."""
-    eager, twin = state(), state()
-
-    def function(arrays: Any, of: Any, nudge: Any = lambda x: x) -> Any:
-        pairs = zip(many, arrays, strict=True)
-        return [with_gradients(p, [*map(nudge, x)], of, nudge) for (p, _), x in pairs]
-
-    compiled = tg.compile(lambda *x: function(x, twin), backend="numba", check=False)
-    with np.errstate(all="ignore"):
-        for k in range(2):
-            arrays = [tensors(a, k) for _, a in many]
-            others = []
-            for seed in range(4):
-                moved = [s.clone() for s in eager]
-                others.append([function(arrays, moved, nudged(seed)), moved])
-            expected = function(arrays, eager)
-            actual = compiled(*arrays)
-            explained([actual, twin], [expected, eager], others)
-            for s, t in zip(eager, twin, strict=True):
-                t.copy_(s)

@@ -270,20 +270,6 @@ def test_no_source_before_the_first_call():
     assert compiled.sources == []
 
 
-def test_branches_on_shapes_and_python_values_are_free():
-    def function(x: Any, flag: bool, mode: str = "a") -> Any:
-        if x.ndim == 2 and len(x) > 1 and x.shape[1]:
-            x = x.sum(dim=0)
-        if flag and mode == "a" and x.dtype == tg.float64 and x.requires_grad is False:
-            x = x * 2
-        return x if isinstance(x, tg.Tensor) else None
-
-    compiled = tg.compile(function, backend="numpy")
-    for x in (tg.ones(2, 3), tg.ones(1, 3), tg.ones(3)):
-        for flag in (True, False):
-            same("result", compiled(x, flag), function(x, flag))
-
-
 # Errors of the library
 
 

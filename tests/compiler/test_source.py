@@ -156,24 +156,6 @@ def test_a_hidden_layer_with_two_heads():
     assert "# (36)" not in step.source, "the gradient comes from two layers"
 
 
-class Residual(nn.Module):
-    """Adds its input to the result of a layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 3)
-
-    def forward(self, x: Any) -> Any:
-        return x + self.layer(x)
-
-
-@pytest.mark.parametrize("model", [Residual(), nn.Sequential(Residual())])
-def test_a_layer_that_the_document_does_not_have_ends_no_derivation(model: nn.Module):
-    formulas = cited(lambda y, _: F.mse_loss(y, tg.zeros(4, 3)), model)
-    assert formulas["z1"] == "(3)"
-    assert "d1" not in formulas
-
-
 # Names, tracebacks
 
 

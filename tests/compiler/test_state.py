@@ -285,14 +285,6 @@ def gradient_penalty(t: Training, x: Any, y: Any) -> Any:
     return loss.detach()
 
 
-def weight_penalty(t: Training, x: Any, y: Any) -> Any:
-    t.optimizer.zero_grad()
-    loss = t.loss(t.model(x), y) + 0.01 * sum((p**2).sum() for p in t.model.parameters())
-    loss.backward()
-    t.optimizer.step()
-    return loss.detach()
-
-
 def with_a_closure(t: Training, x: Any, y: Any) -> Any:
     def closure() -> Any:
         t.optimizer.zero_grad()
@@ -341,7 +333,7 @@ STEPS: dict[str, tuple[Any, Any]] = {
     **{
         f.__name__: (perceptron, f)
         for f in (
-            *(backward_twice, zeroed_in_place, gradient_penalty, weight_penalty),
+            *(backward_twice, zeroed_in_place, gradient_penalty),
             *(parts_of_a_batch, clipped, measured),
         )
     },
