@@ -414,16 +414,14 @@ def _is_number(x: Any) -> bool:
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
-    is_broadcast = array.size > 1 and not any(array.strides)
-    if array.ndim and array.size and np.isfinite(array.flat[0]):
-        shape = array.shape[0] if array.ndim == 1 else array.shape
-        text = repr(array.flat[0].item())
+    number = uniform(array) if array.ndim else None
+    if number is not None and np.isfinite(number):
+        text = repr(number.item())
         name = {"0.0": "zeros", "1.0": "ones"}.get(text, "scale")
-        if is_broadcast:
+        if array.size > 1 and not any(array.strides):
             return name, f"np.broadcast_to(np.array({text}{dtype}), {array.shape})"
-        if array.tobytes() == array.flat[0].tobytes() * array.size and (
-            name == "ones" or array.size > SMALL
-        ):
+        if name == "ones" or array.size > SMALL:
+            shape = array.shape[0] if array.ndim == 1 else array.shape
             value = f", {text}" if name == "scale" else ""
             return name, f"np.{'full' if value else name}({shape}{value}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():

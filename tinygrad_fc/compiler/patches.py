@@ -104,7 +104,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
-    groups = here(trace.read_groups, lambda optimizer: vars(optimizer)["param_groups"])
+    groups = here(trace.param_groups, lambda optimizer: vars(optimizer)["param_groups"])
     yield Optimizer, "param_groups", property(groups, _set_groups)
     for kind in _optimizers(Optimizer):
         yield kind, "step", here(partial(trace.step, kind.step), kind.step)

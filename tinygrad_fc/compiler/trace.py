@@ -236,12 +236,6 @@ class Trace(TracingBuilder):
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
 
-    def read_groups(self, optimizer: Any) -> Any:
-        """Return the groups of an optimizer; with tracers where the user's code reads them."""
-        if ir.asked_by_library():  # `zero_grad` reads parameters
-            return vars(optimizer)["param_groups"]
-        return self.param_groups(optimizer)
-
     def param_groups(self, optimizer: Any) -> Any:
         """Return the groups of an optimizer, which have tracers for learning rates until the end.
 
@@ -379,4 +373,5 @@ def _order(run: Trace, program: Program) -> None:
             value.origin = Origin(value.origin.op if value.origin else "", "guards")
     program.instructions.sort(key=lambda v: id(v) not in first)
     inputs = [v for v in run.inputs if id(v) in needed or v.source.kind == "option"]
-    program.inputs = sorted(inputs, key=lambda v: v.source.kind != "argument")
+    order = {"argument": 0, "option": 2}
+    program.inputs = sorted(inputs, key=lambda v: order.get(v.source.kind, 1))
