@@ -330,7 +330,8 @@ def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, An
     steps = getattr(call.kernel, "steps", None)
     if differ or steps is None:
         return 0, None
-    rows = rows[: max(1, _TOGETHER // sum(a[rows[0]].nbytes for a in arrays))][:_INTERRUPTED]
+    bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
+    rows = rows[: max(1, _TOGETHER // bytes_of_step)][:_INTERRUPTED]
     stacks = [a[rows] for a in arrays]
 
     def kernel(*inputs: Any) -> Any:
