@@ -288,14 +288,7 @@ def assert_close(case: Case, actual: Array, expected: Array, limit: Array) -> No
     if (excess <= 0).all():
         return
     worst = np.unravel_index(excess.argmax(), excess.shape)
-    shapes = [w.shape for w in case.network.weights] + [(len(b),) for b in case.network.biases]
-    marks = [f"{letter}^({k + 1})" for letter in "ωθ" for k in range(len(shapes) // 2)]
-    names = [
-        f"{mark}{list(at)}"
-        for mark, shape in zip(marks, shapes, strict=True)
-        for at in np.ndindex(shape)
-    ]
     raise AssertionError(
-        f"the derivative by {names[worst[-1]]} is {actual[worst]!r}, by hand {expected[worst]!r}: "
+        f"the derivative at {worst} of {case} is {actual[worst]!r}, by hand {expected[worst]!r}: "
         f"they differ by {abs(actual - expected)[worst]:.1e}, rounding explains {limit[worst]:.1e}"
     )

@@ -213,39 +213,6 @@ def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, s
     close(got[1], weights * (-(a / b**2) + 4 / b**3), tolerance=1e-12)
 
 
-ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("abs", "ceil", "digamma", "exp", "log10", "logit", "relu", "tril"), ()),
-    **dict.fromkeys(("pow", "fmod", "remainder", "floor_divide", "eq", "clamp_min"), (0.5,)),
-    **dict.fromkeys(("add", "sub", "mul", "div", "atan2", "xlogy"), (tg.full((1, 3), 0.5),)),
-    "masked_fill": (tg.tensor([True, False, True]), 7.0),
-    "lerp": (tg.ones(3), 0.25),
-    "addcmul": (tg.ones(2, 1), tg.full((3,), 3.0)),
-    "cumsum": (1,),
-    "clamp": (tg.full((3,), 0.3), 0.5),
-    "scatter": (1, tg.tensor([[2], [0]]), 1.0),
-    "index_add": (0, tg.tensor([1, 1]), tg.ones(2, 3)),
-}
-
-
-@given(arrays((2, 3), low=0.1, high=0.9), st.sampled_from(sorted(ARGUMENTS)))
-def test_in_place_variants_set_the_elements_to_the_result(a: Any, name: str):
-    arguments = ARGUMENTS[name]
-    t = tg.from_numpy(a.copy())
-    memory = t.numpy()
-    expected = getattr(tg.tensor(a), name)(*arguments).double()
-    assert getattr(t, f"{name}_")(*arguments) is t
-    assert np.shares_memory(memory, t.numpy())
-    assert np.array_equal(memory, expected.numpy())
-    x = T(a)
-    with pytest.raises(GraphError, match="Two ways work"):
-        getattr(x, f"{name}_")(*arguments)
-    result = x * x
-    with tg.no_grad():
-        getattr(x, f"{name}_")(*arguments)
-    with pytest.raises(GraphError, match="changed in place"):
-        result.sum().backward()
-
-
 @given(arrays((2, 1, 3)))
 def test_shapes_changed_in_place(a: Any):
     t = tg.from_numpy(a)

@@ -106,31 +106,20 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_strict_raises_for_an_independent_output(name: str) -> None:
-    take, x = ALL[name], tg.tensor(2.0)
-    assert take(lambda x: tg.tensor(3.0), x).item() == 0.0
-    with pytest.raises(
-        GraphError,
-        match=rf"{name}: output \d, .* does not depend on the inputs, which strict=True refuses",
-    ):
-        take(lambda x: tg.tensor(3.0), x, strict=True)
-    assert take(lambda x: x**3, x, strict=True).item() == (12.0)
-
-
 def test_strict_raises_for_any_independent_output_or_gradient() -> None:
     x, y = tg.tensor([1.0, 2.0]), tg.tensor([3.0])
-    for call in (
-        lambda: F.vjp(lambda x, y: x, (x, y), x, strict=True),
-        lambda: F.jacobian(lambda x, y: (x[0] * y, x), (x, y), strict=True),
-        lambda: F.jvp(lambda x: (x, tg.ones(2)), x, x, strict=True),
-        lambda: F.vhp(lambda x, y: (x**2).sum() + y.sum(), (x, y), (x, y), strict=True),
-        lambda: F.hvp(lambda x, y: (x**2).sum(), (x, y), (x, y), strict=True),
-        lambda: F.hessian(lambda x: x.sum(), x, strict=True),
-        lambda: F.vjp(lambda x: x.sum(), x, create_graph=True, strict=True),
+    for name, call in (
+        ("vjp", lambda **k: F.vjp(lambda x, y: x, (x, y), x, **k)),
+        ("jacobian", lambda **k: F.jacobian(lambda x, y: (x[0] * y, x), (x, y), **k)),
+        ("jvp", lambda **k: F.jvp(lambda x: (x, tg.ones(2)), x, x, **k)),
+        ("vhp", lambda **k: F.vhp(lambda x, y: (x**2).sum() + y.sum(), (x, y), (x, y), **k)),
+        ("hvp", lambda **k: F.hvp(lambda x, y: (x**2).sum(), (x, y), (x, y), **k)),
+        ("hessian", lambda **k: F.hessian(lambda x: x.sum(), x, **k)),
+        ("vjp", lambda **k: F.vjp(lambda x: x.sum(), x, create_graph=True, **k)),
     ):
-        with pytest.raises(GraphError, match="does not depend on the inputs"):
-            call()
+        call()
+        with pytest.raises(GraphError, match=f"{name}: .*not depend on the inputs, .*strict"):
+            call(strict=True)
 
 
 @pytest.mark.parametrize("name", ALL)

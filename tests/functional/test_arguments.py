@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import timeit
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from drawing import arrays, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
@@ -125,6 +123,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: tg.zeros(0).quantile(0.5), ShapeError, "quantile: got shape"),
     (lambda: tg.cdist(tg.ones(2, 3), X), ShapeError, "expected rows of equal length"),
     (lambda: X.norm("nuc", 0), ShapeError, "two axes"),
+    (lambda: tg.zeros(2, out=tg.ones(3)), ShapeError, r"cannot change a tensor \(3,\) float64 by"),
     (lambda: linalg.inv(X[:1]), ShapeError, r"inv: got shape \(1, 2\); .* square"),
     (lambda: tg.norm(TWO, "x"), ShapeError, "ord is .x., expected"),
     (lambda: linalg.svd(TWO), ShapeError, r"expected matrices \(\.\.\., n"),
@@ -166,27 +165,6 @@ def test_errors_have_their_cause_and_clear_ones_are_unchanged():
     assert not isinstance(raised.value, RuntimeError)
 
 
-# Results written to a tensor
-
-
-def test_out_is_a_tensor_that_the_result_is_copied_to():
-    x, out = tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.zeros(2, 2)
-    for call in (
-        lambda **o: tg.cat([x[:1], x[1:]], **o),
-        lambda **o: tg.eye(2, **o),
-        lambda **o: tg.ones(2, 2, **o),
-        lambda **o: tg.clamp(x, min=2, **o),
-        lambda **o: tg.cumsum(x, 0, **o),
-        lambda **o: tg.mm(x, x, **o),
-        lambda **o: tg.matmul(x, x, **o),
-        lambda **o: tg.rand(2, 2, generator=tg.Generator().manual_seed(0), **o),
-    ):
-        assert call(out=out) is out
-        assert out.tolist() == call(out=None).tolist() == call().tolist()
-    with pytest.raises(ShapeError, match=r"cannot change a tensor \(3,\) float64 by \(2,\)"):
-        tg.zeros(2, out=tg.ones(3))
-
-
 # Numbers, lists and arrays in place of tensors
 
 
@@ -215,15 +193,6 @@ def test_lists_are_accepted_in_place_of_tensors(a: Any, b: Any):
         same(out, expected.numpy())
 
 
-@given(st.floats(-4, 4), hnp.arrays(np.float64, 3, elements=st.floats(1, 4)))
-def test_ops_accept_numbers_and_lists(number: float, a: Any):
-    for f in (tg.fmod, tg.atan2, tg.hypot, tg.logaddexp, tg.remainder, tg.floor_divide):
-        same(f(number, tg.tensor(a)), f(tg.tensor(number), tg.tensor(a)).numpy())
-        assert np.array_equal(f(number, a.tolist()), f(np.asarray(number), a))
-    for g in (tg.floor, tg.trunc, tg.sign, tg.ceil, tg.erf, tg.lgamma, tg.sigmoid):
-        assert np.array_equal(g(a.tolist()), g(a))
-
-
 def test_a_gradient_flows_beside_a_converted_list():
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     tg.kron([3.0, 4.0], x).backward(tg.tensor([1.0, 0.0, 0.0, 10.0]))
@@ -245,14 +214,3 @@ def test_a_wrapped_function_has_its_docstring_signature_and_pickle(name: str):
 def test_functions_of_training_steps_are_not_wrapped():
     for name in ("div", "reshape", "transpose", "where"):
         assert getattr(tg, name).__code__.co_name != "wrapper"
-
-
-def test_the_wrapper_costs_less_than_half_of_a_call():
-    x = tg.ones(3)
-    # In turns, since the speed of a machine changes; the fastest run of each counts.
-    runs = [
-        [timeit.timeit(lambda f=f: f(x, 0), number=200) for f in (tg.roll, bare)]
-        for bare in [inspect.unwrap(tg.roll)] * 30
-    ]
-    wrapped, bare = map(min, zip(*runs, strict=True))
-    assert wrapped < bare * 1.5
