@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from drawing import FLOATS, arrays, same
+from drawing import FLOATS, same
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -45,23 +45,3 @@ def test_bernoulli_and_multinomial_are_functions_and_methods():
     assert p.bernoulli().tolist() == tg.bernoulli(p).tolist() == [0, 1]
     assert p.multinomial(1).tolist() == tg.multinomial(p, 1).tolist() == [1]
     assert not (p.requires_grad_().bernoulli()).requires_grad
-
-
-@given(st.data(), sizes)
-def test_tensor_accepts_numbers_lists_arrays_and_tensors(data: Any, shape: Any):
-    a = data.draw(arrays(shape))
-    same(tg.tensor(a), a)
-    if a.size:
-        same(tg.tensor(a.tolist()), a)
-        same(
-            tg.Tensor(a.tolist() if a.ndim else [a.item()], requires_grad=True),
-            a.reshape(a.shape or 1),
-        )
-        same(tg.as_tensor(tuple(a.tolist()) if a.ndim else a.tolist()), a)
-    if a.ndim:
-        same(
-            tg.tensor([tg.tensor(row) for row in a] or a),
-            a if a[:1].size > 1 else a.reshape(-1) if a.size else a,
-        )
-        same(tg.tensor(list(a) or a), a)
-    same(tg.tensor(a, dtype=tg.int64), a.astype(np.int64))

@@ -47,14 +47,13 @@ def test_pad_equals_numpys_with_the_last_axis_first(data: st.DataObject, shape: 
         return np.pad(cropped, added, names.get(mode, mode))
 
     out = F.pad(x, widths, mode)
-    same(out.detach(), padded(x.numpy()))
+    places = padded(np.arange(x.numel()).reshape(shape) + 1)
+    same(out.detach(), np.append(0, x.numpy())[places])
     g = np.random.default_rng(1).normal(size=out.shape)
     out.backward(tg.tensor(g))
     assert x.grad is not None
-    places = padded(np.arange(x.numel()).reshape(shape) + 1)
-    expected = np.zeros(x.numel() + 1)
-    np.add.at(expected, places.ravel(), g.ravel())
-    close(x.grad.numpy(), expected[1:].reshape(shape))
+    expected = np.bincount(places.ravel(), g.ravel(), x.numel() + 1)[1:]
+    close(x.grad.numpy(), expected.reshape(shape))
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])

@@ -266,36 +266,40 @@ def test_a_state_of_another_scheduler_changes_nothing(name: str, other: str, dat
     assert str(scheduler.state_dict()) == before
 
 
-def test_groups_of_another_number():
+def falling(*lrs: float) -> LRScheduler:
+    return lr_scheduler.LambdaLR(sgd(*lrs), inverse)
+
+
+def chained(*gammas: float) -> lr_scheduler.ChainedScheduler:
     optimizer = sgd(1.0)
-    scheduler = lr_scheduler.LambdaLR(optimizer, inverse)
-    state = lr_scheduler.LambdaLR(sgd(1.0, 0.1), inverse).state_dict()
-    message = "LambdaLR has 1 .*, and the state dict 2. It was saved with another number of groups"
+    return lr_scheduler.ChainedScheduler(
+        [lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in gammas]
+    )
+
+
+ANOTHER = {"_schedulers": [chained(0.1).state_dict()["_schedulers"][0], {"T_max": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "state", "message"),
+    [
+        (falling(1.0), falling(1.0, 0.1).state_dict(), "1 .* dict 2. .* another number of groups"),
+        (chained(0.5, 0.5), chained(0.1).state_dict(), "has 2 schedulers, and the state dict 1"),
+        (chained(0.5, 0.5), ANOTHER, "ExponentialLR and the .* differ in T_max, base_lrs, gamma"),
+    ],
+)
+def test_an_invalid_state_changes_nothing(scheduler: Any, state: Any, message: str):
+    before = str(scheduler.state_dict())
     with pytest.raises(ValueError, match=message):
-        scheduler.load_state_dict(state)
-    optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)]})
+        scheduler.load_state_dict({**scheduler.state_dict(), **state})
+    assert str(scheduler.state_dict()) == before
+
+
+def test_a_group_that_was_added_has_no_rate():
+    scheduler = falling(1.0)
+    scheduler.optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)]})
     with pytest.raises(ValueError, match="has 1 learning rates, and the optimizer 2 groups"):
         scheduler.step()
-
-
-def test_an_invalid_state_of_a_combination_changes_nothing():
-    def chained(*gammas: float) -> lr_scheduler.ChainedScheduler:
-        optimizer = sgd(1.0)
-        return lr_scheduler.ChainedScheduler(
-            [lr_scheduler.ExponentialLR(optimizer, gamma) for gamma in gammas]
-        )
-
-    scheduler = chained(0.5, 0.5)
-    before = str(scheduler.state_dict())
-    with pytest.raises(ValueError, match="ChainedScheduler has 2 schedulers, and the state dict 1"):
-        scheduler.load_state_dict(chained(0.1).state_dict())
-    state = chained(0.1, 0.1).state_dict()
-    state["_schedulers"][1] = {"T_max": 3}
-    with pytest.raises(
-        ValueError, match="ExponentialLR and the state dict differ in T_max, base_lrs, gamma"
-    ):
-        scheduler.load_state_dict(state)
-    assert str(scheduler.state_dict()) == before
 
 
 def test_invalid_combinations():

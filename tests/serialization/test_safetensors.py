@@ -119,20 +119,6 @@ VALID = [
 ]
 
 
-@given(
-    data=st.sampled_from(VALID),
-    changes=st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), max_size=4),
-    cut=st.none() | st.integers(0, 10**4),
-    more=st.binary(max_size=3),
-)
-def test_damaged_files_load_or_raise_format_error(data: bytes, changes: Any, cut: Any, more: bytes):
-    damaged = bytearray(data)
-    for at, byte in changes:
-        damaged[at % len(damaged)] = byte
-    with suppress(FormatError):
-        loaded(bytes(damaged[:cut]) + more)
-
-
 TOKENS = [
     *(b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\\ud800", b"null", b"true", b"-1", b"1e9"),
     *(b"9" * 30, b"NaN", b"dtype", b"shape", b"tensor", b"scalar", b"root", b"int", b" "),
@@ -142,17 +128,28 @@ TOKENS = [
 @given(
     data=st.sampled_from(VALID),
     edits=st.lists(
-        st.tuples(st.integers(0, 10**4), st.integers(0, 6), st.sampled_from(TOKENS)), max_size=3
+        st.tuples(
+            st.integers(0, 10**4),
+            st.integers(0, 6),
+            st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=1),
+        ),
+        max_size=4,
     ),
+    fits=st.booleans(),
+    cut=st.none() | st.integers(0, 10**4),
+    more=st.binary(max_size=3),
 )
-def test_headers_with_misplaced_tokens_load_or_raise_format_error(data: bytes, edits: Any):
+def test_damaged_files_load_or_raise_format_error(
+    data: bytes, edits: Any, fits: bool, cut: Any, more: bytes
+):
     size = int.from_bytes(data[:8], "little")
     header, body = data[8 : 8 + size], data[8 + size :]
-    for at, width, token in edits:
+    for at, width, part in edits:
         start = at % (len(header) + 1)
-        header = header[:start] + token + header[start + width :]
+        header = header[:start] + part + header[start + width :]
+    damaged = assembled(header, body, None if fits else size)
     with suppress(FormatError):
-        loaded(assembled(header, body))
+        loaded(damaged[:cut] + more)
 
 
 def test_truth_values_and_bf16_are_converted():

@@ -155,10 +155,7 @@ class Colour(int):
 @pytest.mark.parametrize(
     ("obj", "message"),
     [
-        (
-            {"model": tg.nn.Linear(1, 1)},
-            r"save \['model'\]: it is a Linear.*\.state_dict\(\), path",
-        ),
+        ({"model": tg.nn.Linear(1, 1)}, r"\['model'\]: it is a Linear.*\.state_dict\(\), path"),
         ({"f": [len]}, r"\['f'\]\[0\]: it is a builtin_function.*save model\.state_dict"),
         (tg.Generator(), r"Save its get_state\(\)"),
         ({1, 2}, "it is a set"),

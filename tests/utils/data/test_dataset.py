@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Augmented, Batched, Countdown, Squares, X, Y, generator, order_of, seen
+from drawing import laid_out, layouts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,17 +30,12 @@ from tinygrad_fc.utils.data import (
     shuffle=st.booleans(),
     drop_last=st.booleans(),
     dtype=st.sampled_from(["float64", "float32", "int64", "uint8", "bool"]),
-    layout=st.sampled_from(["C", "F", "strided", "readonly"]),
+    layout=layouts,
 )
 def test_batches_are_the_rows_of_all_tensors_in_one_order(
     n: int, batch_size: int, shuffle: bool, drop_last: bool, dtype: str, layout: str
 ):
-    x = np.arange(n * 6).reshape(n, 3, 2).astype(dtype)
-    if layout == "F":
-        x = np.asfortranarray(x)
-    elif layout == "strided":
-        x = np.repeat(x, 2, axis=0)[::-2]
-    x.flags.writeable = layout != "readonly"
+    x = laid_out(np.arange(n * 6).reshape(n, 3, 2).astype(dtype), layout)
     dataset = TensorDataset(x, np.arange(n))
     options = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
     loader = DataLoader(dataset, **options, generator=generator())
@@ -48,10 +44,8 @@ def test_batches_are_the_rows_of_all_tensors_in_one_order(
     full = n - n % batch_size if drop_last else n
     assert len(batches) == len(loader)
     assert [len(y) for _, y in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    assert len(order) == full
-    assert len(set(order)) == full
-    if not shuffle:
-        assert order == list(range(full))
+    assert len(order) == len(set(order)) == full
+    assert shuffle or order == list(range(full))
     for batch in batches:
         assert type(batch) is list
         actual, indices = batch
