@@ -95,27 +95,6 @@ def test_changing_values_that_no_rule_reads_is_allowed(sharing: str, how: str, s
     close(checked_array(x.grad, x), expected, tolerance=1e-14)
 
 
-def test_changing_an_index_afterwards_does_not_change_the_gradient():
-    x = T(np.array([1.0, 2.0, 3.0]))
-    weights = tg.tensor([2.0, 3.0])
-    raw = np.array([0, 1])
-    bounds = slice(tg.tensor(0), tg.tensor(2))
-    for at in (tg.tensor([0, 1]), tg.from_numpy(raw), raw, bounds):
-        x.grad = None
-        out = x[at]
-        for part in (at.start, at.stop) if isinstance(at, slice) else (at,):
-            np.add(part, 1, out=part) if isinstance(part, np.ndarray) else part.add_(1)
-        out.backward(weights)
-        assert x.grad.tolist() == [2, 3, 0]
-        raw -= raw[0]
-    mask = tg.tensor([True, False, False])
-    x.grad = None
-    out = x[mask]
-    mask.copy_(tg.tensor([False, False, True]))
-    out.backward(weights[:1])
-    assert x.grad.tolist() == [2, 0, 0]
-
-
 def test_a_change_that_raises_counts_only_if_it_has_written():
     x = T(np.array([1.0, 1e308]))
     out = (x * tg.tensor([3.0, 0.0])).sum()
@@ -216,15 +195,8 @@ def test_augmented_assignment_between_recorded_tensors_rebinds(a: Any, b: Any, s
 @given(arrays((2, 1, 3)))
 def test_shapes_changed_in_place(a: Any):
     t = tg.from_numpy(a)
-    for call, shape in (
-        (lambda: t.unsqueeze_(0), (1, 2, 1, 3)),
-        (t.squeeze_, (2, 3)),
-        (t.t_, (3, 2)),
-        (lambda: t.transpose_(0, 1), (2, 3)),
-    ):
-        assert call() is t
-        assert t.shape == shape
-        assert np.shares_memory(t.numpy(), a)
+    assert t.unsqueeze_(0).squeeze_().t_().transpose_(0, 1) is t
+    assert np.shares_memory(t.numpy(), a)
     assert np.array_equal(t.numpy(), a[:, 0])
     leaf = T(a)
     with pytest.raises(GraphError, match="squeeze_ would change a"):

@@ -105,6 +105,19 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: tg.addcdiv(AT, AT, AT), DtypeError, "addcdiv: got dtype int64"),
     (lambda: X.median((0, 1)), DtypeError, "must be an integer"),
     (lambda: linalg.det(X.long()), DtypeError, r"expected floats.*x\.double"),
+    (
+        lambda: AT.softmax(0),
+        DtypeError,
+        "softmax: expected floats, got int64. .*x.double",
+    ),
+    (lambda: 1 - (X > 0), DtypeError, r"subtract: expected numbers, got bool.*x.long\(\)"),
+    (lambda: X @ X.float(), DtypeError, "one dtype, got float64 and float32. Convert one of them"),
+    (lambda: tg.add(AT, AT, alpha=0.5), DtypeError, "alpha is 0.5; expected an integer"),
+    (
+        lambda: AT.clone().add_(0.5),
+        DtypeError,
+        "result is float64; expected int64 or a lower c",
+    ),
     # Out of range
     (lambda: TWO.index_select(0, AT + 2), RangeError, "expected 0 to 1"),
     (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "elements 2 to 2 . 2 exceed axis 0"),
@@ -113,6 +126,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: TWO.quantile(1.5), ValueError, r"q is 1.5, expected in"),
     (lambda: TWO.quantile(0.5, interpolation="linaer"), RangeError, "'linaer'.*is quantile"),
     (lambda: tg.diff(X, -1), ValueError, "n is -1, expected at least 0"),
+    (lambda: tg.polygamma(-1, X), ValueError, "expected 0 to 100"),
     (lambda: AT // 0, DivisionError, r"integer division by 0.*x\.double\(\)"),
     # Shapes
     (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "expected a shift for each"),

@@ -46,16 +46,23 @@ def test_scatter_equals_a_loop(drawn: Any, seed: int):
     assert np.array_equal(y.grad.numpy(), from_source.reshape(b.shape))
 
 
-@pytest.mark.parametrize("name", ["index_add", "index_select", "bincount", "scatter", "unique"])
+CALLS: dict[str, Any] = {  # `x` and `y` are vectors of two, `at` is 0, 1
+    "index": lambda x, y, at: y[at],
+    "array": lambda x, y, at: y[np.asarray(at)],
+    "slice": lambda x, y, at: y[at[0] : at[1] + 1],
+    "mask": lambda x, y, at: y[at < 2],
+    "index_add": lambda x, y, at: x.index_add(0, at, y),
+    "index_select": lambda x, y, at: y.index_select(0, at),
+    "bincount": lambda x, y, at: at.bincount(y),
+    "scatter": lambda x, y, at: x.scatter(0, at, y),
+    "unique": lambda x, y, at: y.unique()[at],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
 def test_changing_an_index_afterwards_does_not_change_the_gradient(name: str):
     at, x, y = tg.tensor([0, 1]), T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
-    out = {
-        "index_add": lambda: x.index_add(0, at, y),
-        "index_select": lambda: y.index_select(0, at),
-        "bincount": lambda: at.bincount(y),
-        "scatter": lambda: x.scatter(0, at, y),
-        "unique": lambda: y.unique()[at],
-    }[name]()
+    out = CALLS[name](x, y, at)
     at.fill_(0)
     out.backward(tg.tensor([5.0, 7.0]))
     assert y.grad.tolist() == [5, 7]

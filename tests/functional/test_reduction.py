@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, assert_equal_derivatives, close, same, seeds
+from drawing import T, arrays, assert_equal_derivatives, close, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -83,8 +83,6 @@ def along(draw: Any, strategy: Any = filled, *, several: bool = True) -> tuple[A
 def test_reductions_equal_numpy(drawn: Any):
     a, dim, keepdim = drawn
     x, over = tg.tensor(a), {"axis": dim, "keepdims": keepdim}
-    named = {"dim": list(dim) if isinstance(dim, tuple) else dim, "keepdim": keepdim}
-    flags = a > 0.5
     for call, reference in (
         (tg.sum, np.sum),
         (tg.mean, np.mean),
@@ -92,16 +90,11 @@ def test_reductions_equal_numpy(drawn: Any):
         (tg.amin, np.min),
         (lambda x, **k: tg.var(x, correction=0, **k), np.var),
         (lambda x, **k: tg.std(x, correction=0, **k), np.std),
-        (lambda x, **k: x.sum(**k), np.sum),
         (lambda x, **k: x.logsumexp(**k), lambda a, **k: np.log(np.sum(np.exp(a), **k))),
+        (lambda x, **k: tg.all(x > 0.5, **k), lambda a, **k: np.all(a > 0.5, **k)),
+        (lambda x, **k: tg.any(x > 0.5, **k), lambda a, **k: np.any(a > 0.5, **k)),
     ):
-        close(call(x, **named).numpy(), reference(a, **over), tolerance=1e-14)
         close(call(x, **over).numpy(), reference(a, **over), tolerance=1e-14)
-    for call, reference in ((tg.all, np.all), (tg.any, np.any)):
-        same(call(tg.tensor(flags), **named), np.asarray(reference(flags, **over)))
-    same(x.float().sum(dtype=tg.float64), np.asarray(a.astype(np.float32).sum(dtype=np.float64)))
-    same(tg.tensor(flags).sum(), np.asarray(flags.sum()))
-    same(tg.mean(tg.tensor(flags), dtype=tg.float32), np.asarray(flags.mean(dtype=np.float32)))
 
 
 # Quantiles

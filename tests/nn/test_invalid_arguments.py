@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tinygrad_fc import nn
 from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.nn.summary import summary
+from tinygrad_fc.nn.utils import parametrizations, parametrize, prune
 
 F = nn.functional
 X, Y = tg.zeros(2, 3), tg.tensor([0, 1])
@@ -91,6 +93,17 @@ INITIAL_VALUES = [
     (lambda: init.orthogonal_(X[0]), r"shape \(3,\), expected 2 or more dimensions"),
     (lambda: init.kaiming_normal_(X, mode="fan"), "expected 'fan_in' or"),
 ]
+PARAMETRIZATIONS = [
+    (lambda m: parametrize.register_parametrization(m, "no", nn.Tanh()), "name of a parameter"),
+    (lambda m: parametrize.remove_parametrizations(m, "weight"), "a parametrized tensor"),
+    (lambda m: parametrizations.orthogonal(m, "bias"), "the name of a matrix"),
+    (lambda m: parametrizations.orthogonal(m, orthogonal_map="qr"), "one of matrix_exp"),
+    (lambda m: parametrizations.orthogonal(m, use_trivialization=False), "expected True"),
+    (lambda m: parametrizations.spectral_norm(m, n_power_iterations=0), "at least 1"),
+    (lambda m: prune.l1_unstructured(m, "weight", 1.5), "a share in"),
+    (lambda m: prune.random_unstructured(m, "weight", 100), "number of elements"),
+    (lambda m: prune.remove(m, "weight"), "a pruned parameter"),
+]
 TOOLS = [
     (lambda: utils.clip_grad_norm_([X], -1.0), ValueError, "max_norm is .*, expected at least 0"),
     (lambda: utils.clip_grad_value_([X], math.nan), ValueError, "clip_value is .*, expected at l"),
@@ -115,7 +128,10 @@ TOOLS = [
 @pytest.mark.parametrize(("call", "kind", "message"), [
     *ACTIVATIONS, *LINEAR_AND_EMBEDDING, *LOSSES, *NORMS_AND_DROPOUT, *TOOLS,
     *((call, ValueError, message) for call, message in INITIAL_VALUES),
+    *((partial(call, LINEAR), ValueError, message) for call, message in PARAMETRIZATIONS),
 ])  # fmt: skip
 def test_invalid_arguments_raise(call: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+    assert repr(LINEAR) == "Linear(in_features=2, out_features=1, bias=True)"
+    assert list(LINEAR.state_dict()) == ["weight", "bias"]

@@ -154,28 +154,6 @@ def test_pruning_sets_the_least_weights_to_zero(weight: Any, share: float, again
         assert not prune.is_pruned(module)
 
 
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda m: parametrize.register_parametrization(m, "no", Exp()), "name of a parameter"),
-        (lambda m: parametrize.remove_parametrizations(m, "weight"), "a parametrized tensor"),
-        (lambda m: parametrizations.orthogonal(m, "bias"), "the name of a matrix"),
-        (lambda m: parametrizations.orthogonal(m, orthogonal_map="qr"), "one of matrix_exp"),
-        (lambda m: parametrizations.orthogonal(m, use_trivialization=False), "expected True"),
-        (lambda m: parametrizations.spectral_norm(m, n_power_iterations=0), "at least 1"),
-        (lambda m: prune.l1_unstructured(m, "weight", 1.5), "a share in"),
-        (lambda m: prune.random_unstructured(m, "weight", 100), "number of elements"),
-        (lambda m: prune.remove(m, "weight"), "a pruned parameter"),
-    ],
-)
-def test_errors(call: Any, text: str) -> None:
-    module = layer(np.ones((2, 3)))
-    with pytest.raises(ValueError, match=text):
-        call(module)
-    assert type(module) is nn.Linear
-    assert [name for name, _ in module.named_parameters()] == ["weight", "bias"]
-
-
 def test_models_with_such_weights_are_copied_converted_called_and_compiled() -> None:
     model = nn.Sequential(
         parametrizations.weight_norm(nn.Linear(3, 4)),
