@@ -188,10 +188,10 @@ BAD_UPDATES: list[tuple[object, object, type[Exception], str]] = [
     ([GOOD, NAN], 0.1, ValueError, r"x of \w+\[1\] must be finite, got \[\[nan\]\]; leave"),
     ([GOOD, NAN[::-1]], 0.1, ValueError, r"y of \w+\[1\] must be finite"),
     (
-        [(COLUMN, [[0.5], [0.5]])],
+        [(COLUMN, 2 * COLUMN)],
         0.1,
         ValueError,
-        r"y of \w+\[0\] must have shape \(1, 1\), as sizes\[2\] is 1, got \(2, 1\); reshape",
+        r"\(1, 1\), as sizes\[2\] is 1, got \(2, 1\)",
     ),
     ([([["a"]], COLUMN)], 0.1, ValueError, r"could not convert string to float"),
 ]

@@ -9,7 +9,7 @@ from drawing import T, arrays, close, cotangent, seeds
 from hypothesis import given
 
 import tinygrad_fc as tg
-from tinygrad_fc import func, nn
+from tinygrad_fc import func
 from tinygrad_fc.autograd import forward_ad
 
 
@@ -36,16 +36,6 @@ def test_the_gradient_of_a_tangent_is_a_second_derivative(a: Any, seed: int) -> 
     close(first.numpy(), func.grad(lambda x: (x**3).sum() * x[0])(direct).numpy(), tolerance=1e-12)
     expected = func.grad(lambda x: (3 * x**2 * v).sum() * x[0])(direct)
     close(second.numpy(), expected.numpy(), tolerance=1e-12)
-
-
-def test_a_module_with_dual_parameters() -> None:
-    model, x = nn.Linear(3, 2), tg.rand(4, 3)
-    own = dict(model.named_parameters())
-    tangents = {name: tg.rand(*p.shape) for name, p in own.items()}
-    with forward_ad.dual_level():
-        duals = {name: forward_ad.make_dual(p, tangents[name]) for name, p in own.items()}
-        along = forward_ad.unpack_dual(func.functional_call(model, duals, x)).tangent
-    close(along.detach().numpy(), (x @ tangents["weight"].T + tangents["bias"]).numpy())
 
 
 def test_errors() -> None:

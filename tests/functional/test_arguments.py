@@ -172,9 +172,7 @@ def test_errors_have_their_cause_and_clear_ones_are_unchanged():
     with pytest.raises(DtypeError) as raised:
         tg.kron(X, None)
     assert isinstance(raised.value.__cause__, TypeError)
-    with pytest.raises(
-        TypeError, match="missing 1 required positional argument: 'other'"
-    ) as raised:
+    with pytest.raises(TypeError, match="required positional argument: 'other'") as raised:
         tg.kron(X)  # type: ignore[call-arg]
     assert not isinstance(raised.value, RuntimeError)
 
@@ -205,12 +203,6 @@ def test_lists_are_accepted_in_place_of_tensors(a: Any, b: Any):
         out = f(*(v.tolist() for v in (a, b, *third)))
         assert isinstance(out, tg.Tensor)
         same(out, expected.numpy())
-
-
-def test_a_gradient_flows_beside_a_converted_list():
-    x = tg.tensor([1.0, 2.0], requires_grad=True)
-    tg.kron([3.0, 4.0], x).backward(tg.tensor([1.0, 0.0, 0.0, 10.0]))
-    assert x.grad.tolist() == [3.0, 40.0]
 
 
 # The wrapper

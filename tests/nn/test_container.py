@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -54,15 +53,6 @@ def test_lists_of_modules_behave_as_lists(kind: Any, edits: list[tuple[str, int,
         assert list(container) == model
         assert list(container.named_children()) == [(str(i), m) for i, m in enumerate(model)]
         assert len(container) == len(model)
-
-
-def test_named_layers_are_attributes():
-    net = nn.Sequential(OrderedDict(first=nn.Linear(2, 3), act=nn.Tanh(), last=nn.Linear(3, 1)))
-    assert list(net.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
-    assert [name for name, _ in net[1:].named_children()] == ["act", "last"]
-    net.act = nn.ReLU()
-    assert net[1] is net.act
-    assert net(tg.zeros(5, 2)).shape == (5, 1)
 
 
 def test_attributes_of_a_subclass_are_layers():
