@@ -44,16 +44,10 @@ def test_the_default_dtype_is_float64_and_can_be_set():
 def test_python_floats_get_the_default_dtype_and_arrays_keep_theirs(default: Any, dtype: Any):
     tg.set_default_dtype(default)
     for t in (
-        tg.tensor(1.5),
-        tg.tensor([1, 2.5]),
-        tg.tensor([[1.0], [2.0]]),
-        tg.tensor([]),
-        tg.Tensor([1.0]),
+        *map(tg.tensor, (1.5, [1, 2.5], [[1.0], [2.0]], [])),
+        *(tg.zeros(2), tg.ones(2, 1), tg.full((2,), 0.5), tg.eye(2), tg.linspace(0, 1, 3)),
+        *(tg.rand(2), tg.randn(2), tg.empty(2), tg.arange(0, 1, 0.5), tg.as_tensor([1.0])),
     ):
-        assert t.dtype == default
-    for t in (tg.zeros(2), tg.ones(2, 1), tg.full((2,), 0.5), tg.eye(2), tg.linspace(0, 1, 3)):
-        assert t.dtype == default
-    for t in (tg.rand(2), tg.randn(2), tg.empty(2), tg.arange(0, 1, 0.5), tg.as_tensor([1.0])):
         assert t.dtype == default
     assert tg.tensor([1, 2]).dtype == tg.arange(3).dtype == np.int64
     for data in ([1, 2], [], np.ones(2, dtype), np.arange(2)):

@@ -38,10 +38,3 @@ def test_constructors_by_shape(shape: Any, dtype: Any, requires_grad: bool):
     same(tg.ones_like(like, dtype=tg.float32), np.ones(shape, np.float32))
     same(tg.empty_like(like), np.zeros(shape, dtype_made))
     same(tg.full_like(like, 1), np.full(shape, 1, dtype_made))
-
-
-def test_bernoulli_and_multinomial_are_functions_and_methods():
-    p = tg.tensor([0.0, 1.0])
-    assert p.bernoulli().tolist() == tg.bernoulli(p).tolist() == [0, 1]
-    assert p.multinomial(1).tolist() == tg.multinomial(p, 1).tolist() == [1]
-    assert not (p.requires_grad_().bernoulli()).requires_grad

@@ -135,10 +135,3 @@ def test_the_selected_branch_may_have_an_infinite_gradient() -> None:
     tg.where(x >= 0, x.sqrt(), x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [np.inf, 0.25, 1.0]
-
-
-def test_the_example_of_the_documentation() -> None:
-    x = tg.tensor([-1.0, -4.0], requires_grad=True)
-    tg.where(x > 0, tg.sqrt(x), x).sum().backward()
-    assert x.grad is not None
-    assert x.grad.tolist() == [1.0, 1.0]
