@@ -209,10 +209,10 @@ def test_invalid_batches_and_learning_rates(
 
 def test_an_update_that_overflows_changes_nothing() -> None:
     network = NeuralNetwork([1, 1], lambda z: z, np.ones_like, rng=0)
-    batch = [([[1e200]], [[0.0]])]
+    message = r"learning_rate=1.0 gives parameters that are not finite, .* smaller"
     with np.errstate(over="ignore", invalid="ignore"):
-        message = r"learning_rate=1.0 gives parameters that are not finite, .* smaller"
-        assert_error(network, "update_batch", (batch, 1.0), FloatingPointError, message)
+        arguments = ([([[1e200]], [[0.0]])], 1.0)
+        assert_error(network, "update_batch", arguments, FloatingPointError, message)
 
 
 def test_an_update_that_raises_changes_nothing() -> None:

@@ -74,20 +74,16 @@ def test_operators_with_all_kinds_of_operands_in_both_orders(
         close(got, expected, tolerance=1e-14)
 
 
-@pytest.mark.parametrize("order", ["ndarray += tensor", "tensor += ndarray"])
-def test_augmented_assignment_with_arrays(order: str):
+def test_augmented_assignment_with_arrays():
     x, a = T(np.ones(2)), np.ones(2)
-    if order == "ndarray += tensor":
-        for step in (operator.iadd, operator.imul, operator.imatmul, operator.ipow):
-            with pytest.raises(GraphError, match=r"a = a \+ t"):
-                step(a, x)
-        a += x.detach()
-        assert type(a) is np.ndarray
-        assert a.tolist() == [2, 2]
-        return
+    for step in (operator.iadd, operator.imul, operator.imatmul, operator.ipow):
+        with pytest.raises(GraphError, match=r"a = a \+ t"):
+            step(a, x)
+    a += x.detach()
+    assert type(a) is np.ndarray
+    assert a.tolist() == [2, 2]
     y = x * 1
     y += a
-    assert y.requires_grad
     y.sum().backward()
     assert x.grad.tolist() == [1, 1]
 

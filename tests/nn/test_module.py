@@ -180,10 +180,8 @@ def test_apply_visits_children_first_and_shared_modules_once_per_parent():
 
 def test_only_parameters_and_modules_replace_parameters_and_modules():
     layer = nn.Linear(2, 2)
-    with pytest.raises(
-        TypeError,
-        match=r"'weight' of Linear is a Parameter; .* ignore its new value, which is of type T",
-    ):
+    message = r"'weight' of Linear is a Parameter; .* ignore its new value, which is of type T"
+    with pytest.raises(TypeError, match=message):
         layer.weight = layer.weight - 1.0  # type: ignore[assignment]
     net = Plain(inner=layer)
     with pytest.raises(TypeError, match=r"'inner' of Plain is a Module; .* which is of type int"):

@@ -135,11 +135,8 @@ def test_memory_depends_on_dtypes_and_views_take_none():
 
 
 def test_several_inputs_are_a_list_of_shapes_with_dtypes():
-    model = Calling(
-        lambda self, i, x: self.layer(self.table(i) + x),
-        table=nn.Embedding(10, 4),
-        layer=nn.Linear(4, 2),
-    )
+    parts = {"table": nn.Embedding(10, 4), "layer": nn.Linear(4, 2)}
+    model = Calling(lambda self, i, x: self.layer(self.table(i) + x), **parts)
     for shapes in ([(5,), (5, 4)], ((5,), (5, 4)), [[5], [5, 4]]):
         shown = summary(model, shapes, dtypes=[tg.int64, tg.float64])
         assert shown.layers[0].outputs == [(5, 2)]

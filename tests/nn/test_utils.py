@@ -40,9 +40,8 @@ def test_norms_of_float16_do_not_overflow():
 
 def test_nonfinite_norms():
     params = parameters([1.0, math.inf], [2.0])
-    with pytest.raises(
-        RuntimeError, match=r"total norm of order 2\.0 .* non-finite \(inf\).*detect"
-    ):
+    message = r"total norm of order 2\.0 .* non-finite \(inf\).*detect"
+    with pytest.raises(RuntimeError, match=message):
         utils.clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
     assert params[1].grad.tolist() == [2.0]
     assert utils.clip_grad_norm_(params, 1.0).item() == math.inf

@@ -122,9 +122,8 @@ def test_one_cycle_ends_after_its_steps():
     scheduler = lr_scheduler.OneCycleLR(sgd(1.0), 1.0, total_steps=10, pct_start=0.1)
     assert rates(scheduler.optimizer) == [1.0]  # without a first phase
     follow(scheduler, range(10))
-    with pytest.raises(
-        ValueError, match="OneCycleLR was created for 10 steps, and this is step 11"
-    ):
+    message = "OneCycleLR was created for 10 steps, and this is step 11"
+    with pytest.raises(ValueError, match=message):
         scheduler.step()
 
 
@@ -153,9 +152,8 @@ def test_min_lr_after_a_group_was_added():
     one.step(1.0)
     assert rates(optimizer) == [0.1, 0.05]
     listed.step(1.0)
-    with pytest.raises(
-        RuntimeError, match="has 1 values of min_lr, and the optimizer has 2 groups"
-    ):
+    message = "has 1 values of min_lr, and the optimizer has 2 groups"
+    with pytest.raises(RuntimeError, match=message):
         listed.step(1.0)
 
 

@@ -284,9 +284,7 @@ def test_zero_grad_sets_to_none_or_zero():
     (a * a).sum().backward(create_graph=True)
     before = a.grad
     optimizer.zero_grad(set_to_none=False)
-    assert a.grad.tolist() == [0, 0]
-    assert not a.grad.requires_grad
-    assert b.grad is None
+    assert (a.grad.tolist(), a.grad.requires_grad, b.grad) == ([0, 0], False, None)
     assert before.numpy().any()
     optimizer.zero_grad()
     assert a.grad is None
@@ -441,9 +439,8 @@ def test_parameters_are_restored_if_the_closure_raises():
 
 
 def test_lbfgs_needs_a_closure_and_one_group():
-    with pytest.raises(
-        TypeError, match=r"LBFGS computes the loss several times .* step\(closure\)"
-    ):
+    message = r"LBFGS computes the loss several times .* step\(closure\)"
+    with pytest.raises(TypeError, match=message):
         optim.LBFGS([w]).step()
     with pytest.raises(ValueError, match="LBFGS has one direction for all parameters: pass them"):
         optim.LBFGS([{"params": [w]}, {"params": [parameter(1)]}])

@@ -164,7 +164,6 @@ def test_truth_values_and_bf16_are_converted():
 
 def test_a_header_above_the_limit_is_not_written(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serialization.safetensors, "HEADER_LIMIT", 100)
-    with pytest.raises(
-        ValueError, match=r"the format allows 100\. Save arrays instead of long lists"
-    ):
+    message = r"the format allows 100\. Save arrays instead of long lists"
+    with pytest.raises(ValueError, match=message):
         saved(list(range(100)))

@@ -221,9 +221,8 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
 
 
 def test_invalid_paths_and_files():
-    with pytest.raises(
-        TypeError, match=r"save takes a path or a binary file, got a int. Write save\(obj"
-    ):
+    message = r"save takes a path or a binary file, got a int. Write save\(obj"
+    with pytest.raises(TypeError, match=message):
         save({}, 3)
     with pytest.raises(TypeError, match=r"load takes a path or a binary file, got a dict"):
         load({})

@@ -109,9 +109,8 @@ def test_indices_out_of_range():
     dataset = TensorDataset(X, Y)
     for wrong in ([10], [0, -11], range(8, 12), np.array([99])):
         loader = DataLoader(dataset, batch_sampler=[wrong])
-        with pytest.raises(
-            IndexError, match="TensorDataset has 10 samples, and a sampler yielded the index"
-        ):
+        message = "TensorDataset has 10 samples, and a sampler yielded the index"
+        with pytest.raises(IndexError, match=message):
             list(loader)
     with pytest.raises(IndexError, match="the ndarray that DataLoader got has 10 samples"):
         list(DataLoader(X, sampler=[10]))
@@ -180,9 +179,8 @@ def test_invalid_arguments(call: Any, message: str):
 def test_options_cannot_be_changed_later():
     loader = DataLoader(TensorDataset(X, Y), batch_size=4, pin_memory=True, num_workers=2)
     for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset"):
-        with pytest.raises(
-            ValueError, match=f"{name} attribute should not be set after DataLoader"
-        ):
+        message = f"{name} attribute should not be set after DataLoader"
+        with pytest.raises(ValueError, match=message):
             setattr(loader, name, None)
     assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 2, False)
     assert isinstance(loader.sampler, SequentialSampler)

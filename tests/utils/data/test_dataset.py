@@ -211,9 +211,8 @@ def test_pandas_tables_are_datasets_regardless_of_the_index():
 def test_tables_and_matrices_that_are_refused():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"age": [1.0, 2.0], "city": ["a", "b"], "when": pd.to_datetime([0, 1])})
-    with pytest.raises(
-        TypeError, match=r"argument 1 of TensorDataset, a DataFrame, has columns th"
-    ):
+    message = r"argument 1 of TensorDataset, a DataFrame, has columns th"
+    with pytest.raises(TypeError, match=message):
         TensorDataset(Y[:2], frame)
     with pytest.raises(TypeError, match=r"city, when. Encode them"):
         DataLoader(frame)
