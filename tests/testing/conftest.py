@@ -1,9 +1,23 @@
-"""Tests of the kit spend no time on hints and little on making failures small."""
+"""Tests of the kit spend no time on hints and on making failures small."""
+
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same inputs", settings.get_profile("default"), derandomize=True)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_fc.testing.hints.SHARE", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.02)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
+
+
+@pytest.fixture
+def _same_inputs() -> Iterator[None]:
+    """Draw the same inputs each time."""
+    name = settings.get_current_profile_name()
+    settings.load_profile("same inputs")
+    yield
+    settings.load_profile(name)

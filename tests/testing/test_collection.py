@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import scipy.special
 from gradient_collection import RIGHT, TENSORS, WRONG
 from gradient_collection.measure import checked
+
+from tinygrad_fc import testing
+from tinygrad_fc.testing import GradientError
 
 if TYPE_CHECKING:
     from gradient_collection import Case, Function
@@ -15,11 +20,36 @@ FIRST = {case.bug: case for case in reversed(WRONG.values())}
 FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::16]]
 
 
+SAYS = {
+    "aliasing": "Return a new array from each",
+    "dtype": "expected float32",
+    "float32": "in float32 is ",
+    "kink": "; expected ",
+    "layout": "Contiguous arrays of th",
+    "mutation": "changes g, the cotangent",
+    "nondeterministic": "State is kept between calls",
+    "nonfinite": "expected 0 +- ",
+    "nonlinear": "The gradient is linear in g",
+    "raises": "the gradient raises ",
+    "second-order": "the derivative of the gradient is ",
+    "shape": "; expected (",
+    "value": " by differences",
+}
+
+
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.name)
-def test_the_kit_finds_the_first_of_each_class(case: Case) -> None:
+def test_the_first_of_each_class_is_found_explained_and_reproduced(case: Case) -> None:
     """All of them, under several seeds: `python -m tests.gradient_collection`."""
     outcome = checked(case, seed=0)
     assert outcome.failed, outcome.text
+    assert outcome.text.startswith(f"[{outcome.kind}] in ")
+    assert SAYS[outcome.kind] in outcome.text
+    line = outcome.text.rpartition("reproduce: ")[2]
+    known = {f.__name__: f for f in (case.forward, case.vjp)}
+    known |= {"f": case.forward, "vjp": case.vjp, "vjp2": case.vjp2, "np": np, "scipy": scipy}
+    with pytest.raises(GradientError) as again, np.errstate(all="ignore"):
+        eval(line, vars(testing) | known)  # noqa: S307  what the message says to run
+    assert again.value.kind == outcome.kind
 
 
 @pytest.mark.parametrize("case", FUNCTIONS, ids=lambda case: case.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,24 +13,15 @@ from hypothesis import settings
 from tinygrad_fc import testing
 from tinygrad_fc.testing import GradientError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 PAGE = Path(__file__).parents[2] / "examples" / "gradient_testing.py"
 
-
-settings.register_profile(
-    "same inputs", settings.get_profile("default"), derandomize=True, max_examples=20
-)
+settings.register_profile("few inputs", settings.get_profile("same inputs"), max_examples=20)
 
 
 @pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:  # in place of that of all tests of the kit
-    """Draw the same inputs each time: how small a failure gets depends on them."""
-    name = settings.get_current_profile_name()
-    settings.load_profile("same inputs")
-    yield
-    settings.load_profile(name)
+def _quick(_same_inputs: None) -> None:
+    """Make failures small, unlike the other tests of the kit: the page shows them."""
+    settings.load_profile("few inputs")
 
 
 @pytest.mark.usefixtures("_registry_restored")
@@ -59,24 +50,14 @@ def test_the_page_runs_and_finds_its_bug(
     assert printed.count(" derivatives compared") >= 4 + (find_spec("torch") is not None)
     assert all(f"\n{k}. " in printed for k in range(1, 6))
     overflow, *others = failures  # at the square root, an error or a warning
-    of_torch = [failure for failure in others if failure.kind == "second-order"]
     (x,) = overflow.arrays
     assert x.size <= 3
     assert overflow.kind in {"nonfinite", "float32"}
     assert abs(x).max() > 88  # the largest that float32 takes
-    if find_spec("torch") is not None:
-        assert bool(of_torch) is not _power_of_torch_is_right()
-    for failure in of_torch:
-        assert (failure.arrays[1] == 0).any()
-        assert max(x.size for x in failure.arrays) <= 3
-
-
-def _power_of_torch_is_right() -> bool:
-    torch = pytest.importorskip("torch")
-    a, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.0, 0.0))
-    (first,) = torch.autograd.grad(torch.pow(a, b), a, create_graph=True)
-    (mixed,) = torch.autograd.grad(first, b)  # of b a^(b - 1): 1 at (1, 0)
-    return float(mixed) == 1
+    for failure in others:
+        if failure.kind == "second-order":  # of the power in PyTorch, until it is mended
+            assert (failure.arrays[1] == 0).any()
+            assert max(x.size for x in failure.arrays) <= 3
 
 
 @pytest.mark.usefixtures("_registry_restored")

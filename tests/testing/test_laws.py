@@ -8,35 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-import scipy.special
-from hypothesis import Phase, settings
+from hypothesis import settings
 
 import tinygrad_fc as tg
-from tinygrad_fc.domain import interval, positive, real
+from tinygrad_fc.domain import real
 from tinygrad_fc.op import Op, registry
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg, reduce, shape
+from tinygrad_fc.ops import reduce, shape
 from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_vjp
 from tinygrad_fc.testing.tensors import differentiable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 OPS = tuple(dict.fromkeys(registry.values()))
-
-settings.register_profile(
-    "finding", settings.get_profile("default"), derandomize=True, phases=(Phase.generate,)
-)
-
-
-@pytest.fixture
-def _finding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Draw the same inputs each time, and spend no time on making them small."""
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0)
-    name = settings.get_current_profile_name()
-    settings.load_profile("finding")
-    yield
-    settings.load_profile(name)
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
@@ -44,7 +29,7 @@ def test_an_op_obeys_all_laws(op: Op) -> None:
     check(op, max_examples=settings().max_examples // 20)
 
 
-finding = pytest.mark.usefixtures("_finding")
+finding = pytest.mark.usefixtures("_same_inputs")
 
 
 def finds(kind: str, op: Op) -> None:
@@ -101,32 +86,6 @@ def _in_place(g: Any, _out: Any, _x: Any, y: Any) -> Any:
     return g * y / 2
 
 
-def _argument_in_place(g: Any, _out: Any, _x: Any, y: Any) -> Any:
-    y += 1
-    return g * y
-
-
-def _by_assignment(g: Any, _out: Any, x: Any, at: Any) -> Any:
-    gradient = np.zeros_like(x)
-    gradient[at] = g
-    return gradient
-
-
-def _square_only(g: Any, out: Any, x: Any, y: Any) -> Any:
-    right = _right(linalg.matmul)(g, out, x, y)
-    square = right.ndim == 2 and right.shape[0] == right.shape[1] > 1
-    return right.swapaxes(0, 1) if square else right
-
-
-def _size_1_only(g: Any, out: Any, x: Any, dim: Any) -> Any:
-    return _right(reduce.cumsum)(g, out, x, dim=dim) * (2 if x.shape[dim] == 1 else 1)
-
-
-def _ties_not_shared(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    right = _right(reduce.amax)(g, out, x, dim=dim, keepdim=keepdim)
-    return right * (x == np.max(x, axis=dim, keepdims=True)).sum(axis=dim, keepdims=True)
-
-
 def _forgetful() -> Callable[..., Any]:
     """Return a rule that is right at every second call."""
     calls = count()
@@ -155,24 +114,15 @@ def _detached(op: Op) -> Callable[..., Any]:
 
 BUGS: dict[str, tuple[Bug, ...]] = {
     "value": (
-        Bug("repeated indices assigned", index.getitem, 0, _by_assignment),
         Bug("sign", e.subtract, 1, lambda g, out, x, y, alpha=1: g * alpha),
         Bug("factor", e.square, 0, lambda g, out, x: g * x),
         Bug("missing term", reduce.softmax, 0, lambda g, out, x, dim: g * out),
-        Bug("swapped arguments", e.multiply, 0, lambda g, out, x, y: g * x),
-        Bug("the other argument's", e.divide, 0, _right(e.divide, 1)),
         Bug("branches swapped", e.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
-        Bug("transposed where square", linalg.matmul, 0, _square_only),
-        Bug("not turned round", reduce.cumsum, 0, lambda g, out, x, dim: g.cumsum(dim)),
         Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
-        Bug("size 1 only", reduce.cumsum, 0, _size_1_only),
-        Bug(
-            "0-d only", e.exp, 0, lambda g, out, x: e.multiply_no_nan(g, out) * (1 + (x.ndim == 0))
-        ),
+        Bug("0-d only", e.square, 0, lambda g, out, x: 2 * g * x * (1 + (x.ndim == 0))),
     ),
     "kink": (
         Bug("ties counted twice", e.maximum, 0, lambda g, out, x, y: g * (x >= y)),
-        Bug("ties not shared", reduce.amax, 0, _ties_not_shared),
         Bug("illegal at a kink", e.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))),
     ),
     "second-order": (
@@ -189,10 +139,7 @@ BUGS: dict[str, tuple[Bug, ...]] = {
         Bug("0 / 0", e.sqrt, 0, lambda g, out, x: g / (2 * out)),
     ),
     "raises": (Bug("0 * inf", e.reciprocal, 0, lambda g, out, x: -g * out * out),),
-    "mutation": (
-        Bug("changes the gradient", e.multiply, 0, _in_place),
-        Bug("changes an argument", e.multiply, 0, _argument_in_place),
-    ),
+    "mutation": (Bug("changes the gradient", e.multiply, 0, _in_place),),
     "nondeterministic": (Bug("another result each time", e.positive_, 0, _forgetful()),),
     "shape": (
         Bug("an axis more", e.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)),
@@ -230,43 +177,6 @@ def test_an_op_that_compares_nothing_is_an_error() -> None:
     never.function = never.forward = never.plain = lambda x: x * np.nan
     with pytest.raises(NothingCheckedError, match="positive has no finite value"):
         check(never)
-
-
-# Ops that users add
-
-
-def special_functions() -> tuple[Op, ...]:
-    """Add ops with which SciPy's gamma function has derivatives of every order."""
-    ss, times = scipy.special, e.multiply_no_nan
-    zeta = tg.op(ss.zeta, domain=(interval(1.5, 8), positive), rules=(
-        None, lambda g, out, s, x: times(-g * s, zeta(s + 1, x)),
-    ))  # fmt: skip
-    return (
-        zeta,
-        tg.op(ss.erfc, domain=(real,), rules=(
-            lambda g, out, x: g * (-2 / np.pi**0.5) * np.exp(-x * x),
-        )),
-        tg.op(ss.gammaln, domain=(positive,), rules=(lambda g, out, x: times(g, ss.psi(x)),)),
-        tg.op(ss.psi, domain=(positive,), rules=(lambda g, out, x: times(g, zeta(2, x)),)),
-    )  # fmt: skip
-
-
-@pytest.mark.usefixtures("_registry_restored")
-def test_an_op_that_users_add_obeys_the_laws() -> None:
-    for op in special_functions():
-        assert op in registry.values()
-        check(op, max_examples=settings().max_examples // 5)
-
-
-@finding
-@pytest.mark.usefixtures("_registry_restored")
-def test_a_wrong_op_that_users_add_is_found() -> None:
-    wrong = tg.op(
-        scipy.special.erfc,
-        domain=(real,),
-        rules=(lambda g, out, x: g * (-2 / 3.14159**0.5) * np.exp(-x * x),),
-    )
-    finds("value", wrong)
 
 
 def test_a_function_that_reads_the_order_of_memory_is_found() -> None:

@@ -28,14 +28,12 @@ Array = np.ndarray[Any, Any]
 
 RANDOM = 2.0**14
 """How many eps equal calls of other libraries may differ by, relative to the largest number."""
+OR_RANDOM = ", or the function is random: set a seed in it, or switch that part off (model.eval())"
+STATE = "State is kept between calls" + OR_RANDOM
+IDENTITY = "for arrays changed since", "Arrays are recognised as objects, not by number" + OR_RANDOM
 LATEST = (
     "after the function was called elsewhere",
-    "The rule reads what the latest call of the function left: use g, out and the arguments",
-)
-IDENTITY = "for arrays changed since", "Recognise arrays by their numbers, not as objects"
-STATE = (
-    "State is kept between calls, or the function is random: set a seed inside it, or switch that "
-    "part off (model.eval() for dropout)"
+    "What the latest call of the function left is read, not g, out and the arguments" + OR_RANDOM,
 )
 EQUAL = ("in a second, equal call", STATE)
 
