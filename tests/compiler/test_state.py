@@ -161,14 +161,6 @@ def test_one_program_serves_all_learning_rates():
     assert len(twins.compiled.sources) == 1
 
 
-def test_a_program_for_each_mode():
-    twins = Twins(create)
-    for k in range(8):
-        twins.both(lambda t, k=k: t.model.train(k % 3 > 0))
-        twins.step(*batch(k))
-    assert len(twins.compiled.sources) <= 3
-
-
 @pytest.mark.parametrize("reset", [True, False])
 def test_gradients_that_the_caller_holds_are_not_changed(reset: bool):
     twins = Twins(perceptron, step if reset else accumulate)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def build(program: Program) -> Any:
     """Return the kernel of a program; raise `Unsupported` where it has no native form.
 
-    Its `source` is the program as NumPy, `native` the text for Numba. `steps(count, *inputs)` runs
-    many steps, with stacks of the arguments of each, and returns how many fitted the program, and
-    outputs: stacks of what is returned, and what the last step wrote; None for random numbers.
+    Its `source` is the program as NumPy. `steps(count, *inputs)` runs many steps, with stacks of
+    the arguments of each, and returns how many fitted the program, and outputs: stacks of what is
+    returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
     """
     printer = NumbaPrinter(program)
     run = _compiled(printer, program.name)
@@ -47,11 +47,11 @@ def build(program: Program) -> Any:
             lines.append(f"    {name} = D{name}({names[program.inputs.index(value.args[0])]})")
         elif kind == "constant":
             space[name] = value
-    lines.append(f"    if not run(1, {', '.join(passed)}): raise GuardFailed")
+    lines.append(f"    if not run((1, {', '.join(passed)})): raise GuardFailed")
     lines.append(f"    return ({', '.join(results)}{',' * bool(results)})")
     exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
     kernel: Any = space["kernel"]
-    kernel.source, kernel.native = numpy_printer.NumPyPrinter(program).source(), printer.source
+    kernel.source = numpy_printer.NumPyPrinter(program).source()
 
     def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
         stacks = [(count,) * (k in program.returned) for k in range(len(program.outputs))]
@@ -61,7 +61,7 @@ def build(program: Program) -> Any:
         ]
         arrays = {"input": inputs, "output": outputs}
         args = [arrays[a.kind][a.value] if a.kind in arrays else a.value for a in printer.arguments]
-        return run(count, *args), outputs
+        return run((count, *args)), outputs
 
     kernel.steps = None if printer.lowering.draws else steps
     return kernel
@@ -78,16 +78,17 @@ def _drawing(value: Any) -> Any:
 
 def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
-    space = {"run": numba_codegen.native(printer.source)}
-    names = ", ".join(argument.name for argument in printer.arguments)
-    text = f"def steps(count, {names}): return run((count, {names}))"
-    exec(compile(text, "<native>", "exec"), space)  # noqa: S102  it is ours
+    run = numba_codegen.native(printer.source)
+    kind = types.Tuple([types.int64, *(argument.type for argument in printer.arguments)])
+
+    def steps(arguments: Any) -> Any:
+        return run(arguments)
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            signature = (types.int64, *(a.type for a in printer.arguments))
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            compiled = njit([signature], error_model="numpy")(space["steps"])
+            compiled = njit([(kind,)], error_model="numpy")(steps)
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel

@@ -262,7 +262,7 @@ class NumPyPrinter(Expressions):
         """Return the name of an option, which the source defines if no variable has that name."""
         name = self.program.option_names[number]
         if name in self.program.default_names.values():
-            return repr(number)
+            return self.text(number, SIGN)
         if number not in self._numbers:
             self._numbers[number] = name = self.fresh(name)
             self._definitions.append(f"{name} = {number!r}")
