@@ -327,8 +327,8 @@ def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, An
         isinstance(x, Source | Node | np.ndarray) for x in leaves
     )
     differ = differ or any(program.outputs[number].is_number for number in program.returned)
-    steps = getattr(call.kernel, "steps", None)
-    if differ or steps is None:
+    steps = None if differ else getattr(call.kernel, "steps", None)
+    if steps is None:
         return 0, None
     bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
     rows = rows[: max(1, _TOGETHER // bytes_of_step)][:_INTERRUPTED]

@@ -1,8 +1,8 @@
 """The NumPy printer: a program as the source of one function, to be read, and what runs.
 
 A value that is used once is written where it is used as long as the line stays short; others get
-a variable. Arrays that change are computed in place where no later line reads their old values, and
-large ones are deleted after their last use.
+a variable. Arrays that change, and large ones, are computed in place where no later line reads
+their old values.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ class NumPyPrinter(Expressions):
         self.overwritten: dict[int, Value] = {}  # the input that each value changes in place, by id
         self._positions = {id(v): k for k, v in enumerate(program.instructions)}
         self._last_reads = self._find_last_reads()
+        self._inlined: set[int] = set()
         self._constants: dict[Any, str] = {}
         self._definitions: list[str] = []
         self._numbers: dict[Any, str] = {}  # variables of 0-d arrays
@@ -276,8 +277,7 @@ class NumPyPrinter(Expressions):
         if old is not None:
             self.overwritten[id(value)] = old
             self.texts[id(value)] = name, _ = self.texts[id(old)]
-            other = self.number(value.args[1], 0, value, value)
-            self.lines.append(Line(value, f"{name} {IN_PLACE[value.function]} {other}"))
+            self._write_in_place(value, value.args[0], name, value)
         elif value.function in (put, add_at):
             self._write_put(value)
         else:
@@ -286,8 +286,9 @@ class NumPyPrinter(Expressions):
             longest = LONGEST_INLINE if len(self.users[id(value)]) == 1 else LONGEST_SHARED
             if condition or (self._may_inline(value) and len(text) <= longest):
                 self.texts[id(value)] = text, level
+                self._inlined.add(id(value))
             else:
-                self.lines.append(Line(value, f"{self._set_variable(value)} = {text}"))
+                self._assign(value, self._set_variable(value), value)
         if truth is not None:
             text = self.text(value) if truth else f"not {self.text(value, COMPARED - 1)}"
             if self._guards and self.lines[-1].text == _RAISE:  # one statement for all
@@ -306,6 +307,38 @@ class NumPyPrinter(Expressions):
         if len(line) <= LONGEST_LINE:
             return [line]
         return ["if not (", f"    {first}", *(f"    and {text}" for text in others), "):"]
+
+    def _assign(self, value: Value, name: str, result: Value) -> None:
+        """Write `name = value` for a line of `result`; in place where an operand has no other use.
+
+        Its memory is in the caches then.
+        """
+        operand = next((x for x in value.args if self._is_temporary(x, value)), None)
+        if operand is None:
+            self.lines.append(Line(result, f"{name} = {self.expression(value)[0]}"))
+        else:
+            self._assign(operand, name, result)
+            self.texts[id(operand)] = name, ATOM
+            self._write_in_place(value, operand, name, result)
+
+    def _is_temporary(self, x: Any, value: Value) -> bool:
+        """Return whether `value` may overwrite `x`, a large new array that nothing else reads."""
+        if not isinstance(x, Value) or id(x) not in self._inlined or len(self.users[id(x)]) > 1:
+            return False
+        is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
+        alike = (x.shape, x.dtype) == (value.shape, value.dtype)
+        plain = isinstance(value.function, np.ufunc) and not value.kwargs
+        return bool(is_new and alike and plain and value.shape and value.size >= LARGE)
+
+    def _write_in_place(self, value: Value, operand: Value, name: str, result: Value) -> None:
+        """Write a line that computes `value` in the array of its operand, `name`."""
+        if value.function in IN_PLACE and value.args[0] is operand:
+            other = self.number(value.args[1], 0, value, value)
+            self.lines.append(Line(result, f"{name} {IN_PLACE[value.function]} {other}"))
+        else:
+            args = ", ".join(self.number(x, 0, value, value) for x in value.args)
+            function = self.function_name(value.function)
+            self.lines.append(Line(result, f"{function}({args}, out={name})"))
 
     def _write_put(self, value: Value) -> None:
         x, at, new = value.args
