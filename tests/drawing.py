@@ -121,7 +121,7 @@ def assert_equal_derivatives(f: Any, g: Any, x: Array, seed: int, orders: int = 
 
 
 def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
-    """Assert that all elements agree within `tolerance`, relative to the largest."""
+    """Assert that all elements agree within `tolerance` times 1 + the largest magnitude."""
     actual, expected = np.asarray(actual, float), np.asarray(expected, float)
     assert actual.shape == expected.shape
     scale = 1 + max(np.abs(expected).max(initial=0), np.abs(actual).max(initial=0))

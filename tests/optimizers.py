@@ -41,17 +41,19 @@ def twin(parts: tuple[Any, ...], how: str, create: Any) -> Any:
     if how == "pickle":
         return pickle.loads(pickle.dumps(parts))
     states = [part.state_dict() for part in parts]
-    if how == "file":
-        file = io.BytesIO()
-        tg.save(states, file)
-        file.seek(0)
-    saved = tg.load(file) if how == "file" else copy.deepcopy(states)
+    saved = tg.load(io.BytesIO(_saved(states))) if how == "file" else copy.deepcopy(states)
     others = create()
     for part, state in zip(others, saved, strict=True):
         part.load_state_dict(state)
-        state.clear()
-    assert str([part.state_dict() for part in others]) == str(states)
+        state.clear()  # what was loaded is a copy
+    assert _saved([part.state_dict() for part in others]) == _saved(states)
     return others
+
+
+def _saved(states: Any) -> bytes:
+    file = io.BytesIO()
+    tg.save(states, file)
+    return file.getvalue()
 
 
 WAYS = ("dict", "file", "deepcopy", "pickle")

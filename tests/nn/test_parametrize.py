@@ -120,7 +120,7 @@ def test_orthogonal_weights_stay_orthogonal(orthogonal_map: Any, weight: Any) ->
         gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
         close(gram, np.eye(min(w.shape)), tolerance=1e-11)
         trained(module)
-    assert w.tolist() != module.weight.tolist() or w.size == 1 or min(w.shape) == w.shape[0] == 1
+    assert w.tolist() != module.weight.tolist() or w.shape[0] == 1  # only ±1 is orthogonal
     target = np.linalg.qr(np.random.default_rng(0).normal(size=(max(w.shape), min(w.shape))))[0]
     target = target if target.shape == w.shape else target.T
     module.weight = tg.tensor(target)
@@ -129,17 +129,17 @@ def test_orthogonal_weights_stay_orthogonal(orthogonal_map: Any, weight: Any) ->
 
 @given(matrices, st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=20)
-def test_pruning_sets_the_least_weights_to_zero(weight: Any, share: float, again: float) -> None:
-    for step in (prune.l1_unstructured, prune.random_unstructured):
+def test_pruned_weights_stay_zero(weight: Any, share: float, again: float) -> None:
+    for prune_weight in (prune.l1_unstructured, prune.random_unstructured):
         module = layer(weight)
-        step(module, "weight", share)
+        prune_weight(module, "weight", share)
         count = round(share * weight.size)
         kept = module.weight_mask.numpy()
         assert (kept == 0).sum() == count
         close(module.weight.detach().numpy(), kept * weight)
-        if step is prune.l1_unstructured and 0 < count < weight.size:
+        if prune_weight is prune.l1_unstructured and 0 < count < weight.size:
             assert abs(weight[kept == 0]).max() <= abs(weight[kept == 1]).min()
-        step(module, "weight", again)
+        prune_weight(module, "weight", again)
         count += round(again * (weight.size - count))
         mask = module.weight_mask.numpy()
         assert (mask == 0).sum() == count

@@ -27,18 +27,18 @@ def parameters(*grads: Any) -> list[Any]:
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300, 5e-324])
 @pytest.mark.parametrize(("order", "expected"), [(2, 5), (3, 91 ** (1 / 3))])
-def test_norms_are_computed_without_overflow(scale: float, order: int, expected: float):
+def test_norms_neither_overflow_nor_underflow(scale: float, order: int, expected: float):
     total = utils.clip_grad_norm_(parameters([3 * scale, 4 * scale]), 1.0, order).item()
     assert total == pytest.approx(expected * scale, rel=1e-9)
 
 
-def test_norms_of_float16_do_not_overflow():
+def test_float16_gradients_are_clipped_although_their_norm_overflows():
     half = parameters(np.full(9, 60000, np.float16))
     assert utils.clip_grad_norm_(half, 3.0).item() == math.inf  # 180000 overflows in float16
     np.testing.assert_allclose(half[0].grad.numpy(), 1, rtol=1e-3)
 
 
-def test_nonfinite_norms():
+def test_norms_that_are_not_finite_raise_if_asked():
     params = parameters([1.0, math.inf], [2.0])
     message = r"total norm of order 2\.0 .* non-finite \(inf\).*detect"
     with pytest.raises(RuntimeError, match=message):

@@ -131,7 +131,7 @@ def _inside(domain: Domain) -> float:
 
 
 def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
-    """Return a legal value for each setting without a default, or with None as an illegal one."""
+    """Return a legal value for each setting without a default, or whose default is not legal."""
     rules: Any = op.rules
     defaults: dict[str, Any] = {}
     for function in (rules and rules[0], op.forward):
@@ -210,25 +210,24 @@ def _names(op: Op, count: int) -> list[str]:
 # One gradient
 
 
-def _explain_gradient(loss: Tensor, leaf: Tensor, names: Mapping[str, Tensor] | None) -> str:
+def _explain_gradient(loss: Tensor, wrt: Any, names: Mapping[str, Tensor] | None) -> str:
     nodes = graph(loss, names=names).nodes
     if loss.numel() != 1:
         raise GraphError(f"explain takes a scalar result, got shape {loss.shape}: add .sum()")
-    wanted: Any = leaf
-    total = autograd.grad(loss, leaf, retain_graph=True, allow_unused=True)[0]
+    total = autograd.grad(loss, wrt, retain_graph=True, allow_unused=True)[0]
     if total is None:
         raise GraphError(
             "no path leads from the result to this tensor: it was computed from other tensors"
         )
     known = {id(t): name for name, t in (names or {}).items()}
-    paths = list(islice(_paths(nodes, wanted._array), MOST_PATHS + 1))
+    paths = list(islice(_paths(nodes, wrt._array), MOST_PATHS + 1))
     if len(paths) > MOST_PATHS:
         raise GraphError(
             f"more than {MOST_PATHS} paths lead from the result to this tensor, which is why the "
             "backward pass sums at each node. Explain a smaller graph."
         )
-    kind = "leaf" if wanted._op is None else f"result of {wanted._op.name}"
-    name = known.get(id(leaf)) or f"a {kind} of shape {leaf.shape}"
+    kind = "leaf" if wrt._op is None else f"result of {wrt._op.name}"
+    name = known.get(id(wrt)) or f"a {kind} of shape {wrt.shape}"
     count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
     lines = [f"gradient of {name}: {_value(total.numpy())}, the sum over {count}"]
     for path in paths:

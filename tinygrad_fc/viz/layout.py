@@ -23,7 +23,7 @@ BOX_WIDTH = 276
 ROW_HEIGHT = 17
 PADDING = 7
 GAP = 40
-LARGEST = 1000
+MOST_BOXES = 1000
 """Boxes that are drawn at most."""
 
 
@@ -75,18 +75,18 @@ class Layout:
 
 
 def fold(graph: Graph, depth: int | None = None) -> Layout:
-    """Return a box for each op, or for each module call at `depth` below the model.
+    """Lay out a box for each op, or for each module call at `depth` below the model.
 
     `depth=0` is one box for each call of the model itself, `depth=1` one for each of its children,
-    None none. Raises `GraphError` above 1,000 boxes.
+    None folds nothing. Raises `GraphError` above 1,000 boxes.
     """
     groups: dict[Call | OpNode, list[OpNode]] = {}
     for node in graph.nodes:
         folded = depth is not None and len(node.calls) > depth
         groups.setdefault(node.calls[depth or 0] if folded else node, []).append(node)
-    if len(groups) > LARGEST:
+    if len(groups) > MOST_BOXES:
         raise GraphError(
-            f"the graph has {len(groups)} boxes; at most {LARGEST} are drawn. Fold modules with "
+            f"the graph has {len(groups)} boxes; at most {MOST_BOXES} are drawn. Fold modules with "
             "draw(loss, depth=1) or depth=0 on a graph computed under viz.record(model), or use "
             "tree(loss)."
         )

@@ -41,18 +41,18 @@ TEXTS: dict[str, dict[str, str]] = json.loads(
 )
 """Title, sentence, rule, formula of steps: by op with the argument of its vjp rule, or phase.
 
-`part` is the sign of what one sample adds to the gradient.
+`part` is the formula of what one sample adds to the gradient.
 """
 # Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
 SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
-UPDATES = ("guards", "update")
+OPTIMIZER_PHASES = ("guards", "update")
 """Phases of what an optimizer computes."""
-OTHERS = {"linear", "softmax", SUM.op}
+NOT_ACTIVATIONS = {"linear", "softmax", SUM.op}
 """Ops of a layer that are no elementwise activation function."""
 
 
 def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
-    """Return what an input of a program is now."""
+    """Return the present array of an input of a program."""
     subject = source.subject
     if source.kind == "argument":
         return arguments[subject]
@@ -113,7 +113,7 @@ class Lesson:
         return arrays | {id(v): v.sample for v in self.javascript.constants}
 
     def _labels(self) -> dict[int, str]:
-        """Return the name of every value: the program's, or ∂C/∂y for part of a line."""
+        """Return the name of every value: the program's, or ∂C/∂y for a gradient without one."""
         names = self.program.default_names | self.program.names
         names |= {id(v): "condition" for v, _ in self.program.expects} | self.variables
         chains = self.printer.overwritten  # values of a parameter between its old and its new
@@ -146,7 +146,7 @@ class Lesson:
         Those are sums of gradients, and in the forward pass what NumPy computes without a gradient.
         """
         program, users = self.program, self.printer.users
-        calls = [call for call in op_calls(program) if call[0].phase not in UPDATES]
+        calls = [call for call in op_calls(program) if call[0].phase not in OPTIMIZER_PHASES]
         first = next((vs[0] for o, vs in calls if o.argument >= 0), None)
         position = {id(v): k for k, v in enumerate(program.instructions)}
         groups: dict[int, list[Value]] = {}
@@ -198,8 +198,7 @@ class Lesson:
     def behind(self, value: Value) -> list[Value]:
         """Return the results of forward calls and the inputs that a value was computed from.
 
-        That is the value itself, unless it belongs to no forward call: what two calls share has
-        the origin of another one.
+        That is the value itself, unless it belongs to no forward call.
         """
         calls = {id(v) for _, values in self.forward for v in values}
         behind: dict[int, Value] = {}
@@ -238,7 +237,7 @@ class Lesson:
         return {key: text for key, text in texts.items() if text.isidentifier()}
 
     def _lines(self) -> dict[int, list[int]]:
-        """Return the lines of every value: of what is written inside another one, those of that."""
+        """Return the lines of every value; an inlined value has those of its reader."""
         lines = dict(self.own_lines)
         for value in reversed(self.program.instructions):
             known = (lines[id(u)] for u in self.printer.users[id(value)] if id(u) in lines)
@@ -249,10 +248,10 @@ class Lesson:
 
     def steps(self) -> list[dict[str, Any]]:
         """Return the steps in the order of execution: forward calls, vjp rules, updates, guards."""
-        numbers = {self.numbers[id(v)]: k for k, v in enumerate(self.program.instructions)}
+        position = {self.numbers[id(v)]: k for k, v in enumerate(self.program.instructions)}
 
         def place(step: dict[str, Any]) -> int:
-            return numbers.get(step["writes"], -1)
+            return position.get(step["writes"], -1)
 
         steps = [*(self._call_step(*call) for call in self.calls), *self._update_steps()]
         steps.sort(key=place)
@@ -303,7 +302,7 @@ class Lesson:
         if origin is SUM:
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
-        kind = "activation" if layer and origin.op not in OTHERS else origin.op
+        kind = "activation" if layer and origin.op not in NOT_ACTIVATIONS else origin.op
         rule = "forward" if origin.argument < 0 else origin.argument
         known = (TEXTS.get(f"{name} {rule}") for name in (origin.op, kind))
         texts = next(filter(None, known), None) or self._other_texts(origin, values)
@@ -414,7 +413,7 @@ class Lesson:
 
 
 def _is_update(value: Value) -> bool:
-    return value.origin is not None and value.origin.phase in UPDATES
+    return value.origin is not None and value.origin.phase in OPTIMIZER_PHASES
 
 
 def _optimizer(values: Sequence[Value]) -> str:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["gradients", "layers", "output", "symbols", "threshold"]
 
-SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}
-LETTERS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
-WORDS = {"mean": "μ", "std": "\N{GREEK SMALL LETTER SIGMA}", "normalized": "x̂", "keep": "m"}
+SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}  # as in the derivation: ŷ is the target, y the output
+STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
+LAYER_SYMBOLS = {"mean": "μ", "std": "\N{GREEK SMALL LETTER SIGMA}", "normalized": "x̂", "keep": "m"}
 """Symbols of inputs, of the state of optimizers, and of what layers compute on the way."""
 THRESHOLDS = {
     "cross_entropy": 0.0,
@@ -79,7 +79,7 @@ def output(lesson: Lesson) -> Value | None:
 
 
 def threshold(lesson: Lesson) -> float | None:
-    """Return from where on a single output of a classifier means class 1, else None."""
+    """Return from where on a single output means class 1; None without a classifier's loss."""
     kinds = [THRESHOLDS[o.op] for o, _ in lesson.forward if o.op in THRESHOLDS]
     return kinds[-1] if kinds else None
 
@@ -102,10 +102,10 @@ def symbols(lesson: Lesson) -> dict[int, str]:
     found = {g: f"∂C/∂{found.get(k, labels[k])}" for k, g in pairs.items() if k in labels} | found
     found = {g: f"∂C/∂{found[k]}" for k, g in gradients(lesson).items() if k in found} | found
     for name, number in by_label.items():
-        match = re.match(rf"(.*)_({'|'.join(LETTERS)})((_\d+)*)$", name)
+        match = re.match(rf"(.*)_({'|'.join(STATE_SYMBOLS)})((_\d+)*)$", name)
         read = match and found.get(by_label.get(match[1] + match[3], -1))
         if match and read:
-            found[number] = f"{LETTERS[match[2]]}_{read}"
+            found[number] = f"{STATE_SYMBOLS[match[2]]}_{read}"
     changes = ((lesson.numbers[id(a)], lesson.numbers[id(b)]) for a, b in lesson.program.changes)
     found |= {new: f"{found[old]}\N{PRIME}" for old, new in changes if old in found}
     return {number: text for number, text in found.items() if number is not None}
@@ -120,10 +120,11 @@ def _forward_symbols(lesson: Lesson, by_label: dict[str, int]) -> dict[Any, str]
             found |= {lesson.numbers[id(v)]: "γβ"[k] for k, v in enumerate(scales)}
     letters = {"output": "y", "weight": "W", "bias": "b", "sums": "z", "d": "d"}
     for k, layer in enumerate(layers(lesson), 1):
-        ends = by_label.get(f"y{k}", layer["output"])  # by another op than an activation, it may
+        # The layer may end in an op that is no activation.
+        ends = by_label.get(f"y{k}", layer["output"])
         found |= {(layer | {"output": ends})[name]: f"{s}^{k}" for name, s in letters.items()}
     for name, number in by_label.items():
         word = re.sub(r"(_\d+)+$", "", name)
-        if word in WORDS:
-            found[number] = WORDS[word]
+        if word in LAYER_SYMBOLS:
+            found[number] = LAYER_SYMBOLS[word]
     return found | {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}

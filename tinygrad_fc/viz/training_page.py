@@ -41,7 +41,7 @@ SCRIPTS = (
 )
 MOST_WIDTHS = 8
 MOST_BYTES = 3_000_000
-"""Of parameters, optimizer and batch, so that a page has at most 4 MB."""
+"""Of parameters, optimizer and batch."""
 
 
 class Page:
@@ -124,7 +124,7 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
 
 
 def _layout(lesson: Lesson) -> Layout:
-    boxes, edges, signs = [], [], symbols(lesson)
+    boxes, edges, known = [], [], symbols(lesson)
     updated = {id(old) for old, _ in lesson.program.changes}
     for number, values in enumerate(lesson.boxes):
         origin: Any = values[-1].origin
@@ -136,7 +136,7 @@ def _layout(lesson: Lesson) -> Layout:
                 edges.append((source, number))
             elif v.shape is not None:
                 mark = "◆" if id(v) in updated else "◇"
-                symbol = re.sub(r"\^(\d+)", _raised, signs.get(lesson.numbers[id(v)], ""))
+                symbol = re.sub(r"\^(\d+)", _raised, known.get(lesson.numbers[id(v)], ""))
                 label = dict.fromkeys((mark, symbol, lesson.labels.get(id(v), "data")))
                 rows.append((" ".join(filter(None, label)), shape_text(v.shape), id(v) in updated))
         layer = lesson.layer_of.get(id(values[-1]))
@@ -207,17 +207,17 @@ def _data(lesson: Lesson) -> PageData:
 
 def _title(lesson: Lesson) -> str:
     """Return the widths of the layers, such as 1-8-5-3-1, or the name of the function."""
-    layers = [values for origin, values in lesson.forward if origin.op == "linear"]
-    if not layers:
+    calls = [values for origin, values in lesson.forward if origin.op == "linear"]
+    if not calls:
         return lesson.program.name
-    widths = [next(lesson.reads(layers[0])).shape[-1], *(vs[-1].shape[-1] for vs in layers)]
+    widths = [next(lesson.reads(calls[0])).shape[-1], *(vs[-1].shape[-1] for vs in calls)]
     if len(widths) > MOST_WIDTHS:
-        return f"{widths[0]}-…-{widths[-1]}, {len(layers)} layers"
+        return f"{widths[0]}-…-{widths[-1]}, {len(calls)} layers"
     return "-".join(map(str, widths))
 
 
 def _html(lesson: Lesson) -> str:
-    """Return the page."""
+    """Return the HTML of the page."""
     data = _data(lesson)
     linked = {line for step in data.steps for line in step["lines"]}
     is_trained = not data.gradients.keys().isdisjoint(old for old, _ in data.changes)
@@ -247,15 +247,15 @@ def _html(lesson: Lesson) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def _formulas(steps: Sequence[Any], layers: int) -> Iterator[str]:
+def _formulas(steps: Sequence[Any], layer_count: int) -> Iterator[str]:
     """Yield the formulas of the document that hold for a network, and those of its other ops."""
     cited = {str(k) for step in steps for k in step["formulas"]}
-    others: set[int] = set()  # of a squared error, of an output neuron by itself, of a plain chain
-    others |= set() if "8" in cited else {5, 8}
-    others |= set() if "13" in cited else {7, 11, 13, 15}
-    others |= set() if "36" in cited or layers == 1 else {4, 18, *range(20, 24), *range(25, 37)}
+    omitted = set() if "8" in cited else {5, 8}  # of a squared error
+    omitted |= set() if "13" in cited else {7, 11, 13, 15}  # of an output neuron by itself
+    of_a_chain = {4, 18, *range(20, 24), *range(25, 37)}
+    omitted |= set() if "36" in cited or layer_count == 1 else of_a_chain
     for key, (formula, sentence) in json.loads(_file("viz/formulas.json")).items():
-        if key in cited or (key.isdigit() and int(key) not in others):
+        if key in cited or (key.isdigit() and int(key) not in omitted):
             number, kind = (f"({key})", "") if key.isdigit() else (key, ' class="named"')
             yield (
                 f'<li data-number="{key}"{kind}><span class="number">{number}</span>{formula}'

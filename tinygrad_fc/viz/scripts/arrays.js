@@ -1,4 +1,4 @@
-// Arrays as tables, as roomy as all those of a step fit. The samples of a batch lie across.
+// Arrays as tables, as large as all those of a step fit. The samples of a batch lie across.
 
 const GAP = 12, HEAD = 20, AXIS = 13, FRAME = 10, SIDE = 24;
 const BESIDE = 80;  // the numbers of the chosen sample

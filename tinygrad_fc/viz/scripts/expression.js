@@ -14,15 +14,15 @@ graph.forEach((node, k) => {
 
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
 
-// Values with a row for each sample: computed from input and target before any update.
-const perSample = new Set([data.x, data.y]);
+const dependsOnBatch = new Set([data.x, data.y]);
 const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? step.between : [])));
 for (const { k, args = [] } of graph.filter(Boolean)) {
-  if (args.flat(2).some((x) => isNode(x) && perSample.has(x.k))) perSample.add(k);
+  if (args.flat(2).some((x) => isNode(x) && dependsOnBatch.has(x.k))) dependsOnBatch.add(k);
 }
 const isAggregate = (k) => (
   k in parameterOf || updated.has(k) || data.changes.some(([, other]) => other === k));
-const isBatch = (k) => samples > 1 && perSample.has(k) && !isAggregate(k)
+// Values with a row for each sample: computed from input and target before any update.
+const isBatch = (k) => samples > 1 && dependsOnBatch.has(k) && !isAggregate(k)
   && v[k].shape[0] === samples && v[k].shape.length < 3;
 const widthOf = (k) => v[k].shape[1] ?? 1;
 const sampleOf = (k, element) => (isBatch(k) ? Math.floor(element / widthOf(k)) : null);

@@ -60,7 +60,7 @@ function go(k) {
   draw(...STEP);
 }
 
-// By a control, which ends the way of the clicks.
+// Go to a step by a control; clears the trail of clicks.
 const move = (k) => { trail = []; go(k); };
 
 function goToLink() {

@@ -70,8 +70,8 @@ const rowOf = (x, b) => {
 const isTarget = () => data.y !== null && v[data.y].shape[0] === samples;
 const isClassifier = () => data.threshold !== null && isTarget();
 
-// A number of sample b; for a classifier its class: of several columns the largest, of one that of
-// an output on which side of the threshold it is.
+// A number of sample b; for a classifier its class: the largest of several columns, or whether a
+// single output exceeds the threshold.
 function shownOf(x, b, threshold) {
   const row = rowOf(x, b);
   if (isClassifier() && row.length > 1) return row.indexOf(Math.max(...row));
@@ -156,9 +156,9 @@ function chooseInPlot(event) {
 function showTraining() {
   const curve = (run, place, kind, stroke = "") => (
     { points: run.points.map((p) => [p[0], p[place]]), kind, stroke });
-  const curves = [...(before ? [curve(before, 1, "before")] : []), curve(past, 1, "cost")];
+  const curves = [...(previous ? [curve(previous, 1, "before")] : []), curve(past, 1, "cost")];
   const log = curves.every(({ points }) => points.every(([, c]) => !(c <= 0)));
-  const yName = `cost C${log ? " (log axis)" : ""}${before ? "; pale: before Reset" : ""}`;
+  const yName = `cost C${log ? " (log axis)" : ""}${previous ? "; pale: before Reset" : ""}`;
   plot($("cost"), { curves, log, xName: "steps", yName });
   const norms = layers.map((_, l) => curve(past, 2 + l, "norm", hue(l)));
   const numbers = layers.map((_, l) => `<tspan style="fill:${hue(l)}"> ${l + 1}</tspan>`).join(",");

@@ -3,7 +3,7 @@
 const MOST_POINTS = 400;
 let costs = [];     // the cost before each step
 let past = null;    // what is plotted of this run: {points, every}
-let before = null;  // and of the run before Reset
+let previous = null;  // and of the run before Reset
 let running = null;
 
 function norm({ weight, bias }) {
@@ -67,7 +67,7 @@ function rateChange() {  // a rate that is not accepted is marked
 
 function* resetting() {
   yield* recomputing(rateChange(), initial);
-  if (past?.points.length > 1) before = past;
+  if (past?.points.length > 1) previous = past;
   [costs, edited] = [[], null];
   past = { points: [], every: 1 };
   record();

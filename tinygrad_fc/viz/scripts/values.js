@@ -40,8 +40,8 @@ function finished(computation) {
   return last.value;
 }
 
-// Exchanges the values when all are computed from the `changes`, [number, value], of `values`, or
-// else of those that are there by then.
+// Computes `values`, by default those that are there by then, with `changes`, [number, value], and
+// exchanges all at once.
 function* recomputing(changes, values = null) {
   const after = (values ?? v).slice();
   for (const [k, x] of changes) after[k] = x;
