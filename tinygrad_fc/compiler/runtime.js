@@ -60,15 +60,16 @@ const R = (() => {
     return Math.exp(-x * x) / Math.sqrt(Math.PI) / tail;
   };
   const ndtr = (x) => erfc(-x * Math.SQRT1_2) / 2;
+  const isBelow = (a, b) => a % b && (a % b < 0) !== (b < 0);  // floor below trunc
   const { cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh } = Math;
   const functions = {
     cos, cosh, exp, expm1, log, log10, log1p, log2, sign, sin, sinh, sqrt, tan, tanh, erf, ndtr,
     absolute: Math.abs, exp2: (a) => 2 ** a, float32: Math.fround, isfinite: Number.isFinite,
     isnan: Number.isNaN, negative: (a) => -a, positive: (a) => a, reciprocal: (a) => 1 / a,
     square: (a) => a * a, add: (a, b) => a + b, subtract: (a, b) => a - b,
-    multiply: (a, b) => a * b, divide: (a, b) => a / b, floor_divide: (a, b) => Math.floor(a / b),
-    power: (a, b) => a ** b,
-    remainder: (a, b) => (a % b && (a % b < 0) !== (b < 0) ? (a % b) + b : a % b),
+    multiply: (a, b) => a * b, divide: (a, b) => a / b, power: (a, b) => a ** b,
+    floor_divide: (a, b) => (b ? Math.round((a - a % b) / b - isBelow(a, b)) : a / b),
+    remainder: (a, b) => (isBelow(a, b) ? (a % b) + b : a % b),
     equal: (a, b) => a === b, not_equal: (a, b) => a !== b, greater: (a, b) => a > b,
     greater_equal: (a, b) => a >= b, less: (a, b) => a < b, less_equal: (a, b) => a <= b,
     logical_and: (a, b) => !!(a && b), logical_or: (a, b) => !!(a || b), logical_not: (a) => !a,

@@ -75,7 +75,7 @@ function shownTerms(args, isChosen = () => false) {
 }
 
 function written(tree, inNumbers, rank = 0) {
-  const { op, args = [], cell } = tree, infix = INFIX[op];
+  const { op, args = [], cell } = tree, infix = INFIX[op], isSum = op === "sum";
   const bracketed = (html, own) => (own < rank ? `(${html})` : html);
   if (!op) {
     const isNumber = cell === undefined || inNumbers;
@@ -91,9 +91,8 @@ function written(tree, inNumbers, rank = 0) {
   }
   if (op === "negative") return bracketed(`−${written(args[0], inNumbers, 2)}`, 1.5);
   if (op === "square") return `${written(args[0], inNumbers, 5)}²`;
-  const some = shownTerms(args), own = op === "sum" ? 1 : 0;
-  const shown = some.map((x) => written(x, inNumbers, own));
+  const some = shownTerms(args), shown = some.map((x) => written(x, inNumbers, Number(isSum)));
   if (some.length < args.length) shown.push(`… ${args.length - some.length} smaller`);
-  if (op === "sum") return bracketed(shown.join(" + "), own);
+  if (isSum) return bracketed(shown.join(" + "), 1);
   return `${op}(${shown.join(", ")})${op === "argsort" ? `<sub>${tree.rank}</sub>` : ""}`;
 }
