@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.testing import GradientError, check, check_vjp
-from tinygrad_fc.testing.report import KINDS
+from tinygrad_fc.testing.report import FAILURE_KINDS
 
 from .case import Case, Function
 
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether a wrong gradient was reported."""
-        return self.kind in KINDS
+        return self.kind in FAILURE_KINDS
 
 
 def outcome(check: Callable[[], Report]) -> Outcome:

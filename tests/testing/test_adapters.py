@@ -79,7 +79,7 @@ def test_functions_of_autograd() -> None:
 def test_functions_of_one_result_are_required(
     adapter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     library = adapter.__name__.removeprefix("from_")
     pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
@@ -98,7 +98,7 @@ def test_float32_alone(adapter: Any) -> None:
 
 
 def test_a_function_of_another_library_needs_its_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     torch = pytest.importorskip("torch")
     for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
         with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):

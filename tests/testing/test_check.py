@@ -32,7 +32,7 @@ from tinygrad_fc.testing import (
     positive,
     real,
 )
-from tinygrad_fc.testing.strategies import MOST_ENTRIES, form_shapes, forms
+from tinygrad_fc.testing.strategies import MOST_ENTRIES, template_shapes, templates
 
 ONCE: Any = {"order": 1, "dtypes": np.float64}
 
@@ -219,7 +219,7 @@ def test_undefined_points_are_reported() -> None:
 def test_nothing_checked_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCHING", 0.02)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     few: Any = {"max_examples": 10}
     for f, text in (
         (lambda x: x * np.nan, r"At \d+ of \d+ inputs the result is NaN or infinite"),
@@ -292,7 +292,7 @@ def test_long_axes_are_left_out_where_short_ones_are_slow() -> None:
 
 def test_long_axes_have_no_long_batches() -> None:
     domains = real(..., "n", "d"), real(..., "m", "d"), real(..., "m", "c")
-    shapes = [shape for form in forms(domains) for shape in form_shapes(domains, form)[0]]
+    shapes = [s for t in templates(domains) for s in template_shapes(domains, t)[0]]
     assert max(map(max, filter(None, shapes))) == 64
     assert max(map(math.prod, shapes)) <= MOST_ENTRIES
 

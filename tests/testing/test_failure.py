@@ -20,7 +20,7 @@ from tinygrad_fc.testing import (
     positive,
     real,
 )
-from tinygrad_fc.testing.report import KINDS
+from tinygrad_fc.testing.report import FAILURE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def hints() -> Iterator[None]:
     """Look for hints, without a limit of time, so that the result does not depend on it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_fc.testing.hints.SHARE", 12)
+        patch.setattr("tinygrad_fc.testing.hints.HINT_SHARE", 12)
         yield
 
 
@@ -93,7 +93,7 @@ def test_messages_name_the_error_and_reproduce_it(wrong: Wrong) -> None:
     error = _caught(wrong)
     text = str(error)
     assert error.kind == wrong.kind, text
-    assert wrong.kind in KINDS
+    assert wrong.kind in FAILURE_KINDS
     assert wrong.says in text
     assert text.startswith(f"[{wrong.kind}] in ")
     line = text.rpartition("reproduce: ")[2]
@@ -144,7 +144,7 @@ SMALL: dict[str, tuple[Any, Any, tuple[Domain, ...], Any]] = {
 @pytest.mark.parametrize("name", SMALL)
 def test_a_failure_is_made_small_and_plain(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     f, vjp, domains, is_small = SMALL[name]
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKING", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINK_SHARE", 0.1)
     with pytest.raises(GradientError) as caught, np.errstate(all="ignore"):
         check_vjp(f, vjp, *domains)
     assert caught.value.kind == "value"

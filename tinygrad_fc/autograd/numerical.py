@@ -34,7 +34,7 @@ JUMP = (2.0, 8.0, 32.0, 128.0)
 """These factors for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
 """These factors for a one-sided difference: h, h^2, ..."""
-CALM = 2.0**-54
+DAMPING = 2.0**-54
 """Factor for cotangents if intermediate numbers overflow: times this, 1 / x is always finite."""
 COARSEST = 2.0**-16
 """Largest rounding, relative to the change of a result; a larger difference is a jump."""
@@ -111,7 +111,7 @@ def derivative(
                 one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
                 bound = np.where(_irregular(gap / s.h, noises), np.inf, bound)
                 value, error = np.where(edge, one, value), np.where(edge, bound, error)
-        error = np.where(np.isfinite((np.abs(value) + error) / CALM), error, np.inf)
+        error = np.where(np.isfinite((np.abs(value) + error) / DAMPING), error, np.inf)
         value = np.where(np.isfinite(error), value, 0)
         change = np.nan_to_num(gaps, posinf=0).max(axis=0, initial=0)
         scale = np.nan_to_num(np.abs(s.here), posinf=0) + np.abs(value) + change

@@ -7,8 +7,8 @@
 hypothesis tests. Drawing inputs needs hypothesis (`pip install 'tinygrad-fc[testing]'`); checks at
 given arrays do not.
 
-Reading order: `tinygrad_fc.domain` (where a function is defined), `rule` (what is checked, and a
-point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
+Reading order: `tinygrad_fc.domain` (where a function is defined), `function` (what is checked, and
+a point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
 bounds), `laws`, `value` and `float32` (what must hold), `tensors` and `adapters` (functions of
 tensors and of other libraries), `options` and `strategies` (what is validated and drawn), `run`
 (the search with its time budget), `entries`, `hints` and `failure` (the message), `checks` (the
@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
 from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_vjp
+from tinygrad_fc.testing.function import CheckedFunction
 from tinygrad_fc.testing.report import GradientError, NothingCheckedError, Report
-from tinygrad_fc.testing.rule import Rule
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.strategies import inputs
 
 __all__ = [
+    "CheckedFunction",
     "Domain",
     "GradientError",
     "NothingCheckedError",
     "Report",
-    "Rule",
     "assert_vjp",
     "boolean",
     "check",

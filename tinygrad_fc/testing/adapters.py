@@ -1,4 +1,4 @@
-"""Functions of PyTorch, JAX and HIPS autograd as rules, which `check` takes."""
+"""Functions of PyTorch, JAX and HIPS autograd, which `check` takes with their gradients."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.testing.failure import code_note, function_code
+from tinygrad_fc.testing.failure import placeholder_comment, source_of
+from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.laws import aligned
-from tinygrad_fc.testing.rule import Rule, argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,14 +29,14 @@ CONSTANT = (
 )
 
 
-def from_torch(f: Callable[..., Any]) -> Rule:
-    """Return a function of PyTorch's tensors as a rule, whose gradients are those of PyTorch.
+def from_torch(f: Callable[..., Any]) -> CheckedFunction:
+    """Return a function of PyTorch's tensors with the gradients of PyTorch, which `check` takes.
 
     The parameters of a model are constants, as the report says: only its inputs are arguments.
     Raises `ImportError` without torch.
 
     >>> from_torch(abs)  # doctest: +SKIP
-    Rule(name='abs', ...)
+    CheckedFunction(name='abs', ...)
     """
     torch = import_module("torch")
 
@@ -63,11 +63,11 @@ def from_torch(f: Callable[..., Any]) -> Rule:
         return out, pull
 
     library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback)
-    return _rule(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
+    return _checked_function(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
 
 
-def from_jax(f: Callable[..., Any]) -> Rule:
-    """Return a function of JAX's arrays as a rule, whose gradients are those of `jax.vjp`.
+def from_jax(f: Callable[..., Any]) -> CheckedFunction:
+    """Return a function of JAX's arrays with the gradients of `jax.vjp`, which `check` takes.
 
     JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
     it check with `dtypes=np.float32`. It compiles for each shape: two are drawn, with
@@ -96,11 +96,11 @@ def from_jax(f: Callable[..., Any]) -> Rule:
         return out, lambda g: pull(jax.tree.map(jax.numpy.asarray, g, dtypes))
 
     library = Library("jax", lambda a: aligned(np.asarray(a)), np.array, pullback, compiled)
-    return replace(_rule(f, library), few_shapes=True)
+    return replace(_checked_function(f, library), few_shapes=True)
 
 
-def from_autograd(f: Callable[..., Any]) -> Rule:
-    """Return a function of HIPS autograd (`autograd.numpy`) as a rule.
+def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
+    """Return a function of HIPS autograd (`autograd.numpy`) with its gradients, for `check`.
 
     Raises `ImportError` without autograd.
     """
@@ -114,7 +114,7 @@ def from_autograd(f: Callable[..., Any]) -> Rule:
         pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
         return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
 
-    return _rule(f, Library("autograd", np.asarray, np.array, pullback))
+    return _checked_function(f, Library("autograd", np.asarray, np.array, pullback))
 
 
 class Library(NamedTuple):
@@ -165,8 +165,8 @@ def _native(f: Callable[..., Any], library: Library) -> tuple[Callable[..., Any]
     return tuple(map(library.compiled, (one_result, gradients, second)))
 
 
-def _rule(f: Callable[..., Any], library: Library) -> Rule:
-    """Return a function of another library, whose loops may depend on addresses, as a rule."""
+def _checked_function(f: Callable[..., Any], library: Library) -> CheckedFunction:
+    """Return a function of another library, whose loops may depend on addresses."""
     if not callable(f):
         raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
     result, gradients, second = _native(f, library)
@@ -188,12 +188,12 @@ def _rule(f: Callable[..., Any], library: Library) -> Rule:
         return to_numpy(next(grads)), *by_argument(grads, arrays)
 
     functools.update_wrapper(forward, f, assigned=())  # its signature
-    code = function_code(f, "f")
-    return Rule(
+    source = source_of(f, "f")
+    return CheckedFunction(
         *(getattr(f, "__name__", type(f).__name__), forward, vjp, vjp2),
         repeatable=False,
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
-        code=f"check(from_{library.name}({code.text})",
-        note=code_note(code),
+        call=f"check(from_{library.name}({source.text})",
+        comment=placeholder_comment(source),
     )

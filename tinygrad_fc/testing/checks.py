@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.domain import Domain
 from tinygrad_fc.op import Op
 from tinygrad_fc.testing import options as o
-from tinygrad_fc.testing.failure import Code, code_note, function_code
+from tinygrad_fc.testing.failure import Source, placeholder_comment, source_of
+from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined
 from tinygrad_fc.testing.report import Report, counted
-from tinygrad_fc.testing.rule import SEEDS, Rule, argument_names, joined
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
 from tinygrad_fc.testing.tensors import of_function, of_op, zero_outside
 
@@ -30,7 +30,7 @@ VJP2 = "vjp2(h, g, *arrays), which returns the gradients of g and of each array"
 
 
 def check(
-    f: Callable[..., Any] | Rule,
+    f: Callable[..., Any] | CheckedFunction,
     *domains: Any,
     settings: Mapping[str, Any] | None = None,
     **options: Any,
@@ -59,15 +59,15 @@ def check(
     >>> report.compared > 100
     True
     """
-    if not (callable(f) or isinstance(f, Rule)):
-        raise TypeError(f"check got {f!r:.80}; expected a function of tensors, an op or a Rule")
+    if not (callable(f) or isinstance(f, CheckedFunction)):
+        raise TypeError(f"check got {f!r:.80}; expected a function of tensors or an op")
     if isinstance(f, Op) and not any(isinstance(d, Domain) for d in domains):
         return _check_op(f, domains, dict(settings or {}), options)
     if settings is not None:
         raise TypeError(f"settings is {settings!r:.80}; expected none, since f is no op")
-    if not isinstance(f, Rule):
-        code = function_code(f, "f")
-        f = of_function(f, code.text, code_note(code))
+    if not isinstance(f, CheckedFunction):
+        source = source_of(f, "f")
+        f = of_function(f, source.text, placeholder_comment(source))
     return _run("check", f, domains, options)
 
 
@@ -93,7 +93,7 @@ def check_vjp(
     >>> report.compared > report.inconclusive.total()
     True
     """
-    return _run("check_vjp", _plain_rule(f, vjp, vjp2, len(domains)), domains, options)
+    return _run("check_vjp", _numpy_function(f, vjp, vjp2, len(domains)), domains, options)
 
 
 def assert_vjp(
@@ -116,7 +116,7 @@ def assert_vjp(
     ...     assert_vjp(np.sin, lambda g, out, x: g * np.cos(x), *arrays)
     >>> test_sine()
     """
-    _run("assert_vjp", _plain_rule(f, vjp, vjp2, len(arrays)), arrays, options, seeds=2)
+    _run("assert_vjp", _numpy_function(f, vjp, vjp2, len(arrays)), arrays, options, seeds=2)
 
 
 def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -146,15 +146,15 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
         @functools.wraps(f)
         def test(*args: Any, **kwargs: Any) -> None:
             inspect.Signature([*owner, *fixtures]).bind(*args, **kwargs)
-            code = function_code(f, "test")
-            text, names = f"{code.text}.function", [p.name for p in (*owner, *fixtures)]
+            source = source_of(f, "test")
+            text, names = f"{source.text}.function", [p.name for p in (*owner, *fixtures)]
             if names:
                 by_name = [f"{p.name}={p.name}" for p in fixtures]
                 text = f"partial({', '.join([text, *names[: len(owner)], *by_name])})"
-            note = code_note(code, *(Code("", name) for name in names))
-            rule = of_function(partial(f, *args, **kwargs), text, note)
-            rule = replace(rule, name=f.__name__, names=tuple(drawn), assertions=True)
-            _run("check_derivatives", rule, domains, options)
+            comment = placeholder_comment(source, *(Source("", name) for name in names))
+            checked = of_function(partial(f, *args, **kwargs), text, comment)
+            checked = replace(checked, name=f.__name__, names=tuple(drawn), assertions=True)
+            _run("check_derivatives", checked, domains, options)
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         result: Any = test
@@ -165,56 +165,56 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
     return decorate
 
 
-def _plain_rule(f: Any, vjp: Any, vjp2: Any, count: int) -> Rule:
-    """Return a function of NumPy arrays and its vjp as a rule."""
-    several = isinstance(vjp, tuple | list)
-    rules = list(vjp) if several else [vjp]
-    if several and len(rules) != count:
+def _numpy_function(f: Any, vjp: Any, vjp2: Any, count: int) -> CheckedFunction:
+    """Return a function of NumPy arrays with its vjp."""
+    many = isinstance(vjp, tuple | list)
+    rules = list(vjp) if many else [vjp]
+    if many and len(rules) != count:
         raise TypeError(
             f"vjp has {counted(len(rules), 'rule')} for {counted(count, 'argument')}; expected one "
             "for each, None where there is no gradient"
         )
-    f_code = _code(f, "f", "a function of arrays")
-    codes = [Code("None") if several and r is None else _code(r, "vjp", VJP) for r in rules]
-    written = ", ".join(c.text for c in codes)
-    ending = ""
+    f_source = _source_of(f, "f", "a function of arrays")
+    sources = [Source("None") if many and r is None else _source_of(r, "vjp", VJP) for r in rules]
+    written = ", ".join(s.text for s in sources)
+    call_end = ""
     if vjp2 is not None:
-        codes.append(_code(vjp2, "vjp2", VJP2))
-        ending = f", vjp2={codes[-1].text}"
+        sources.append(_source_of(vjp2, "vjp2", VJP2))
+        call_end = f", vjp2={sources[-1].text}"
     name = getattr(f, "__name__", "")
-    return Rule(
-        *(name if name.isidentifier() else "f", f, joined(rules) if several else vjp, vjp2),
+    return CheckedFunction(
+        *(name if name.isidentifier() else "f", f, joined(rules) if many else vjp, vjp2),
         names=argument_names(f) or argument_names(rules[0])[2:],
-        code=f"check_vjp({f_code.text}, {f'({written},)' if several else written}",
-        ending=ending,
-        note=code_note(f_code, *codes),
+        call=f"check_vjp({f_source.text}, {f'({written},)' if many else written}",
+        call_end=call_end,
+        comment=placeholder_comment(f_source, *sources),
     )
 
 
-def _code(f: Any, name: str, expected: str) -> Code:
-    """Return `f` as code; raises `TypeError` where it cannot be called."""
+def _source_of(f: Any, name: str, expected: str) -> Source:
+    """Return `f` as source code; raises `TypeError` where it cannot be called."""
     if not callable(f):
         raise TypeError(f"got {f!r:.80}; expected {expected}")
-    return function_code(f, name)
+    return source_of(f, name)
 
 
 def _run(
-    called: str, rule: Rule, values: Sequence[Any], options: Mapping[str, Any], seeds: int = SEEDS
+    name: str, f: CheckedFunction, values: Any, options: dict[str, Any], seeds: int = SEEDS
 ) -> Report:
-    chosen = o.validated(called, options)
-    domains, arrays = o.domains_and_arrays(called, values, chosen)
-    second = rule.of_tensors or rule.vjp2 is not None
-    notes = rule.not_checked(len(values))
+    chosen = o.validated(name, options)
+    domains, arrays = o.domains_and_arrays(name, values, chosen)
+    second = f.of_tensors or f.vjp2 is not None
+    notes = f.not_checked(len(values))
     if chosen.order > 1 and not second:
         notes += ("Second derivatives are not checked: there is no vjp2",)
-    laws = laws_for(chosen, rule, second=second)
-    plan = Plan(rule, domains, laws, chosen, {}, notes=notes)
+    laws = laws_for(chosen, f, second=second)
+    plan = Plan(f, domains, laws, chosen, {}, notes=notes)
     if arrays:
         return check_at(plan, arrays, {}, seeds)
     report = check_drawn(plan)
     demanded = notes[-1:] if options.get("order") == 2 and not second else ()
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
-        warnings.warn(f"{rule.name}: {text}", stacklevel=4)
+        warnings.warn(f"{f.name}: {text}", stacklevel=4)
     return report
 
 
@@ -228,13 +228,13 @@ def _check_op(
             f"check of the op {op.name} got settings or domains; expected none, since an op "
             "has its own. Settings are for given arrays"
         )
-    code = function_code(op, "op")
-    rule, domains = of_op(op, code.text, code_note(code))
-    plan = Plan(rule, domains, laws_for_op(chosen, rule), chosen, op.settings, strict=True)
+    source = source_of(op, "op")
+    f, domains = of_op(op, source.text, placeholder_comment(source))
+    plan = Plan(f, domains, laws_for_op(chosen, f), chosen, op.settings, strict=True)
     if arrays:
         return check_at(plan, [o.as_array(a) for a in arrays], settings, SEEDS)
-    report = check_drawn(plan, one_in=1 if rule.differentiable else 4)
-    if rule.differentiable:
+    report = check_drawn(plan, one_in=1 if f.differentiable else 4)
+    if f.differentiable:
         zero = Law(partial(zero_outside, order=chosen.order))
         check_drawn(plan._replace(laws=(zero,), everywhere=True), one_in=4)
     return report

@@ -11,8 +11,8 @@ from tinygrad_fc.testing.rounding import cotangent
 from tinygrad_fc.testing.value import Mismatch, entry_derivatives, first_problem, second_problem
 
 if TYPE_CHECKING:
+    from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.report import GradientError
-    from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.value import Problem
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -31,13 +31,13 @@ class Entries:
 
     w: Array
     analytic: list[Array]
-    numeric: list[Array]
+    numerical: list[Array]
     error: list[Array]
     rtol: float
 
     def excess(self, k: int) -> Array:
         """Return by how much the `k`-th gradient leaves its bound, relative to its size."""
-        a, n = self.analytic[k], self.numeric[k]
+        a, n = self.analytic[k], self.numerical[k]
         known = np.isfinite(self.error[k])
         far = np.abs(a - n) - np.where(known, self.error[k], 0) - self.rtol * np.abs(n)
         scale = np.abs(n) + np.abs(a) + 2.0**-1000
@@ -78,8 +78,8 @@ def _measured(problem: Problem, w: Array, rtol: float) -> Entries:
         grads = [np.asarray(a, float) for a in problem.vjp(w)]
     pairs = enumerate(problem.arguments)
     indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
-    numeric = [np.zeros(p.x.shape) for p in problem.arguments]
+    numerical = [np.zeros(p.x.shape) for p in problem.arguments]
     bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
     for (k, at), one in zip(indices, entry_derivatives(problem, indices), strict=True):
-        numeric[k][at], bound[k][at] = one.weighted(w)
-    return Entries(w, grads, numeric, bound, rtol)
+        numerical[k][at], bound[k][at] = one.weighted(w)
+    return Entries(w, grads, numerical, bound, rtol)

@@ -14,8 +14,8 @@ from tinygrad_fc.testing.report import GradientError, as_code
 from tinygrad_fc.testing.rounding import split_like
 
 if TYPE_CHECKING:
+    from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.report import Report
-    from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.run import Plan
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -49,14 +49,14 @@ def explained(error: GradientError, plan: Plan, report: Report | None = None) ->
 
 def _headline(error: GradientError, case: Case) -> str:
     i = error.argument
-    argument = "" if i is None else ", g" if i < 0 else f", {case.rule.argument(i)}"
+    argument = "" if i is None else ", g" if i < 0 else f", {case.function.argument(i)}"
     index = "" if error.index is None else f", entry {error.index}"
-    return f"[{error.kind}] in {case.rule.name}{argument}{index}: "
+    return f"[{error.kind}] in {case.function.name}{argument}{index}: "
 
 
 def _values(error: GradientError, case: Case) -> list[str]:
     """Return lines of the arrays, settings and cotangents as code."""
-    named = {case.rule.short_name(i): a for i, a in enumerate(case.arrays)} | dict(case.settings)
+    named = {case.function.short_name(i): a for i, a in enumerate(case.arrays)} | {**case.settings}
     if error.g is not None:
         named["g"] = error.g
     if error.kind == "second-order" and error.mismatch is not None:
@@ -68,16 +68,16 @@ def _values(error: GradientError, case: Case) -> list[str]:
 def _set_entry(error: GradientError, case: Case, measured: Entries) -> str:
     """Make `error` that of the entry that is the most wrong, and return its text."""
     k, at = measured.worst
-    analytic, numeric, bound = (
-        float(a[k][at]) for a in (measured.analytic, measured.numeric, measured.error)
+    analytic, numerical, bound = (
+        float(a[k][at]) for a in (measured.analytic, measured.numerical, measured.error)
     )
     i = k - (error.kind == "second-order")
     error.argument, error.index = i if i < 0 else case.floats[i], at
-    error.analytic, error.numerical, error.error = analytic, numeric, bound
+    error.analytic, error.numerical, error.error = analytic, numerical, bound
     digits = 16 if error.kind == "imprecise" else 10
-    expected = f"{numeric + 0:.{digits}g} +- {bound:.2g} by differences"
+    expected = f"{numerical + 0:.{digits}g} +- {bound:.2g} by differences"
     if error.kind == "kink":
-        expected = f"a number between {numeric - bound:.3g} and {numeric + bound:.3g}"
+        expected = f"a number between {numerical - bound:.3g} and {numerical + bound:.3g}"
     what = "the derivative of the gradient" if error.kind == "second-order" else "the gradient"
     text = f"{what} is {analytic + 0:.{digits}g}; expected {expected}"
     size, wrong = measured.analytic[k].size, int((measured.excess(k) > 0).sum())
@@ -89,24 +89,25 @@ def _set_entry(error: GradientError, case: Case, measured: Entries) -> str:
 def reproducer(case: Case, plan: Plan) -> str:
     """Return the call that checks at the very arrays of `case`."""
     settings = ", ".join(f"{k}={as_code(v)}" for k, v in case.settings.items())
-    parts = [case.rule.code, *map(as_code, case.arrays)]
+    parts = [case.function.call, *map(as_code, case.arrays)]
     if settings:
         parts.append(f"settings=dict({settings})")
     options = plan.options.as_code(() if plan.strict else plan.domains)
-    return ", ".join(parts) + f"{case.rule.ending}{options}){case.rule.note}"
+    return ", ".join(parts) + f"{case.function.call_end}{options}){case.function.comment}"
 
 
-# Functions as code
+# Functions as source code
 
 
-class Code(NamedTuple):
-    """A function as it is written in a line to paste, and a comment on the names in it."""
+class Source(NamedTuple):
+    """A function as it is written in a line to paste."""
 
     text: str
-    note: str = ""
+    placeholder: str = ""
+    """The name in it that stands for a function without a name, as a lambda."""
 
 
-def function_code(function: Any, fallback: str) -> Code:
+def source_of(function: Any, fallback: str) -> Source:
     """Return the name of `function`; `fallback` stands for one that has none, as a lambda."""
     name, owner = qualified_name(function), getattr(function, "__self__", None)
     importable = name.startswith(("np.", "scipy.")) or not isinstance(function, BuiltinMethodType)
@@ -115,10 +116,10 @@ def function_code(function: Any, fallback: str) -> Code:
         name = f"{owner.__name__}.{function.__name__}" if isinstance(owner, type) else path
     bound = not (owner is None or isinstance(owner, ModuleType | type | np.ufunc))
     legal = importable and not bound and all(map(str.isidentifier, name.split(".")))
-    return Code(name) if legal else Code(fallback, fallback)
+    return Source(name) if legal else Source(fallback, fallback)
 
 
-def code_note(*codes: Code) -> str:
+def placeholder_comment(*sources: Source) -> str:
     """Return a comment that says which names in code stand for something; empty if none does."""
-    names = list(dict.fromkeys(c.note for c in codes if c.note))
+    names = list(dict.fromkeys(s.placeholder for s in sources if s.placeholder))
     return f"  # with {' and '.join(names)} as in the check" if names else ""

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import CALM, EPS, longest_steps
+from tinygrad_fc.autograd.numerical import DAMPING, EPS, longest_steps
 from tinygrad_fc.testing.laws import accepts, differs, natural_sizes, require_finite
 from tinygrad_fc.testing.report import DiscardError
 from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
 from tinygrad_fc.testing.value import has_kink
 
 if TYPE_CHECKING:
+    from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.rounding import Perturbation
-    from tinygrad_fc.testing.rule import Case
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -69,7 +69,7 @@ def _gradients(case: Case, narrow: Case) -> tuple[Array, list[Array], list[Array
     with np.errstate(all="raise" if watched else "ignore", under="ignore"):
         grads = narrow.gradients(g)
         if not all((np.isfinite(a) | b).all() for a, b in zip(grads, beyond, strict=True)):
-            g = g * np.float32(CALM)
+            g = g * np.float32(DAMPING)
             plain, grads = case.gradients(g.astype(case.out.dtype)), narrow.gradients(g)
     return g, plain, grads, beyond
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.testing.entries import Entries, entries_of_case
-from tinygrad_fc.testing.rule import ordinary_point
+from tinygrad_fc.testing.function import ordinary_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.report import GradientError
-    from tinygrad_fc.testing.rule import Case
     from tinygrad_fc.testing.run import Plan
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SHARE = 0.1
+HINT_SHARE = 0.1
 """Share of the seconds of a check in which other inputs are tried that may confirm a hint."""
 FEW = 16
 """The most entries of other inputs."""
@@ -35,11 +35,11 @@ AVERAGED = "it is averaged over the axes along which the argument was broadcast:
 
 
 class Sample(NamedTuple):
-    """One gradient at one input: `a` of the rule, `n` by differences with a bound `error`."""
+    """One gradient at one input: of the rule, and by differences with a bound `error`."""
 
     case: Case
-    a: Array
-    n: Array
+    analytic: Array
+    numerical: Array
     error: Array
     wrong: Array
     """Which entries are wrong."""
@@ -50,8 +50,8 @@ class Sample(NamedTuple):
     @property
     def right(self) -> Array:
         """Which entries are right and not 0, and known well enough to say so."""
-        known: Array = self.error <= 1e-3 * np.abs(self.n)
-        return np.asarray(~self.wrong & (self.n != 0) & known)
+        known: Array = self.error <= 1e-3 * np.abs(self.numerical)
+        return np.asarray(~self.wrong & (self.numerical != 0) & known)
 
 
 def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
@@ -71,15 +71,15 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
                 sample = _sample(other, there, k, second=second)
             except Exception:  # noqa: BLE001, S112  it may raise anything at other arrays
                 continue
-            if sample.a.shape == sample.n.shape:
+            if sample.analytic.shape == sample.numerical.shape:
                 samples.append(sample)
         return _cause(samples)
 
 
 def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:
-    names = [case.rule.argument(i) for i in case.floats] * (not second)
-    n = measured.numeric[k]
-    others = {name: x for name, x in zip(names, measured.numeric, strict=False) if x is not n}
+    names = [case.function.argument(i) for i in case.floats] * (not second)
+    n = measured.numerical[k]
+    others = {name: x for name, x in zip(names, measured.numerical, strict=False) if x is not n}
     g = case.g if second else measured.w.reshape(case.out.shape)
     return Sample(
         case, measured.analytic[k], n, measured.error[k], measured.excess(k) > 0, g, others
@@ -88,9 +88,9 @@ def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:
 
 def _other_cases(case: Case, plan: Plan) -> Iterator[Case]:
     """Yield other inputs, until time is up: the same shapes with other numbers, and small ones."""
-    until = time.monotonic() + SHARE * plan.options.seconds
+    deadline = time.monotonic() + HINT_SHARE * plan.options.seconds
     for other in chain(*zip_longest(_moved(case), _other_shapes(case, plan))):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return
         if other is not None:
             yield other
@@ -132,8 +132,8 @@ def _cause(samples: Sequence[Sample]) -> str:
     wrong = [s for s in samples if s.wrong.any()]
     if len(wrong) < 2 or sum(int(s.wrong.sum()) for s in wrong) < 3:
         return ""
-    if not any(s.a[s.wrong].any() for s in wrong):
-        return BRANCH if any(s.a.any() for s in samples) else MISSING
+    if not any(s.analytic[s.wrong].any() for s in wrong):
+        return BRANCH if any(s.analytic.any() for s in samples) else MISSING
     if repaired := _repair([s._replace(wrong=s.wrong | s.right) for s in samples]):
         return repaired
     right = [s for s in samples if s.right.any() and not s.wrong.any()]
@@ -143,7 +143,7 @@ def _cause(samples: Sequence[Sample]) -> str:
 
 def _repair(samples: Sequence[Sample]) -> str:
     """Return the first change, from the simplest on, that makes all wrong entries right."""
-    if factor := _multiple([(s.a, s.n, s) for s in samples]):
+    if factor := _multiple([(s.analytic, s.numerical, s) for s in samples]):
         return _of_factor(factor)
     tables = [_candidates(s) for s in samples]
     for text in tables[0]:
@@ -170,11 +170,11 @@ def _multiple(rows: Sequence[tuple[Array, Array, Sample]]) -> str:
     """
     low, high = -np.inf, np.inf
     for base, target, s in rows:
-        if not base.shape == target.shape == s.n.shape:
+        if not base.shape == target.shape == s.numerical.shape:
             return ""
         b, t = base[s.wrong], target[s.wrong]
         eps = max(float(np.finfo(s.case.arrays[i].dtype).eps) for i in s.case.floats)
-        off = 2 * s.error[s.wrong] + max(1e-8, 64 * eps) * np.abs(s.n[s.wrong])
+        off = 2 * s.error[s.wrong] + max(1e-8, 64 * eps) * np.abs(s.numerical[s.wrong])
         if not np.isfinite(b).all() or (np.abs(t) > off)[b == 0].any():
             return ""
         ends = np.stack([t - off, t + off])[:, b != 0] / b[b != 0]
@@ -188,25 +188,26 @@ def _multiple(rows: Sequence[tuple[Array, Array, Sample]]) -> str:
 
 def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
     """Return what may be wrong, and two arrays that are equal then, or multiples."""
-    table = {f"it is the gradient of {name}": (s.a, n) for name, n in s.others.items()}
-    table[AVERAGED] = s.a * (s.case.out.size / s.a.size), s.n
-    if s.a.ndim:
-        table["it is right when its last axis is reversed"] = s.a[..., ::-1], s.n
-        length = s.a.shape[-1]
-        table["it lacks the factor n, the length of its last axis"] = s.a * length, s.n
-        table["it lacks the factor 1 / n, where n is that length"] = s.a / length, s.n
-    if s.a.ndim > 1:
-        table["it is right when transposed"] = s.a.swapaxes(-1, -2), s.n
+    a, expected = s.analytic, s.numerical
+    table = {f"it is the gradient of {name}": (a, n) for name, n in s.others.items()}
+    table[AVERAGED] = a * (s.case.out.size / a.size), expected
+    if a.ndim:
+        table["it is right when its last axis is reversed"] = a[..., ::-1], expected
+        length = a.shape[-1]
+        table["it lacks the factor n, the length of its last axis"] = a * length, expected
+        table["it lacks the factor 1 / n, where n is that length"] = a / length, expected
+    if a.ndim > 1:
+        table["it is right when transposed"] = a.swapaxes(-1, -2), expected
     functions: dict[str, Array] = {}
-    named = {s.case.rule.short_name(i): s.case.arrays[i] for i in s.case.floats}
+    named = {s.case.function.short_name(i): s.case.arrays[i] for i in s.case.floats}
     for name, x in {"out": s.case.out, **named}.items():
-        if x.shape == s.a.shape:
+        if x.shape == a.shape:
             functions |= {name: x, f"1 / {name}": 1 / x, f"(1 - {name})": 1 - x}
             functions |= {f"{f.__name__}({name})": f(x) for f in (np.exp, np.sin, np.cos)}
-    table |= {f"it lacks the factor {{}}{text}": (s.a * x, s.n) for text, x in functions.items()}
-    if s.g.shape == s.a.shape:
+    table |= {f"it lacks the factor {{}}{text}": (a * x, expected) for text, x in functions.items()}
+    if s.g.shape == a.shape:
         terms = {"g": s.g, **{f"g * {text}": s.g * x for text, x in functions.items()}}
-        table |= {f"it lacks the term {{}}{text}": (x, s.n - s.a) for text, x in terms.items()}
+        table |= {f"it lacks the term {{}}{text}": (x, expected - a) for text, x in terms.items()}
     return table
 
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS, longest_steps
 from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing.function import ordinary, ordinary_point
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
-from tinygrad_fc.testing.rule import ordinary, ordinary_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.function import Case
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -50,7 +50,7 @@ def differs(
 ) -> GradientError:
     """Return the error for a gradient that differs from that of another call."""
     at = r.worst_index(got, expected) if got.shape == expected.shape else ...
-    name = case.rule.argument(i)
+    name = case.function.argument(i)
     message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
     values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
     return case.wrong(kind, message, argument=i, hint=why, **values, **details)
@@ -79,7 +79,7 @@ def soundness(case: Case) -> None:
 
 
 def _require_unchanged(case: Case, now: Sequence[Array], before: Sequence[Array], who: str) -> None:
-    names = [case.rule.argument(i) for i in range(len(case.arrays))]
+    names = [case.function.argument(i) for i in range(len(case.arrays))]
     names = ["g, the cotangent", "out, the result", *names][-len(now) :]
     for name, a, b in zip(names, now, before, strict=True):
         if not r.same(a, b):
@@ -104,7 +104,7 @@ def mixed_dtypes(case: Case) -> Report:
     if not accepts(narrow):  # a model has parameters of one dtype
         return Report(skipped=Counter({FLOAT32_REFUSED: 1}))
     soundness(narrow)
-    if case.rule.of_tensors:
+    if case.function.of_tensors:
         other = case.cast(np.float32, [bool(case.seed >> k & 1) for k in range(len(case.arrays))])
         if accepts(other):
             soundness(other)
@@ -241,7 +241,7 @@ def purity(case: Case) -> None:
 
 def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
     """Return whether equal calls gave equal results, bit by bit where the library promises it."""
-    if case.rule.repeatable or r.same(a, b):
+    if case.function.repeatable or r.same(a, b):
         return r.same(a, b)
     sizes = (np.abs(x).max(initial=0) for x in (a, b, *(case.arrays[i] for i in case.floats)))
     far = RANDOM * float(np.finfo(a.dtype).eps) * max(sizes)
@@ -255,11 +255,11 @@ def _require_repeated(
         raise differs(case, "nondeterministic", i, a, b, *why)
 
 
-def partly_equal(case: Case, holds: Callable[[Case], Any]) -> Any:
+def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
     """Arrays that are partly those of an earlier call have gradients of their own.
 
     They share the first or last number, or all numbers in another order: keys of a cache that
-    would return the earlier gradient. `holds` is the law of the value.
+    would return the earlier gradient. `law` is that of the value.
     """
     if max(case.arrays[i].size for i in case.floats) < 2:
         return None
@@ -277,12 +277,12 @@ def partly_equal(case: Case, holds: Callable[[Case], Any]) -> Any:
     if not other.inside():
         return None
     try:
-        return holds(other)
+        return law(other)
     except GradientError:
         grads = other.gradients(case.g, other.out) if other.out.shape == case.g.shape else first
         for i, a, b in zip(case.floats, grads, first, strict=True):
             if a.size > 1 and a.any() and r.same(a, b):
-                text = f"the gradient of {case.rule.argument(i)} is that of an earlier call"
+                text = f"the gradient of {case.function.argument(i)} is that of an earlier call"
                 raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
         raise
 
@@ -323,7 +323,7 @@ def ownership(case: Case) -> None:
     owned = [case.out, case.g, *case.arrays]
     for i, a in zip(case.floats, case.gradients(case.g, case.out), strict=True):
         if not a.flags.writeable or any(np.shares_memory(a, b) for b in owned):
-            text = f"the gradient of {case.rule.argument(i)} shares memory or is read-only"
+            text = f"the gradient of {case.function.argument(i)} shares memory or is read-only"
             raise case.wrong("aliasing", text, argument=i, hint="return a new array")
         owned.append(a)
 

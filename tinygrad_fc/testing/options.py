@@ -22,7 +22,7 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 Array = np.ndarray[Any, Any]
 
 FLOATS = (np.float64, np.float32)
-KINDS = {"f": "float", "i": "index", "u": "index", "b": "bool"}
+DOMAIN_KINDS = {"f": "float", "i": "index", "u": "index", "b": "bool"}
 """The kind of domain that an array belongs to, by the kind of its dtype."""
 DOMAIN = "a domain such as real, positive or interval(0, 1)"
 
@@ -41,6 +41,7 @@ class Options:
     seconds: float = 5.0
     seed: int | None = None
     domains: tuple[Domain, ...] | None = None
+    """Those of given arrays, around which steps are made."""
 
     @property
     def tolerance(self) -> Tolerance:
@@ -153,7 +154,7 @@ def as_array(value: Any) -> Array:
         array = np.array(value._array if isinstance(value, Node) else value)
     except (TypeError, ValueError):  # rows of different lengths
         array = np.array(None)
-    if array.dtype.kind not in KINDS:
+    if array.dtype.kind not in DOMAIN_KINDS:
         raise TypeError(f"got {value!r:.80}; expected {DOMAIN}, or an array of real numbers")
     return array
 
@@ -164,7 +165,7 @@ def _domains_beside(
     """Return the domains of given arrays, the whole line if left out."""
     any_index = boolean._replace(name="index", kind="index")  # of an axis that is not known
     whole = {"float": real, "bool": boolean, "index": any_index}
-    kinds = [KINDS[a.dtype.kind] for a in arrays]
+    kinds = [DOMAIN_KINDS[a.dtype.kind] for a in arrays]
     chosen = tuple(whole[kind] for kind in kinds) if domains is None else tuple(domains)
     if [d.kind for d in chosen] != kinds:
         raise ValueError(f"domains is {domains!r:.80}; expected one for each array: {kinds}")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.function import Case
 
-KINDS = (
+FAILURE_KINDS = (
     *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
     *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),
 )
@@ -21,9 +21,9 @@ KINDS = (
 class GradientError(AssertionError):
     """A gradient is wrong: the message says which entry, by how much, and how to reproduce it.
 
-    `kind` is one of `KINDS`: the rule *raises*; a gradient has another *shape* or *dtype* than its
-    argument; an input was changed (*mutation*); a gradient is *nonfinite* where the function has a
-    derivative; an earlier gradient changes later (*aliasing*); equal calls differ
+    `kind` is one of `FAILURE_KINDS`: the rule *raises*; a gradient has another *shape* or *dtype*
+    than its argument; an input was changed (*mutation*); a gradient is *nonfinite* where the
+    function has a derivative; an earlier gradient changes later (*aliasing*); equal calls differ
     (*nondeterministic*); the gradient is not linear in the cotangent (*nonlinear*); it depends on
     the memory *layout*; its *value* is wrong, no subgradient at a *kink*, or less accurate than
     it could be (*imprecise*); it is wrong in *float32* only, or in the *second-order* only.

@@ -1,4 +1,4 @@
-"""A check: laws held at given arrays, or at drawn inputs until one fails or time is up."""
+"""A check: laws are checked at given arrays, or at drawn inputs until one fails or time is up."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tinygrad_fc.testing import laws, tensors
 from tinygrad_fc.testing import report as rp
 from tinygrad_fc.testing.failure import explained
 from tinygrad_fc.testing.float32 import float32
+from tinygrad_fc.testing.function import Case
 from tinygrad_fc.testing.report import DiscardError, GradientError, Report
-from tinygrad_fc.testing.rule import Case
 from tinygrad_fc.testing.value import finite_gradient, first_order, second_order
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tinygrad_fc.domain import Domain
+    from tinygrad_fc.testing.function import CheckedFunction
     from tinygrad_fc.testing.options import Options
-    from tinygrad_fc.testing.rule import Rule
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SEARCHING, SHRINKING = 0.64, 0.24
+SEARCH_SHARE, SHRINK_SHARE = 0.64, 0.24
 """Shares of the seconds of a check: for laws, and for making a failure small; then come hints."""
 LEAST, LEAST_COMPILED = 20, 50
 """How many examples are checked however long they take, the late ones by the essential laws.
@@ -47,16 +47,16 @@ SMALL = 32
 class Law(NamedTuple):
     """A property of a case, which is checked for one in `every` of them."""
 
-    holds: Callable[[Case], Report | None]
+    check: Callable[[Case], Report | None]
     every: int = 1
     essential: bool = False
     """Whether it is checked when time is up, too."""
 
 
 class Plan(NamedTuple):
-    """A rule, its domains, the laws to check, and options."""
+    """A function, its domains, the laws to check, and options."""
 
-    rule: Rule
+    function: CheckedFunction
     domains: tuple[Domain, ...]
     laws: tuple[Law, ...]
     options: Options
@@ -71,11 +71,11 @@ class Plan(NamedTuple):
     def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], seed: int) -> Case:
         """Return a case of this plan."""
         floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
-        called = self.rule, self.domains, tuple(arrays), settings
+        called = self.function, self.domains, tuple(arrays), settings
         return Case(*called, seed, self.strict, floats, self.options.where)
 
 
-def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
+def laws_for(options: Options, function: CheckedFunction, *, second: bool) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
     value = partial(first_order, tolerance=options.tolerance)
@@ -83,18 +83,18 @@ def laws_for(options: Options, rule: Rule, *, second: bool) -> tuple[Law, ...]:
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.linearity), Law(laws.layout)]
     chosen += [Law(laws.same_object, 2)]
-    if rule.of_tensors:
+    if function.of_tensors:
         chosen.append(Law(laws.ownership, 2))
-    chosen += [Law(value, essential=True), Law(partial(laws.partly_equal, holds=value), 3)]
+    chosen += [Law(value, essential=True), Law(partial(laws.partly_equal, law=value), 3)]
     chosen += [Law(float32)] * both
     if second and options.order > 1:
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
     return tuple(chosen)
 
 
-def laws_for_op(options: Options, rule: Rule) -> tuple[Law, ...]:
+def laws_for_op(options: Options, function: CheckedFunction) -> tuple[Law, ...]:
     """Return the laws of an op."""
-    differentiable = laws_for(options, rule, second=True) if rule.differentiable else ()
+    differentiable = laws_for(options, function, second=True) if function.differentiable else ()
     return (Law(tensors.op_result), *differentiable)
 
 
@@ -104,7 +104,7 @@ def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     return nullcontext() if plan.strict else quiet
 
 
-def hold(
+def check_case(
     case: Case, plan: Plan, count: int = 0, last: int | None = None, *, late: bool = False
 ) -> Report:
     """Check the laws of a plan up to the `last` one at the `count`-th case, few if it is `late`."""
@@ -115,7 +115,7 @@ def hold(
             continue
         try:
             with np.errstate(**raising):
-                part = law.holds(case)
+                part = law.check(case)
         except DiscardError:
             if not k:
                 raise
@@ -129,7 +129,7 @@ def hold(
         for i in case.floats:
             x = case.arrays[i]
             far = float(np.abs(x[np.isfinite(x)]).max(initial=0))
-            report.inconclusive_range[case.rule.argument(i)] = far, far
+            report.inconclusive_range[case.function.argument(i)] = far, far
     return report
 
 
@@ -143,10 +143,10 @@ def check_at(
         try:
             with _quiet(plan):
                 _require_floats(plan, case.out)
-                report.add(hold(case, plan))
+                report.add(check_case(case, plan))
         except DiscardError:
             raise rp.NothingCheckedError(
-                f"{plan.rule.name} is not finite at these arrays, where nothing can be checked"
+                f"{plan.function.name} is not finite at these arrays, where nothing can be checked"
             ) from None
         except GradientError as error:
             raise explained(error, plan) from error.__cause__
@@ -163,18 +163,18 @@ def check_at(
 def _require_compared(plan: Plan, report: Report) -> None:
     """Raise unless a derivative was compared."""
     if not report.compared + report.kinks:
-        raise rp.NothingCheckedError(f"{plan.rule.name}: nothing was compared. {report}")
+        raise rp.NothingCheckedError(f"{plan.function.name}: nothing was compared. {report}")
 
 
 def _require_floats(plan: Plan, out: Array) -> None:
     if out.dtype.kind not in "fiub":
         raise TypeError(
-            f"{plan.rule.name} returned {out.tolist()!r:.80}; expected tensors or arrays of real "
-            "numbers"
+            f"{plan.function.name} returned {out.tolist()!r:.80}; expected tensors or arrays of "
+            "real numbers"
         )
     if out.dtype.kind != "f" and not plan.strict:
         raise rp.NothingCheckedError(
-            f"{plan.rule.name} returns {out.dtype}; expected floats, which alone have a gradient"
+            f"{plan.function.name} returns {out.dtype}; expected floats: only these have a gradient"
         )
 
 
@@ -187,35 +187,35 @@ class _Search:
 
     def __init__(self, plan: Plan, examples: int) -> None:
         self.plan, self.report = plan, Report(planned=examples)
-        self.shrinking = SHRINKING * plan.options.seconds
-        self.until = time.monotonic() + SEARCHING * plan.options.seconds
+        self.shrink_seconds = SHRINK_SHARE * plan.options.seconds
+        self.deadline = time.monotonic() + SEARCH_SHARE * plan.options.seconds
         self.pace = 0.0  # the most seconds for each number of an example
         self.failure: GradientError | None = None
         self.empty_checked = 0
 
-    def hold(self, case: Case) -> None:
+    def check(self, case: Case) -> None:
         """Check one case; raise what is wrong."""
         if self.plan.options.drawn_dtype != np.float64:
             case = case.cast(self.plan.options.drawn_dtype)
         before, start = self.failure, time.monotonic()
-        late = start > self.until
-        least = LEAST_COMPILED if self.plan.rule.few_shapes else LEAST
+        late = start > self.deadline
+        least = LEAST_COMPILED if self.plan.function.few_shapes else LEAST
         if late and (before is not None or self.report.examples >= least):
             raise TimeUp
         size = sum(a.size for a in case.arrays)
-        if before is None and size > SMALL and self.pace * size > self.until - start:
+        if before is None and size > SMALL and self.pace * size > self.deadline - start:
             raise DiscardError  # it would take longer than what is left
         count, last = (self.report.examples, None) if before is None else (0, before.law)
         try:
             with _quiet(self.plan):
                 self._call(case)
-                part = hold(case, self.plan, count, last, late=late)
+                part = check_case(case, self.plan, count, last, late=late)
         except GradientError as error:
             if before is None or _rank(error) <= _rank(before):
                 self.failure = error
             elif error.kind != before.kind:
                 return  # another bug
-            self.until = min(self.until, time.monotonic() + self.shrinking)
+            self.deadline = min(self.deadline, time.monotonic() + self.shrink_seconds)
             raise
         if before is not None:
             return
@@ -228,14 +228,14 @@ class _Search:
         """Check the first cases, up to one that fails."""
         for case in cases:
             try:
-                self.hold(case)
+                self.check(case)
             except DiscardError:
                 continue
             except TimeUp:  # as the next example does again
                 return
             except GradientError:
                 # It is made small where hypothesis finds it again.
-                self.until = time.monotonic() + self.shrinking
+                self.deadline = time.monotonic() + self.shrink_seconds
                 return
 
     def _call(self, case: Case) -> None:
@@ -246,7 +246,7 @@ class _Search:
             out = case.out
         except GradientError as error:
             cause = error.__cause__ or error
-            if self.plan.rule.assertions and isinstance(cause, AssertionError):
+            if self.plan.function.assertions and isinstance(cause, AssertionError):
                 raise
             self.report.raised += not _has_empty(case)
             self.report.empty_unchecked += _has_empty(case)
@@ -278,7 +278,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
 
     def run(case: Case) -> None:
         try:
-            search.hold(case)
+            search.check(case)
         except DiscardError:
             hy.reject()
 
@@ -311,7 +311,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
 
 def _finished(search: _Search) -> Report:
     report, plan = search.report, search.plan
-    name = plan.rule.name
+    name = plan.function.name
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = ". ".join(report.warnings()) or "No input drawn meets the conditions (where=)"
         raise rp.NothingCheckedError(f"{name}: {reasons}")

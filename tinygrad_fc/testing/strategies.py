@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import cycle, islice, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
+from tinygrad_fc.testing.function import SEEDS
 from tinygrad_fc.testing.options import with_known_axes
-from tinygrad_fc.testing.rule import SEEDS
 
 try:
     from hypothesis import reject
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tinygrad_fc.domain import Domain
-    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.run import Plan
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -138,13 +138,12 @@ def _filled(
 
 # Numbers: three bytes each, of which the first says of what kind the number is.
 
-SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE, SCALED = range(8)
-_KINDS = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
-NUMBER_KINDS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, SCALED)
-"""What all numbers of an array are of; None for a mixture."""
+SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE, SCALED, EQUAL = range(9)
+KIND_OF_BYTE = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
+KINDS_OF_ARRAYS = (None, None, None, SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, SCALED)
+"""The kind of all numbers of an array; None for a mixture."""
 MAGNITUDES = 61
 """Powers of 2 from 2^-30 to 2^30."""
-_NUMBER_KINDS = st.sampled_from(NUMBER_KINDS)
 
 
 def _zigzag(m: Array) -> Array:
@@ -174,23 +173,23 @@ def special_values(domain: Domain) -> tuple[float, ...]:
     return ((low + high) / 2 if high - low <= 64 else low + 1 if low > -1e6 else high - 1,)
 
 
-def numbers(domain: Domain, raw: Array, of: int | None = None) -> Array:
+def numbers(domain: Domain, raw: Array, of_kind: int | None = None) -> Array:
     """Return numbers in `domain`, exact in float32, for an array `(N, 3)` of bytes."""
-    kind, a, b = _KINDS[raw[:, 0] % 8], raw[:, 1].astype(int), raw[:, 2].astype(int)
-    if of is not None:
-        kind = np.full_like(kind, of)
+    kind, a, b = KIND_OF_BYTE[raw[:, 0] % 8], raw[:, 1].astype(int), raw[:, 2].astype(int)
+    if of_kind is not None:
+        kind = np.full_like(kind, of_kind)
     values = np.array(special_values(domain), float)
     chosen = values[a % len(values)]
     edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
     around = np.array([*values, *edges])[a % (len(values) + len(edges))]
     low, high = domain.low, domain.high
     x = _free(kind, a, b)
-    if of == SCALED:  # numbers of one magnitude
+    if of_kind == SCALED:  # numbers of one magnitude
         x = np.ldexp(_free(0 * kind + GENERIC, a, b), _zigzag(raw[:1, 0].astype(int) % MAGNITUDES))
     if high - low <= 64:
         near = np.ldexp(1.0, -1 - (b % 24)) * np.where(a % 2, -1, 1)
-        share = np.where(kind == DECADES, np.sign(near) - near, _zigzag(256 * a + b) / 32768.5)
-        x = (low + high) / 2 + (high - low) / 2 * share
+        fraction = np.where(kind == DECADES, np.sign(near) - near, _zigzag(256 * a + b) / 32768.5)
+        x = (low + high) / 2 + (high - low) / 2 * fraction
     elif low > -np.inf or high < np.inf:
         size = np.where(x == 0, 1, np.abs(x))
         x = np.where(domain.contains(x), x, low + size if low > -np.inf else high - size)
@@ -215,7 +214,7 @@ def _draw_values(draw: st.DrawFn, domain: Domain, shape: Shape, sizes: Sizes) ->
         repeated = n > 1 and draw(_TEN) > 6
         return _indices(domain, shape, sizes, 0 * raw + raw[0] if repeated else raw + np.arange(n))
     raw = _draw_bytes(draw, 3 * n).reshape(n, 3)
-    return numbers(domain, raw, draw(_NUMBER_KINDS)).reshape(shape)
+    return numbers(domain, raw, draw(st.sampled_from(KINDS_OF_ARRAYS))).reshape(shape)
 
 
 def _draw_bytes(draw: st.DrawFn, n: int) -> Array:
@@ -259,28 +258,25 @@ def everywhere(domain: Domain) -> Domain:
 # Examples that every check begins with: the shapes and numbers at which bugs are usual.
 
 
-class Form(NamedTuple):
+class Template(NamedTuple):
     """Shapes for all arguments, and what their numbers are."""
 
     batch: tuple[Shape, ...]
     """What `...` stands for in each argument."""
-    size: int
-    """That of named axes; 0 where each has another, and -1, -2, ... for long ones."""
-    values: int = EIGHTHS
-    odd: tuple[int, int] | None = None
-    """An axis name, by its number, that has another size, and that size."""
+    sizes: tuple[int, ...]
+    """Those of named axes, in turn."""
+    kind: int = EIGHTHS
+    """That of the numbers; `EQUAL` for one and the same."""
     single: float = 0.0
     """The number in the first argument, if not 0."""
 
 
-SAME = -1
-"""Equal numbers, in place of a kind of numbers."""
 SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30)
 """Exponents of 2 of single numbers: small ones, those around the overflow of exp, a large one."""
 
 
-def forms(domains: Sequence[Domain]) -> list[Form]:
-    """Return the shapes to begin with, and the numbers: what is smallest first."""
+def templates(domains: Sequence[Domain]) -> list[Template]:
+    """Return the shapes to begin with, and their numbers: what is smallest first."""
     count, patterns = len(domains), _patterns(domains)
     batched = [i for i, p in enumerate(patterns) if ... in p]
     names = range(len(smallest_sizes(domains)))
@@ -288,93 +284,92 @@ def forms(domains: Sequence[Domain]) -> list[Form]:
     def all_of(*batch: int) -> tuple[Shape, ...]:
         return (batch,) * count
 
-    usual = [Form(all_of(), 2), Form(all_of(1), 1), Form(all_of(2), 3)]
-    usual += [Form(all_of(2, 2), 2, SPECIAL), Form(all_of(2, 3), 0, WHOLE)]
-    empty = [Form(all_of(2), 2, WHOLE, (k, 0)) for k in names]
-    empty += [Form(b, 2) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
-    single = [Form(all_of(2), 3, WHOLE, (k, 1)) for k in names]
-    single += [Form(all_of(2, 1), 3), Form(all_of(1, 2), 3)] * bool(batched)
-    values = [Form(all_of(3), 3, v) for v in (SAME, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)]
-    powers = [Form(all_of(1), 1, single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
-    large = _large_forms(count)
-    rest = zip_longest(empty, _broadcast_forms(count, batched), values, single, large)
-    return usual + [f for several in rest for f in several if f is not None] + powers
+    def except_for(k: int, size: int, others: int) -> tuple[int, ...]:
+        return tuple(size if j == k else others for j in names)
+
+    usual = [Template(all_of(), (2,)), Template(all_of(1), (1,)), Template(all_of(2), (3,))]
+    usual += [Template(all_of(2, 2), (2,), SPECIAL), Template(all_of(2, 3), (4, 3, 2, 5), WHOLE)]
+    empty = [Template(all_of(2), except_for(k, 0, 2), WHOLE) for k in names]
+    empty += [Template(b, (2,)) for b in (all_of(0), all_of(2, 0), all_of(0, 2))] * bool(batched)
+    ones = [Template(all_of(2), except_for(k, 1, 3), WHOLE) for k in names]
+    ones += [Template(b, (3,)) for b in (all_of(2, 1), all_of(1, 2))] * bool(batched)
+    kinds = (EQUAL, SPECIAL, BESIDE, WHOLE, DECADES, GENERIC)
+    values = [Template(all_of(3), (3,), kind) for kind in kinds]
+    powers = [Template(all_of(1), (1,), single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
+    large = _large_templates(count)
+    rest = zip_longest(empty, _broadcast_templates(count, batched), values, ones, large)
+    return usual + [t for several in rest for t in several if t is not None] + powers
 
 
-def _large_forms(count: int) -> list[Form]:
-    """Return forms with a long axis, many axes, named axes of 9, and more rows or columns."""
+def _large_templates(count: int) -> list[Template]:
+    """Return templates with a long axis, many axes, named axes of 9, more rows or columns."""
     kinds = (GENERIC, DECADES, EIGHTHS, WIDE, GENERIC, BESIDE)
-    rows = enumerate(zip(SIZES, kinds, strict=True), 1)
-    long = [Form(((n,),) * count, -k, v) for k, (n, v) in rows]
+    long = [
+        Template(((SIZES[k],),) * count, tuple(SIZES[(k + 2 * j) % 6] for j in range(3)), kind)
+        for k, kind in enumerate(kinds)
+    ]
     sizes = {(2, 1, 3, 2): 5, (): 9, (3, 2): 4, (2, 5): 5}
-    return long + [Form((shape,) * count, size, GENERIC) for shape, size in sizes.items()]
+    return long + [Template((shape,) * count, (size,), GENERIC) for shape, size in sizes.items()]
 
 
-def _broadcast_forms(count: int, batched: Sequence[int]) -> list[Form]:
-    """Return forms in which one argument is broadcast to the shape of the others."""
+def _broadcast_templates(count: int, batched: Sequence[int]) -> list[Template]:
+    """Return templates in which one argument is broadcast to the shape of the others."""
     if len(batched) < 2:
         return []
     pairs: list[tuple[Shape, Shape]] = [((2, 2), s) for s in ((2,), (1, 2), (), (2, 1))]
     pairs += [((3, 1), (1, 2)), ((0,), (1,)), ((0,), ()), ((2, 0), (2, 1)), ((1,), ())]
     pairs += [((2, 3, 2), (1, 2)), ((2, 3, 2), (1, 3, 2))]
     return [
-        Form(tuple(small if k == i else large for k in range(count)), 2)
+        Template(tuple(small if k == i else large for k in range(count)), (2,))
         for large, small in pairs
         for i in batched
     ]
 
 
-def form_shapes(domains: Sequence[Domain], form: Form) -> tuple[list[Shape], Sizes]:
-    """Return the shapes of a form, and the sizes of named axes."""
-    shortest = smallest_sizes(domains)
-    names = list(shortest)
-    usual = iter((4, 3, 2, 5) * len(names))
-    chosen = [form.size or next(usual) for _ in names]
-    if form.size < 0:
-        chosen = [SIZES[(2 * k - form.size - 1) % len(SIZES)] for k in range(len(names))]
-    if form.odd is not None:
-        chosen[form.odd[0]] = form.odd[1]
-    sizes, batch = iter(chosen), form.batch
-    if math.prod((*np.broadcast_shapes(*batch), *chosen)) > MOST_ENTRIES:
+def template_shapes(domains: Sequence[Domain], template: Template) -> tuple[list[Shape], Sizes]:
+    """Return the shapes of a template, and the sizes of named axes."""
+    shortest, batch = smallest_sizes(domains), template.batch
+    sizes = [*islice(cycle(template.sizes), len(shortest))]
+    if math.prod((*np.broadcast_shapes(*batch), *sizes)) > MOST_ENTRIES:
         batch = ((),) * len(domains)
     # Names come in the order of `smallest_sizes`.
-    return _filled(_patterns(domains), batch, lambda: next(sizes), shortest)
+    return _filled(_patterns(domains), batch, iter(sizes).__next__, shortest)
 
 
-def _form_values(form: Form, i: int, domain: Domain, shape: Shape) -> Array:
+def _template_values(template: Template, i: int, domain: Domain, shape: Shape) -> Array:
     n = math.prod(shape)
-    values = form.values
-    rng = np.random.default_rng([0 if values == SAME else i, *shape])
+    rng = np.random.default_rng([0 if template.kind == EQUAL else i, *shape])
     raw = rng.integers(0, 256, (n, 3))
-    if form.single and i == 0 and domain.contains(form.single):
-        return np.full(shape, form.single)
-    if values == SAME:
+    if template.single and i == 0 and domain.contains(template.single):
+        return np.full(shape, template.single)
+    if template.kind == EQUAL:
         raw[:] = (0, 1, 0)
-    elif values == EIGHTHS and n <= 8:
+    elif template.kind == EIGHTHS and n <= 8:
         raw[:, 1] %= 32
-    elif values == SPECIAL:
+    elif template.kind == SPECIAL:
         raw[:, 1:] = np.stack([np.arange(n) + i, np.full(n, n % 2)], 1)  # -0.0 for odd n
-    return numbers(domain, raw, SPECIAL if values == SAME else values).reshape(shape)
+    kind = SPECIAL if template.kind == EQUAL else template.kind
+    return numbers(domain, raw, kind).reshape(shape)
 
 
 def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
     """Yield the arrays that every check begins with."""
     seen = set()
-    for form in forms(domains):
-        shapes, sizes = form_shapes(domains, form)
+    for template in templates(domains):
+        shapes, sizes = template_shapes(domains, template)
         arrays: list[Array] = []
         for i, (domain, shape) in enumerate(zip(domains, shapes, strict=True)):
             n = math.prod(shape)
             if domain.kind == "bool":
                 arrays.append((np.arange(n) % 3 != 1).reshape(shape))
             elif domain.kind == "index":
-                raw = np.arange(n) * (form.values not in {SPECIAL, SAME})
-                raw = raw[::-1] if form.values == WHOLE else raw
+                raw = np.arange(n) * (template.kind not in {SPECIAL, EQUAL})
+                raw = raw[::-1] if template.kind == WHOLE else raw
                 if n and not _count(domain, sizes):
                     break
                 arrays.append(_indices(domain, shape, sizes, raw))
             else:
-                arrays.append(_form_values(form, i, domain, shape))
+                arrays.append(_template_values(template, i, domain, shape))
         key = repr([(a.shape, a.tobytes()) for a in arrays])
         if len(arrays) == len(domains) and key not in seen:
             seen.add(key)
@@ -427,9 +422,10 @@ def _plan_domains(plan: Plan) -> tuple[Domain, ...]:
 
 def _few_shapes(plan: Plan) -> list[Any] | None:
     """Return the only shapes for a function that is compiled for each; None for others."""
-    if not plan.rule.few_shapes:
+    if not plan.function.few_shapes:
         return None
-    return [form_shapes(plan.domains, form) for form in forms(plan.domains)[3 : 3 + FEW]]
+    few = templates(plan.domains)[3 : 3 + FEW]
+    return [template_shapes(plan.domains, template) for template in few]
 
 
 # Public strategies

@@ -1,4 +1,4 @@
-"""Functions of tensors and ops as rules, and the laws that hold for ops besides."""
+"""Functions of tensors and ops with their gradients, and laws that are for ops alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tinygrad_fc import autograd, grad_mode
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.graph import Node, wrap
 from tinygrad_fc.op import NUMPY_NAMES, Op, _no_rule
+from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
-from tinygrad_fc.testing.rule import Rule, argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.function import Case
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 _NUMPY_NAMES = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
 
 
-class TensorRule(Rule):
+class TensorFunction(CheckedFunction):
     """A function of tensors, whose gradients are those of the backward pass."""
 
     of_tensors = True
@@ -100,11 +100,11 @@ def _gradients(out: Any, args: Sequence[Any], g: Any, *, create_graph: bool = Fa
     return [next(rest) if n else None for n in needed]
 
 
-def of_function(f: Any, code: str, note: str = "") -> Rule:
-    """Return a function of tensors, or an op, as a rule; `code` spells it."""
+def of_function(f: Any, source: str, comment: str = "") -> CheckedFunction:
+    """Return a function of tensors, or an op, with its gradients; `source` is how it is written."""
     names = f.operands if isinstance(f, Op) else argument_names(f)
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
-    return TensorRule(name, f, f, names=names, code=f"check({code}", note=note)
+    return TensorFunction(name, f, f, names=names, call=f"check({source}", comment=comment)
 
 
 # Ops
@@ -118,20 +118,20 @@ def differentiable(op: Op) -> tuple[int, ...]:
     return tuple(i for i, rule in enumerate(rules) if rule is not _no_rule)
 
 
-def of_op(op: Op, code: str, note: str) -> tuple[Rule, tuple[Any, ...]]:
-    """Return an op as a rule on its own domain, and that domain."""
+def of_op(op: Op, source: str, comment: str) -> tuple[CheckedFunction, tuple[Any, ...]]:
+    """Return an op with its gradients, and its domain."""
     floats = differentiable(op)
-    rule = replace(of_function(op, code, note), differentiable=floats)
+    function = replace(of_function(op, source, comment), differentiable=floats)
     domains = tuple(
         d if i in floats or d.kind != "float" else d._replace(kind="constant")
         for i, d in enumerate(op.domain)
     )
-    return rule, domains
+    return function, domains
 
 
 def op_result(case: Case) -> Report:
     """An op gives what its NumPy function gives, on arrays and on tensors."""
-    op: Any = case.rule.forward
+    op: Any = case.function.forward
     tensors = [wrap(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
     with case.errstate():
         try:

@@ -1,4 +1,4 @@
-"""The law of the value: gradients agree with numerical derivatives, in first and second order.
+"""The law of the value: gradients agree with numerical nd.derivatives, in first and second order.
 
 What is compared is a sum: the derivatives of all results along a direction, weighted with random
 numbers, and the same from the gradients. The tolerance is the error bound of the numerical
@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.autograd import numerical as n
-from tinygrad_fc.autograd.numerical import CALM, EPS, Derivative
+from tinygrad_fc.autograd import numerical as nd
+from tinygrad_fc.autograd.numerical import DAMPING, EPS, Derivative
 from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing.function import ordinary
 from tinygrad_fc.testing.laws import natural_sizes, require_finite
 from tinygrad_fc.testing.report import DiscardError, Report
-from tinygrad_fc.testing.rule import ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tinygrad_fc.domain import Domain
-    from tinygrad_fc.testing.rule import Case
+    from tinygrad_fc.testing.function import Case
 
     Direction = Sequence[np.ndarray[Any, Any]]
+    Measure = Callable[..., list[Derivative]]
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -64,7 +65,7 @@ class Tolerance(NamedTuple):
     """Along how many directions to compare."""
 
     @property
-    def blur(self) -> float:
+    def accuracy(self) -> float:
         """The relative accuracy of what is measured."""
         return max(self.eps, self.noise)
 
@@ -87,22 +88,22 @@ def _argument(domain: Domain, array: Array) -> Argument:
     """Return where an argument that has a gradient lies."""
     x = np.asarray(array, float)
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
-    far = n.longest_steps(np.where(finite, x, 0))
+    far = nd.longest_steps(np.where(finite, x, 0))
     for edge in (domain.low, domain.high, *domain.without):
         if np.isfinite(edge):
             far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
     # Nearer to an edge, all steps are lost in the rounding of the number.
     moves = finite & (far >= 2.0**10 * np.finfo(array.dtype).eps * np.abs(x))
-    reach = np.where(moves, np.where(high, -1, 1) * n.power_of_two(far), 0)
+    reach = np.where(moves, np.where(high, -1, 1) * nd.power_of_two(far), 0)
     return Argument(x, reach, ordinary(domain, x.shape), low | high)
 
 
-def directions(where: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
+def directions(arguments: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
     """Return two directions: a random one, and one of a kind that `seed` chooses."""
-    random = mixed(where, seed)
-    kinds = [in_step(where, eps), random]
-    if len(where) > 1:
-        kinds += [only(random, i) for i in range(len(where))]
+    random = mixed(arguments, seed)
+    kinds = [in_step(arguments, eps), random]
+    if len(arguments) > 1:
+        kinds += [only(random, i) for i in range(len(arguments))]
     return [random, kinds[seed % len(kinds)]]
 
 
@@ -111,30 +112,30 @@ def only(v: Direction, i: int) -> list[Array]:
     return [a if k == i else 0 * a for k, a in enumerate(v)]
 
 
-def in_step(where: Sequence[Argument], eps: float) -> list[Array]:
+def in_step(arguments: Sequence[Argument], eps: float) -> list[Array]:
     """Return the direction of equal steps, along which ties stay ties.
 
     Numbers so small that their step is lost in the rounding of the largest one do not move.
     """
-    reach = np.concatenate([np.abs(p.reach).ravel() for p in where])
+    reach = np.concatenate([np.abs(p.reach).ravel() for p in arguments])
     cancelled = reach.max(initial=0) * 2.0 ** (-20 if eps <= EPS else -4)
     step = reach.min(initial=np.inf, where=(reach >= cancelled) & (reach > 0))
-    return [np.where(np.abs(p.reach) >= step, step * np.sign(p.reach), 0) for p in where]
+    return [np.where(np.abs(p.reach) >= step, step * np.sign(p.reach), 0) for p in arguments]
 
 
-def mixed(where: Sequence[Argument], seed: int) -> list[Array]:
+def mixed(arguments: Sequence[Argument], seed: int) -> list[Array]:
     """Return a random direction of unequal steps, whose contributions seldom cancel."""
-    pairs = zip(where, _unequal(seed, *(p.x.shape for p in where)), strict=True)
+    pairs = zip(arguments, _unequal(seed, *(p.x.shape for p in arguments)), strict=True)
     return [np.asarray(p.reach * np.where(p.edge, np.abs(v), v)) for p, v in pairs]
 
 
-def uneven(where: Sequence[Argument], seed: int) -> list[Array]:
+def uneven(arguments: Sequence[Argument], seed: int) -> list[Array]:
     """Return a direction in which some numbers move by far more than the others.
 
     Of x^2 and y^2 at 0 the one that moves more is the larger, wherever both are equal.
     """
-    rng = np.random.default_rng([seed, 1])
-    return [np.asarray(a * rng.choice((1, 2.0**-3, 2.0**-9), a.shape)) for a in mixed(where, seed)]
+    rng, moves = np.random.default_rng([seed, 1]), mixed(arguments, seed)
+    return [np.asarray(a * rng.choice((1, 2.0**-3, 2.0**-9), a.shape)) for a in moves]
 
 
 @lru_cache(maxsize=512)
@@ -165,7 +166,7 @@ def first_problem(case: Case) -> Problem:
     kinds = [case.arrays[i].dtype for i in case.floats]
 
     def f(*point: Array) -> Array:
-        return case.rule.result(case.with_point(case.typed(point)), case.settings).ravel()
+        return case.function.result(case.with_point(case.typed(point)), case.settings).ravel()
 
     def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
         return case.gradients(
@@ -174,11 +175,12 @@ def first_problem(case: Case) -> Problem:
 
     dtypes = [case.out.dtype, *kinds]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    where = [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
-    if any(p.edge.any() for p in where):  # there a slope may be infinite, and 0 times it NaN
-        pairs = zip(where, case.gradients(case.g, case.out), strict=True)
-        where = [p._replace(reach=np.where(p.edge & ~np.isfinite(a), 0, p.reach)) for p, a in pairs]
-    return Problem(_nan_where_it_raises(f, case.out.size), vjp, where, eps)
+    arguments = [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
+    if any(p.edge.any() for p in arguments):  # there a slope may be infinite, and 0 times it NaN
+        pairs = zip(arguments, case.gradients(case.g, case.out), strict=True)
+        moves = [np.where(p.edge & ~np.isfinite(a), 0, p.reach) for p, a in pairs]
+        arguments = [p._replace(reach=m) for p, m in zip(arguments, moves, strict=True)]
+    return Problem(_nan_where_it_raises(f, case.out.size), vjp, arguments, eps)
 
 
 def second_problem(case: Case, g: Array) -> Problem:
@@ -221,7 +223,7 @@ def entry_derivatives(
         v[k][at] = problem.arguments[k].reach[at]
         lines.append((problem.point, v))
     with np.errstate(all="ignore"):
-        along = n.derivatives(problem.f, lines, eps=problem.eps)
+        along = nd.derivatives(problem.f, lines, eps=problem.eps)
     steps = [problem.arguments[k].reach[at] for k, at in entries]
     return [
         Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s), d.staircase)
@@ -236,7 +238,7 @@ def finite_gradient(case: Case) -> None:
     """A gradient is finite wherever the function has a derivative, or slopes to both sides."""
     grads = case.gradients(case.g, case.out)
     if not r.all_finite(grads):
-        grads = case.gradients(case.g * CALM, case.out)  # intermediate numbers may overflow
+        grads = case.gradients(case.g * DAMPING, case.out)  # intermediate numbers may overflow
     for k, (i, a) in enumerate(zip(case.floats, grads, strict=True)):
         for index in np.argwhere(~np.isfinite(a)):
             at = tuple(int(j) for j in index)
@@ -250,7 +252,8 @@ def finite_gradient(case: Case) -> None:
                 raise DiscardError
             raise case.wrong(
                 "nonfinite",
-                f"the gradient of {case.rule.argument(i)} is {a[at]} at {at}; expected {expected}",
+                f"the gradient of {case.function.argument(i)} is {a[at]} at {at}; expected "
+                f"{expected}",
                 argument=i,
                 index=at,
                 analytic=a[at],
@@ -289,8 +292,8 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
         return np.asarray(np.nan_to_num(np.abs(usual), posinf=0).max(axis=0))
 
     tolerance = tolerance._replace(eps=problem.eps)
-    if tolerance.blur > EPS and tolerance.rtol:
-        tolerance = tolerance._replace(rtol=max(tolerance.rtol, tolerance.blur**0.5))
+    if tolerance.accuracy > EPS and tolerance.rtol:
+        tolerance = tolerance._replace(rtol=max(tolerance.rtol, tolerance.accuracy**0.5))
     with case.errstate():
         try:
             return agree(problem, case.seed, tolerance, cancelled)
@@ -299,14 +302,14 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
         except Mismatch as mismatch:
             if g is not None and has_kink(case):
                 raise DiscardError from None
-            mismatch.problem = problem._replace(eps=tolerance.blur)
+            mismatch.problem = problem._replace(eps=tolerance.accuracy)
             what = "the gradients" if g is None else "the gradients of the gradients"
             failure = case.wrong(
                 mismatch.kind if g is None else "second-order",
                 f"{what} give a derivative of {mismatch.total:.10g} along one direction; expected "
-                f"{mismatch.numeric:.10g} +- {mismatch.error:.2g} by differences",
+                f"{mismatch.numerical:.10g} +- {mismatch.error:.2g} by differences",
                 analytic=mismatch.total,
-                numerical=mismatch.numeric,
+                numerical=mismatch.numerical,
                 error=mismatch.error,
                 g=np.asarray(mismatch.w).reshape(case.out.shape) if g is None else g,
             )
@@ -328,7 +331,7 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
         super().__init__(kind)
         self.in_step = len(np.unique(np.concatenate([a.ravel() for a in v]))) == 1
         self.w, self.v, self.total, self.kind = w, v, total, kind
-        self.numeric, self.error = measured
+        self.numerical, self.error = measured
 
 
 @np.errstate(all="ignore")  # what is not finite lies within no bound
@@ -357,7 +360,7 @@ def agree(
         if imprecise.any() and len(chosen) == tolerance.lines:
             chosen.append(in_step(problem.arguments, tolerance.eps))
             along += measure([(problem.point, chosen[-1])])
-        non_smooth = imprecise & is_kink(measured, tolerance.blur**0.5)
+        non_smooth = imprecise & is_kink(measured, tolerance.accuracy**0.5)
         known = ~non_smooth & (measured.error <= KNOWN * np.abs(measured.value))
         report.compared += int(((resolved | known) & _depends(measured, v)).sum())
         report.kinks += int(non_smooth.sum())
@@ -369,25 +372,26 @@ def agree(
 
 def _known(measured: Derivative, tolerance: Tolerance) -> tuple[Array, Array]:
     """Return which derivatives are well known, and which have a bound that is wide."""
-    coarse = tolerance.blur**0.5
+    coarse = tolerance.accuracy**0.5
     resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
     resolved = measured.error <= resolution * measured.scale.max(initial=0)
     return resolved, ~resolved & ~np.isinf(measured.error)
 
 
-def _measuring(f: n.Function, tolerance: Tolerance) -> Callable[..., list[Derivative]]:
+def _measuring(f: nd.Function, tolerance: Tolerance) -> Measure:
     """Return a function that measures derivatives along lines, where needed by shorter steps."""
     options: Any = {"eps": tolerance.eps, "noise": tolerance.noise}
 
-    def measure(lines: Sequence[n.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
-        along = n.derivatives(f, lines, first=first, **options, **more)
+    def measure(lines: Sequence[nd.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
+        along = nd.derivatives(f, lines, first=first, **options, **more)
         # Around 1e9 steps of about 1 are still exact.
         largest = max(float(np.abs(a).max(initial=1)) for _, v in lines for a in v)
-        for shorter in (SHORTER, 1 / largest) if tolerance.blur <= EPS and first > SHORTER else ():
+        may_shorten = tolerance.accuracy <= EPS and first > SHORTER
+        for shorter in (SHORTER, 1 / largest) if may_shorten else ():
             unknown = [np.isinf(d.error) & ~d.staircase for d in along]
             if not any(u.any() for u in unknown):
                 break
-            again = n.derivatives(f, lines, first=first * shorter, **options, **more)
+            again = nd.derivatives(f, lines, first=first * shorter, **options, **more)
             along = [
                 Derivative(*(np.where(u, new, old) for old, new in zip(a, b, strict=True)))
                 for u, a, b in zip(unknown, along, again, strict=True)
@@ -417,7 +421,7 @@ class _Comparison:
 
     problem: Problem
     tolerance: Tolerance
-    measure: Callable[..., list[Derivative]]
+    measure: Measure
     cancelled: Callable[[], Array]
     v: Direction
     measured: Derivative
@@ -434,11 +438,11 @@ class _Comparison:
         eps = self.tolerance.eps
         self.slack = UNDERFLOW if eps <= EPS else UNDERFLOW32
         if not math.isfinite(self.total()[0]):
-            self.w = self.w * CALM
+            self.w = self.w * DAMPING
         if self._agrees(self.measured, rtol=self.tolerance.rtol) or self._cancels():
             return
         (other,) = self.measure([(self.problem.point, self.v)], first=13 / 64)
-        self.slack += _slack(self.problem.vjp, self.w, self.v, self.tolerance.blur)
+        self.slack += _slack(self.problem.vjp, self.w, self.v, self.tolerance.accuracy)
         if self._agrees(self.measured, other):
             return
         non_smooth = self._smooth_part()
@@ -446,7 +450,7 @@ class _Comparison:
             return
         total, measured = self.total()[0], self.measured.weighted(self.w)
         missing = total - measured[0]
-        if n.gained_by_jumps(self.problem.f, self.problem.point, self.v, self.w, missing, eps):
+        if nd.gained_by_jumps(self.problem.f, self.problem.point, self.v, self.w, missing, eps):
             return
         kind = "kink" if (non_smooth & (self.w != 0)).any() else "value"
         if self.tolerance.rtol < RTOL and self._agrees(self.measured, rtol=RTOL):
@@ -462,11 +466,11 @@ class _Comparison:
     def _agrees(self, *candidates: Derivative, rtol: float | None = None) -> bool:
         """Return whether the gradients agree with one of several estimates."""
         if rtol is None:
-            rtol = max(self.tolerance.rtol, 64 * self.tolerance.blur)
+            rtol = max(self.tolerance.rtol, 64 * self.tolerance.accuracy)
         total, size = self.total()
         estimates = (one.weighted(self.w) for one in candidates)
         return math.isfinite(total) and any(
-            abs(total - numeric) <= error + self.slack + rtol * size for numeric, error in estimates
+            abs(total - value) <= error + self.slack + rtol * size for value, error in estimates
         )
 
     def _cancels(self) -> bool:
@@ -479,17 +483,17 @@ class _Comparison:
 
     def _smooth_part(self) -> Array:
         """Leave out the results of which no slope is known; return which have a kink."""
-        where, coarse = self.problem.arguments, self.tolerance.blur**0.5
-        discontinuous, non_smooth = kinks_around(self.measure, where, self.measured, coarse)
+        arguments, coarse = self.problem.arguments, self.tolerance.accuracy**0.5
+        discontinuous, non_smooth = kinks_around(self.measure, arguments, self.measured, coarse)
         left_out = discontinuous | (non_smooth & (self.tolerance.kinks == "skip"))
         self.w = np.where(left_out, 0, self.w)
         return non_smooth
 
     def _is_subgradient(self, non_smooth: Array) -> bool:
         """Return whether the gradients lie between the slopes around a kink."""
-        where, measure = self.problem.arguments, self.measure
+        arguments, measure = self.problem.arguments, self.measure
         return bool(non_smooth.any()) and self._agrees(
-            subgradients(measure, where, self.v, self.measured, non_smooth)
+            subgradients(measure, arguments, self.v, self.measured, non_smooth)
         )
 
 
@@ -508,18 +512,15 @@ def is_kink(measured: Derivative, coarse: float) -> Array:
 
 
 def kinks_around(
-    measure: Callable[..., list[Derivative]],
-    where: Sequence[Argument],
-    measured: Derivative,
-    coarse: float,
+    measure: Measure, arguments: Sequence[Argument], measured: Derivative, coarse: float
 ) -> tuple[Array, Array]:
     """Return which results are discontinuous at a point, and which have a kink there.
 
     Along one line they may look smooth: the middle one of three equal numbers does.
     """
     discontinuous, non_smooth = np.isinf(measured.error), is_kink(measured, coarse)
-    point = [p.x for p in where]
-    lines = [uneven(where, 1000 + seed) for seed in range(LINES)]
+    point = [p.x for p in arguments]
+    lines = [uneven(arguments, 1000 + seed) for seed in range(LINES)]
     pairs = list(pairwise((*range(LINES), 0)))
     lines += [[(a + b) / 2 for a, b in zip(lines[j], lines[k], strict=True)] for j, k in pairs]
     tried = [(point, v) for v in lines]
@@ -538,15 +539,15 @@ def kinks_around(
 
 def has_kink(case: Case) -> bool:
     """Return whether the function has a kink or a jump at `case`, in any of its results."""
-    f, _, where, eps = first_problem(case)
-    measure = partial(n.derivatives, f, eps=eps)
-    (measured,) = measure([([p.x for p in where], mixed(where, 1000))])
-    return any(a.any() for a in kinks_around(measure, where, measured, eps**0.5))
+    f, _, arguments, eps = first_problem(case)
+    measure = partial(nd.derivatives, f, eps=eps)
+    (measured,) = measure([([p.x for p in arguments], mixed(arguments, 1000))])
+    return any(a.any() for a in kinks_around(measure, arguments, measured, eps**0.5))
 
 
 def subgradients(
-    measure: Callable[..., list[Derivative]],
-    where: Sequence[Argument],
+    measure: Measure,
+    arguments: Sequence[Argument],
     v: Direction,
     measured: Derivative,
     non_smooth: Array,
@@ -556,7 +557,7 @@ def subgradients(
     bound = np.where(non_smooth, measured.error, 0)
     low, high = measured.value - bound, measured.value + bound
     nearby = [
-        [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in where]
+        [p.x + p.reach * rng.uniform(-1, 1, p.x.shape) / 1024 for p in arguments]
         for rng in map(np.random.default_rng, range(NEARBY))
     ]
     for one in measure([(point, v) for point in nearby], first=2.0**-14):

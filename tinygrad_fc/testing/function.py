@@ -1,4 +1,4 @@
-"""A function with its gradient (`Rule`), and a point at which laws are checked (`Case`)."""
+"""A function with its gradient (`CheckedFunction`), and inputs at which to check it (`Case`)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SECOND = "the gradient of the gradient"
 
 
 @dataclass(frozen=True)
-class Rule:
+class CheckedFunction:
     """A function of arrays and its gradient: `forward(*arrays)`, `vjp(g, out, *arrays)`.
 
     `vjp` returns a gradient for each argument, None where there is none. `vjp2(h, g, *arrays)`
     returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument.
-    `names` are those of the arguments; `code` and `ending` are how a call that checks it at given
-    arrays begins and ends, `note` a comment after it.
+    `names` are those of the arguments; `call` and `call_end` are how a call that checks it at
+    given arrays begins and ends, `comment` what stands behind it.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Rule:
     vjp: Callable[..., Any]
     vjp2: Callable[..., Any] | None = None
     names: tuple[str, ...] = ()
-    code: str = ""
-    ending: str = ""
-    note: str = ""
+    call: str = ""
+    call_end: str = ""
+    comment: str = ""
     differentiable: tuple[int, ...] | None = None
     """Which arguments have a gradient, where not all floats do."""
     limits: tuple[str, ...] = ()
@@ -129,9 +129,9 @@ def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Case:
-    """A rule, the arrays and settings it is called with, and the seed of directions."""
+    """A function, the arrays and settings it is called with, and the seed of directions."""
 
-    rule: Rule
+    function: CheckedFunction
     domains: tuple[Domain, ...]
     arrays: tuple[Array, ...]
     settings: Mapping[str, Any]
@@ -162,11 +162,11 @@ class Case:
         return replace(self, arrays=tuple(arrays))
 
     def at(self, arrays: Sequence[Array]) -> Case:
-        """Return the same rule at other arrays."""
+        """Return the same function at other arrays."""
         return replace(self, arrays=tuple(arrays), drawn=False)
 
     def at_point(self, point: Sequence[Array]) -> Case:
-        """Return the same rule at another point, of the arguments that have a gradient."""
+        """Return the same function at another point, of the arguments that have a gradient."""
         return self.at(self.with_point(point))
 
     def with_point(self, point: Sequence[Array]) -> list[Array]:
@@ -196,7 +196,7 @@ class Case:
     def forward(self, arrays: Sequence[Array] | None = None) -> Array:
         """Return the result for `arrays`, by default those of the case."""
         used = self.arrays if arrays is None else arrays
-        out: Array = self._call("the function", self.rule.result, used, self.settings)
+        out: Array = self._call("the function", self.function.result, used, self.settings)
         return out
 
     def gradients(
@@ -210,11 +210,11 @@ class Case:
         used = list(self.arrays if arrays is None else arrays)
         if perturbation is not None:
             used = [perturbation(a) for a in used]
-        if out is None and (perturbation is not None or not self.rule.of_tensors):
+        if out is None and (perturbation is not None or not self.function.of_tensors):
             out = self.forward(used)
         if perturbation is not None:
             g, out = perturbation(g), perturbation(np.asarray(out)) if perturbation.results else out
-        result = self._call("the gradient", self.rule.gradients, g, out, used, self.settings)
+        result = self._call("the gradient", self.function.gradients, g, out, used, self.settings)
         return self._checked_count(result, used)
 
     def second(
@@ -227,7 +227,7 @@ class Case:
         full: list[Any] = [None] * len(used)
         for i, a in zip(self.floats, h, strict=True):
             full[i] = a
-        result = self._call(SECOND, self.rule.second, full, g, used, self.settings)
+        result = self._call(SECOND, self.function.second, full, g, used, self.settings)
         if not result:
             raise self.wrong("shape", f"{SECOND} has no entry for g")
         first = np.zeros_like(g) if result[0] is None else np.asarray(result[0])
@@ -239,7 +239,7 @@ class Case:
 
     def require_like(self, i: int, a: Array, x: Array, what: str = "the gradient of") -> None:
         """Raise unless the gradient `a` has the shape and dtype of `x`, argument `i` (-1: `g`)."""
-        of = self.rule.argument(i) if i >= 0 else "g"
+        of = self.function.argument(i) if i >= 0 else "g"
         for kind, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
             if got != expected:
                 text = f"{what} {of} has {kind} {got}; expected {expected}"
