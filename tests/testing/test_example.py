@@ -15,12 +15,12 @@ from tinygrad_fc.testing import GradientError
 
 PAGE = Path(__file__).parents[2] / "examples" / "gradient_testing.py"
 
-settings.register_profile("few inputs", settings.get_profile("same inputs"), max_examples=20)
+settings.register_profile("few inputs", settings.get_profile("same inputs"), max_examples=26)
 
 
 @pytest.fixture(autouse=True)
 def _quick(_same_inputs: None) -> None:
-    """Make failures small, unlike the other tests of the kit: the page shows them."""
+    """Check the first 13 inputs, of which the last is large, and as many drawn ones."""
     settings.load_profile("few inputs")
 
 
@@ -51,13 +51,11 @@ def test_the_page_runs_and_finds_its_bug(
     assert all(f"\n{k}. " in printed for k in range(1, 6))
     overflow, *others = failures  # at the square root, an error or a warning
     (x,) = overflow.arrays
-    assert x.size <= 3
     assert overflow.kind in {"nonfinite", "float32"}
     assert abs(x).max() > 88  # the largest that float32 takes
     for failure in others:
         if failure.kind == "second-order":  # of the power in PyTorch, until it is mended
             assert (failure.arrays[1] == 0).any()
-            assert max(x.size for x in failure.arrays) <= 3
 
 
 @pytest.mark.usefixtures("_registry_restored")
