@@ -221,11 +221,13 @@ class NumPyPrinter(Expressions):
         if key not in self._constants:
             name, text = _constant_text(array)
             if name == "scale":
-                number = array.flat[0]
-                name = self.program.option_names.get(number, name) if not array.ndim else name
+                number, kind = array.flat[0], array.dtype.type
+                if not array.ndim and array.dtype.kind == "f":
+                    options = self.program.option_names
+                    name = {kind(x): options[x] for x in options}.get(number, name)
                 if name in {*self._taken, *self.program.default_names.values()}:
                     # scale and scale_0_25, not scale_2
-                    name += "_array" if number in self._numbers else f"_{number:g}"
+                    name += "_array" if name in self._numbers.values() else f"_{number:g}"
             self._constants[key] = name = self.fresh(name)
             if text:
                 self._definitions.append(f"{name} = {text}")
