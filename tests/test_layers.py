@@ -16,24 +16,21 @@ if TYPE_CHECKING:
 ROOT = Path(tinygrad_fc.__file__).parent
 # From the lowest to the highest; modules of one line may import each other. The methods of a tensor
 # are functions of `functional`, so that `tensor` stands above it.
-LAYERS = [
-    *(
-        "errors errstate pytree",
-        "device dtypes grad_mode",
-        "domain graph",
-        "op",
-        "ops",
-        "functional",
-    ),
-    *("random legacy", "numpy_dispatch assignment methods", "tensor", "autograd func"),
-    *(
-        "nn",
-        "optim",
-        "distributions serialization utils handderived",
-        "testing compiler viz parallel",
-    ),
-    "__init__ torch",
-]
+LAYERS = """errors errstate pytree
+device dtypes grad_mode
+domain graph
+op
+ops
+functional
+random legacy
+numpy_dispatch assignment methods
+tensor
+autograd func
+nn
+optim
+distributions serialization utils handderived
+testing compiler viz parallel
+__init__ torch""".splitlines()
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}
 # Imports inside functions, where a comment states the reason.
 ALLOWED = {("tensor", "autograd"), ("tensor", "viz"), ("nn", "viz"), ("optim", "viz")}

@@ -25,6 +25,8 @@ def test_data_are_copied_and_cast(a: Any):
         for kind, dtype in ((tg.FloatTensor, "f4"), (tg.LongTensor, "i8"), (tg.Tensor, "f8")):
             same(kind(data), a.astype(dtype))
         assert not np.shares_memory(tg.Tensor(data).numpy(), a)
+    assert isinstance(tg.FloatTensor(2, 3).resize_(7), tg.FloatTensor)
+    assert tg.Tensor(tg.zeros(2, 3).size()).shape == (2, 3)
     assert tg.ones(1, dtype=tg.float32).new_tensor(a.tolist()).dtype == tg.float32
     for wrong in ((2.5,), (None,), (True,), ([1.0], 2), (tg.ones(1), tg.ones(2))):
         with pytest.raises(TypeError, match=r"constructed from sizes|must be integers"):
@@ -33,7 +35,6 @@ def test_data_are_copied_and_cast(a: Any):
 
 def test_size_average_and_reduce_warn():  # tests/parity compares their values
     x, y = tg.rand(4, 3), tg.rand(4, 3)
-    old: Any
     for old, reduction in (
         ({"size_average": False}, "sum"),
         ({"size_average": True}, "mean"),
@@ -43,6 +44,8 @@ def test_size_average_and_reduce_warn():  # tests/parity compares their values
             assert F.kl_div(x, y, **old).tolist() == F.kl_div(x, y, reduction=reduction).tolist()
         with pytest.warns(UserWarning, match="size_average"):
             assert nn.MSELoss(**old).reduction == reduction
+    with pytest.warns(UserWarning, match="size_average"):
+        assert nn.L1Loss(False).reduction == "sum"  # type: ignore[arg-type]  # noqa: FBT003
 
 
 def test_module_paths_and_layers_that_do_not_exist():

@@ -283,6 +283,7 @@ def test_linearize_is_jvp_at_a_point(xy: Any, seed: int) -> None:
             for a, b in zip(pytree.flatten(got)[0], pytree.flatten(right)[0], strict=True):
                 assert a.tolist() == b.tolist()
     assert func.jacfwd(lambda x: x)(x[:0]).shape == (0, 0)
+    assert func.jvp(lambda x: (x**2, x), (x,), (x,), has_aux=True)[2].tolist() == x.tolist()
 
 
 def test_modules_are_stacked() -> None:

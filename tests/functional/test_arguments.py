@@ -121,6 +121,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     # Out of range
     (lambda: TWO.index_select(0, AT + 2), RangeError, "expected 0 to 1"),
     (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "elements 2 to 2 . 2 exceed axis 0"),
+    (X.cumsum, TypeError, "cumsum needs a dim"),
     (lambda: X.cumsum(2), RangeError, "cumsum cannot take .*axis 2 is out of bounds"),
     (lambda: X.cumprod(2), RangeError, "cumprod cannot take .*axis 2 is out of bounds"),
     (lambda: TWO.quantile(1.5), ValueError, r"q is 1.5, expected in"),
@@ -195,6 +196,8 @@ def test_lists_are_accepted_in_place_of_tensors(a: Any, b: Any):
         lambda x, y, *z: tg.meshgrid(x[0], y[1])[1],
         lambda x, y, *z: tg.einsum("ij,jk", x, y),
         lambda x, y, *z: tg.tril(x),
+        lambda x, y, *z: tg.div(x, [[9.0]], rounding_mode="floor"),
+        lambda x, y, *z: tg.scatter(x, 1, at[:, None].tolist(), 1.0),
         lambda x, y, *z: tg.sum(x),
         lambda x, y, *z: tg.var_mean(x)[0],
     ):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, assert_equal_derivatives, close, seeds
+from drawing import T, arrays, assert_equal_derivatives, close, same, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -95,6 +95,7 @@ def test_reductions_equal_numpy(drawn: Any):
         (lambda x, **k: tg.any(x > 0.5, **k), lambda a, **k: np.any(a > 0.5, **k)),
     ):
         close(call(x, **over).numpy(), reference(a, **over), tolerance=1e-14)
+    same(tg.mean(x > 0, dtype=tg.float32), np.asarray((a > 0).mean(dtype=np.float32)))
 
 
 # Quantiles
