@@ -26,24 +26,27 @@ SINCE_2_14 = tuple(int(n) for n in torch.__version__.split(".")[:2]) >= (2, 14)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ERRORS = (RuntimeError, TypeError, ValueError, IndexError, BufferError, ArithmeticError)
+DTYPES = ("bool", "int8", "int32", "int64", "float32", "float64")
 Drawn = tuple[list[tuple[int, ...]], dict[str, Any]]  # the shapes of tensors, and other arguments
 
 
 class Line(NamedTuple):
     """A call, what it is drawn from, and the values of its tensors.
 
-    `ties`: equal elements and kinks are drawn too, and the conventions there must agree. `flat`:
-    rounded results, which never require grad here; PyTorch's do, and have none or one of zeros.
-    `rough`: how many times the usual rounding is allowed, where PyTorch's is large.
+    `order`: the highest derivative that is compared; at 0, for rounded results, nothing requires
+    grad here, and PyTorch's results do and have none or one of zeros. `ties`: the same where equal
+    elements and kinks are drawn, where the conventions must agree; at 0 none are drawn.
+    `tolerance`: of PyTorch's digits, where they are fewer than those of the dtype.
     """
 
     call: Callable[..., Any]
     drawn: st.SearchStrategy[Drawn]
     low: float = -2.0
     high: float = 2.0
-    ties: bool = True
-    flat: bool = False
-    rough: float = 1
+    ties: int = 2
+    order: int = 2
+    tolerance: float = 0.0
 
 
 # What arguments are drawn from
@@ -157,16 +160,19 @@ def alike(draw: st.DrawFn, name: str, *, off: bool = False) -> Drawn:
 
 
 keep = st.booleans()
+moments = along(least=1, many=True, keepdim=keep, correction=st.sampled_from([0, 1]), min_side=3)
 numbers = st.sampled_from([-1.5, -1, 0.5, 2, 3])
 
 
-def with_tensors(t: Any, setting: Any) -> Any:
-    """Return a setting with tensors of the library `t` in place of arrays."""
+def with_tensors(t: Any, setting: Any, dtype: Any = None) -> Any:
+    """Return a setting with tensors of the library `t` in place of arrays, floats of a dtype."""
     if isinstance(setting, tuple):
-        return tuple(with_tensors(t, part) for part in setting)
+        return tuple(with_tensors(t, part, dtype) for part in setting)
     if isinstance(setting, dict):
-        return {name: with_tensors(t, value) for name, value in setting.items()}
-    return t.tensor(setting) if isinstance(setting, np.ndarray) else setting
+        return {name: with_tensors(t, value, dtype) for name, value in setting.items()}
+    if not isinstance(setting, np.ndarray):
+        return setting
+    return t.tensor(setting.astype(dtype) if dtype and setting.dtype.kind == "f" else setting)
 
 
 def calling(name: str, last: str = "") -> Any:
@@ -191,37 +197,41 @@ LINES: dict[str, Line] = {}
 def line(
     names: str,
     drawn: Any,
-    *options: Any,
-    last: str = "",
     call: Any = None,
-    of: Any = None,
+    *,
+    last: str = "",
+    of: Any = (),
     **more: Any,
 ) -> None:
     """Add a line for each name, and for a bare one, a function and a method, two.
 
-    `of(t, x)` is called on the first tensor before the function is.
+    `of`: functions `f(t, x)` that the first tensors go through before the call, or one of them.
     """
+    through = of if isinstance(of, tuple) else (of,)
 
     def prepared(call: Any) -> Any:
-        return lambda t, x, *xs, **k: call(t, of(t, x), *xs, **k)
+        def prepared_call(t: Any, *xs: Any, **settings: Any) -> Any:
+            first = [f(t, x) for f, x in zip(through, xs, strict=False)]
+            return call(t, *first, *xs[len(first) :], **settings)
+
+        return prepared_call
 
     for name in [names] if call or "(" in names else names.split():
         only = call or "(" in name or "." in name
         for name_ in (name,) if only else (name, f"Tensor.{name}"):
             assert name_ not in LINES
-            call_ = call or calling(name_, last)
-            LINES[name_] = Line(prepared(call_) if of else call_, drawn, *options, **more)
+            LINES[name_] = Line(prepared(call or calling(name_, last)), drawn, **more)
 
 
 # The check
 
 
-def values(shape: tuple[int, ...], rng: Any, entry: Line, dtype: Any) -> np.ndarray:
-    """Draw random values: half of the time from a grid, so that some are equal or at a kink."""
-    if entry.ties and rng.random() < 0.5:
+def values(shape: tuple[int, ...], rng: Any, entry: Line, *, tied: bool) -> np.ndarray:
+    """Draw random values, from a grid if `tied`, so that some are equal or at a kink."""
+    if tied:
         grid = np.arange(np.ceil(entry.low * 2), entry.high * 2 + 1) / 2
-        return rng.choice(grid, shape).astype(dtype)
-    return rng.uniform(entry.low, entry.high, shape).astype(dtype)
+        return rng.choice(grid, shape)
+    return np.asarray(rng.uniform(entry.low, entry.high, shape))
 
 
 def listed(result: Any) -> list[Any]:
@@ -232,14 +242,40 @@ def dtype_name(x: Any) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def agree(ours: Any, theirs: Any, dtype: Any, rough: float = 1) -> None:
-    a, b = (
-        np.asarray(ours.detach().numpy(), float),
-        np.asarray(theirs.detach().numpy(force=True), float),
-    )
-    assert a.shape == b.shape
-    scale = 1 + np.abs(np.nan_to_num(b)).max(initial=0)
-    np.testing.assert_allclose(a, b, rtol=0, atol=200 * rough * np.finfo(dtype).eps * scale)
+def array(x: Any) -> Any:
+    """Return the array of a tensor, or of a number; of PyTorch's, a copy where it must be one."""
+    if not hasattr(x, "detach"):
+        return np.asarray(x)
+    return np.asarray(x.detach().numpy(**{"force": True} if isinstance(x, torch.Tensor) else {}))
+
+
+def agree(
+    ours: Any, theirs: Any, tolerance: float = 1e-11, *, exact: bool = False, **options: Any
+) -> None:
+    """Compare results of the same structure: tensors and floats closely, all else exactly.
+
+    The tolerance is relative to the largest element, or to each if `exact`. `typed`: whether dtypes
+    must be equal. `ignored`: the keys that only dicts of PyTorch have.
+    """
+    options |= {"tolerance": tolerance, "exact": exact}
+    if isinstance(theirs, Exception):  # code that catches theirs catches ours
+        assert isinstance(ours, type(theirs)), (ours, theirs)
+    elif isinstance(theirs, dict):
+        assert ours.keys() <= theirs.keys() <= ours.keys() | options.get("ignored", set())
+        for key, value in ours.items():
+            agree(value, theirs[key], **options)
+    elif isinstance(theirs, tuple | list):
+        for pair in zip(ours, theirs, strict=True):
+            agree(*pair, **options)
+    elif isinstance(theirs, float | np.ndarray | torch.Tensor):
+        x, y = array(ours), array(theirs)
+        assert x.shape == y.shape
+        assert x.dtype == y.dtype or not options.get("typed", True)
+        largest = np.abs(y, where=np.isfinite(y), out=np.zeros(y.shape)).max(initial=1)
+        absolute = 0 if exact else tolerance * largest
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=absolute)
+    else:
+        assert ours == theirs
 
 
 def gradients(t: Any, outs: Any, inputs: Any, seed: int) -> Any:
@@ -255,52 +291,98 @@ def gradients(t: Any, outs: Any, inputs: Any, seed: int) -> Any:
     )
 
 
-def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
-    """Draw arguments for a line, and compare results, gradients and their gradients."""
+def arguments(entry: Line, data: Any, seed: int, dtype: Any) -> tuple[list[Any], Any, bool]:
+    """Draw arrays and settings for a line; return them, and whether some values are tied."""
     rng = np.random.default_rng(seed)
     shapes, settings_ = data.draw(entry.drawn)
-    arrays = [values(shape, rng, entry, dtype) for shape in shapes]
+    tied = [bool(entry.ties) and rng.random() < 0.5 for _ in shapes]
+    arrays = [values(s, rng, entry, tied=k) for s, k in zip(shapes, tied, strict=True)]
+    return [a.astype(dtype) for a in arrays], settings_, any(tied)
+
+
+def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
+    """Draw arguments for a line, and compare results, gradients and their gradients."""
+    arrays, settings_, tied = arguments(entry, data, seed, dtype)
     inputs = [[t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch)]
     ours, theirs = (
-        listed(entry.call(t, *tensors, **with_tensors(t, settings_)))
+        listed(entry.call(t, *tensors, **with_tensors(t, settings_, dtype)))
         for t, tensors in zip((tg, torch), inputs, strict=True)
     )
+    tolerance = max(400 * np.finfo(dtype).eps, entry.tolerance)
+    agree(ours, theirs, tolerance)
+    ours, theirs = ([x for x in outs if not isinstance(x, str)] for outs in (ours, theirs))
     for x, y in zip(ours, theirs, strict=True):
-        assert dtype_name(x) == dtype_name(y)
-        assert x.requires_grad == (y.requires_grad and not entry.flat)
-        agree(x, y, np.float16 if "float16" in dtype_name(y) else dtype, entry.rough)
-    for order in () if entry.flat else (1, 2):
+        assert x.requires_grad == (y.requires_grad and entry.order > 0)
+    for order in range(1, 1 + min(entry.order, entry.ties if tied else 2)):
         ours, theirs = (
             gradients(t, outs, tensors, seed + order)
             for t, outs, tensors in zip((tg, torch), (ours, theirs), inputs, strict=True)
         )
-        for x, g, e in zip(inputs[0], ours, theirs, strict=True):
-            assert g.dtype == x.dtype
-            agree(g, e, dtype, entry.rough)
+        agree(ours, theirs, tolerance)
 
 
-def compare_integers(entry: Line, data: Any, seed: int, dtype: Any) -> None:
-    """Draw integers for a line, and compare values and dtypes where both compute with them."""
+def outcome(t: Any, call: Any, operands: list[Any], settings_: Any = None) -> Any:
+    """Return the results of a call of tensors in place of arrays, or the error that it raises."""
+    try:
+        return listed(call(t, *with_tensors(t, (*operands,)), **with_tensors(t, settings_ or {})))
+    except (*ERRORS, AttributeError) as error:
+        return error
+
+
+def compare_dtypes(entry: Line, data: Any, seed: int, *, lenient: bool) -> None:
+    """Draw integers of several dtypes, and compare results, or that both refuse them.
+
+    Either may refuse what the other accepts if `lenient`, and where there are booleans, which
+    PyTorch refuses here and there, or no elements, of which it checks less.
+    """
     rng = np.random.default_rng(seed)
     shapes, settings_ = data.draw(entry.drawn)
-    arrays = [rng.integers(-3, 4, shape).astype(dtype) for shape in shapes]
-    results = []
-    for t in (torch, tg):
-        try:
-            result = entry.call(t, *map(t.tensor, arrays), **with_tensors(t, settings_))
-        except (RuntimeError, TypeError, ValueError, ArithmeticError):
-            return
-        results.append(listed(result))
-    for y, x in zip(*results, strict=True):
-        assert dtype_name(x) == dtype_name(y)
-        agree(x, y, np.float32)
+    arrays = [rng.integers(-3, 4, s).astype(DTYPES[rng.integers(len(DTYPES))]) for s in shapes]
+    ours, theirs = (outcome(t, entry.call, arrays, settings_) for t in (tg, torch))
+    errors = [isinstance(results, Exception) for results in (ours, theirs)]
+    if not any(errors):
+        agree(ours, theirs, 1e-5)
+    elif not lenient and all(a.size and a.dtype != bool for a in arrays):
+        assert all(errors), (ours, theirs)
+
+
+def compare_special_values(entry: Line, data: Any, seed: int) -> None:
+    """Draw infinities, NaN and zeros, and compare results."""
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    numbers = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 2.0, -2.5, 700.0]
+    arrays = [rng.choice(numbers, shape) for shape in shapes]
+    ours, theirs = (outcome(t, entry.call, arrays, settings_) for t in (tg, torch))
+    agree(ours, theirs, 1e-9, exact=True)
+
+
+def compare_refusals(entry: Line, data: Any, seed: int) -> None:
+    """Draw arguments, put an axis in, out or in the place of one, and compare what is refused.
+
+    Or a dim is out of range. What both accept has the same results.
+    """
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    dims = [name for name in ("dim", "dim0") if isinstance(settings_.get(name), int)]
+    if dims and rng.random() < 0.3:
+        settings_ = {**settings_, dims[0]: 9}
+    elif shapes:
+        k = rng.integers(len(shapes))
+        shape = list(shapes[k])
+        at, size = rng.integers(len(shape) + 1), int(rng.integers(5))
+        shape[at : at + rng.integers(2)] = [size] * rng.integers(2)
+        shapes[k] = tuple(shape)
+    arrays = [values(shape, rng, entry, tied=False) for shape in shapes]
+    ours, theirs = (outcome(t, entry.call, arrays, settings_) for t in (tg, torch))
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, Exception), (shapes, settings_, theirs)
+    elif not isinstance(ours, Exception):
+        agree(ours, theirs, max(1e-11, entry.tolerance))
 
 
 def compare_aliases(entry: Line, data: Any, seed: int) -> None:
     """Draw arguments for a line, write into its results, and compare all tensors afterwards."""
-    rng = np.random.default_rng(seed)
-    shapes, settings_ = data.draw(entry.drawn)
-    arrays = [values(shape, rng, entry, np.float64) for shape in shapes]
+    arrays, settings_, _ = arguments(entry, data, seed, np.float64)
     ours, theirs = [tg.tensor(a) for a in arrays], [torch.tensor(a) for a in arrays]
     for t, tensors in ((tg, ours), (torch, theirs)):
         tensors.extend(listed(entry.call(t, *tensors, **with_tensors(t, settings_))))
@@ -312,24 +394,19 @@ def compare_aliases(entry: Line, data: Any, seed: int) -> None:
         except RuntimeError:  # an element stands at several indices
             continue
         ours[k].copy_(tg.full_like(ours[k], k))
-        for x, y in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-9, atol=1e-9)
+        agree(ours, theirs, 1e-9)
 
 
 def refused(call: Callable[[Any], Any], *, kind: bool = True) -> None:
     """Check that both libraries refuse a call; with `kind`, by an error of the same kind."""
-    errors = (RuntimeError, TypeError, ValueError, IndexError, BufferError)
-    with pytest.raises(errors) as theirs:
+    with pytest.raises(ERRORS) as theirs:
         call(torch)
-    with pytest.raises(errors) as ours:
+    with pytest.raises(ERRORS) as ours:
         call(tg)
     if kind and isinstance(theirs.value, IndexError):
         assert isinstance(ours.value, (IndexError, TypeError))
 
 
-def alike_in_value_and_type(call: Callable[[Any], Any]) -> None:
-    """Check that both libraries give the same numbers, dtypes and shapes, without gradients."""
-    for x, y in zip(listed(call(tg)), listed(call(torch)), strict=True):
-        assert dtype_name(x) == dtype_name(y)
-        assert x.shape == tuple(y.shape)
-        np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-14, atol=0)
+def compare_programs(program: Callable[..., Any], *arrays: np.ndarray) -> None:
+    """Compare what `program(library, *tensors)` returns with both."""
+    agree(*(program(t, *(t.tensor(a.copy()) for a in arrays)) for t in (tg, torch)), 1e-10)

@@ -1,4 +1,4 @@
-"""What comparisons with PyTorch stand on."""
+"""What comparisons with PyTorch stand on: both compute in float64 unless a test says otherwise."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import tinygrad_fc as tg
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
-def default_float64() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _default_float64() -> Iterator[None]:
     torch = pytest.importorskip("torch")
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+    tg.set_default_dtype(tg.float64)

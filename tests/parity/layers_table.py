@@ -1,321 +1,258 @@
-"""What is drawn for each activation, loss and layer: the table of `test_layers_parity`."""
+"""Activations, losses and layers: what a line is stands in `against_torch`.
+
+Functions and layers take the same tensors and settings. What is drawn for all of them is between
+-6 and 6, on a grid half of the time: their kinks are there, where first derivatives must agree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from against_torch import SINCE_2_14
+from against_torch import SINCE_2_14, calling, dtype_name, gradients, line, shapes
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-Array = np.ndarray[Any, Any]
-
-
-# What is drawn
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """An input that PyTorch has no gradient for, handed over under a `name` if it has one."""
-
-    array: Array
-    name: str = ""
-
-
-# Where activations and losses have their kinks.
-KINKS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, 3.0, -3.0, 6.0)
+Shape = tuple[int, ...]
 SHAPES = ((3,), (2, 3), (), (1,), (4, 1), (0, 3), (2, 3, 4))
 ROWS = ((2, 3), (1, 3), (5, 3))
+CHANNELS = ((3, 4), (2, 4, 3))
+MATRICES = (*CHANNELS, (2, 4, 2, 2))
+BLOCKS = ((2, 3, 4), (5, 3, 4))
 
 
-@st.composite
-def numbers(draw: st.DrawFn, shape: tuple[int, ...], kinks: bool) -> Array:
-    """Draw numbers of all sizes, some of them `kinks`."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    x = rng.normal(size=shape) * rng.choice((0.3, 1, 4))
-    share = 0.2 if kinks else 0
-    return np.asarray(np.where(rng.random(shape) < share, rng.choice(KINKS, shape), x))
+def alike(count: int, of: tuple[Shape, ...] = SHAPES) -> list[list[Shape]]:
+    """Return the shapes of `count` tensors of one shape, for each shape."""
+    return [[shape] * count for shape in of]
 
 
-def as_array(value: Any) -> Any:
-    """Return a scalar of NumPy's, which its operators make of 0-d arrays, as the array it was."""
-    return np.asarray(value) if isinstance(value, np.generic) else value
+def classified(*more: Shape) -> list[list[Shape]]:
+    """Return the shapes of scores of three classes and of the classes."""
+    of = ((4, 3), (1, 3), (3,), *more)
+    return [[shape, shape[:1] + shape[2:] if len(shape) > 1 else ()] for shape in of]
 
 
-Inputs = Callable[[bool], st.SearchStrategy[list[Any]]]
+# What tensors go through before the call
 
 
-def alike(*made: Callable[[Array], Any], of: Sequence[tuple[int, ...]] = SHAPES) -> Inputs:
-    """Draw as many arrays of one shape as there are functions, which they go through."""
-
-    @st.composite
-    def inputs(draw: st.DrawFn, kinks: bool) -> list[Any]:
-        shape = draw(st.sampled_from(of))
-        return [as_array(f(draw(numbers(shape, kinks)))) for f in made]
-
-    return inputs
-
-
-def classified(*more: tuple[int, ...], ignored: float = 0.0) -> Inputs:
-    """Draw scores of three classes, and indices of classes, a share of which are -100."""
-
-    @st.composite
-    def inputs(draw: st.DrawFn, kinks: bool) -> list[Any]:
-        shape = draw(st.sampled_from([(4, 3), (1, 3), (3,), *more]))
-        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        indices = rng.integers(0, 3, shape[:1] + shape[2:] if len(shape) > 1 else ())
-        left_out = rng.random(indices.shape) < ignored
-        return [draw(numbers(shape, kinks)), np.where(left_out, -100, indices)]
-
-    return inputs
-
-
-def real(x: Array) -> Array:
+def same(_: Any, x: Any) -> Any:
     return x
 
 
-def within(low: float, high: float) -> Callable[[Array], Array]:
-    return lambda x: low + (high - low) / (1 + np.exp(-x))
+def within(low: float, high: float) -> Callable[[Any, Any], Any]:
+    return lambda _, x: low + (high - low) * x.sigmoid()
 
 
-def distribution(x: Array) -> Array:
-    e = np.exp(x)
-    return e / e.sum(axis=min(x.ndim - 1, 1), keepdims=True)
+def distribution(_: Any, x: Any) -> Any:
+    return x.softmax(min(x.ndim - 1, 1))
 
 
-def sign(x: Array) -> Fixed:
-    return Fixed(np.where(x > 0.1, 1.0, -1.0))
+def sign(_: Any, x: Any) -> Any:
+    return (x > 0.1).to(x.dtype) * 2 - 1
 
 
-def label(x: Array) -> Fixed:
-    return Fixed((x > 0).astype(float))
+def label(_: Any, x: Any) -> Any:
+    return (x > 0).to(x.dtype)
 
 
-def weight(x: Array) -> Fixed:
-    return Fixed(np.abs(x) + 0.1, "weight")
+def weight(_: Any, x: Any) -> Any:
+    return x.detach().abs() + 0.1
 
 
-def row_numbers(x: Array) -> Array:
-    return np.abs(x * 2).astype(int) % 5
+def classes(_: Any, x: Any) -> Any:
+    return (x.abs() * 7).long() % 3
 
 
-inside = within(0.02, 0.98)
-one, two = alike(real), alike(real, real)
-rows = alike(real, of=ROWS)
-CHANNELS = ((3, 4), (2, 4, 3))
-channels = alike(real, of=CHANNELS)
-matrices = alike(real, of=(*CHANNELS, (2, 4, 2, 2)))
+def ignoring(t: Any, x: Any) -> Any:
+    return t.where(x > 3, -100, classes(t, x))
 
 
 # The table: a new name joins by a line
 
 
-@dataclass(frozen=True)
-class Line:
-    """A function and a module, what they are called with, and the settings that both take.
+def layer(name: str) -> Callable[..., Any]:
+    """Return the call of a layer: its result, and all that belongs to the layer afterwards."""
 
-    `second` tells whether PyTorch has second derivatives, `modes` are those of the module in which
-    nothing is left to chance, and `tolerance` is larger where PyTorch rounds.
-    """
+    def call(t: Any, x: Any, *xs: Any, training: bool, **settings: Any) -> Any:
+        module = getattr(t.nn, name)(**settings)
+        module = module.to(x.dtype) if "float" in dtype_name(x) else module
+        text, rng = repr(module), np.random.default_rng(len(name))
+        values = {
+            key: t.tensor(rng.uniform(0.5, 1.5, tuple(value.shape))).to(value.dtype)
+            for key, value in module.state_dict().items()
+        }
+        module.load_state_dict(values)
+        out, parameters = module.train(training)(x, *xs), list(module.parameters())
+        slopes = gradients(t, [out], parameters, 0) if parameters else ()
+        state = [part.detach() for part in (*slopes, *module.state_dict().values())]
+        return out, *state, text, ", ".join(values)
 
-    function: str | None
-    module: str | None
-    inputs: Inputs
-    settings: dict[str, Sequence[Any]]
-    second: bool
-    modes: tuple[bool, ...]
-    tolerance: float
-
-    def __str__(self) -> str:
-        return str(self.module or self.function)
+    return call
 
 
 def both(
-    function: str | None,
-    module: str | None,
-    inputs: Inputs = one,
+    names: str,
+    of: list[list[Shape]] | None = None,
     *,
-    second: bool = True,
+    through: tuple[Any, ...] = (),
     modes: tuple[bool, ...] = (True, False),
-    tolerance: float = 1e-11,
-    **settings: Any,
-) -> Line:
-    return Line(function, module, inputs, settings, second, modes, tolerance)
+    last: str = "",
+    order: int = 2,
+    tolerance: float = 0.0,
+    **settings: tuple[Any, ...],
+) -> None:
+    """Add a line for a function and for a layer, "relu ReLU", whose settings are these."""
+    drawn = {key: st.sampled_from(values) for key, values in settings.items()}
+    # PyTorch 2.14 changed what is at a margin.
+    ties = int(SINCE_2_14 or "margin" not in settings)
+    options = {"of": through, "ties": ties, "tolerance": max(tolerance, 1e-11)}
+    for name in names.split():
+        if name[0].isupper():
+            path, call, highest = f"nn.{name}", layer(name.partition("(")[0]), 1
+            more = {"training": st.sampled_from(modes)}
+        else:
+            path, highest, more = f"nn.functional.{name}", order, {}
+            call = calling(path, last)
+        taken = shapes(*of or alike(1), **drawn, **more)
+        line(path, taken, call, low=-6, high=6, order=highest, **options)
 
 
-def loss(function: str, module: str | None, inputs: Inputs, **options: Any) -> Line:
-    """Return a line for a loss, which has a reduction."""
-    return both(function, module, inputs, **{"reduction": ("mean", "sum", "none"), **options})
-
-
-def layer(module: str, inputs: Inputs = one, **options: Any) -> Line:
-    return both(None, module, inputs, **options)
+def loss(names: str, of: Any, *through: Any, **options: Any) -> None:
+    """Add a line for a loss, which has a reduction."""
+    both(names, of, through=through, **{"reduction": ("mean", "sum", "none"), **options})
 
 
 PER_CLASS = (None, np.array([0.5, 2.0, 0.25]))
 EPS = (1e-5, 0.1)
 EITHER = (False, True)
 ALPHAS = (1.0, 0.5, 2)
-FURTHER = ((4, 3, 2), (2, 3, 2, 2))
-classes, ignoring = classified(*FURTHER), classified(*FURTHER, ignored=0.3)
-shares = alike(real, distribution, of=((3,), (2, 3), (2, 3, 4)))
-pairs, triples = alike(real, real, of=ROWS), alike(real, real, real, of=ROWS)
-blocks = alike(real, of=((2, 3, 4), (5, 3, 4)))
-labelled = alike(real, real, lambda y: sign(y[..., 0]), of=(*ROWS, (3,)))
-STATISTICS = {"eps": EPS, "affine": EITHER, "track_running_stats": EITHER}
+rows, pairs, triples = (alike(count, ROWS) for count in (1, 2, 3))
+scores = classified((4, 3, 2), (2, 3, 2, 2))
+STATISTICS = {"num_features": (4,), "eps": EPS, "affine": EITHER, "track_running_stats": EITHER}
 SMOOTHED = {"weight": PER_CLASS, "label_smoothing": (0.0, 0.1, 1)}
 
-TABLE = [
-    both("relu", "ReLU"),
-    both("sigmoid", "Sigmoid"),
-    both("tanh", "Tanh"),
-    both("leaky_relu", "LeakyReLU", negative_slope=(0.01, 0.3, -0.5, 0), inplace=(False,)),
-    both("gelu", "GELU", approximate=("none", "tanh")),
-    both("silu", "SiLU"),
-    both("elu", "ELU", alpha=ALPHAS),
-    both("softmax", "Softmax", rows, dim=(0, 1, -1)),
-    both("log_softmax", "LogSoftmax", rows, dim=(0, 1, -1)),
-    # It gives up on digits above 20.
-    both("softplus", "Softplus", beta=ALPHAS, threshold=(20.0, 1, 5.0), tolerance=3e-9),
-    both("selu", "SELU"),
-    both("celu", "CELU", alpha=ALPHAS),
-    both("mish", "Mish"),
-    both("relu6", "ReLU6"),
-    both("hardtanh", "Hardtanh", min_val=(-1.0, 0, -3), max_val=(1.0, 6, 0.5)),
-    both("hardswish", "Hardswish"),
-    both("hardsigmoid", "Hardsigmoid", second=False, tolerance=1e-7),  # its 1/6 is a float32
-    both("softsign", "Softsign"),
-    both("hardshrink", "Hardshrink", lambd=(0.5, 1, 0)),
-    both("softshrink", "Softshrink", lambd=(0.5, 1, 0)),
-    both("tanhshrink", "Tanhshrink"),
-    both("logsigmoid", "LogSigmoid"),
-    both("softmin", "Softmin", rows, dim=(0, 1, -1)),
-    both("threshold", "Threshold", threshold=(0.5, -1), value=(0.0, 7)),
-    both("prelu", None, alike(real, lambda w: w[0], of=ROWS)),
-    layer("PReLU", matrices, num_parameters=(1, 4), init=(0.25, -1)),
-    both("glu", "GLU", alike(real, of=((3, 4), (2, 4, 2))), dim=(1, -1)),
-    loss("mse_loss", "MSELoss", two),
-    loss("l1_loss", "L1Loss", two),
-    loss("smooth_l1_loss", "SmoothL1Loss", two, beta=(1.0, 0.5, 0, 3)),
-    loss("huber_loss", "HuberLoss", two, delta=(1.0, 0.5, 3)),
-    loss("mse_loss", None, alike(real, real, weight)),
-    loss("l1_loss", None, alike(real, real, weight)),
-    loss("huber_loss", None, alike(real, real, weight)),
-    loss("cross_entropy", "CrossEntropyLoss", ignoring, weight=PER_CLASS),
-    loss("nll_loss", "NLLLoss", ignoring, weight=PER_CLASS),
-    loss("cross_entropy", "CrossEntropyLoss", classes, ignore_index=(-100, 1), **SMOOTHED),
-    loss("cross_entropy", "CrossEntropyLoss", shares, **SMOOTHED),
-    loss("nll_loss", "NLLLoss", classes, weight=PER_CLASS, ignore_index=(-100, 1)),
-    # Its second derivative has an epsilon.
-    loss("binary_cross_entropy", "BCELoss", alike(inside, within(0, 1)), tolerance=1e-7),
-    loss("binary_cross_entropy", None, alike(inside, within(0, 1), weight)),
-    loss(
-        "binary_cross_entropy_with_logits",
-        "BCEWithLogitsLoss",
-        alike(real, within(0, 1), of=ROWS),
-        weight=(None, np.array([[0.5], [2.0]])[:1], np.array([0.5, 2.0, 1.0])),
-        pos_weight=(None, np.array([3.0, 0.5, 1.0])),
-    ),
-    loss("kl_div", "KLDivLoss", alike(real, within(0, 2), of=ROWS), log_target=EITHER),
-    both("kl_div", "KLDivLoss", alike(real, within(0, 2)), reduction=("batchmean",)),
-    loss(
-        "poisson_nll_loss",
-        "PoissonNLLLoss",
-        alike(within(0.1, 3), within(0, 4)),
-        log_input=EITHER,
-        full=EITHER,
-        eps=(1e-8, 0.1),
-    ),
-    loss(
-        "gaussian_nll_loss",
-        "GaussianNLLLoss",
-        alike(real, real, within(0, 2)),
-        full=EITHER,
-        eps=(1e-6, 0.5),
-    ),
-    loss("gaussian_nll_loss", None, alike(real, real, lambda v: np.abs(v[..., :1]), of=ROWS)),
-    loss("gaussian_nll_loss", None, alike(real, real, lambda v: np.abs(v[..., 0]), of=ROWS)),
-    loss("hinge_embedding_loss", "HingeEmbeddingLoss", alike(real, sign), margin=(1.0, 0.5)),
-    loss(
-        "margin_ranking_loss",
-        "MarginRankingLoss",
-        alike(real, real, sign, of=((4,), (1,))),
-        margin=(0.0, 0.7) if SINCE_2_14 else (0.7,),  # equal inputs are drawn: a kink at 0
-    ),
-    loss("soft_margin_loss", "SoftMarginLoss", alike(real, sign)),
-    loss(
-        "multilabel_soft_margin_loss",
-        "MultiLabelSoftMarginLoss",
-        alike(real, label, of=ROWS),
-        weight=PER_CLASS,
-    ),
-    loss("cosine_embedding_loss", "CosineEmbeddingLoss", labelled, margin=(0.0, 0.3)),
-    loss(
-        "multi_margin_loss",
-        "MultiMarginLoss",
-        classified(),
-        second=False,
-        p=(1, 2),
-        margin=(1.0, 0.7),
-        weight=PER_CLASS,
-    ),
-    loss(
-        "triplet_margin_loss",
-        "TripletMarginLoss",
-        triples,
-        margin=(1.0, 5.0),
-        p=(2.0, 1, 3.0),
-        swap=EITHER,
-    ),
-    both("cosine_similarity", "CosineSimilarity", pairs, dim=(1, 0)),
-    both(
-        "pairwise_distance",
-        "PairwiseDistance",
-        pairs,
-        p=(2.0, 1, 3.0, np.inf),
-        eps=(1e-6, 0.1),
-        keepdim=EITHER,
-    ),
-    # Second derivatives of lengths near 0 amplify rounding.
-    both("normalize", None, rows, p=(2.0, 1, 3.0), dim=(1, 0), tolerance=1e-7),
-    layer("BatchNorm1d", channels, num_features=(4,), momentum=(0.1, None, 1), **STATISTICS),
-    layer("InstanceNorm1d", alike(real, of=((4, 3), (2, 4, 3))), num_features=(4,), **STATISTICS),
-    layer("LayerNorm", blocks, normalized_shape=(4, [3, 4], (3, 4)), eps=EPS, bias=EITHER),
-    layer(
-        "RMSNorm", blocks, normalized_shape=(4, (3, 4)), eps=(None, 0.1), elementwise_affine=EITHER
-    ),
-    layer("GroupNorm", matrices, num_groups=(1, 2), num_channels=(4,), affine=EITHER, eps=EPS),
-    layer("Dropout", p=(0.5, 0.2), inplace=EITHER, modes=(False,)),
-    layer("AlphaDropout", p=(0.5, 0.2), modes=(False,)),
-    layer("Dropout", p=(0, 1)),
-    layer("AlphaDropout", p=(0, 1)),
-    layer(
-        "Embedding",
-        alike(row_numbers),
-        num_embeddings=(5,),
-        embedding_dim=(3,),
-        padding_idx=(None, 0, -2),
-        max_norm=(None, 0.7),
-        norm_type=(2.0, 1.0),
-    ),
-    layer("Flatten", alike(real, of=((2, 3, 4),)), start_dim=(1, 0), end_dim=(-1, 1)),
-    layer(
-        "Unflatten",
-        alike(real, of=((2, 6),)),
-        dim=(1, -1),
-        unflattened_size=((2, 3), (-1, 2), [3, 2]),
-    ),
-    layer(
-        "Bilinear",
-        alike(real, lambda x: x[..., :2], of=(*ROWS, (2, 4, 3))),
-        in1_features=(3,),
-        in2_features=(2,),
-        out_features=(4,),
-        bias=EITHER,
-    ),
-]
+both("relu ReLU")
+both("sigmoid Sigmoid")
+both("tanh Tanh")
+both("leaky_relu LeakyReLU", negative_slope=(0.01, 0.3, -0.5, 0), inplace=(False,))
+both("gelu GELU", approximate=("none", "tanh"))
+both("silu SiLU")
+both("elu ELU", alpha=ALPHAS)
+both("softmax Softmax", rows, dim=(0, 1, -1))
+both("log_softmax LogSoftmax", rows, dim=(0, 1, -1))
+# It gives up on digits above 20.
+both("softplus Softplus", beta=ALPHAS, threshold=(20.0, 1, 5.0), tolerance=3e-9)
+both("selu SELU")
+both("celu CELU", alpha=ALPHAS)
+both("mish Mish")
+both("relu6 ReLU6")
+both("hardtanh Hardtanh", min_val=(-1.0, 0, -3), max_val=(1.0, 6, 0.5))
+both("hardswish Hardswish")
+both("hardsigmoid Hardsigmoid", order=1, tolerance=1e-7)  # its 1/6 is a float32
+both("softsign Softsign")
+both("hardshrink Hardshrink", lambd=(0.5, 1, 0))
+both("softshrink Softshrink", lambd=(0.5, 1, 0))
+both("tanhshrink Tanhshrink")
+both("logsigmoid LogSigmoid")
+both("softmin Softmin", rows, dim=(0, 1, -1))
+both("threshold Threshold", threshold=(0.5, -1), value=(0.0, 7))
+both("prelu", pairs, through=(same, lambda _, w: w[0]))
+both("PReLU", alike(1, MATRICES), num_parameters=(1, 4), init=(0.25, -1))
+both("glu GLU", alike(1, ((3, 4), (2, 4, 2))), dim=(1, -1))
+loss("mse_loss MSELoss", alike(2))
+loss("l1_loss L1Loss", alike(2))
+loss("smooth_l1_loss SmoothL1Loss", alike(2), beta=(1.0, 0.5, 0, 3))
+loss("huber_loss HuberLoss", alike(2), delta=(1.0, 0.5, 3))
+for weighted in ("mse_loss", "l1_loss", "huber_loss"):
+    loss(f"{weighted}(weights)", alike(3), same, same, weight, last="weight")
+loss("cross_entropy CrossEntropyLoss", scores, same, classes, ignore_index=(-100, 1), **SMOOTHED)
+loss("cross_entropy(ignoring) CrossEntropyLoss(ignoring)", scores, same, ignoring, weight=PER_CLASS)
+shares = alike(2, ((3,), (2, 3), (2, 3, 4)))
+loss("cross_entropy(shares) CrossEntropyLoss(shares)", shares, same, distribution, **SMOOTHED)
+loss("nll_loss NLLLoss", scores, same, classes, weight=PER_CLASS, ignore_index=(-100, 1))
+loss("nll_loss(ignoring) NLLLoss(ignoring)", scores, same, ignoring, weight=PER_CLASS)
+chances = (within(0.02, 0.98), within(0, 1), weight)
+# Its second derivative has an epsilon.
+loss("binary_cross_entropy BCELoss", alike(2), *chances[:2], tolerance=1e-7)
+loss("binary_cross_entropy(weights)", alike(3), *chances, last="weight", tolerance=1e-7)
+loss(
+    "binary_cross_entropy_with_logits BCEWithLogitsLoss",
+    *(pairs, same, within(0, 1)),
+    weight=(None, np.array([[0.5]]), np.array([0.5, 2.0, 1.0])),
+    pos_weight=(None, np.array([3.0, 0.5, 1.0])),
+)
+loss("kl_div KLDivLoss", pairs, same, within(0, 2), log_target=EITHER)
+batchmean = {"reduction": ("batchmean",)}
+loss("kl_div(mean) KLDivLoss(mean)", alike(2), same, within(0, 2), **batchmean)
+loss(
+    "poisson_nll_loss PoissonNLLLoss",
+    *(alike(2), within(0.1, 3), within(0, 4)),
+    log_input=EITHER,
+    full=EITHER,
+    eps=(1e-8, 0.1),
+)
+loss(
+    "gaussian_nll_loss GaussianNLLLoss",
+    *(alike(3), same, same, within(0, 2)),
+    full=EITHER,
+    eps=(1e-6, 0.5),
+)
+loss("gaussian_nll_loss(rows)", triples, same, same, lambda _, v: v.abs()[..., :1])
+loss("gaussian_nll_loss(numbers)", triples, same, same, lambda _, v: v.abs()[..., 0])
+loss("hinge_embedding_loss HingeEmbeddingLoss", alike(2), same, sign, margin=(1.0, 0.5))
+loss(
+    "margin_ranking_loss MarginRankingLoss",
+    *(alike(3, ((4,), (1,))), same, same, sign),
+    margin=(0.0, 0.7),
+)
+loss("soft_margin_loss SoftMarginLoss", alike(2), same, sign)
+labelled = "multilabel_soft_margin_loss MultiLabelSoftMarginLoss"
+loss(labelled, pairs, same, label, weight=PER_CLASS)
+loss(
+    "cosine_embedding_loss CosineEmbeddingLoss",
+    *(alike(3, (*ROWS, (3,))), same, same, lambda t, y: sign(t, y[..., 0])),
+    margin=(0.0, 0.3),
+)
+loss(
+    "multi_margin_loss MultiMarginLoss",
+    *(classified(), same, classes),
+    order=1,
+    p=(1, 2),
+    margin=(1.0, 0.7),
+    weight=PER_CLASS,
+)
+distances = {"margin": (1.0, 5.0), "p": (2.0, 1, 3.0), "swap": EITHER}
+loss("triplet_margin_loss TripletMarginLoss", triples, **distances)
+both("cosine_similarity CosineSimilarity", pairs, dim=(1, 0))
+orders = {"p": (2.0, 1, 3.0, np.inf), "eps": (1e-6, 0.1), "keepdim": EITHER}
+both("pairwise_distance PairwiseDistance", pairs, **orders)
+# Second derivatives of lengths near 0 amplify rounding.
+both("normalize", rows, p=(2.0, 1, 3.0), dim=(1, 0), tolerance=1e-7)
+both("BatchNorm1d", alike(1, CHANNELS), momentum=(0.1, None, 1), **STATISTICS)
+both("InstanceNorm1d", alike(1, ((4, 3), (2, 4, 3))), **STATISTICS)
+norms = alike(1, BLOCKS)
+both("LayerNorm", norms, normalized_shape=(4, [3, 4], (3, 4)), eps=EPS, bias=EITHER)
+rms = {"eps": (None, 0.1), "elementwise_affine": EITHER}
+both("RMSNorm", norms, normalized_shape=(4, (3, 4)), **rms)
+groups = {"num_groups": (1, 2), "num_channels": (4,)}
+both("GroupNorm", alike(1, MATRICES), **groups, affine=EITHER, eps=EPS)
+for dropout in ("Dropout", "AlphaDropout"):  # `modes`: in which nothing is left to chance
+    both(dropout, p=(0.5, 0.2), inplace=EITHER, modes=(False,))
+    both(f"{dropout}(all)", p=(0, 1))
+both(
+    "Embedding",
+    through=(lambda _, x: (x.abs() * 2).long() % 5,),
+    num_embeddings=(5,),
+    embedding_dim=(3,),
+    padding_idx=(None, 0, -2),
+    max_norm=(None, 0.7),
+    norm_type=(2.0, 1.0),
+)
+both("Flatten", alike(1, ((2, 3, 4),)), start_dim=(1, 0), end_dim=(-1, 1))
+halves = {"dim": (1, -1), "unflattened_size": ((2, 3), (-1, 2), [3, 2])}
+both("Unflatten", alike(1, ((2, 6),)), **halves)
+sizes = {"in1_features": (3,), "in2_features": (2,), "out_features": (4,)}
+bilinear = alike(2, (*ROWS, (2, 4, 3)))
+both("Bilinear", bilinear, through=(same, lambda _, x: x[..., :2]), **sizes, bias=EITHER)

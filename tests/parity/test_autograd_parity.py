@@ -7,51 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import agree, compare_programs
 from drawing import arrays, cotangent, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tinygrad_fc
+import tinygrad_fc as tg
 import tinygrad_fc.func  # loaded when named
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # inside PyTorch
-LIBRARIES = (tinygrad_fc, torch)
-
-
-def plain(found: Any) -> Any:
-    """Return what a program returned with arrays in place of tensors, and its nests as tuples."""
-    if isinstance(found, tuple | list):
-        return tuple(map(plain, found))
-    if isinstance(found, dict):
-        return {k: plain(v) for k, v in found.items()}
-    return found.detach().numpy() if hasattr(found, "detach") else found
-
-
-def agree(a: Any, b: Any) -> None:
-    if isinstance(b, tuple):
-        assert isinstance(a, tuple)
-        assert len(a) == len(b)
-        for s, t in zip(a, b, strict=True):
-            agree(s, t)
-    elif isinstance(b, dict):
-        assert list(a) == list(b)
-        agree(tuple(a.values()), tuple(b.values()))
-    elif isinstance(b, np.ndarray):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
-    else:
-        assert a == b
-
-
-def compare(program: Any, *values: Any) -> None:
-    """Run `program(library, *tensors)` with both."""
-    results = []
-    for tg in LIBRARIES:
-        tensors = [tg.tensor(v.copy()) if isinstance(v, np.ndarray) else v for v in values]
-        results.append(plain(program(tg, *tensors)))
-    agree(*results)
 
 
 def several(tg: Any, x: Any, y: Any) -> Any:
@@ -85,7 +50,7 @@ def test_functional(xy: Any, seed: int) -> None:
         )
 
     shapes = ((3, 1), (2,), (2,), (3, 1))
-    compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
+    compare_programs(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
 
 
 @given(vectors, seeds)
@@ -130,7 +95,7 @@ def test_func(xy: Any, seed: int) -> None:
         )
 
     shapes = ((3, 1), (2,), (2,), (3, 1))
-    compare(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
+    compare_programs(program, *xy, *(cotangent(s, seed + k) for k, s in enumerate(shapes)))
 
 
 @given(vectors, seeds)
@@ -141,7 +106,7 @@ def test_forward_ad(xy: Any, seed: int) -> None:
             a, b = several(tg, ad.make_dual(x, v), ad.make_dual(y, w))
             return tuple(ad.unpack_dual(a)), tuple(ad.unpack_dual(b)), ad.unpack_dual(x).tangent
 
-    compare(program, *xy, *(cotangent(s, seed) for s in ((2,), (3, 1))))
+    compare_programs(program, *xy, *(cotangent(s, seed) for s in ((2,), (3, 1))))
 
 
 @given(vectors, st.sampled_from([0.5, 2.0]), st.sets(st.sampled_from([0, 2]), min_size=1))
@@ -189,7 +154,7 @@ def test_function(xy: Any, factor: float, used: set[int]) -> None:
         flags = [t.requires_grad for t in results[:3]]
         return results[0], results[2], flags, slopes, seconds, x.grad, y.grad, log[:3]
 
-    compare(program, *xy)
+    compare_programs(program, *xy)
 
 
 def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
@@ -204,7 +169,7 @@ def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
         found.append(tg.autograd.grad(middle.sum(), x))  # as it did what it stopped at
         return found, g, w.grad
 
-    compare(program, np.array([1.0, 2.0]))
+    compare_programs(program, np.array([1.0, 2.0]))
 
 
 # Gradients in memory, hooks of inner inputs, copies
@@ -265,10 +230,6 @@ SAME += (last_of_a_float32_cumsum, rates_of_multiplicative_lr_in_a_sequence)
 SAME += (copied_after_a_forward_pass,)
 
 
-@pytest.mark.usefixtures("default_float64")
 @pytest.mark.parametrize("program", SAME, ids=lambda p: p.__name__)
 def test_programs_return_the_same(program: Any):
-    ours, theirs = (
-        program(t, t.tensor([1.0, 2.0], requires_grad=True)) for t in (tinygrad_fc, torch)
-    )
-    assert ours == theirs
+    agree(*(program(t, t.tensor([1.0, 2.0], requires_grad=True)) for t in (tg, torch)), 0)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import compare_programs
 from drawing import seeds
 from hypothesis import given, settings
-from test_autograd_parity import compare
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 def affine(d: Any, *arguments: Any) -> Any:
@@ -52,6 +51,7 @@ FAMILIES: dict[str, Any] = {
         d.TransformedDistribution(d.Normal(p, x), [affine(d, x, y, 1), tanh(d)]), p
     ),
 }  # fmt: skip
+BOUNDS = ((0.2, 3), (0.2, 3), (0.05, 0.95))  # of x, y and p
 LACKING = {"relaxed", "squashed", "inverse", "events"}  # moments
 
 
@@ -75,13 +75,7 @@ def test_families(name: str, seed: int) -> None:
         return log_prob, slopes, moments, kinds, shapes, wide.log_prob(value)
 
     rng = np.random.default_rng(seed)
-    shape = (2, 3)
-    compare(
-        program,
-        rng.uniform(0.2, 3, shape),
-        rng.uniform(0.2, 3, shape),
-        rng.uniform(0.05, 0.95, shape),
-    )
+    compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS))
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES.keys() - LACKING))
@@ -94,5 +88,4 @@ def test_divergences(name: str, seed: int) -> None:
         return d.kl_divergence(p, q), d.kl.kl_divergence(q, p)
 
     rng = np.random.default_rng(seed)
-    bounds = ((0.2, 3), (0.2, 3), (0.05, 0.95)) * 2
-    compare(program, *(rng.uniform(*b, (2, 3)) for b in bounds))
+    compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS * 2))

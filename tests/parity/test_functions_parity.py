@@ -1,43 +1,111 @@
-"""Functions and methods against PyTorch's: each line of the tables."""
+"""Functions, methods and layers against PyTorch's: each line of the tables."""
 
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import core_table  # noqa: F401  each adds its lines
 import extended_table  # noqa: F401
+import layers_table  # noqa: F401
 import numpy as np
 import pytest
-from against_torch import LINES, compare, compare_aliases, compare_integers
+from against_torch import (
+    LINES,
+    compare,
+    compare_aliases,
+    compare_dtypes,
+    compare_refusals,
+    compare_special_values,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytestmark = [
-    pytest.mark.usefixtures("default_float64"),
-    pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8"),  # a mask, in both
-]
+import tinygrad_fc as tg
+from tinygrad_fc.nn import unsupported
+from tinygrad_fc.ops import elementwise
+
+torch = pytest.importorskip("torch")
+F = tg.nn.functional
+
+pytestmark = pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")  # in both
+FUNCTIONS = [n for n in sorted(LINES) if not re.match(r"nn\.(?!functional.linear)", n)]
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(LINES))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @given(st.data(), st.integers(0, 2**32 - 1))
 @settings(max_examples=6)
 def test_values_gradients_and_their_gradients(name: str, dtype: Any, data: Any, seed: int):
-    compare(LINES[name], data, seed, dtype)
+    # Losses of nothing, and the logarithm of 0, say nothing in PyTorch.
+    with np.errstate(all="ignore") if name.startswith("nn.") else nullcontext():
+        compare(LINES[name], data, seed, dtype)
 
 
-@pytest.mark.parametrize("name", sorted(LINES.keys() - {"einsum ii->i"}))  # ours is a copy
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - {"einsum ii->i"}))  # ours is a copy
 @given(st.data(), st.integers(0, 2**32 - 1))
 @settings(max_examples=6)
 def test_views_and_copies(name: str, data: Any, seed: int):
     compare_aliases(LINES[name], data, seed)
 
 
+# PyTorch has fewer digits, or computes with booleans where NumPy's functions do not.
+OWN_DTYPES = "addcdiv|gamma|einsum i[ij]|hardtanh|relu6|threshold|median|_loss|entropy|kl_div"
+# Either refuses dtypes or integers that the other accepts; tests of messages refuse ours.
+LENIENT = (
+    r"add[mc]|pow|\*\*|einsum|histogram|cross|meshgrid|cosine|prelu|norm\(dtype|round\(dec|value"
+)
+# Where values are not finite, the order of operations decides.
+FINITE = "linalg|inverse|det|svd|norm|sign$|gamma|log_softmax|einsum|median|searchsorted|var_mean|"
+FINITE += "tensordot|unique|_loss|entropy|kl_div"
+VALUES = [n for n in sorted(LINES) if not re.match("nn.[A-Z]", n)]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [n for n in sorted(LINES) if not re.search("addmm|gamma", n)])
-@given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from([np.int64, np.bool_]))
-@settings(max_examples=6)
-def test_integers(name: str, data: Any, seed: int, dtype: Any):
+@pytest.mark.parametrize("name", [n for n in VALUES if not re.search(OWN_DTYPES, n)])
+@given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from(["float32", "float64"]))
+@settings(max_examples=8)
+def test_dtypes(name: str, data: Any, seed: int, default: str):
+    tg.set_default_dtype(default)
+    torch.set_default_dtype(getattr(torch, default))
     with np.errstate(all="ignore"):
-        compare_integers(LINES[name], data, seed, dtype)
+        compare_dtypes(LINES[name], data, seed, lenient=bool(re.search(LENIENT, name)))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [n for n in VALUES if not re.search(FINITE, n)])
+@given(st.data(), st.integers(0, 2**32 - 1))
+@settings(max_examples=6)
+def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
+    with np.errstate(all="ignore"):
+        compare_special_values(LINES[name], data, seed)
+
+
+# Where PyTorch refuses elements that are not there, or shapes that broadcast.
+LENIENT_SHAPES = r"addmm|bincount|cross|flip|linear|meshgrid|movedim|norm|repeat_interleave|softmax"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if not re.search(LENIENT_SHAPES, n)])
+@given(st.data(), st.integers(0, 2**32 - 1))
+@settings(max_examples=10)
+def test_other_shapes_and_dims_are_refused(name: str, data: Any, seed: int):
+    with np.errstate(all="ignore"):
+        compare_refusals(LINES[name], data, seed)
+
+
+def test_table_has_every_name_of_pytorch():
+    known = {name.partition("(")[0].rpartition(".")[2] for name in LINES if name.startswith("nn.")}
+    known -= {"linear"}
+    names = {n for n in dir(F) if callable(getattr(F, n)) and hasattr(torch.nn.functional, n)}
+    names -= set(elementwise.__all__) - known
+    by_module = {n for n in names if n.endswith("_norm")} | {"embedding", "bilinear", "linear"}
+    assert names - known == by_module | {"one_hot", "pad", "dropout", "alpha_dropout"}
+    kinds = {n: getattr(tg.nn, n) for n in dir(tg.nn) if isinstance(getattr(tg.nn, n), type)}
+    layers = {n for n in kinds if issubclass(kinds[n], tg.nn.Module) and hasattr(torch.nn, n)}
+    layers -= set(unsupported.LAYERS)
+    holders = {"Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"}
+    assert layers - known == holders | {"Identity", "Linear"}
+    assert known <= set(dir(torch.nn)) | set(dir(torch.nn.functional))

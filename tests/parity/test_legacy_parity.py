@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import agree
 
 import tinygrad_fc.torch as tg
 
@@ -70,28 +70,12 @@ f'{T.tensor(3)}', f'{T.tensor(2.5):.2f}', str(T.tensor(A).shape).replace('torch.
 """.strip().splitlines()
 
 
-def leaves(value: Any) -> list[Any]:
-    """Return the numbers, strings and sizes in a value."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, tuple | list):
-        return [len(value), *(leaf for v in value for leaf in leaves(v))]
-    return [value]
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_has_the_value_of_pytorch(form: str):
-    before = tg.get_default_dtype()
     tg.set_default_dtype(tg.float32)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            got, want = (
-                leaves(eval(form, {"T": T, "torch": torch, "A": A, "V": V, "S": S}))  # noqa: S307
-                for T in (tg, torch)
-            )
-    finally:
-        tg.set_default_dtype(before)
-    texts = [[v for v in values if isinstance(v, str)] for values in (got, want)]
-    assert texts[0] == texts[1]
-    got, want = ([v for v in values if not isinstance(v, str)] for values in (got, want))
-    assert got == pytest.approx(want, rel=1e-6)
+    torch.set_default_dtype(torch.float32)
+    names = {"torch": torch, "A": A, "V": V, "S": S}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        got, want = (eval(form, {"T": T, **names}) for T in (tg, torch))  # noqa: S307
+    agree(got, want, 1e-6, typed=False)

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import agree, array
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
-
-
-pytestmark = pytest.mark.usefixtures("default_float64")
 
 
 def net_class(library: Any) -> Any:
@@ -47,8 +45,7 @@ def net_class(library: Any) -> Any:
 
 # A model in either library: a new one joins by a line.
 MODELS = {
-    "linear": lambda lib: lib.nn.Linear(4, 3),
-    "no bias": lambda lib: lib.nn.Linear(4, 3, bias=False),
+    "linear": lambda lib: lib.nn.Linear(4, 3, bias=False),
     "sequential": lambda lib: lib.nn.Sequential(
         lib.nn.Linear(4, 3), lib.nn.Sigmoid(), lib.nn.Linear(3, 2), lib.nn.ReLU(), lib.nn.Identity()
     ),
@@ -84,10 +81,6 @@ def names(of: Any) -> list[str]:
     return [name for name, _ in of]
 
 
-def array(t: Any) -> Any:
-    return t.detach().numpy()
-
-
 def copied(ours: Any, theirs: Any) -> None:
     """Copy the parameters of `theirs` to `ours`, by name."""
     ours.load_state_dict({name: array(t) for name, t in theirs.state_dict().items()})
@@ -100,17 +93,11 @@ def test_repr(pair: Any):
 
 def test_names(pair: Any):
     ours, theirs = pair
-    options = [
-        {"prefix": "p", "remove_duplicate": True},
-        {"prefix": "p", "remove_duplicate": False},
-    ]
-    calls = [
-        ("named_modules", {}),
-        ("named_children", {}),
-        *(("named_modules", o) for o in options),
-    ]
+    options: list[dict[str, Any]] = [{}]
+    options += [{"prefix": "p", "remove_duplicate": unique} for unique in (True, False)]
+    calls = [("named_children", {}), *(("named_modules", o) for o in options)]
     for kind in ("named_parameters", "named_buffers"):
-        calls += [(kind, {}), (kind, {"recurse": False}), *((kind, o) for o in options)]
+        calls += ((kind, o) for o in (*options, {"recurse": False}))
     for method, o in calls:
         assert names(getattr(ours, method)(**o)) == names(getattr(theirs, method)(**o))
     for method in ("parameters", "buffers", "modules", "children"):
@@ -122,14 +109,11 @@ def test_names(pair: Any):
 
 def test_state(pair: Any):
     ours, theirs = pair
-    found, expected = ours.state_dict(prefix="p."), theirs.state_dict(prefix="p.")
-    assert [(k, v.shape) for k, v in found.items()] == [
-        (k, tuple(v.shape)) for k, v in expected.items()
-    ]
+    found, expected = (list(model.state_dict(prefix="p.")) for model in pair)
+    assert found == expected
     copied(ours, theirs)
     theirs.load_state_dict({k: torch.tensor(array(v)) for k, v in ours.state_dict().items()})
-    for name, value in ours.state_dict().items():
-        np.testing.assert_array_equal(array(value), array(theirs.state_dict()[name]))
+    agree(ours.state_dict(), theirs.state_dict(), 0)
 
 
 def test_order_of_apply(pair: Any):
@@ -151,15 +135,11 @@ def test_forward_and_gradients(name: str, seed: int, n: int):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 4))
     mine, yours = ours(tg.tensor(x)), theirs(torch.tensor(x))
-    np.testing.assert_allclose(array(mine), array(yours), rtol=1e-12, atol=1e-12)
+    agree(mine, yours)
     g = rng.standard_normal(mine.shape)
     mine.backward(tg.tensor(g))
     yours.backward(torch.tensor(g))
-    expected = dict(theirs.named_parameters())
-    for path, p in ours.named_parameters():
-        np.testing.assert_allclose(
-            array(p.grad), array(expected[path].grad), rtol=1e-12, atol=1e-12
-        )
+    agree(*({n: p.grad for n, p in model.named_parameters()} for model in (ours, theirs)))
 
 
 # What is done to named layers; tests/nn does the same to lists of layers and to lists.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_torch import agree
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -29,24 +30,14 @@ def gradients(elements: Any) -> Any:
 
 
 def parameters(library: Any, grads: Any) -> list[Any]:
-    made = []
-    for grad in grads:
-        shape, dtype = (
-            (2,) if grad is None else grad.shape,
-            "float64" if grad is None else grad.dtype,
-        )
-        p = library.nn.Parameter(library.zeros(shape, dtype=getattr(library, str(dtype))))
+    made = [library.nn.Parameter(library.tensor(np.zeros(2) if g is None else g)) for g in grads]
+    for p, grad in zip(made, grads, strict=True):
         p.grad = None if grad is None else library.tensor(grad)
-        made.append(p)
     return made
 
 
-def assert_same_gradients(ours: Any, theirs: Any) -> None:
-    for p, q in zip(ours, theirs, strict=True):
-        assert (p.grad is None) == (q.grad is None)
-        if p.grad is not None:
-            assert p.grad.numpy().dtype == q.grad.numpy().dtype
-            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=2e-6, atol=1e-30)
+def assert_same_gradients(*sides: Any) -> None:
+    agree(*([p.grad for p in parameters] for parameters in sides), 2e-6, exact=True)
 
 
 @given(gradients(values), st.sampled_from([0.0, 0.5, 3.0, math.inf]), st.sampled_from(ORDERS))

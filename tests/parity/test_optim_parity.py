@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_torch import SINCE_2_14
+from against_torch import SINCE_2_14, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimizers import (
@@ -27,9 +27,6 @@ torch = pytest.importorskip("torch")
 STEPS = 15
 few = settings(max_examples=settings.default.max_examples // 4)
 fewer = settings(max_examples=settings.default.max_examples // 8)
-
-
-pytestmark = pytest.mark.usefixtures("default_float64")  # what PyTorch counts by, too
 
 
 each = pytest.mark.parametrize("name", [n for n in OPTIMIZERS if hasattr(torch.optim, n)])
@@ -86,42 +83,13 @@ IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "_get_lr_c
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    if isinstance(ours, dict):
-        assert ours.keys() <= theirs.keys() <= ours.keys() | IMPLEMENTATION
-        for key, value in ours.items():
-            assert_same(value, theirs[key])
-    elif isinstance(ours, list | tuple):
-        for mine, yours in zip(ours, theirs, strict=True):
-            assert_same(mine, yours)
-    elif ours is None or isinstance(ours, str | bool):
-        assert ours == theirs
-    else:
-        mine, yours = (x.numpy() if hasattr(x, "numpy") else x for x in (ours, theirs))
-        np.testing.assert_allclose(mine, yours, rtol=1e-12, atol=1e-12)
+    agree(ours, theirs, 1e-12, typed=False, ignored=IMPLEMENTATION)
 
 
 def same_repr(ours: Any, theirs: Any) -> bool:
     lines = repr(theirs).splitlines()
     shared = [line for line in lines if line.partition(":")[0].strip() not in IMPLEMENTATION]
     return repr(ours).splitlines() == shared
-
-
-@each
-@few
-@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
-def test_trajectories(name: str, data: st.DataObject, seed: int):
-    shapes = data.draw(st.lists(st.sampled_from([(), (3,), (2, 3)]), min_size=1, max_size=3))
-    drawn = [data.draw(OPTIMIZERS[name]) for _ in shapes]
-    rng = np.random.default_rng(seed)
-    starts = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
-    ours, theirs = (Side(library, name, starts, drawn) for library in (tg, torch))
-    for _ in range(STEPS):
-        noises = [None if rng.random() < 0.1 else rng.standard_normal(shape) for shape in shapes]
-        ours.step(noises)
-        theirs.step(noises)
-        assert_same(ours.values(), theirs.values())
-    assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
-    assert same_repr(ours.optimizer, theirs.optimizer)
 
 
 def as_arrays(state: dict[str, Any]) -> dict[str, Any]:
@@ -133,20 +101,34 @@ def as_arrays(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": values}
 
 
+def resumed(theirs: Side, name: str, options: list[dict[str, Any]]) -> Side:
+    """Return our side with the parameters and the state of theirs."""
+    ours = Side(tg, name, theirs.values(), options)
+    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
+    return ours
+
+
 @each
 @few
-@given(data=st.data())
-def test_a_state_of_pytorchs_is_gone_on_from(name: str, data: st.DataObject):
-    theirs = Side(torch, name, [np.linspace(-1, 1, 4)], [data.draw(OPTIMIZERS[name])])
-    noise = np.ones(4)
-    for _ in range(3):
-        theirs.step([noise])
-    ours = Side(tg, name, theirs.values(), [{}])
-    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
-    for _ in range(3):
-        ours.step([noise])
-        theirs.step([noise])
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1), saved=st.sampled_from([2, 9, STEPS]))
+def test_trajectories_that_go_on_from_a_state_of_pytorchs(
+    name: str, data: st.DataObject, seed: int, saved: int
+):
+    shapes = data.draw(st.lists(st.sampled_from([(), (3,), (2, 3)]), min_size=1, max_size=3))
+    drawn = [data.draw(OPTIMIZERS[name]) for _ in shapes]
+    rng = np.random.default_rng(seed)
+    starts = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+    ours, theirs = (Side(library, name, starts, drawn) for library in (tg, torch))
+    for step in range(STEPS):
+        noises = [None if rng.random() < 0.1 else rng.standard_normal(shape) for shape in shapes]
+        ours.step(noises)
+        theirs.step(noises)
         assert_same(ours.values(), theirs.values())
+        if step == saved:
+            ours = resumed(theirs, name, [{}] * len(shapes))
+    assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
+    if saved == STEPS:  # the loaded options of PyTorch's implementations are printed, too
+        assert same_repr(ours.optimizer, theirs.optimizer)
 
 
 @each
@@ -237,34 +219,30 @@ def go_on(ours: Side, theirs: Side, noises: Any) -> None:
 
 @every
 @fewer
-@given(data=st.data(), lrs=lrs, optimizer=st.sampled_from(list(SCHEDULED)))
-def test_epochs(name: str, data: st.DataObject, lrs: list[float], optimizer: str):
+@given(
+    data=st.data(),
+    lrs=lrs,
+    optimizer=st.sampled_from(list(SCHEDULED)),
+    epochs=st.integers(0, EPOCHS),
+)
+def test_epochs_that_go_on_from_a_schedule_of_pytorchs(
+    name: str, data: st.DataObject, lrs: list[float], optimizer: str, epochs: int
+):
     given_ = data.draw(SCHEDULES[name])
     ours, theirs = scheduled(optimizer, lrs)
     for side in (ours, theirs):
         side.schedules(name, given_)
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    go_on(ours, theirs, rng.standard_normal(EPOCHS))
-    assert_same(ours.schedule.state_dict(), theirs.schedule.state_dict())
-
-
-@every
-@fewer
-@given(data=st.data(), lrs=lrs, epochs=st.integers(0, 9))
-def test_a_schedule_of_pytorchs_is_gone_on_from(
-    name: str, data: st.DataObject, lrs: list[float], epochs: int
-):
-    given_ = data.draw(SCHEDULES[name])
-    ours, theirs = scheduled("SGD", lrs)
-    theirs.schedules(name, given_)
-    for k in range(epochs):
-        theirs.epoch(np.cos(k))
+    noises = np.random.default_rng(data.draw(st.integers(0, 99))).standard_normal(EPOCHS)
+    go_on(ours, theirs, noises[:epochs])
+    state = theirs.schedule.state_dict()
+    assert_same(ours.schedule.state_dict(), state)
+    ours, _ = scheduled(optimizer, lrs)
     ours.schedules(name, given_)
-    ours.schedule.load_state_dict(theirs.schedule.state_dict())
+    ours.schedule.load_state_dict(state)
     ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
     for mine, value in zip(ours.parameters, theirs.values(), strict=True):
         mine.data = tg.tensor(value)
-    go_on(ours, theirs, np.sin(range(5)))
+    go_on(ours, theirs, noises[epochs:])
 
 
 # PyTorch's SequentialLR resumes with its first scheduler at the initial rates, whatever the epoch.
@@ -321,30 +299,28 @@ def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[flo
 
 
 # tests/optim refuses the rest, with texts.
-@pytest.mark.parametrize(
-    ("name", "given_"),
-    [
-        ("MultiplicativeLR", {"lr_lambda": [abs]}),
-        ("ConstantLR", {"factor": 1.5}),
-        ("ConstantLR", {"factor": -0.5}),
-        ("LinearLR", {"start_factor": 0.0}),
-        ("LinearLR", {"start_factor": 1.5}),
-        ("LinearLR", {"end_factor": 1.5}),
-        ("CosineAnnealingWarmRestarts", {"T_0": 0}),
-        ("CosineAnnealingWarmRestarts", {"T_0": 2, "T_mult": 0}),
-        ("CosineAnnealingWarmRestarts", {"T_0": 2, "eta_min": "0"}),
-        ("OneCycleLR", {"max_lr": 0.1}),
-        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 0}),
-        ("OneCycleLR", {"max_lr": 0.1, "epochs": 2, "steps_per_epoch": 2.5}),
-        ("OneCycleLR", {"max_lr": [0.1], "total_steps": 9}),
-        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 9, "pct_start": 1.5}),
-        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 9, "anneal_strategy": "sin"}),
-        ("CyclicLR", {"base_lr": 0.1, "max_lr": 1, "mode": "square"}),
-        ("CyclicLR", {"base_lr": [0.1], "max_lr": 1}),
-        ("ReduceLROnPlateau", {"mode": "least"}),
-        ("ReduceLROnPlateau", {"threshold_mode": "percent"}),
-        ("ReduceLROnPlateau", {"min_lr": [0.0]}),
+REFUSED: dict[str, list[dict[str, Any]]] = {
+    "MultiplicativeLR": [{"lr_lambda": [abs]}],
+    "ConstantLR": [{"factor": 1.5}, {"factor": -0.5}],
+    "LinearLR": [{"start_factor": 0.0}, {"start_factor": 1.5}, {"end_factor": 1.5}],
+    "CosineAnnealingWarmRestarts": [
+        {"T_0": 0},
+        {"T_0": 2, "T_mult": 0},
+        {"T_0": 2, "eta_min": "0"},
     ],
+    "OneCycleLR": [
+        *({"max_lr": 0.1}, {"max_lr": 0.1, "total_steps": 0}, {"max_lr": [0.1], "total_steps": 9}),
+        {"max_lr": 0.1, "epochs": 2, "steps_per_epoch": 2.5},
+        {"max_lr": 0.1, "total_steps": 9, "pct_start": 1.5},
+        {"max_lr": 0.1, "total_steps": 9, "anneal_strategy": "sin"},
+    ],
+    "CyclicLR": [{"base_lr": 0.1, "max_lr": 1, "mode": "square"}, {"base_lr": [0.1], "max_lr": 1}],
+    "ReduceLROnPlateau": [{"mode": "least"}, {"threshold_mode": "percent"}, {"min_lr": [0.0]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "given_"), [(name, each) for name, options in REFUSED.items() for each in options]
 )
 def test_what_both_refuse(name: str, given_: dict[str, Any]):
     for side in scheduled("SGD", [0.1, 0.2]):

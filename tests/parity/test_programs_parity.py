@@ -24,10 +24,7 @@ torch = pytest.importorskip("torch")
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [
-    pytest.mark.usefixtures("default_float64"),
-    pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8"),  # a mask, in both
-]
+pytestmark = pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")  # in both
 
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError)
 START = [

@@ -5,7 +5,6 @@ Parameters are drawn with NumPy, as the libraries draw other random numbers.
 
 from __future__ import annotations
 
-import importlib
 import io
 import re
 from contextlib import redirect_stdout
@@ -17,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 COMMON = """
 import numpy as np
@@ -166,16 +165,11 @@ print(optimizer.step(closure).item())
 
 def printed(script: str, library: str) -> list[float]:
     """Return the numbers that `script` prints, with `torch` replaced by `library`."""
-    module = importlib.import_module(library)
     source = re.sub(r"^from torch\b", f"from {library}", COMMON + script, flags=re.MULTILINE)
     source = source.replace("import torch\n", f"import {library} as torch\n")
-    before = module.get_default_dtype()
     out = io.StringIO()
-    try:
-        with redirect_stdout(out):
-            exec(compile(source, f"<{library}>", "exec"), {"__name__": "__main__"})  # noqa: S102
-    finally:
-        module.set_default_dtype(before)
+    with redirect_stdout(out):
+        exec(compile(source, f"<{library}>", "exec"), {"__name__": "__main__"})  # noqa: S102
     return [float(number) for number in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", out.getvalue())]
 
 
