@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,11 @@ def raising(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return mean(model, x, y)
 
 
-def killed_once(marker: Path) -> Any:
-    return partial(killing, marker)
-
-
 def gradients(model: nn.Module) -> list[Any]:
     return [p.grad.numpy().copy() for p in model.parameters() if p.grad is not None]
+
+
+def state(model: nn.Module) -> list[bytes]:
+    """Return the bits of parameters, buffers and gradients."""
+    tensors = [t.detach().numpy() for t in (*model.parameters(), *model.buffers())]
+    return [array.tobytes() for array in (*tensors, *gradients(model))]
