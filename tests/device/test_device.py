@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from optimizers import LBFGS, options
+from optimizers import OPTIMIZERS as STEPWISE
 
 import tinygrad_fc as tg
 from device.strict_array import Device, StrictArray, cupy, host
@@ -93,17 +95,9 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
     "cross entropy": nn.CrossEntropyLoss,
     "smoothed": lambda: nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=1),
 }
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
-    "sgd": lambda p: optim.SGD(p, lr=0.1),
-    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
-    "adam": lambda p: optim.AdamW(p, lr=0.01, amsgrad=True),
-    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, centered=True),
-    "rprop": lambda p: optim.Rprop(p, lr=0.01),
-    "lbfgs": lambda p: optim.LBFGS(p, lr=0.5, max_iter=3),
-}
 
 
-def trained(layer: str, loss: str, optimizer: str, seed: int, device: str) -> list[Any]:
+def trained(layer: str, loss: str, optimizer: Any, seed: int, device: str) -> list[Any]:
     """Return the losses and the parameters of three steps on `device`."""
     tg.manual_seed(seed)
     model = LAYERS[layer]().to(device)
@@ -111,7 +105,8 @@ def trained(layer: str, loss: str, optimizer: str, seed: int, device: str) -> li
     target = tg.randn(6, 3) if loss == "mse" else tg.randint(0, 3, (6,))
     x, target = x.to(device), target.to(device)
     criterion = LOSSES[loss]()
-    steps = OPTIMIZERS[optimizer](model.parameters())
+    name, settings = optimizer
+    steps = getattr(optim, name)(model.parameters(), **settings)
 
     def closure() -> Any:
         steps.zero_grad()
@@ -127,15 +122,16 @@ def trained(layer: str, loss: str, optimizer: str, seed: int, device: str) -> li
     return [t.cpu().numpy() for t in tensors]
 
 
+OPTIMIZERS = {**STEPWISE, "LBFGS": options(**LBFGS)}
 drawn_training = given(
     st.sampled_from(sorted(LAYERS)),
     st.sampled_from(sorted(LOSSES)),
-    st.sampled_from(sorted(OPTIMIZERS)),
+    st.sampled_from([*OPTIMIZERS]).flatmap(lambda name: st.tuples(st.just(name), OPTIMIZERS[name])),
     st.integers(0, 2**16),
 )
 
 
-def assert_trained_alike(layer: str, loss: str, optimizer: str, seed: int) -> None:
+def assert_trained_alike(layer: str, loss: str, optimizer: Any, seed: int) -> None:
     """Compare a training on the CPU and on a GPU."""
     on_cpu = trained(layer, loss, optimizer, seed, "cpu")
     on_gpu = trained(layer, loss, optimizer, seed, "cuda")
@@ -144,9 +140,11 @@ def assert_trained_alike(layer: str, loss: str, optimizer: str, seed: int) -> No
 
 
 @drawn_training
-@example("batch norm", "smoothed", "adam", 63)  # all gradients are 0
+@example(
+    "batch norm", "smoothed", ("AdamW", {"lr": 0.01, "amsgrad": True}), 63
+)  # all gradients are 0
 def test_training_on_a_gpu_equals_training_on_the_cpu(
-    layer: str, loss: str, optimizer: str, seed: int
+    layer: str, loss: str, optimizer: Any, seed: int
 ) -> None:
     assert_trained_alike(layer, loss, optimizer, seed)
 

@@ -1,5 +1,7 @@
 """The laws of ops, and training, on a GPU; skipped without one."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_ops_on_the_gpu_equal_ops_on_the_cpu(op: Op, data: st.DataObject, seed: 
 @settings(max_examples=10)
 @drawn_training
 def test_training_on_the_gpu_equals_training_on_the_cpu(
-    layer: str, loss: str, optimizer: str, seed: int
+    layer: str, loss: str, optimizer: Any, seed: int
 ) -> None:
     assert_trained_alike(layer, loss, optimizer, seed)
 
