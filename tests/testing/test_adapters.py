@@ -75,13 +75,17 @@ def test_functions_of_autograd() -> None:
     assert check(from_autograd(lambda x, y: x @ y), real("n"), real("n"), **double).compared
 
 
+def _require_library(adapter: Any) -> None:
+    name = adapter.__name__.removeprefix("from_")
+    pytest.importorskip(f"{name}.numpy" if name == "autograd" else name)
+
+
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
 def test_functions_of_one_result_are_required(
     adapter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
-    library = adapter.__name__.removeprefix("from_")
-    pytest.importorskip(f"{library}.numpy" if library == "autograd" else library)
+    _require_library(adapter)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
     with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
@@ -90,9 +94,7 @@ def test_functions_of_one_result_are_required(
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
 def test_float32_alone(adapter: Any) -> None:
-    pytest.importorskip(
-        adapter.__name__.removeprefix("from_").replace("autograd", "autograd.numpy")
-    )
+    _require_library(adapter)
     narrow = {"dtypes": np.float32, "max_examples": 5}
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 

@@ -38,7 +38,7 @@ DAMPING = 2.0**-54
 """Factor for cotangents if intermediate numbers overflow: times this, 1 / x is always finite."""
 COARSEST = 2.0**-16
 """Largest rounding, relative to the change of a result; a larger difference is a jump."""
-LOWEST = 2.0**-10
+LOW_STAIR = 2.0**-10
 """Height of a stair, relative to the result, up to which it may be rounding."""
 AT_ONCE = 4096
 """Number of elements per batch: the cost of a NumPy call hardly grows up to this size."""
@@ -54,7 +54,7 @@ class Derivative(NamedTuple):
     scale: Array
     """Size of the results, their changes and derivatives, to which rounding is relative."""
     staircase: Array
-    """Whether results move by low stairs, of the function or of rounding: shorter steps tell 0."""
+    """Whether results move by low stairs, of the function or of rounding, and not between these."""
 
     def weighted(self, weights: Array) -> tuple[float, float]:
         """Return the derivative of the weighted sum of the results, and its error bound."""
@@ -116,7 +116,7 @@ def derivative(
         change = np.nan_to_num(gaps, posinf=0).max(axis=0, initial=0)
         scale = np.nan_to_num(np.abs(s.here), posinf=0) + np.abs(value) + change
         lowest = np.where(gaps == 0, np.inf, gaps).min(axis=0, initial=np.inf)
-        staircase = stairs[0] & stairs[1] & (lowest < LOWEST * np.abs(s.here))
+        staircase = stairs[0] & stairs[1] & (lowest < LOW_STAIR * np.abs(s.here))
         jump = np.nan_to_num(np.abs(jump) - doubt, nan=-np.inf)
         return Derivative(value, error, jump, scale, staircase)
 
@@ -228,14 +228,15 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
     least, most = values - errors, values + errors
     low, high = _allowed_by_finer(least.max(axis=0), most.min(axis=0))
     errors = np.where((least > high) | (most < low), np.inf, errors)
-    # Differences approach the limit as the step shrinks: reject a limit that finer ones leave.
+    # Differences approach the limit as the step shrinks: reject a limit that finer ones leave, or
+    # that the finest one is not near to after so many halvings, as beside a jump smaller than all.
     low, high = _allowed_by_finer(raw - blur, raw + blur)
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
     shrunk = far * 1.25 * 0.5 ** np.arange(len(raw))[::-1, None]
     far = far * 1.25 + blur
-    left = np.abs(values - raw[-1]) > errors + shrunk + blur[-1]
-    errors = np.where((values - far > high) | (values + far < low) | left, np.inf, errors)
+    diverges = np.abs(values - raw[-1]) > errors + shrunk + blur[-1]
+    errors = np.where((values - far > high) | (values + far < low) | diverges, np.inf, errors)
     count = raw.shape[1]
     errors, values = (a.reshape(len(powers) * len(raw), count) for a in (errors, values))
     best = errors.argmin(axis=0), np.arange(count)
