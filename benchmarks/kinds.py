@@ -1,7 +1,7 @@
 """Time training steps of fifteen kinds, eager and compiled, beside JAX and PyTorch eager.
 
     python benchmarks/kinds.py             times of steps, and their ratios to JAX with the limits
-    python benchmarks/kinds.py --compile   seconds until the first native step
+    python benchmarks/kinds.py --compile   seconds until the first native step, without caches
     python benchmarks/kinds.py --memory    peak memory of a deep network, in hidden activations
 
 Words select kinds: `python benchmarks/kinds.py gelu`. One thread, the best of several turns.
@@ -263,7 +263,8 @@ def print_times(kinds: list[Kind], rounds: int) -> None:
 
 
 def print_compile_times(kinds: list[Kind]) -> None:
-    """Print the seconds of the first step by Numba and by JAX."""
+    """Print the seconds of the first step by Numba, without its cache, and by JAX."""
+    os.environ["TINYGRAD_FC_CACHE"] = ""
     for name in ("Numba", "JAX"):
         contestants(KINDS[0])[name]()()  # imports
     print(f"{'seconds of the first step':30}{'Numba':>9}{'JAX':>9}")

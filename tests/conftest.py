@@ -19,6 +19,12 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Store compiled programs in the cache of pytest, not in that of the user."""
+    if getattr(config, "cache", None) is not None:
+        os.environ.setdefault("TINYGRAD_FC_CACHE", str(config.cache.mkdir("programs")))
+
+
 @pytest.fixture
 def _registry_restored() -> Iterator[None]:
     """Remove the ops that a test registers."""

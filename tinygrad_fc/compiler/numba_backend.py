@@ -2,11 +2,22 @@
 
 Sums are in another order than NumPy's and functions are rounded in their own way, so results agree
 to the last digits but not bit for bit; random numbers are the same.
+
+Native code is cached on disk: Numba stores what it has compiled next to the file that the source is
+in, so generated source is written to a file of its own, named by a hash of all that decides what it
+compiles to. The folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
+`~/.cache/tinygrad_fc`. Files are replaced atomically, so several processes may write at once. Where
+the folder cannot be written to, or belongs to another user, nothing is cached.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,19 +89,45 @@ def _drawing(value: Any) -> Any:
 
 def _compiled(printer: NumbaPrinter, what: str) -> Any:
     """Return the native function of a program."""
-    run = numba_codegen.native(printer.source)
+    file = _stored(printer.source)
     kind = types.Tuple([types.int64, *(argument.type for argument in printer.arguments)])
-
-    def steps(arguments: Any) -> Any:
-        return run(arguments)
-
+    # Numba looks up the module of what it reads back, so it has to be an existing one.
+    space = {"run": numba_codegen.native(printer.source), "__name__": __name__}
+    text = "def steps(arguments): return run(arguments)"
+    exec(compile(text, file or "<native>", "exec"), space)  # noqa: S102  it is ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            compiled = njit([(kind,)], error_model="numpy")(steps)
+            decorator = njit([(kind,)], cache=file is not None, error_model="numpy")
+            compiled = decorator(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point
+
+
+def _stored(source: str) -> str | None:
+    """Return the path of a file that holds `source`, written if missing; None where not cached."""
+    variable = os.environ.get("TINYGRAD_FC_CACHE")
+    if variable == "":
+        return None
+    code = Path(numba_codegen.__file__).read_text(encoding="utf-8")
+    parts = (sys.version, np.__version__, np.__file__, code, source)
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    try:
+        folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Cached code is executed: files that another user can write must not be.
+        status = folder.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+            return None
+        file = folder / f"step_{key}.py"
+        if not file.exists():  # Numba compares its time
+            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as stream:
+                stream.write(source)
+            Path(stream.name).replace(file)
+    except (OSError, RuntimeError):
+        return None
+    return str(file)
