@@ -9,9 +9,10 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    its own tensors, whose `_array` is now a tracer (3). If an optimizer creates state in that run,
    it raises `StateCreatedError`; `_traced` then runs the function as it is, and traces it again.
 3. During the run `patches` leads `_array` and `_grad` of tensors, `Op.forward`, `Op.rules`,
-   `Module.__call__` and `Optimizer.step` to methods of `Trace`; `np.zeros` and the like, and
-   `float`, in the library's modules take tracers. Reading `weight._array` (`Trace.get_array`,
-   `_entered`) makes the weight an input of the program, and yields a `tracer.Tracer`.
+   `Module.__call__`, `Optimizer.step` and `param_groups` to methods of `Trace`; `np.zeros` and the
+   like, and `float`, in the library's modules take tracers. Reading `weight._array`
+   (`Trace.get_array`, `_entered`) makes the weight an input of the program, and yields a
+   `tracer.Tracer`.
 4. The ops run as always. NumPy hands each call on a tracer to `Tracer.__array_ufunc__` or
    `__array_function__`, and it arrives in `ir.ProgramBuilder.emit`, which also computes it
    (`sample`, for shapes and dtypes): a repeated call returns the existing value, small results of
@@ -19,10 +20,10 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    (`ir.Origin`, set by `Trace._call`). Where the library branches on a value, `Tracer.__bool__`
    records what the program has to check: `if loss != loss: raise GuardFailed`.
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
-   `Trace.set_grad` notes what `.grad` becomes. `Trace.step` puts a tracer for the learning rate
-   into the group (`_option`), and runs the optimizer: `rate * g` is one instruction; `array -= ...`
-   is `np.subtract` with `out=array`, which `_into` hands to `Tracer.write`: the tracer of the
-   weight holds the difference from now on.
+   `Trace.set_grad` notes what `.grad` becomes. `Trace.param_groups` puts a tracer for the learning
+   rate into the group (`_option`), and `Trace.step` runs the optimizer: `rate * g` is one
+   instruction; `array -= ...` is `np.subtract` with `out=array`, which `_into` hands to
+   `Tracer.write`: the tracer of the weight holds the difference from now on.
 6. After the run, `Trace.finished` makes an `ir.Program`: inputs, `expects` (conditions), the
    instructions that are needed (`_order`), outputs, and `changes`: each input whose tracer holds
    another value now, with that value. `naming.name_values` adds names (weight_0 for the path
@@ -33,7 +34,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    weight_0, and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default,
    starts with this, measures Numba beside it, and keeps the faster. For Numba, `numba_lowering`
    makes statements of instructions, `numba_printer` writes them in loops, `numba_codegen` turns
-   that text into LLVM, `numba_backend` compiles. `javascript` prints for pages of `viz`.
+   that text into LLVM, `numba_backend` compiles, with a cache.
+   `javascript` prints for pages of `viz`.
 8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
    2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
    wrap results. `MISS`, for a guard or `GuardFailed`, leads to the other programs, then back to 1.

@@ -2,6 +2,7 @@
 
 The first call is NumPy's, so that what is called once is never compiled to native code. Then both
 take turns for a few calls. What has no native form, or where Numba is not installed, NumPy runs.
+Epochs always run the native loop, if there is one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Choice:
 
     @property
     def steps(self) -> Any:
-        """The native loop of many steps, which is not timed: it leaves the interpreter's time."""
+        """The native loop of many steps, which is not timed: it saves the interpreter's time."""
         return getattr(self._native, "steps", None)
 
     def __call__(self, *inputs: Any) -> Any:

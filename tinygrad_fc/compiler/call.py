@@ -38,7 +38,7 @@ from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, 
 from tinygrad_fc.pytree import flatten
 
 MISS = object()
-"""What a call returns whose guards do not hold; no array is changed then."""
+"""What a call returns whose guards do not hold: no array is changed, but `.grad` may be None."""
 _FUNCTIONS = (wrap, record_change, record_changes_by_id, same, same_contents, flatten, GuardFailed)
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
 _NAMES |= {"default_dtype": get_default_dtype, "flags": grad_mode.flags, "silent": silent}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _one_at_a_time = RLock()
 _WARN_AFTER, _MAX_PROGRAMS = 32, 64
 """Traces after which a warning is given, and programs that a function has at most."""
-_TOGETHER, _INTERRUPTED = 2**24, 64
+_MOST_BYTES, _MOST_STEPS = 2**24, 64
 """Bytes of data, and steps, after which an epoch returns to Python, where it can be interrupted."""
 _BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
 
@@ -126,7 +126,10 @@ class Compiled(Generic[P, R]):
             return mapped(_detached, self._function(*args, **kwargs))
 
     def _do_and_check(self, call: Executable, *details: Any) -> Any:
-        """Do a call by the function and its program; None where other threads call meanwhile."""
+        """Do a call by the function and its program.
+
+        None where other threads call meanwhile, and where the program's own guards fail.
+        """
         with _one_at_a_time:
             self._latest = _no_program  # others wait for the lock from now on
             if others_call():
@@ -168,8 +171,8 @@ class Compiled(Generic[P, R]):
 
         `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
         `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
-        (N, ...). Steps of one size run in one native loop, where the backend has one. What is no
-        tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
+        (N, ...). Up to 64 steps of one size run in one native call, where the backend can. What is
+        no tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
         step or one without rows, `IndexError` for a row that does not exist, `ShapeError` where
         results cannot be stacked.
 
@@ -266,7 +269,8 @@ def compile(  # noqa: A001  as above
 ) -> Any:
     """Return `function` as a program of array operations, which runs without recording a graph.
 
-    The contract: the first call runs the function once with tracers. The program checks itself: in
+    The contract: the first call runs the function once with tracers (before that as it is, where an
+    optimizer has no state). The program checks itself: in
     its calls 2, 4, 8, ... the function does the call, the program runs on copies beside it, and
     results, gradients, changed arrays and random states that differ by more than rounding raise.
     Tensors that the function reads outside (parameters, buffers, optimizer state, learning rates)
@@ -282,7 +286,8 @@ def compile(  # noqa: A001  as above
     given.
 
     `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
-    stays). `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
+    stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
+    folder. `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
     with the line, for what is refused (no tensor is changed then) and where a check fails (the
     state is that of the function then, and the next call traces it again).
 
@@ -323,15 +328,17 @@ def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, An
     """Run steps in one native call; return how many its program fitted, and stacked results."""
     program, leaves, count = call.program, flatten(call.traced.result)[0], 0
     # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
-    differ = call.traced.grad_guards or any(
+    cannot_stack = call.traced.grad_guards or any(
         isinstance(x, Source | Node | np.ndarray) for x in leaves
     )
-    differ = differ or any(program.outputs[number].is_number for number in program.returned)
-    steps = None if differ else getattr(call.kernel, "steps", None)
+    cannot_stack = cannot_stack or any(
+        program.outputs[number].is_number for number in program.returned
+    )
+    steps = None if cannot_stack else getattr(call.kernel, "steps", None)
     if steps is None:
         return 0, None
     bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
-    rows = rows[: max(1, _TOGETHER // bytes_of_step)][:_INTERRUPTED]
+    rows = rows[: max(1, _MOST_BYTES // bytes_of_step)][:_MOST_STEPS]
     stacks = [a[rows] for a in arrays]
 
     def kernel(*inputs: Any) -> Any:

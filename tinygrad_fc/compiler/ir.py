@@ -30,11 +30,11 @@ from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
 from tinygrad_fc.pytree import flatten, mapped
 
 LARGE = 4096
-"""Elements from which results of constants are instructions, and memory is used again."""
+"""Elements from which an array is large: it is no constant, and its memory is freed."""
 
 
 class CompileError(RuntimeError):
-    """A function that cannot be compiled; the message names the user's line."""
+    """A function that cannot be compiled; most messages name the user's line."""
 
 
 class GuardFailed(Exception):  # noqa: N818  a signal for the caller, not an error
@@ -63,11 +63,11 @@ class Source:
 class Origin(NamedTuple):
     """Where an instruction comes from.
 
-    `op` is the name of the op (or optimizer), `phase` is "forward", "backward", "update" or (for
-    conditions of an optimizer, which come first) "guards",
-    `argument` is the argument whose vjp rule was called (-1: the forward function), `cotangent` and
-    `result` are what that rule was called with, `differentiated` is the value of that argument, and
-    `module` is the path of the innermost module that was called.
+    `op` is the name of the op (or optimizer), `phase` is "forward", "backward", "update" or
+    "guards" (conditions on inputs alone, which come first), `argument` is the argument whose vjp
+    rule was called (-1: the forward function), `cotangent` and `result` are what that rule was
+    called with, `differentiated` is the value of that argument, and `module` is the path of the
+    innermost module that was called.
     """
 
     op: str
@@ -86,9 +86,9 @@ class Value:
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
     is the array of the traced call, which lives as long as a tracer has it where it is large, and
     is computed again if need be; after the trace, only numbers and constants have one. A plain
-    Python number has the shape None, and several results also the dtype None. `name` is that of
-    the variable that the traced code assigns it to. `formula` is set after the trace where the
-    instruction is a formula of the document.
+    Python number has the shape None; several results, and a generator, also the dtype None. `name`
+    is that of the variable that the traced code assigns it to. `formula` is set after the trace
+    where the instruction is a formula of the document.
     """
 
     def __init__(
@@ -224,10 +224,10 @@ def _instructions(code: Any) -> Any:
 
 
 def assigned_name(*, through_calls: bool) -> str:
-    """Return the variable that running code assigns the value to which it computes now, or "".
+    """Return the local variable that the running code is about to assign, or "".
 
-    A function that returns the value hands it to its caller; so do those that record a call of an
-    op, which are passed `through_calls` alone.
+    A function that returns the value hands it to its caller. Frames that record the call of an op
+    are skipped if `through_calls`.
     """
     frame: Any = sys._getframe(1)
     while frame:
@@ -319,7 +319,7 @@ class ProgramBuilder:
     def _computed(self, value: Value) -> Value:
         """Return a constant where all operands are, else record `value` as an instruction."""
         known = all(v.is_constant for v in operands(value)) and value.function is not draw
-        if known and isinstance(value.sample, np.ndarray) and value.size <= LARGE:
+        if known and isinstance(value.sample, np.ndarray) and value.size < LARGE:
             return self.constant(value.sample)
         value.origin = self.origin
         value.name = assigned_name(through_calls=getattr(self.origin, "argument", -1) < 0)

@@ -35,7 +35,7 @@ FORMULAS: dict[tuple[str, int], tuple[int, ...]] = {
 }
 """Formulas of the document: by op and the argument of its vjp rule (-1: forward).
 
-Of two, the first is for the output layer, the second for the others.
+Of two, the first is for the output layer, the second for the others; `mse_loss` has both.
 """
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
@@ -120,10 +120,10 @@ def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
 def number_layers(
     calls: Iterable[tuple[str, Hashable, AbstractSet[Any]]],
 ) -> tuple[dict[Hashable, int], range]:
-    """Return the layer, from 1, of each z and y, and the layers whose backward formulas hold.
+    """Return the layer, from 1, of each z and y, and the layers whose backward formulas are cited.
 
-    `calls` are the ops in order: name, result, and what it reads. The last layer's formulas hold;
-    those of the others where the layers are a chain, of which only the next layer reads a layer.
+    `calls` are the ops in order: name, result, and what it reads. Cited are those of all layers in
+    a chain, where only the next layer reads a layer, else those of the last.
     """
     layers: dict[Hashable, int] = {}
     sums, others = set[Any](), set[Any]()  # the z, and what other ops read

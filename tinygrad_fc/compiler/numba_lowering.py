@@ -194,7 +194,7 @@ class Lowering:
         return start if view.size else 0, strides
 
     def blas(self, value: Value) -> tuple[int, int]:
-        """Return whether BLAS reads a matrix as it is (111), transposed (112) or not, its step."""
+        """Return BLAS's flag (111 as it is, 112 transposed, 0 copied) and leading dimension."""
         flags = self.memory(value)[1].flags
         if self.where(value)[0] or not flags.forc:
             return 0, 0

@@ -202,7 +202,7 @@ class Nest:
         self.body.append(f"{place} = {statement.function.format(place, text)}")
 
     def _selected(self, statement: Statement) -> Any:
-        """Read index arrays; return where the first of the rows is, and how far from it theirs.
+        """Read index arrays; return start, strides and index terms of the rows, for `_element`.
 
         Numbers of rows are checked, but those of constants, which are known to exist.
         """

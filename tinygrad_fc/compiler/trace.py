@@ -225,7 +225,7 @@ class Trace(TracingBuilder):
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
         name, state = type(optimizer).__name__, optimizer.state
-        optimizer.has_stepped = True  # as `_check_rates` sets it, which is exchanged
+        optimizer.has_stepped = True  # as `_check_rates` sets it, which is patched
         for container in (state, *state.values()):
             self.captured.watch(container, _STATE)
         self.captured.watch(vars(optimizer), f"an option of {name}")

@@ -31,7 +31,7 @@ _ADVICE = "Return the tensor and look at it outside; for a branch, write where(c
 
 
 class TracingBuilder(ProgramBuilder):
-    """A program that tracers record: what they ask for beside `emit`.
+    """A program builder for tracers: what they ask for beside `emit`.
 
     A formula may call ops and any function of NumPy, and read values of the arguments it is for.
     """
@@ -128,7 +128,7 @@ class Tracer(NDArrayOperatorsMixin):
     size = property(lambda self: math.prod(self.shape))
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
     flags = property(lambda self: self.layout.flags)
-    strides = None  # no array's: the program of a function compiled before does not fit
+    strides = None  # so that guards of a compiled function on strides fail
     is_number = property(lambda self: self._value.shape is None)
     T = property(lambda self: self.transpose())
 
@@ -149,7 +149,7 @@ class Tracer(NDArrayOperatorsMixin):
         return self.call(instructions.item, self) if self.graph.may_read() else self.read()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
-        """Return the array of the traced call, for an error that the library is about to raise."""
+        """Refuse to show values; return the sample where the library raises an error of its own."""
         what = "a number that calls read" if self.is_number else "a tensor"
         where = "" if self.is_number else f" of shape {self.shape}"
         error = self.graph.refusal(f"{problem} of {what}{where}", advice)
