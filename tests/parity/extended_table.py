@@ -99,7 +99,7 @@ def detached(t: Any, x: Any) -> Any:  # noqa: ARG001  of any library
 
 line("sign floor ceil round trunc", some(), order=0)
 line("round(decimals)", some(), lambda t, x: t.round(x, decimals=1), order=0, ties=0)
-line("isnan isinf isfinite logical_not expm1 exp2 erf sinh cosh atan", some())
+line("isnan isinf isfinite logical_not expm1 exp2 erf sinh cosh asinh atan", some())
 line("tan", some(), low=-1.2, high=1.2)
 line("reciprocal log1p log2 log10 rsqrt", some(), low=0.5, high=4.0)
 # PyTorch has ten digits of the derivatives of digamma.
@@ -110,6 +110,7 @@ orders = some(n=st.integers(1, 3))
 line("polygamma", orders, lambda t, x, n: t.polygamma(n, x), low=0.5, high=4, tolerance=1e-8)
 line("Tensor.polygamma", orders, low=0.5, high=4, tolerance=1e-8)
 line("asin acos", some(), low=-0.9, high=0.9, ties=0)
+line("logit", some(), low=0.1, high=0.9, ties=0)
 line("atan2 hypot", several(2), low=0.5)
 line("logaddexp", several(2))
 line("xlogy", several(2), low=0.0, high=2.0, ties=0)
