@@ -289,7 +289,6 @@ class Programs(RuleBasedStateMachine):
                 close(v.tensor._grad.numpy(), v.grad, tolerance=1e-9)
 
 
-Programs.TestCase.settings = settings(
-    max_examples=5 * settings.default.max_examples, stateful_step_count=40
-)
+examples = 5 * settings.default.max_examples
+Programs.TestCase.settings = settings(max_examples=examples, stateful_step_count=40)
 TestPrograms = Programs.TestCase
