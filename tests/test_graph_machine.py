@@ -228,6 +228,7 @@ class Programs(RuleBasedStateMachine):
         how=st.sampled_from(["backward", "grad", "hook", "inputs"]),
     )
     def backward(self, k: int, seed: int, retain: bool, how: str) -> None:
+        retain |= how == "inputs"  # which would free only the calls on the paths to them
         roots = [v for v in self.variables if v.call is not None]
         root = roots[k % len(roots)]
         weights = cotangent(root.tensor.shape, seed)
