@@ -69,6 +69,7 @@ def test_the_better_backend_is_chosen_and_each_call_is_one_step():
     for k in range(25):
         twins.step(*batch(k))
     assert len(twins.compiled.sources) == 1
+    assert twins.compiled._calls[0].kernel.chosen is not None
     assert twins.compiled.source.startswith("import")
 
 
