@@ -112,7 +112,7 @@ class Writer:
             f".tile({ones})", ".tile(2)", ".roll(0)", f".roll(1, {d})", f".roll({size}, {d})",
             f".index_select({d}, t.tensor([{k}]))", f".sort({d}).values", f".diff(n=0, dim={d})",
             f".diff(dim={d})", f".topk({size}, {d}).values", f".repeat_interleave(1, {d})",
-            f".min({d}).values", f".max({d}).values", f".median({d}).values", ".norm()", ".relu()",
+            f".min({d}).values", f".max({d}).values", ".norm()", ".relu()",
             f".masked_select({mask})", f".masked_fill(~{mask}, 1)", f".gather({d}, {long})",
             f".take_along_dim({long}, {d})", ".to(t.float64)", ".double()", f".cumsum({d})",
             f".sum({d})", f".mean({d})", f".amax({d})", f".prod({d})", ".tril()", ".clamp(-9, 9)",
