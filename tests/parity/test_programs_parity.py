@@ -195,6 +195,8 @@ def check(seed: int, count: int = 8) -> str:
             # PyTorch does not look at the indices where the other axes select nothing.
             limit = raised.startswith("GraphError") or "is read-only" in raised
             limit |= "is out of bounds" in raised
+            # Arrays that are joined keep the order of their memory here.
+            limit |= "without a copy" in raised and ("stack([" in program or "cat([" in program)
             assert limit, f"{raised}\n{program}"
             return raised[:50]
         if error and not raised:
