@@ -220,7 +220,8 @@ class Trace(TracingBuilder):
             return call(module, *args, **kwargs)
         finally:
             path = self.active.pop()
-            self.modules = {id(v): path for v in self.instructions[start:]} | self.modules
+            for value in self.instructions[start:]:
+                self.modules.setdefault(id(value), path)
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
