@@ -245,8 +245,8 @@ class NumPyPrinter(Expressions):
         if array and is_constant and other.shape == result.shape:
             same = uniform(number.sample)
             number = number if same is None else same.item()
-        named = self.program.option_names.keys() - _NAMES_OF_NUMBERS.keys()
-        if result.is_number and number in named:
+        is_option = result.is_number and number in self.program.option_names
+        if is_option and number not in _NAMES_OF_NUMBERS:
             return self._option(number)
         if not array or other.dtype.kind != "f" or not _is_number(number):
             return self.text(number, level)
