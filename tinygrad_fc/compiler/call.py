@@ -70,6 +70,17 @@ class Executable:
         """The program as NumPy source."""
         return numpy_printer.build(self.program)
 
+    @cached_property
+    def steps(self) -> Any:
+        """The kernel's loop of many steps; None without one, or where results are not stacked."""
+        leaves, outputs = flatten(self.traced.result)[0], self.program.outputs
+        # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
+        differ = any(isinstance(x, Source | Node | np.ndarray) for x in leaves)
+        numbers = any(outputs[k].is_number for k in self.program.returned)
+        if self.traced.grad_guards or differ or numbers:
+            return None
+        return getattr(self.kernel, "steps", None)
+
 
 class _Arrays:
     """The arrays that the inputs of a program had in its last call."""

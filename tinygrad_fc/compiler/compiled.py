@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Executable
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed
 from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import checking_calls, others_call
@@ -326,15 +326,7 @@ def _runs(order: Any, count: int) -> list[Any]:
 
 def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
     """Run steps in one native call; return how many its program fitted, and stacked results."""
-    program, leaves, count = call.program, flatten(call.traced.result)[0], 0
-    # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
-    cannot_stack = call.traced.grad_guards or any(
-        isinstance(x, Source | Node | np.ndarray) for x in leaves
-    )
-    cannot_stack = cannot_stack or any(
-        program.outputs[number].is_number for number in program.returned
-    )
-    steps = None if cannot_stack else getattr(call.kernel, "steps", None)
+    program, steps, count = call.program, call.steps, 0
     if steps is None:
         return 0, None
     bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
