@@ -1,4 +1,4 @@
-"""The law of the value: gradients agree with numerical nd.derivatives, in first and second order.
+"""The law of the value: gradients agree with numerical derivatives, in first and second order.
 
 What is compared is a sum: the derivatives of all results along a direction, weighted with random
 numbers, and the same from the gradients. The tolerance is the error bound of the numerical
