@@ -30,12 +30,12 @@ def test_a_worker_stays_within_a_limit_that_the_data_exceed(
     run: Callable[..., str], tmp_path: Path
 ) -> None:
     pytest.importorskip("zarr", reason="the data are in Zarr's format")
-    settings = ("--rows", "40960", "--limit", "310", "--workers", "1", "--folder", str(tmp_path))
+    settings = ("--rows", "61440", "--limit", "470", "--workers", "1", "--folder", str(tmp_path))
     printed = run("out_of_core.py", "--epochs", "1", *settings)
-    assert "320 MiB of data, a limit of 310 MiB a worker" in printed
+    assert "480 MiB of data, a limit of 470 MiB a worker" in printed
     row = r"│ 1 worker +│ +([\d.]+) │ +[\d.]+ │ +(\d+) │"
     ((error, used),) = re.findall(row, printed)
-    assert int(used) < 310
+    assert int(used) < 470
     resumed = run("out_of_core.py", "--epochs", "1", "--resume", *settings)
     assert [e for e, _ in re.findall(row, resumed)] == [error]
 
