@@ -64,14 +64,14 @@ class Origin(NamedTuple):
     """Where an instruction comes from.
 
     `op` is the name of the op (or optimizer), `phase` is "forward", "backward", "update" or
-    "guards" (conditions on inputs alone, which come first), `argument` is the argument whose vjp
-    rule was called (-1: the forward function), `cotangent` and `result` are what that rule was
-    called with, `differentiated` is the value of that argument, and `module` is the path of the
-    innermost module that was called.
+    "guards" (conditions on inputs alone, which come first), both "" outside of ops; `argument` is
+    the argument whose vjp rule was called (-1: the forward function), `cotangent` and `result` are
+    what that rule was called with, `differentiated` is the value of that argument, and `module` is
+    the path of the innermost module that was called.
     """
 
-    op: str
-    phase: str
+    op: str = ""
+    phase: str = ""
     argument: int = -1
     cotangent: Any = None
     result: Any = None
@@ -103,7 +103,7 @@ class Value:
         kind = np.dtype(type(sample)) if type(sample) in (bool, int, float) else None
         self.shape: Any = getattr(sample, "shape", None)
         self.dtype: Any = getattr(sample, "dtype", kind)
-        self.origin: Origin | None = None
+        self.origin = Origin()
         self.name = ""
         self.formula = ""
         self.strides: Any = getattr(sample, "strides", None)
@@ -276,7 +276,7 @@ class ProgramBuilder:
         self.instructions: list[Value] = []
         self.inputs: list[Value] = []
         self.expects: list[tuple[Value, bool]] = []
-        self.origin: Origin | None = None
+        self.origin = Origin()
         self._calls: dict[Any, Value] = {}
         self._constants: dict[Any, Value] = {}
 
@@ -322,7 +322,7 @@ class ProgramBuilder:
         if known and isinstance(value.sample, np.ndarray) and value.size < LARGE:
             return self.constant(value.sample)
         value.origin = self.origin
-        value.name = assigned_name(through_calls=getattr(self.origin, "argument", -1) < 0)
+        value.name = assigned_name(through_calls=self.origin.argument < 0)
         self.instructions.append(value)
         return value
 

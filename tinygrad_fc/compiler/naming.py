@@ -76,7 +76,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
         if not value.is_constant:
             name = value.name or ("loss" if _is_loss(value.origin) else "result")
             names.setdefault(id(value), identifier(name))
-    _name_others(run, program)
+    _name_others(program)
 
 
 def _paths(run: Trace) -> dict[int, str]:
@@ -104,15 +104,15 @@ def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str])
     return "rng" if source.kind == "generator" else paths.get(id(source.subject), source.kind)
 
 
-def _is_loss(origin: Origin | None) -> bool:
-    return bool(origin and re.search("loss|entropy|error", origin.op))
+def _is_loss(origin: Origin) -> bool:
+    return bool(re.search("loss|entropy|error", origin.op))
 
 
 def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
     """Yield the calls of ops and vjp rules, each with its instructions in order."""
     calls: dict[int, tuple[Origin, list[Value]]] = {}
     for value in program.instructions:
-        if value.origin is not None:
+        if value.origin.phase:
             calls.setdefault(id(value.origin), (value.origin, []))[1].append(value)
     yield from calls.values()
 
@@ -161,25 +161,25 @@ def _name_layers(program: Program) -> None:
             program.names.setdefault(id(d), f"d{k}")
             if k in cited:
                 last.formula = f"({FORMULAS['linear', origin.argument][own]})"
-                is_product = d.origin is not None and d.origin.op in _ACTIVATIONS
+                is_product = d.origin.op in _ACTIVATIONS
                 d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 
 
-def _name_others(run: Trace, program: Program) -> None:
+def _name_others(program: Program) -> None:
     """Name what is left: as in the code that was traced, else by what it is of, or by its op."""
     updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
             parts = [v for v in operands(value) if v.shape == value.shape]
-            own = [v for v in parts if getattr(v.origin, "phase", "") != "backward"]
+            own = [v for v in parts if v.origin.phase != "backward"]
             updated = dict.fromkeys(map(id, own), updated[id(value)]) | updated
     last = {id(values[-1]) for _, values in op_calls(program)}
     known = program.default_names
     for value in program.instructions:
-        origin = value.origin or Origin("", "")
+        origin = value.origin
         word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
         word = value.name or _NOUNS.get(word, word.lower())
-        path, of = origin.module or run.modules.get(id(value), ""), origin.differentiated
+        path, of = origin.module, origin.differentiated
         if value.function is item:  # a number of the state, such as that of steps
             state = program.names.get(id(value.args[0]), "number").split("_")
             path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")

@@ -41,7 +41,7 @@ class Unsupported(CompileError):  # noqa: N818  it is an error by its base
 def unsupported(value: Value, what: str = "") -> Unsupported:
     """Return the error for an instruction that has no native form."""
     name = getattr(value.function, "__name__", "such input")
-    op = f", in {value.origin.op}" if value.origin else ""
+    op = f", in {value.origin.op}" if value.origin.op else ""
     return Unsupported(f'the Numba backend has no {name}{what}{op}: compile with backend="numpy"')
 
 

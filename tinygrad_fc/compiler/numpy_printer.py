@@ -383,7 +383,7 @@ class NumPyPrinter(Expressions):
         lines: list[str] = []
         phase, before = "", None
         for value, text in self.lines:
-            if value.origin is not None and value.origin.phase != phase:
+            if value.origin.phase not in ("", phase):
                 phase = value.origin.phase
                 lines.append(f"# {phase.capitalize()}")
             cited = value.formula and value is not before

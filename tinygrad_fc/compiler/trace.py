@@ -81,8 +81,6 @@ class Trace(TracingBuilder):
         self.entered: dict[Source, tuple[Value, Tracer]] = {}
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
-        self.active = [""]  # the paths of modules that are running
-        self.modules: dict[int, str] = {}  # path of the module of a value, by id
         self.optimizers: dict[Any, list[Any]] = {}  # group, key, old value, tracer of each input
         self.creates_state = False
         self.grads: dict[Any, Any] = {}
@@ -177,12 +175,12 @@ class Trace(TracingBuilder):
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
         origin = self.origin
-        if origin is None:
-            origin = Origin(op.name, "forward", module=self.active[-1])
+        if not origin.phase:
+            origin = Origin(op.name, "forward", module=origin.module)
             if argument >= 0:  # a rule belongs to the module that called the op
                 known = (*args[:2], args[2 + argument])
                 cotangent, result, of = self.values(mapped(array_of, known))
-                module = getattr(result.origin, "module", "")
+                module = result.origin.module
                 origin = Origin(op.name, "backward", argument, cotangent, result, of, module)
         with patches.patched(self, "origin", origin):
             result = function(*args, **settings)
@@ -209,19 +207,13 @@ class Trace(TracingBuilder):
 
     def call_module(self, call: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a module; note attributes of all modules below it before."""
-        if len(self.active) == 1:
+        if id(module) not in self.paths:
             self.roots.append(module)
             self.paths |= {id(inner): path for path, inner in module.named_modules()}
         self.captured.watch_module(module)
         self.captured.follow()
-        self.active.append(self.paths.get(id(module), ""))
-        start = len(self.instructions)
-        try:
+        with patches.patched(self, "origin", Origin(module=self.paths[id(module)])):
             return call(module, *args, **kwargs)
-        finally:
-            path = self.active.pop()
-            for value in self.instructions[start:]:
-                self.modules.setdefault(id(value), path)
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
         """Run the step of an optimizer, with inputs for what schedulers set."""
@@ -232,7 +224,8 @@ class Trace(TracingBuilder):
         self.captured.watch(vars(optimizer), f"an option of {name}")
         self.param_groups(optimizer)
         count = sum(map(len, state.values()))
-        with patches.patched(self, "origin", None if closure else Origin(name, "update")):
+        origin = self.origin if closure else Origin(name, "update")
+        with patches.patched(self, "origin", origin):
             loss = step(optimizer, closure)
         self.creates_state |= sum(map(len, state.values())) != count
         return loss
@@ -305,7 +298,7 @@ class Trace(TracingBuilder):
     def forget(self) -> None:
         """Drop what the trace has seen; a tensor that is kept outside raises where it is used."""
         vars(self).clear()
-        self.origin, self.refused, self.thread = None, [], 0
+        self.origin, self.refused, self.thread = Origin(), [], 0
         self.emit = _refuse_use  # type: ignore[method-assign, assignment]
 
 
@@ -353,7 +346,7 @@ def _add_output(program: Program, tracer: Tracer) -> int:
 
 def _reads_inputs(value: Value) -> bool:
     """Return whether a value is computed from inputs, without an op."""
-    known = value.function is None or value.origin is None or value.origin.phase == "update"
+    known = value.function is None or value.origin.phase in ("", "update")
     return known and value.function is not draw and all(map(_reads_inputs, ir.operands(value)))
 
 
@@ -371,7 +364,7 @@ def _order(run: Trace, program: Program) -> None:
             program.instructions.insert(0, value)
         if id(value) in first:
             first.update(map(id, ir.operands(value)))
-            value.origin = Origin(value.origin.op if value.origin else "", "guards")
+            value.origin = Origin(value.origin.op, "guards")
     program.instructions.sort(key=lambda v: id(v) not in first)
     inputs = [v for v in run.inputs if id(v) in needed or v.source.kind == "option"]
     order = {"argument": 0, "option": 2}

@@ -153,7 +153,7 @@ class Tracer(NDArrayOperatorsMixin):
         what = "a number that calls read" if self.is_number else "a tensor"
         where = "" if self.is_number else f" of shape {self.shape}"
         error = self.graph.refusal(f"{problem} of {what}{where}", advice)
-        if self.graph.origin is not None or not self.graph.may_read():
+        if self.graph.origin.phase or not self.graph.may_read():
             raise error
         return self.value.sample
 

@@ -151,7 +151,7 @@ class Lesson:
         position = {id(v): k for k, v in enumerate(program.instructions)}
         groups: dict[int, list[Value]] = {}
         for value in reversed(program.instructions):
-            if value.origin is None and id(value) not in self.guards:
+            if not value.origin.phase and id(value) not in self.guards:
                 readers = {*map(id, users[id(value)])}
                 alone = len(readers) == 1 and id(value) not in self.printer.used_after
                 group = groups.get(readers.pop(), []) if alone else []
@@ -413,7 +413,7 @@ class Lesson:
 
 
 def _is_update(value: Value) -> bool:
-    return value.origin is not None and value.origin.phase in OPTIMIZER_PHASES
+    return value.origin.phase in OPTIMIZER_PHASES
 
 
 def _optimizer(values: Sequence[Value]) -> str:
