@@ -10,7 +10,6 @@ Python is refused.
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import inspect
 import os
@@ -38,22 +37,24 @@ _MANY = 256
 """Items up to which a container, or an array, is compared."""
 _DEPTH = 2
 """Levels of containers that are compared."""
+_CODE = (FunctionType, MethodType, classmethod, staticmethod, property, Hook)
+"""Functions, and what wraps one."""
 ABSENT = object()
 
 
 class Read(NamedTuple):
-    """A name that the code reads: the namespace, cell or function that has it, and its value."""
+    """A name that the code reads, and its value: an item of a namespace, or an attribute."""
 
     place: Any
+    """A namespace; or the cell or function whose attribute `key` it is."""
+    key: str
     name: str
     value: Any
 
 
-def value_of(place: Any, name: str) -> Any:
+def value_of(place: Any, key: str) -> Any:
     """Return the present value of a name."""
-    if isinstance(place, FunctionType):
-        return getattr(place, name)
-    return place.cell_contents if isinstance(place, CellType) else place.get(name, ABSENT)
+    return place.get(key, ABSENT) if hasattr(place, "get") else getattr(place, key)
 
 
 class Watched(NamedTuple):
@@ -105,51 +106,19 @@ class Captured:
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
         self._random_states = _random_states()
-        self._functions: list[Any] = [call]
+        self._functions: list[Any] = []
         self._objects: list[Any] = []
-        self._attributes: set[str] = set()
+        self._attributes = {"__call__", "forward"}  # which are called without that name
         self._seen: set[int] = set()
-        self.follow(function, *arguments)
+        self.follow(function, call, *arguments)
 
     def watch(self, container: Any, name: str = "") -> bool:
         """Note what a container holds; return whether it was not known."""
         if id(container) in self.containers:
             return False
-        is_copied = name or isinstance(container, dict)
-        before = copy.copy(container) if is_copied else contents(container)
+        before = dict(container) if isinstance(container, dict) else contents(container)
         self.containers[id(container)] = Watched(container, before, name)
         return True
-
-    def follow(self, *objects: Any) -> None:
-        """Note what the functions read that are reached, with attributes of `objects`."""
-        for value in objects:
-            self._reach(value)
-        known = (-1, -1)
-        while known != (known := (len(self._attributes), len(self._seen))):
-            for value in list(self._objects):  # code that came later may read objects from before
-                self._follow_object(value)
-            while self._functions:
-                self._follow_function(self._functions.pop())
-
-    def _follow_function(self, function: Any) -> None:
-        if isinstance(function, MethodType):
-            self._reach(function.__self__)
-        function = inspect.unwrap(getattr(function, "__func__", function))
-        if id(function) in self._seen or not ir.is_users(getattr(function, "__code__", None)):
-            return
-        self._seen.add(id(function))
-        codes: list[Any] = [function.__code__]
-        for code in codes:
-            codes += [c for c in code.co_consts if isinstance(c, CodeType)]
-        names = {name for code in codes for name in code.co_names}
-        self._attributes |= names | {"training"} if names & {"train", "eval"} else names
-        for name in names & function.__globals__.keys():
-            self._read(function.__globals__, name)
-        for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
-            self._read(cell, name)
-        for name in ("__defaults__", "__kwdefaults__"):
-            if getattr(function, name):
-                self._read(function, name)
 
     def watch_module(self, module: Module) -> None:
         """Note the attributes of a module that is called, and of those below it."""
@@ -161,57 +130,77 @@ class Captured:
                 for owner in filter(_is_users_object, kind.__mro__):
                     self._read(owner, "forward")
 
+    def follow(self, *values: Any) -> None:
+        """Note what the functions read that are reached from `values`."""
+        for value in values:
+            self._reach(value)
+        known = (-1, -1)
+        while known != (known := (len(self._attributes), len(self._seen))):
+            for value in list(self._objects):  # code that came later may read objects from before
+                self._follow_object(value)
+            while self._functions:
+                self._follow_function(inspect.unwrap(self._functions.pop()))
+
+    def _follow_function(self, function: Any) -> None:
+        if id(function) in self._seen or not ir.is_users(getattr(function, "__code__", None)):
+            return
+        self._seen.add(id(function))
+        codes: list[Any] = [function.__code__]
+        for code in codes:
+            codes += [c for c in code.co_consts if isinstance(c, CodeType)]
+        names = {name for code in codes for name in code.co_names}
+        self._attributes |= names | {"training"} if names & {"train", "eval"} else names
+        for name in names & function.__globals__.keys():
+            self._read(function.__globals__, name)
+        for cell, name in zip(function.__closure__ or (), codes[0].co_freevars, strict=True):
+            self._read(cell, name, "cell_contents")
+        self._read(function, "__defaults__")
+        self._read(function, "__kwdefaults__")
+
     def _follow_object(self, value: Any) -> None:
         # groups are watched where they are read (`Trace.param_groups`), state in a step
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
         for owner in (value, *kinds):
-            space = vars(owner)
-            for name in self._attributes & space.keys() - unread:
-                attribute: Any = space[name]
-                if isinstance(attribute, property | classmethod | staticmethod):
-                    attribute = getattr(attribute, "fget", getattr(attribute, "__func__", None))
-                if isinstance(attribute, FunctionType) and isinstance(owner, type):
-                    self._functions.append(attribute)
+            for name in self._attributes & vars(owner).keys() - unread:
+                attribute = vars(owner)[name]
+                if isinstance(owner, type) and isinstance(attribute, _CODE):
+                    self._reach(attribute)  # methods are not compared
                 else:
                     self._read(owner, name)
                     self._read(value, name)  # an attribute of the object may hide it
 
-    def _read(self, owner: Any, name: str) -> None:
+    def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
             return
-        place = owner if isinstance(owner, dict | CellType | FunctionType) else vars(owner)
-        value = value_of(place, name)
-        if isinstance(value, Iterator):
-            raise self._iterator(name)
+        is_place = isinstance(owner, dict | CellType | FunctionType)
+        place, key = owner if is_place else vars(owner), key or name
+        value = value_of(place, key)
         if not isinstance(value, ModuleType) or _is_users_object(value):
-            self.names[id(owner), name] = Read(place, name, value)
-        self._reach(value)
+            self.names[id(owner), name] = Read(place, key, name, value)
+        self._reach(value, name)
 
-    def _reach(self, value: Any, depth: int = _DEPTH) -> None:
-        """Follow a value: a function, an object, a container."""
-        if isinstance(value, FunctionType | MethodType):
+    def _reach(self, value: Any, name: str = "", depth: int = _DEPTH) -> None:
+        """Follow what is read by a name, or is part of that: a function, an object, a container."""
+        if name and isinstance(value, Iterator):
+            what = f"the function reads {name}, an iterator, and moves it on"
+            raise ir.not_repeated(self.line, what, "Pass what it yields as an argument")
+        if isinstance(value, FunctionType):
             self._functions.append(value)
-        elif isinstance(value, Hook):
-            self._reach(value.function)
+        elif isinstance(value, _CODE):
+            for part in ("__self__", "__func__", "fget", "function"):
+                self._reach(getattr(value, part, None))
         elif isinstance(value, _CONTAINERS):
             items = contents(value)
             size = len(value) if isinstance(value, dict) else len(items)
             if size <= _MANY and depth and self.watch(value):
                 for item in items:
-                    if isinstance(item, Iterator):
-                        raise self._iterator(f"an item of a {type(value).__name__}")
-                    self._reach(item, depth - 1)
+                    self._reach(item, f"an item of a {type(value).__name__}", depth - 1)
         elif isinstance(value, Module) and hasattr(value, "__getitem__"):  # a list of modules
             self.watch_module(value)
         elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
             self._objects.append(value)
-            self._functions.append(vars(type(value)).get("__call__"))
-
-    def _iterator(self, name: str) -> ir.CompileError:
-        what = f"the function reads {name}, an iterator, and moves it on"
-        return ir.not_repeated(self.line, what, "Pass what it yields as an argument")
 
     def ids(self) -> set[int]:
         """Return the ids of all values that were read."""
@@ -226,7 +215,7 @@ class Captured:
             what = "the function draws random numbers of another library"
             raise ir.not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
         reads = self.names.values()
-        changed = [r.name for r in reads if not same(value_of(r.place, r.name), r.value)]
+        changed = [r.name for r in reads if not same(value_of(r.place, r.key), r.value)]
         for container, before, name in self.containers.values():
             if name != free and not same_contents(container, before):
                 what = name or f"a {type(container).__name__} from outside"
