@@ -4,42 +4,43 @@ All that is known at the trace is a name or a literal of the generated function,
 costs a few microseconds beside its kernel. For a step of one layer it begins and ends like this:
 
     def call(args, kwargs, kernel=kernel, due=due):
-        if not (len(args) == 2 and not kwargs): return MISS
-        ...
-        i2 = v17._array
-        if not (i2 is known[2] or replaces(2, i2)): return MISS
+        try:
+            if not (len(args) == 2 and not kwargs): return MISS
+            [l0, l1] = args
+            ...
+            i2 = v17._array
+            if not (i2 is known[2] or replaces(2, i2)): return MISS
+        except Exception: return MISS
         if (number := next(due)) and (outputs := check(number, ...)) is not None:
-            r0, r1, = outputs
+            [r0, r1] = outputs
             return wrap(r1)
-        try: r0, r1, = silent.call(kernel, x0, x1, i2, i3)
+        try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
         except GuardFailed: return MISS
         v17._grad = wrap(r0)
-        record_changes_by_id(owners)
+        record_changes_by_id(owners.values())
         return wrap(r1)
 """
 
 from __future__ import annotations
 
 from functools import cached_property, partial
-from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import numpy_printer
-from tinygrad_fc.compiler.guards import ABSENT, PLAIN, same, same_contents
-from tinygrad_fc.compiler.ir import GuardFailed, Program, Source
-from tinygrad_fc.compiler.self_check import checking_calls
+from tinygrad_fc.compiler.guards import ABSENT, same, same_contents
+from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.errstate import silent
-from tinygrad_fc.graph import Node, owner, record_change, record_changes_by_id, wrap
+from tinygrad_fc.graph import Node, array_of, owner, record_change, record_changes_by_id, wrap
 from tinygrad_fc.pytree import flatten
 
 MISS = object()
 """What a call returns whose guards do not hold: no array is changed, but `.grad` may be None."""
-_FUNCTIONS = (wrap, record_change, record_changes_by_id, same, same_contents, flatten, GuardFailed)
+_FUNCTIONS = (wrap, record_changes_by_id, same, same_contents, flatten, GuardFailed)
 _NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
 _NAMES |= {"default_dtype": get_default_dtype, "flags": grad_mode.flags, "silent": silent}
 _NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
@@ -49,19 +50,22 @@ _NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
 class Executable:
     """A traced program with its kernel, to be called with arguments like the function's.
 
-    `check(call, number, args, kwargs, inputs)` does the calls that `self_check` numbers; None where
-    no call is checked.
+    `due` yields a number for each call; unless it is 0, `check(self, number, args, kwargs, inputs)`
+    does the call.
     """
 
     def __init__(
-        self, traced: Traced, kernel: Any, args: Any, kwargs: Any, check: Any = None
+        self, traced: Traced, kernel: Any, args: Any, kwargs: Any, due: Any, check: Any
     ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
-        leaves, structure = flatten((args, kwargs))
-        self.due = checking_calls()
-        writer = _Writer(traced, kernel)
-        writer.bound |= {"due": self.due, "check": check and partial(check, self)}
-        self.text = writer.written(leaves, structure)
+        inputs = self.program.inputs
+        changed = {id(old) for old, _ in self.program.changes}
+        self._known: list[Any] = [None] * len(inputs)  # the arrays of the last call
+        # ids of the owners of the memory that the program changes, by number of the input
+        self._owners = {k: 0 for k, value in enumerate(inputs) if id(value) in changed}
+        writer = _Writer(traced, kernel=kernel, due=due, check=partial(check, self))
+        writer.bound |= {"known": self._known, "owners": self._owners, "replaces": self._replace}
+        self.text = writer.written(args, kwargs)
         exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
         self.call: Any = writer.bound.pop("call")
 
@@ -81,64 +85,48 @@ class Executable:
             return None
         return getattr(self.kernel, "steps", None)
 
-
-class _Arrays:
-    """The arrays that the inputs of a program had in its last call."""
-
-    def __init__(self, program: Program) -> None:
-        self.inputs = program.inputs
-        self.known: list[Any] = [None] * len(program.inputs)
-        changed = {id(old) for old, _ in program.changes}
-        self.changed = [k for k, v in enumerate(program.inputs) if id(v) in changed]
-        self.owners: list[int] = []  # ids of the owners of the memory that the program changes
-
-    def replace(self, k: int, array: Any) -> bool:
+    def _replace(self, k: int, array: Any) -> bool:
         """Let `array` take the place of the one that input `k` had so far; return if it may."""
-        value = self.inputs[k]
+        value = self.program.inputs[k]
         known = value.shape, value.dtype, value.strides
         if (array.shape, array.dtype, array.strides) != known or not isinstance(array, np.ndarray):
             return False  # native code takes its address
-        others = range(len(self.known)) if k in self.changed else self.changed
-        if any(j != k and np.may_share_memory(array, self.known[j]) for j in others):
+        others = range(len(self._known)) if k in self._owners else self._owners
+        if any(j != k and np.may_share_memory(array, self._known[j]) for j in others):
             return False
-        self.known[k] = array
-        changing = [self.known[j] for j in self.changed if self.known[j] is not None]
-        record_change(*changing)
-        self.owners[:] = [id(owner(array)) for array in changing]
+        self._known[k] = array
+        if k in self._owners:
+            record_change(array)  # from now on, its owner is known by its id
+            self._owners[k] = id(owner(array))
         return True
 
 
 class _Writer:
-    """Writes the generated function."""
+    """Writes the generated function; `bound` are the names that it reads."""
 
-    def __init__(self, traced: Traced, kernel: Any) -> None:
+    def __init__(self, traced: Traced, **bound: Any) -> None:
         self.traced, self.program = traced, traced.program
-        arrays = _Arrays(self.program)
-        self.known = traced.captured.ids()
-        self.bound: dict[str, Any] = {**_NAMES, "kernel": kernel, "replaces": arrays.replace}
-        self.bound |= {"known": arrays.known, "owners": arrays.owners}
-        self.names: dict[int, str] = {}
+        self.captured_ids = traced.captured.ids()
+        self.bound = _NAMES | bound
         self.lines: list[str] = []
 
-    def written(self, leaves: list[Any], structure: Any) -> str:
+    def written(self, args: Any, kwargs: Any) -> str:
         """Return the text of the function."""
-        self.arguments(leaves, structure)
-        start = len(self.lines)
+        self.arguments(*flatten((args, kwargs)))
         self.outside()
-        guards = [f"    {line}" for line in self.lines[start:]]
+        self.inputs()
+        guards = [f"    {line}" for line in self.lines]
         # comparing values of other classes may raise where they differ
-        guards += ["except Exception: return MISS"]
-        self.lines[start:] = ["try:", *guards]
-        self.run(self.inputs())
-        body = "".join(f"    {line}\n" for line in self.lines)
-        return f"def call(args, kwargs, kernel=kernel, due=due):\n{body}"
+        self.lines = ["try:", *guards, "except Exception: return MISS"]
+        self.run()
+        header = "def call(args, kwargs, kernel=kernel, due=due):"
+        return "\n    ".join([header, *self.lines])
 
     def name(self, value: Any) -> str:
         """Return the name that the function has for an object."""
-        if id(value) not in self.names:
-            self.names[id(value)] = name = f"v{len(self.names)}"
-            self.bound[name] = value
-        return self.names[id(value)]
+        name = f"v{id(value)}"
+        self.bound[name] = value
+        return name
 
     def unless(self, condition: str) -> None:
         """Write a guard."""
@@ -152,6 +140,15 @@ class _Writer:
             return f"{self.place(source.subject)}._grad"
         return self.name(source.subject)
 
+    def value(self, source: Source) -> str:
+        """Return the expression of the input at a source."""
+        if source.kind == "argument":
+            return f"x{source.subject}"
+        if source.kind == "option":
+            return f"float({self.place(source)}{''.join(f'[{key!r}]' for key in source.key)})"
+        attributes = {"array": "", "generator": ".rng"}
+        return self.place(source) + attributes.get(source.kind, "._array")
+
     def arguments(self, leaves: list[Any], structure: Any) -> None:
         """Write the guards of arguments."""
         if structure == ((None,) * len(leaves), {}):
@@ -162,8 +159,7 @@ class _Writer:
             self.lines.append("leaves, structure = flatten((args, kwargs))")
             # by their text: dicts of another order are other arguments
             self.unless(f"repr(structure) == {repr(structure)!r}")
-        if leaves:
-            self.lines.append(f"{', '.join(f'l{k}' for k in range(len(leaves)))}, = {items}")
+        self.lines.append(f"[{', '.join(f'l{k}' for k in range(len(leaves)))}] = {items}")
         for k, leaf in enumerate(leaves):
             if not isinstance(leaf, Node | np.ndarray):
                 self.unless(f"same(l{k}, {self.name(leaf)})")
@@ -174,17 +170,15 @@ class _Writer:
 
     def argument(self, k: int, leaf: Any) -> None:
         """Write the guards of one tensor or array."""
-        tensor = isinstance(leaf, Node)
-        array = leaf._array if tensor else leaf
+        array, is_tensor = array_of(leaf), isinstance(leaf, Node)
         self.unless(f"l{k}.__class__ is {self.name(type(leaf))}")
-        self.lines.append(f"x{k} = l{k}" + "._array" * tensor)
-        guards = [f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}"]
-        guards += [f"x{k}.dtype == {self.name(array.dtype)}"]
-        if tensor:  # without a graph recorded outside
-            guards += [f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"]
-        if tensor and id(leaf) in self.known:
-            guards += [f"l{k} is {self.name(leaf)}"]
-        self.unless(" and ".join(guards))
+        self.lines.append(f"x{k} = l{k}" + "._array" * is_tensor)
+        self.unless(f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}")
+        self.unless(f"x{k}.dtype == {self.name(array.dtype)}")
+        if is_tensor:  # without a graph recorded outside
+            self.unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
+        if id(leaf) in self.captured_ids:
+            self.unless(f"l{k} is {self.name(leaf)}")
 
     def outside(self) -> None:
         """Write the guards of what the function reads outside."""
@@ -192,14 +186,10 @@ class _Writer:
         dtype = self.name(get_default_dtype())
         self.unless(f"flags.get() == {traced.flags} and default_dtype() is {dtype}")
         for read in traced.captured.names.values():
-            now = f"{self.name(read.place)}.get({read.name!r}, ABSENT)"
-            if isinstance(read.place, CellType):
-                now = f"{self.name(read.place)}.cell_contents"
-            elif isinstance(read.place, FunctionType):
-                now = f"{self.name(read.place)}.{read.name}"
-            value = self.name(read.value)
-            equal = f" or same({now}, {value})" if type(read.value) in PLAIN else ""
-            self.unless(f"{now} is {value}{equal}")
+            place, value = self.name(read.place), self.name(read.value)
+            is_item = hasattr(read.place, "get")
+            now = f"{place}.get({read.key!r}, ABSENT)" if is_item else f"{place}.{read.key}"
+            self.unless(f"{now} is {value} or same({now}, {value})")
         containers = traced.captured.containers
         for source in (v.source for v in self.program.inputs if v.source.kind == "option"):
             group, key = source.subject, source.key[0]  # an option that is an input may differ
@@ -211,70 +201,50 @@ class _Writer:
                 self.unless(f"same_contents({c}, {self.name(before)})")
                 continue
             # == compares tensors of one element by value, and raises for others that differ
-            items = before.items() if isinstance(before, dict) else ()
-            single = [(k, t) for k, t in items if isinstance(t, Node) and t._array.size == 1]
-            guards = [f"{c}[{k!r}] is {self.name(t)}" for k, t in single]
-            self.unless(" and ".join([*guards, f"{c} == {self.name(before)}"]))
+            for key, item in before.items() if isinstance(before, dict) else ():
+                if isinstance(item, Node) and item._array.size == 1:
+                    self.unless(f"{c}[{key!r}] is {self.name(item)}")
+            self.unless(f"{c} == {self.name(before)}")
         for tensor, requires_grad in traced.tensors:
-            p, hooks = self.name(tensor), f"{self.name(tensor)}._hooks is None"
-            if tensor._hooks:
-                functions = self.name(dict(tensor._hooks.functions))
-                hooks = f"{p}._hooks and {p}._hooks.functions == {functions}"
-            self.unless(f"{p}._requires_grad is {requires_grad} and {hooks}")
+            p, hooks = self.name(tensor), tensor._hooks and dict(tensor._hooks.functions)
+            self.unless(f"{p}._requires_grad is {requires_grad}")
+            self.unless(f"({p}._hooks and {p}._hooks.functions) == {self.name(hooks)}")
 
-    def inputs(self) -> list[str]:
-        """Write the lines that read the inputs; return their expressions."""
+    def inputs(self) -> None:
+        """Write the lines that read the inputs."""
         for source, was_none in self.traced.grad_guards:
             self.unless(f"({self.place(source)}._grad is None) is {was_none}")
-        inputs = []
+        changed = {id(old) for old, _ in self.program.changes}
         for k, value in enumerate(self.program.inputs):
-            source, name = value.source, f"i{k}"
-            if source.kind == "argument":
-                name = f"x{source.subject}"
-            elif source.kind == "option":
-                option = self.name(source.subject) + "".join(f"[{k!r}]" for k in source.key)
-                self.lines.append(f"{name} = float({option})")
-            elif source.kind == "generator":
-                name = f"{self.place(source)}.rng"
-            elif source.kind == "array":
-                name = self.place(source)
-            else:
-                self.lines.append(f"{name} = {self.place(source)}._array")
-                self.unless(f"{name} is known[{k}] or replaces({k}, {name})")
-            inputs.append(name)
-        return inputs
+            self.lines.append(f"i{k} = {self.value(value.source)}")
+            if value.source.kind in ("tensor", "gradient") or id(value) in changed:
+                self.unless(f"i{k} is known[{k}] or replaces({k}, i{k})")
 
-    def run(self, inputs: list[str]) -> None:
+    def run(self) -> None:
         """Write the call of the kernel, and what follows it."""
-        add, traced, outputs = self.lines.append, self.traced, self.program.outputs
-        results = "".join(f"r{k}, " for k in range(len(outputs)))
-        if self.bound["check"]:
-            checked = f"check(number, args, kwargs, ({', '.join([*inputs, ''])}))"
-            add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
-            self.lines += [f"    {results}= outputs"] if outputs else []
-            add(f"    return {self.result(traced.result)}")
+        add, traced, inputs = self.lines.append, self.traced, self.program.inputs
+        results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
+        values = "".join(f"i{k}, " for k in range(len(inputs)))
+        checked = f"check(number, args, kwargs, ({values}))"
+        add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
+        add(f"    {results} = outputs")
+        add(f"    return {self.result(traced.result)}")
         read = [source for source, _ in traced.grad_guards]
         for source, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
             if not any(source is other for other in read):
                 add(f"{self.place(source)}._grad = None")
-        run = f"silent.call({', '.join(['kernel', *inputs])})"
-        run = f"{results}= {run}" if outputs else run
-        drawn = [i for i in inputs if i.endswith(".rng")] if self.program.expects else []
-        states = [f"{rng}.bit_generator.state" for rng in drawn]
-        self.lines += [f"s{k} = {state}" for k, state in enumerate(states)]
-        restored = "".join(f"{state} = s{k}; " for k, state in enumerate(states))
-        add(f"try: {run}")
+        draws = [k for k, v in enumerate(inputs) if v.source.kind == "generator"]
+        restored = ""
+        for k in draws if self.program.expects else ():
+            add(f"s{k} = i{k}.bit_generator.state")
+            restored += f"i{k}.bit_generator.state = s{k}; "
+        add(f"try: {results} = silent.call(kernel, {values}) or ()")
         add(f"except GuardFailed: {restored}return MISS")
         for source, number in traced.gradients:
             new = "None" if number is None else f"wrap(r{number})"
             add(f"{self.place(source)}._grad = {new}")
-        at = dict(zip(map(id, self.program.inputs), inputs, strict=True))
         if self.program.changes:  # graphs recorded outside find out
-            add("record_changes_by_id(owners)")
-            sources = [(old, old.source.kind) for old, _ in self.program.changes]
-            arrays = [at[id(old)] for old, kind in sources if kind in ("argument", "array")]
-            if arrays:  # which may be others in each call
-                add(f"record_change({', '.join(arrays)})")
+            add("record_changes_by_id(owners.values())")
         add(f"return {self.result(traced.result)}")
 
     def result(self, tree: Any) -> str:
@@ -288,6 +258,6 @@ class _Writer:
             star = "*" * hasattr(tree, "_fields")  # a named tuple
             kind = self.name(type(tree))
             return f"{kind}({star}[{', '.join(map(self.result, parts))}])"
-        if isinstance(tree, np.ndarray | set | bytearray) and id(tree) not in self.known:
+        if isinstance(tree, np.ndarray | set | bytearray) and id(tree) not in self.captured_ids:
             return f"{self.name(tree)}.copy()"  # the function creates one in each call
         return self.name(tree)

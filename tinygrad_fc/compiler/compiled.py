@@ -64,7 +64,6 @@ class Compiled(Generic[P, R]):
         self.backend, self.check = backend, check
         self._calls: list[Executable] = []
         self._latest: Any = _no_program
-        self._epochs = checking_calls()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
@@ -79,17 +78,14 @@ class Compiled(Generic[P, R]):
         """Copy the function; the copy is traced at its first call."""
         return partial(Compiled, check=self.check), (self._function, self.backend)
 
-    def _find_or_trace(self, args: Any, kwargs: Any, *due: Any) -> Any:
-        """Call a program whose guards hold, or trace a new one.
-
-        `due` takes the place of the iterator that decides which calls of a program check it.
-        """
+    def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
+        """Call a program whose guards hold, or trace a new one."""
         # detect_anomaly checks every op; within a trace, the call is part of that trace.
         if tracing() or grad_mode.flags.get() & (grad_mode.DETECT_ANOMALY | grad_mode.UNCOMPILED):
             return self._function(*args, **kwargs)
         with _one_at_a_time:
             for call in self._calls:
-                result = call.call(args, kwargs, call.kernel, *due)
+                result = call.call(args, kwargs)
                 if result is not MISS:
                     self._put_first(call)
                     return result
@@ -104,7 +100,8 @@ class Compiled(Generic[P, R]):
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
         kernel = _backend(self.backend).build(traced.program)
-        call = Executable(traced, kernel, args, kwargs, self._do_and_check if self.check else None)
+        due = checking_calls() if self.check else repeat(0)
+        call = Executable(traced, kernel, args, kwargs, due, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
             warnings.warn(
@@ -116,7 +113,7 @@ class Compiled(Generic[P, R]):
         if result is MISS:
             result = call.call(args, kwargs)
         else:
-            next(call.due)
+            next(due)
         # Its guards may fail even for this call, since native code rounds otherwise.
         return self.run_function(args, kwargs) if result is MISS else result
 
@@ -134,12 +131,9 @@ class Compiled(Generic[P, R]):
             self._latest = _no_program  # others wait for the lock from now on
             if others_call():
                 return None
-            try:
-                outputs = check_call(self, call, *details)
-            except CompileError:
-                self._calls = [other for other in self._calls if other is not call]
-                raise
-            self._latest = call.call
+            self._calls = [other for other in self._calls if other is not call]
+            outputs = check_call(self, call, *details)
+            self._put_first(call)
             return outputs
 
     def _put_first(self, call: Executable) -> None:
@@ -185,7 +179,6 @@ class Compiled(Generic[P, R]):
         >>> add.epoch([[0, 1], [2, 3], [4]], tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0])), total
         (tensor([3., 7., 5.]), tensor(15.))
         """
-        number = next(self._epochs) if self.check else 0  # of the call that checks the first step
         arrays = [np.asarray(array_of(x), order="C") for x in data]
         structure: Any = None
         blocks: list[list[Any]] = []  # the stacked results of some steps
@@ -193,12 +186,11 @@ class Compiled(Generic[P, R]):
             while len(rows):
                 batch = [_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True)]
                 count, results = 0, None
-                if self._calls and not number:
+                if blocks and self._calls:  # the first step is a call, which may check
                     count, results = _many(self._calls[0], rows, batch, arrays)
                 if not count:
-                    due = (repeat(number),) if number else ()
-                    result = self._find_or_trace(tuple(batch), {}, *due)
-                    count, number, results = 1, 0, mapped(_stack_of_one, result)
+                    result = self._find_or_trace(tuple(batch), {})
+                    count, results = 1, mapped(_stack_of_one, result)
                 leaves, structure = flatten(results)
                 blocks.append(leaves)
                 rows = rows[count:]  # noqa: PLW2901  the others
