@@ -175,6 +175,17 @@ def _layout(x: Any) -> Any:
     return getattr(x, "layout", x)
 
 
+def _type_of(x: Any) -> Any:
+    """Return what promotes as `x` does: the dtype of an array that is traced, or a number."""
+    if not hasattr(x, "layout"):
+        return x
+    return x.value.sample if x.is_number else x.dtype
+
+
+def _copied(to: Any, x: Any, where: Any = True, **_: Any) -> None:
+    to.write(x if where is True else np.where(where, x, to))
+
+
 def _squeezed(x: Any, axis: Any = None) -> Any:
     return x.reshape(np.empty(x.shape, "?").squeeze(axis).shape)
 
@@ -326,10 +337,10 @@ define(np.ravel, traced=lambda x, **_: x.reshape(-1))
 define(np.squeeze, traced=_squeezed)
 define(np.swapaxes, traced=_swapped)
 define(np.copy, traced=lambda x, **_: x.copy())
-define(np.copyto, traced=lambda to, x, where=True, **_: to.copy_from(x, where))
+define(np.copyto, traced=_copied)
 define(np.repeat, traced=partial(_by_counts, np.repeat))
 define(np.delete, traced=partial(_by_counts, np.delete))
-define(np.result_type, traced=lambda *args: np.result_type(*map(_layout, args)))
+define(np.result_type, traced=lambda *args: np.result_type(*map(_type_of, args)))
 define(np.may_share_memory, traced=lambda *args: np.may_share_memory(*map(_layout, args)))
 for _name in ("flip", "moveaxis", "ndim", "shape", "size"):  # NumPy's code, which calls the tracer
     define(getattr(np, _name), traced=inspect.unwrap(getattr(np, _name)))

@@ -119,8 +119,8 @@ class Value:
             return self._sample
         array = self._sample()
         if array is None:
-            args, kwargs = mapped(_sample, self.args), mapped(_sample, self.kwargs)
-            array = _read_only(self.function(*args, **kwargs))
+            args, kwargs = mapped(sample_of, self.args), mapped(sample_of, self.kwargs)
+            array = read_only(self.function(*args, **kwargs))
             self._sample = weakref.ref(array)
         return array
 
@@ -260,7 +260,8 @@ def user_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _sample(leaf: Any) -> Any:
+def sample_of(leaf: Any) -> Any:
+    """Return the sample of a value; anything else as it is."""
     return leaf.sample if isinstance(leaf, Value) else leaf
 
 
@@ -289,13 +290,13 @@ class ProgramBuilder:
         key = (array.dtype.str, array.shape, broadcast, array.tobytes())
         if key not in self._constants:
             whole = array[(0,) * array.ndim] if broadcast else array
-            sample = _read_only(np.broadcast_to(np.array(whole), array.shape))
+            sample = read_only(np.broadcast_to(np.array(whole), array.shape))
             self._constants[key] = Value(None, (), {}, sample)
         return self._constants[key]
 
     def input(self, source: Any, sample: Any) -> Value:
         """Return the value of a new input, which is read from `source` in each call."""
-        value = Value(None, (), {}, _read_only(sample), source)
+        value = Value(None, (), {}, read_only(sample), source)
         self.inputs.append(value)
         return value
 
@@ -309,7 +310,7 @@ class ProgramBuilder:
         key = (function, _key(args), _key(kwargs))
         if key in self._calls and function is not draw:
             return self._calls[key]
-        sample = _read_only(function(*mapped(_sample, args), **mapped(_sample, kwargs)))
+        sample = read_only(function(*mapped(sample_of, args), **mapped(sample_of, kwargs)))
         value = Value(function, args, kwargs, sample)
         simplified = None if kwargs else instruction(function).simplified
         value = (simplified and simplified(self, value)) or self._computed(value)
@@ -332,7 +333,7 @@ class ProgramBuilder:
             self.expects.append((value, truth))
 
 
-def _read_only(sample: Any) -> Any:
+def read_only(sample: Any) -> Any:
     """Return a view of an array that cannot be changed; anything else as it is."""
     if not isinstance(sample, np.ndarray | np.generic):
         return sample

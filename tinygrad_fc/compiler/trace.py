@@ -78,7 +78,7 @@ class Trace(TracingBuilder):
         super().__init__()
         self.captured, self.thread = captured, get_ident()
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
-        self.entered: dict[Source, tuple[Value, Tracer]] = {}
+        self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
         self.roots: list[Any] = []
         self.paths: dict[int, str] = {}  # of modules, by id
         self.optimizers: dict[Any, list[Any]] = {}  # group, key, old value, tracer of each input
@@ -98,9 +98,8 @@ class Trace(TracingBuilder):
         if is_non_numpy_array(array):
             raise CompileError("a tensor is on a GPU, and compile is for the CPU: do not compile")
         if source not in self.entered:
-            value = self.input(source, array)
-            self.entered[source] = value, Tracer(self, value)
-        return self.entered[source][1]
+            self.entered[source] = Tracer(self, self.input(source, array))
+        return self.entered[source]
 
     def source(self, node: Any) -> Source:
         """Return where the calls find a tensor."""
@@ -130,7 +129,7 @@ class Trace(TracingBuilder):
         if (tracer.shape, tracer.dtype) != (old.shape, old.dtype):
             problem = "a tensor from outside gets an array of another shape or dtype"
             raise self.refusal(problem, "Do it outside of the compiled function")
-        old.write(tracer.value)
+        old.write(tracer)
 
     def get_grad(self, node: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
@@ -191,14 +190,11 @@ class Trace(TracingBuilder):
     def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
         """Let samples of arguments go that no rule reads: that of relu reads its result alone."""
         with patches.patched(self, "thread", 0):  # for the rules themselves
-            rules = range(len(op.rules) if isinstance(op.rules, tuple) else 0)
-            read = [x for i in rules for _, x in op.values_read_by(i, result, args)]
-        for x in read if rules else args:
+            read = [x for k in range(len(args)) for _, x in op.values_read_by(k, result, args)]
+        for x in (result, *args):
             if type(x) is Tracer:
-                x.hold(by_rule=True)
-        for x in args:
-            if type(x) is Tracer:
-                x.release()
+                x.is_read |= any(x is y for y in read)
+                x.sample = x.sample if x.is_read or x is result else None
 
     def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
         """Record a call as one instruction."""
@@ -258,7 +254,7 @@ class Trace(TracingBuilder):
         if isinstance(x, tuple):
             return tuple(self._option(group, (*path, k), part) for k, part in enumerate(x))
         x = patches.ARRAY.__get__(x) if isinstance(x, Node) else x
-        return Tracer(self, self.input(Source("option", group, path), float(np.asarray(x).item())))
+        return self._entered(float(np.asarray(x).item()), Source("option", group, path))
 
     def generator(self, generator: Any) -> Tracer:
         """Return what draws in the place of the NumPy generator of `generator`."""
@@ -276,8 +272,8 @@ class Trace(TracingBuilder):
             if g is None or g is not node._grad
         ]
         result = mapped(partial(self._result, program), result)
-        entered = self.entered.values()
-        program.changes = [(value, t.value) for value, t in entered if t.value is not value]
+        states = zip(self.inputs, self.entered.values(), strict=True)
+        program.changes = [(value, t.value) for value, t in states if t.value is not value]
         _order(self, program)
         sources = self.sources.values()
         tensors = [(s.subject, s.subject._requires_grad) for s in sources if s.kind == "tensor"]

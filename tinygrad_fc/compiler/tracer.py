@@ -7,7 +7,6 @@ call that makes it from the base, so that a change of either shows in both, as i
 from __future__ import annotations
 
 import math
-import mmap
 import operator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_fc.compiler import instructions, ir
 from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, instruction
-from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value
+from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_only, sample_of
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
 from tinygrad_fc.pytree import mapped, unflatten
@@ -56,10 +55,6 @@ class TracingBuilder(ProgramBuilder):
             leaf = self.array(leaf)
         return leaf.value if type(leaf) is Tracer else leaf
 
-    def samples(self, tree: Any) -> Any:
-        """Return a tree with the arrays of the traced call in place of tracers."""
-        return mapped(lambda x: x.sample if isinstance(x, Value) else x, self.values(tree))
-
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that is no tracer's: a constant."""
         return Tracer(self, self.constant(np.asarray(array)))
@@ -73,16 +68,23 @@ class Tracer(NDArrayOperatorsMixin):
     """Records what is done to an array as instructions of `graph`, and never shows its values.
 
     It also takes the place of a NumPy generator, of which each draw is an instruction.
+
+    `layout` is an array that lies in memory as the real one would, after changes in place too; it
+    tells views from copies. It has one byte an element, which nobody touches; that of an input is
+    the array itself, whose memory others may share. `sample` keeps the sample of the value until
+    `Trace` lets it go.
     """
 
     __array_priority__ = 500
     __hash__ = object.__hash__
 
-    def __init__(self, graph: TracingBuilder, value: Value, *view: Any) -> None:
-        self.graph, self._value, self.read_by_rule = graph, value, False
-        # The layout is an array with the strides of the memory, which changes in place keep.
-        self.base, self.recipe, self.layout = view or (None, None, _layout(value))
-        self.hold()
+    def __init__(self, graph: TracingBuilder, value: Value, layout: Any = None, *view: Any) -> None:
+        self.graph, self._value, self.sample = graph, value, value.sample
+        self.base, self.recipe = view or (None, None)
+        if layout is None and value.is_input and not value.is_number:
+            layout = value.sample
+        self.layout = read_only(np.empty_like(value.sample, "b")) if layout is None else layout
+        self.is_read = False  # by a vjp rule
 
     @property
     def value(self) -> Value:
@@ -92,18 +94,9 @@ class Tracer(NDArrayOperatorsMixin):
         function, rest = self.recipe
         return self.graph.emit(function, (self.base.value, *rest))
 
-    def hold(self, *, by_rule: bool = False) -> None:
-        """Keep the sample of the value, which a rule will read or code may."""
-        self.read_by_rule |= by_rule
-        self._sample = self._value.sample if self.base is None else None
-
-    def release(self) -> None:
-        """Let the sample go if no rule will read it; it is computed again if need be."""
-        self._sample = self._sample if self.read_by_rule else None
-
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the base."""
-        emit = self.graph.emit
+        emit, value = self.graph.emit, self.graph.values(value)
         if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
         value = emit(instructions.cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
@@ -112,13 +105,12 @@ class Tracer(NDArrayOperatorsMixin):
             if function is np.reshape:
                 back = emit(np.reshape, (value, above.shape))
             elif function is np.transpose:
-                order = rest[0] and tuple(int(k) for k in np.argsort(rest[0]))
+                order = rest[0] and tuple(np.argsort(rest[0]).tolist())
                 back = emit(np.transpose, (value, order))
             else:
                 back = emit(instructions.put, (above, rest[0], value))
             self.base.write(back)
-        self._value = value
-        self.hold()
+        self._value, self.sample = value, value.sample
 
     # Attributes of an array
 
@@ -150,9 +142,8 @@ class Tracer(NDArrayOperatorsMixin):
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Refuse to show values; return the sample where the library raises an error of its own."""
-        what = "a number that calls read" if self.is_number else "a tensor"
-        where = "" if self.is_number else f" of shape {self.shape}"
-        error = self.graph.refusal(f"{problem} of {what}{where}", advice)
+        what = "a number that calls read" if self.is_number else f"a tensor of shape {self.shape}"
+        error = self.graph.refusal(f"{problem} of {what}", advice)
         if self.graph.origin.phase or not self.graph.may_read():
             raise error
         return self.value.sample
@@ -170,8 +161,7 @@ class Tracer(NDArrayOperatorsMixin):
         """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
         value = self.graph.emit(function, self.graph.values(args), self.graph.values(kwargs))
         if isinstance(value.sample, tuple | list):
-            calls = ((value, k) for k in range(len(value.sample)))
-            parts = (Tracer(self.graph, self.graph.emit(operator.getitem, at)) for at in calls)
+            parts = (self.call(operator.getitem, value, k) for k in range(len(value.sample)))
             return unflatten(value.sample, parts)
         return Tracer(self.graph, value)
 
@@ -182,24 +172,24 @@ class Tracer(NDArrayOperatorsMixin):
         """
         rest = rest or (self.shape,)
         value = self.graph.emit(function, (self.value, *rest))
-        layout = function(self.layout, *self.graph.samples(rest))
-        if not (isinstance(layout, np.ndarray) and np.may_share_memory(layout, self.layout)):
+        layout = function(self.layout, *mapped(sample_of, rest))
+        if not np.may_share_memory(layout, self.layout):
             return Tracer(self.graph, value)
-        return Tracer(self.graph, value, self, (function, rest), layout)
+        return Tracer(self.graph, value, layout, self, (function, rest))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
-            return inputs[0].write(self.call(instructions.add_at, *inputs).value)
+            return inputs[0].write(self.call(instructions.add_at, *inputs))
         if method == "at" or "where" in kwargs:
             problem = f"np.{ufunc.__name__} is called with where= or .at"
             raise self.graph.refusal(problem, "Write np.where, or scatter")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        if all(map(_is_plain, inputs)):
+        if all(getattr(x, "is_number", type(x) in (int, float, bool)) for x in inputs):
             function = instruction(function).number or function
         (out,) = kwargs.pop("out", (None,))
-        return _into(out, self.call(function, *inputs, **_passed(kwargs)))
+        return _into(out, self.call(function, *inputs, **kwargs))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Node) for kind in types):
@@ -209,16 +199,14 @@ class Tracer(NDArrayOperatorsMixin):
             named: Any = function.function if plain else function
             recorded = partial(self.call, named) if self.graph.is_formula else function.forward
             return recorded(*args, **kwargs)
-        kwargs = _passed(kwargs)
         out, traced = kwargs.pop("out", None), instruction(function).traced
         if traced in (CREATED, CONVERTED):  # like=
             return created(self.graph, function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if traced == instructions.RECORDED or self.graph.is_formula:
-            return _into(out, self.call(function, *args, **kwargs))
-        self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
-        return function(*self.graph.samples(args), **self.graph.samples(kwargs))
+        if traced != instructions.RECORDED and not self.graph.is_formula:
+            self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
+        return _into(out, self.call(function, *args, **kwargs))
 
     # Indexing
 
@@ -233,16 +221,15 @@ class Tracer(NDArrayOperatorsMixin):
         at = self._index(at)
         arrays = [p for p in at if isinstance(p, Value) and p.shape is not None]
         if any(p.dtype.kind == "b" for p in arrays):
-            sample = self.read("a mask selects values", "Write where(mask, x, 0)")
-            return sample[self.graph.samples(at)]
+            self.read("a mask selects values", "Write where(mask, x, 0)")
         if arrays or any(isinstance(p, list) for p in at):
             return self.call(operator.getitem, self, at)
         return self.view(operator.getitem, at)
 
     def __setitem__(self, at: Any, new: Any) -> None:
-        at, new = self._index(at), self.graph.values(new)
+        at = self._index(at)
         whole = at in ((...,), (slice(None),))
-        self.write(new if whole else self.graph.emit(instructions.put, (self.value, at, new)))
+        self.write(new if whole else self.call(instructions.put, self, at, new))
 
     def fill(self, number: Any) -> None:
         self[...] = number
@@ -250,49 +237,23 @@ class Tracer(NDArrayOperatorsMixin):
     # Methods of an array that differ from NumPy's functions
 
     def reshape(self, *shape: Any, **_: Any) -> Tracer:
-        shape = shape[0] if len(shape) == 1 else shape
-        return self.view(np.reshape, np.empty(self.shape, "?").reshape(shape).shape)
+        return self.view(np.reshape, np.empty(self.shape, "?").reshape(*shape).shape)
 
     def transpose(self, *axes: Any) -> Tracer:
-        axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        reverse = tuple(range(self.ndim))[::-1]
-        order = tuple(int(k) % self.ndim for k in axes or reverse)
-        return self.view(np.transpose, None if order == reverse else order)
+        numbers = tuple(range(self.ndim))
+        order = np.empty(numbers, "?").transpose(*axes).shape
+        return self.view(np.transpose, None if order == numbers[::-1] else order)
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
             return self.call(instructions.cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
-        return Tracer(self.graph, self.value) if copy else self
+        return self.copy("K") if copy else self
 
-    def copy_from(self, x: Any, where: Any = True) -> None:
-        """Do what `np.copyto` does."""
-        x = x if where is True else self.call(np.where, where, x, self)
-        _into(self, x) if type(x) is Tracer else self.fill(x)
-
-    def copy(self, *_: Any) -> Tracer:
-        return Tracer(self.graph, self.value, None, None, np.empty(self.shape, self.dtype))
+    def copy(self, order: Any = "C") -> Tracer:
+        return Tracer(self.graph, self.value, read_only(np.empty_like(self.layout, "b", order)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
-        return Tracer(self.graph, self.value)
-
-
-def _layout(value: Value) -> Any:
-    """Return an array that lies as the sample does; of a large one, in memory that is not used."""
-    array = value.sample
-    if value.is_input or value.size < ir.LARGE:
-        return array
-    first, last = np.lib.array_utils.byte_bounds(array)
-    memory = np.frombuffer(mmap.mmap(-1, last - first), np.int8)
-    start = array.__array_interface__["data"][0] - first
-    return np.ndarray(array.shape, array.dtype, memory.data, start, array.strides)
-
-
-def _is_plain(x: Any) -> bool:
-    return x.is_number if type(x) is Tracer else type(x) in (int, float, bool)
-
-
-def _passed(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in kwargs.items() if value is not np._NoValue}
+        return self.copy("K")
 
 
 def _into(out: Any, result: Any) -> Any:
@@ -301,7 +262,7 @@ def _into(out: Any, result: Any) -> Any:
         return result
     if not np.can_cast(result.dtype, out.dtype, "same_kind"):
         raise out.graph.refusal(f"{out.dtype} gets {result.dtype}", "Convert it to that dtype")
-    out.write(result.value)
+    out.write(result)
     return out
 
 
@@ -309,10 +270,7 @@ def _reading(name: str) -> Callable[..., Any]:
     return lambda self, *args, **kwargs: getattr(self.read(), name)(*args, **kwargs)
 
 
-for _name in (
-    *("__float__", "__int__", "__index__", "__array__", "__complex__", "__contains__"),
-    *("__repr__", "__str__", "__format__", "tolist", "tobytes"),
-):
+for _name in ("__array__", "__float__", "__format__", "__index__", "__int__", "__repr__", "tolist"):
     setattr(Tracer, _name, _reading(_name))
 
 
