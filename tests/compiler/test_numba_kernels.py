@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from tinygrad_fc.ops import special
 
 from .drawn_instructions import arrays_of, programs
 from .interpreter import interpret
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest.importorskip("numba")
 # isort: split
@@ -175,9 +179,25 @@ def test_what_has_no_native_form_is_named(program: Program) -> None:
         build(program)
 
 
-def test_numbers_in_a_text_have_the_dtype_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "select({0} > 0, 1.0, select({0} == 0, {1}, 0.0))"
-    monkeypatch.setitem(TABLE, np.heaviside, Instruction(native=text))
+def test_near_twins_are_compiled_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_FC_CACHE", str(tmp_path))
+    x, constant = np.arange(8.0).reshape(2, 4), ProgramBuilder().constant
+    inputs = x, x.astype(np.float32), np.asfortranarray(x), x.T, x[0]
+    programs = [
+        *(one_instruction(np.add, y, 1) for y in inputs),
+        *(one_instruction(np.add, x, constant(y)) for y in (x[0], x[1], x[:1], 0 * x[0])),
+        *(one_instruction(f, x, axis=0) for f in (np.add.reduce, np.maximum.reduce, np.argmax)),
+        one_instruction(np.subtract, x, 1),
+        replace(one_instruction(np.add, x, 1), returned=[0]),
+    ]
+    for program in programs * 2:
+        assert_agrees(program, build(program))
+    assert len(list(tmp_path.glob("*.py"))) == len(programs)
+
+
+def test_pythons_numbers_have_the_dtype_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Instruction(native=lambda x, y: np.where(x > 0, 1.0, np.where(x == 0, y, 0.0)))
+    monkeypatch.setitem(TABLE, np.heaviside, entry)
     x, half = np.array([-2, 0, 3], np.float32), np.full(3, 0.5, np.float32)
     (result,) = build(one_instruction(np.heaviside, x, half))(x, half)
     np.testing.assert_array_equal(result, np.heaviside(x, half), strict=True)

@@ -33,8 +33,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    once and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite
    weight_0, and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default,
    starts with this, measures Numba beside it, and keeps the faster. For Numba, `numba_lowering`
-   makes statements of instructions, `numba_printer` writes them in loops, `numba_codegen` turns
-   that text into LLVM, `numba_backend` compiles, with a cache.
+   makes statements of instructions, `numba_printer` writes them in loops as LLVM, with the numbers
+   of `numba_codegen`, `numba_backend` compiles, with a cache.
    `javascript` prints for pages of `viz`.
 8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
    2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,

@@ -37,9 +37,9 @@ class Instruction:
     None; `is_view`, whether the result may share the memory of the first argument.
 
     `numpy` is an operator, or a text with `{0}`, `{1}` for arguments, or a function of the value
-    that returns such a text; empty, the function is called by its name. `native` is the text of an
-    operation on numbers for Numba, or a function of their dtype that returns it; or `lowered` is
-    the method of `Lowering` that translates a call. `js` is the name in runtime.js.
+    that returns such a text; empty, the function is called by its name. `native` is a function
+    of Numba's numbers (`numba_codegen.Number`), which a ufunc is itself; or `lowered` is the method
+    of `Lowering` that translates a call. `js` is the name in runtime.js.
     """
 
     traced: Any = None
@@ -47,7 +47,7 @@ class Instruction:
     simplified: Callable[[ProgramBuilder, Value], Value | None] | None = None
     is_view: bool = False
     numpy: Any = ""
-    native: Any = ""
+    native: Any = None
     lowered: str = ""
     js: str = ""
 
@@ -141,6 +141,10 @@ def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
     return _unchanged(builder, value, 1 if condition.flat[0] else 2)
 
 
+def _same(x: Any) -> Any:
+    return x
+
+
 # How calls of tracers become other calls
 
 
@@ -211,11 +215,6 @@ def _draw_text(value: Value) -> str:
     return f"{{0}}.{value.args[1]}({places})"
 
 
-def _ndtr_text(dtype: Any) -> str:
-    short = dtype == np.float32  # in vector instructions
-    return "ndtr({0})" if short else "(0.5 * erfc({0} * -0.7071067811865476))"
-
-
 # Operators
 
 for _sign, _ufunc, _number in (
@@ -233,19 +232,18 @@ for _sign, _ufunc, _number in (
     (">", np.greater, operator.gt),
     (">=", np.greater_equal, operator.ge),
 ):
-    _call = f"{_number.__name__}({{0}}, {{1}})"
     define(
         _ufunc,
         number=_number,
         simplified=_by_one if _sign in ("*", "/", "**") else None,
         numpy=_sign,
-        native=_call if _sign in ("//", "%", "**") else f"{{0}} {_sign} {{1}}",
+        native=_ufunc,
         js=_ufunc.__name__,
     )
 define(np.bitwise_and, numpy="&", js="bitwise_and")
 define(np.bitwise_or, numpy="|", js="bitwise_or")
 define(np.bitwise_xor, numpy="^")
-define(np.negative, number=operator.neg, numpy="-{0}", native="-{0}", js="negative")
+define(np.negative, number=operator.neg, numpy="-{0}", native=np.negative, js="negative")
 define(np.invert, numpy="~{0}")
 # In formulas of rules: products and quotients that are 0 where the cotangent is.
 define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="*")
@@ -253,24 +251,23 @@ define(elementwise.divide_no_nan, numpy="/")
 
 # Functions of elements
 
-_LARGER = "select(({0} >= {1}) | ({0} != {0}), {0}, {1})"
 _UFUNCS = """
 cos cosh exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not logical_or
 reciprocal sign sin sinh square tan
 """
 for _name in _UFUNCS.split():
     define(getattr(np, _name), js=_name)
-define(np.absolute, np.fabs, number=operator.abs, native="np.absolute({0})", js="absolute")
-define(np.positive, number=operator.pos, native="{0}", js="positive")
-define(np.sqrt, number=math.sqrt, native="np.sqrt({0})", js="sqrt")
-define(np.exp, native="exp({0})", js="exp")
-define(np.tanh, native="tanh({0})", js="tanh")
-define(np.maximum, native=_LARGER, js="maximum")
-define(np.minimum, native=_LARGER.replace(">=", "<="), js="minimum")
-define(np.where, traced=RECORDED, simplified=_chosen, native="select({0}, {1}, {2})", js="where")
+define(np.absolute, np.fabs, number=operator.abs, native=np.absolute, js="absolute")
+define(np.positive, number=operator.pos, native=_same, js="positive")
+define(np.sqrt, number=math.sqrt, native=np.sqrt, js="sqrt")
+define(np.exp, js="exp")
+define(np.tanh, js="tanh")
+define(np.maximum, js="maximum")
+define(np.minimum, js="minimum")
+define(np.where, traced=RECORDED, simplified=_chosen, native=np.where, js="where")
 define(np.clip, traced=_clipped)
-define(special.erf.forward, traced=WHOLE, native="erf({0})", js="erf")
-define(special.ndtr.forward, traced=WHOLE, native=_ndtr_text, js="ndtr")
+define(special.erf.forward, traced=WHOLE, native=lambda x: x.exact(math.erf), js="erf")
+define(special.ndtr.forward, traced=WHOLE, native=lambda x: x.ndtr(), js="ndtr")
 define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 
 # Reductions and products
@@ -316,8 +313,8 @@ define(np.stack, traced=RECORDED, lowered="join", js="stack")
 define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem")
 define(put, lowered="put", js="put")
 define(add_at, lowered="put", js="addAt")
-define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native="{0}", js="cast")
-define(item, numpy="{0}.item()", native="{0}", js="item")
+define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native=_same, js="cast")
+define(item, numpy="{0}.item()", native=_same, js="item")
 define(draw, numpy=_draw_text, js="draw")
 define(np.cumsum, traced=RECORDED, js="cumsum")
 define(np.argsort, traced=RECORDED, js="argsort")
@@ -326,7 +323,7 @@ define(np.argsort, traced=RECORDED, js="argsort")
 
 define(np.array, np.asarray, np.ascontiguousarray, traced=CONVERTED)
 define(np.zeros, np.ones, np.empty, np.arange, np.eye, traced=CREATED)
-define(np.full, traced=CREATED, numpy=_full_text, native="{0}", js="full")
+define(np.full, traced=CREATED, numpy=_full_text, native=_same, js="full")
 define(np.zeros_like, np.empty_like, traced=partial(_like, np.zeros))
 define(np.ones_like, traced=partial(_like, np.ones))
 define(np.full_like, traced=partial(_like, np.full))

@@ -4,8 +4,8 @@ Sums are in another order than NumPy's and functions are rounded in their own wa
 to the last digits but not bit for bit; random numbers are the same.
 
 Native code is cached on disk: Numba stores what it has compiled next to the file that the source is
-in, so generated source is written to a file of its own, named by a hash of all that decides what it
-compiles to. The folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
+in, so each program has one of its own, named by a hash of all that decides what it compiles to. The
+folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
 `~/.cache/tinygrad_fc`. Files are replaced atomically, so several processes may write at once. Where
 the folder cannot be written to, or belongs to another user, nothing is cached.
 """
@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_codegen, numpy_printer
 from tinygrad_fc.compiler.instructions import draw
-from tinygrad_fc.compiler.ir import GuardFailed
+from tinygrad_fc.compiler.ir import GuardFailed, Value
+from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.pytree import mapped
@@ -42,80 +44,106 @@ def build(program: Program) -> Any:
     the arguments of each, and returns how many fitted the program, and outputs: stacks of what is
     returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
     """
-    printer = NumbaPrinter(program)
-    run = _compiled(printer, program.name)
-    names = [f"a{k}" for k in range(len(program.inputs))]
-    space: dict[str, Any] = {"empty": np.empty, "run": run, "GuardFailed": GuardFailed}
-    lines, passed, results = [f"def kernel({', '.join(names)}):"], [], []
-    for name, kind, _, value in printer.arguments:
-        passed.append(names[value] if kind == "input" else name)
-        if kind == "output":
-            shape, space[f"D{name}"] = program.outputs[value].shape, program.outputs[value].dtype
-            lines.append(f"    {name} = empty({shape or ()}, D{name})")
-            results.append(name if shape is not None else f"{name}.item()")
-        elif kind == "draw":
-            space[f"D{name}"] = _drawing(value)
-            lines.append(f"    {name} = D{name}({names[program.inputs.index(value.args[0])]})")
-        elif kind == "constant":
-            space[name] = value
-    lines.append(f"    if not run((1, {', '.join(passed)})): raise GuardFailed")
-    lines.append(f"    return ({', '.join(results)}{',' * bool(results)})")
-    exec(compile("\n".join(lines), f"<kernel of {program.name}>", "exec"), space)  # noqa: S102
-    kernel: Any = space["kernel"]
-    kernel.source = numpy_printer.NumPyPrinter(program).source()
+    native = NumbaPrinter(program)
+    run, constants = _compiled(native, program), native.constants.values()
+    draws = [_drawing(value, program) for value in native.lowering.draws]
+    shapes, dtypes = [v.shape or () for v in program.outputs], [v.dtype for v in program.outputs]
+    numbers = [k for k, value in enumerate(program.outputs) if value.shape is None]
+
+    def with_draws(inputs: Any) -> list[Any]:
+        arrays = [x for x, v in zip(inputs, program.inputs, strict=True) if v.dtype is not None]
+        return arrays + [draw(inputs) for draw in draws]
+
+    def kernel(*inputs: Any) -> tuple[Any, ...]:
+        outputs: list[Any] = list(map(np.empty, shapes, dtypes))
+        if not run((1, *(with_draws(inputs) if draws else inputs), *outputs, *constants)):
+            raise GuardFailed
+        for k in numbers:
+            outputs[k] = outputs[k].item()
+        return tuple(outputs)
 
     def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
-        stacks = [(count,) * (k in program.returned) for k in range(len(program.outputs))]
-        outputs = [
-            np.empty((*stack, *(v.shape or ())), v.dtype)
-            for stack, v in zip(stacks, program.outputs, strict=True)
-        ]
-        arrays = {"input": inputs, "output": outputs}
-        args = [arrays[a.kind][a.value] if a.kind in arrays else a.value for a in printer.arguments]
-        return run((count, *args)), outputs
+        stacks = [(count, *s) if k in program.returned else s for k, s in enumerate(shapes)]
+        outputs = list(map(np.empty, stacks, dtypes))
+        return run((count, *inputs, *outputs, *constants)), outputs
 
-    kernel.steps = None if printer.lowering.draws else steps
-    return kernel
+    function: Any = kernel
+    function.source = numpy_printer.NumPyPrinter(program).source()
+    function.steps = None if draws else steps
+    return function
 
 
-def _drawing(value: Any) -> Any:
-    """Return a function that draws an array of random numbers from a generator."""
+def _drawing(value: Any, program: Program) -> Any:
+    """Return a function of a program's inputs that draws random numbers from one of them."""
+    place = program.inputs.index(value.args[0])
     args, kwargs = mapped(lambda x: getattr(x, "sample", x), (value.args[1:], value.kwargs))
-    return lambda rng: np.asarray(draw(rng, *args, **kwargs), value.dtype, order="C")
+    return lambda inputs: np.asarray(draw(inputs[place], *args, **kwargs), value.dtype, order="C")
 
 
-# From source to machine code
+# From program to machine code
 
 
-def _compiled(printer: NumbaPrinter, what: str) -> Any:
+def _compiled(native: NumbaPrinter, program: Program) -> Any:
     """Return the native function of a program."""
-    file = _stored(printer.source)
-    kind = types.Tuple([types.int64, *(argument.type for argument in printer.arguments)])
+    file = _stored(program)
+    kinds = [types.int64]
+    for value in native.arguments:
+        kind = TYPES[value.dtype]
+        kinds.append(kind if value.is_number else types.CPointer(kind))
     # Numba looks up the module of what it reads back, so it has to be an existing one.
-    space = {"run": numba_codegen.native(printer.source), "__name__": __name__}
+    space = {"run": numba_codegen.native(native.write), "__name__": __name__}
     text = "def steps(arguments): return run(arguments)"
     exec(compile(text, file or "<native>", "exec"), space)  # noqa: S102  it is ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            decorator = njit([(kind,)], cache=file is not None, error_model="numpy")
+            decorator = njit(
+                [(types.Tuple(kinds),)],
+                cache=file is not None,
+                error_model="numpy",
+            )
             compiled = decorator(space["steps"])
     except NumbaError as error:
-        raise Unsupported(f"Numba cannot compile {what}: {error!r:.300}") from error
+        raise Unsupported(f"Numba cannot compile {program.name}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point
 
 
-def _stored(source: str) -> str | None:
-    """Return the path of a file that holds `source`, written if missing; None where not cached."""
+@cache
+def _versions() -> str:
+    """Return what else than a program decides what it compiles to."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return repr((sys.version, np.__version__, np.__file__, [f.read_bytes() for f in files]))
+
+
+def _key(program: Program) -> str:
+    """Return a text that differs for programs that compile to different code."""
+    values = {v: k for k, v in enumerate((*program.inputs, *program.instructions))}
+
+    def described(leaf: Any) -> Any:
+        if isinstance(leaf, Value) and leaf in values:
+            return "value", values[leaf]
+        array: Any = getattr(leaf, "sample", leaf)
+        if isinstance(array, np.ndarray):
+            return array.dtype.str, array.shape, array.tobytes()
+        names = [getattr(leaf, name, "") for name in ("__self__", "__module__", "__name__")]
+        return type(leaf), leaf if names[-1] == "" else names
+
+    inputs = [(v.source.kind, v.dtype, v.shape, v.strides) for v in program.inputs]
+    calls = [(v.function, v.args, v.kwargs) for v in program.instructions]
+    results = program.expects, program.changes, program.outputs, program.returned
+    return repr((inputs, mapped(described, (calls, results))))
+
+
+def _stored(program: Program) -> str | None:
+    """Return the path of the file that names a program, written if missing; None: not cached."""
     variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
-    code = Path(numba_codegen.__file__).read_text(encoding="utf-8")
-    parts = (sys.version, np.__version__, np.__file__, code, source)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    text = _versions() + _key(program)
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
     try:
         folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,7 +154,7 @@ def _stored(source: str) -> str | None:
         file = folder / f"step_{key}.py"
         if not file.exists():  # Numba compares its time
             with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as stream:
-                stream.write(source)
+                stream.write("Numba stores native code beside this file, and compares its time")
             Path(stream.name).replace(file)
     except (OSError, RuntimeError):
         return None

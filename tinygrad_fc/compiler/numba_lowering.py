@@ -1,9 +1,8 @@
 """A program as statements in loops: what native code does for each instruction, and in which order.
 
 Views vanish into the addresses of what reads them. The other instructions become statements, each
-of which computes or updates a value that has memory of its own (a root). An operation on numbers is
-written as Python, with `{0}`, `{1}` for elements that were cast to the types in which NumPy
-computes. Its names are those of `numba_codegen`.
+of which computes or updates a value that has memory of its own (a root). An operation on elements
+is a function of numbers, cast to the types in which NumPy computes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands, uniform
-from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES
+from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES, add_product
 from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
@@ -45,39 +44,13 @@ def unsupported(value: Value, what: str = "") -> Unsupported:
     return Unsupported(f'the Numba backend has no {name}{what}{op}: compile with backend="numpy"')
 
 
-# Texts
+def operation(function: Any) -> Any:
+    """Return what a function does with numbers; None where it has no native form."""
+    scalar = isinstance(function, np.ufunc) and function.nout == 1 and not function.signature
+    return instruction(function).native or (function if scalar else None)
 
 
-def code(dtype: np.dtype[Any]) -> str:
-    """Return the name of a dtype in native code, such as f8."""
-    return dtype.str[1:]
-
-
-def cast(text: str, source: np.dtype[Any], target: np.dtype[Any]) -> str:
-    """Return the text of a number, cast to another dtype."""
-    return text if source == target else f"{code(target)}({text})"
-
-
-def literal(number: Any, dtype: np.dtype[Any]) -> str:
-    """Return how to write a number of a dtype."""
-    with np.errstate(all="ignore"):
-        text = repr(np.asarray(number).astype(dtype).item())
-    if dtype.kind in "iu" and int(text) != number:
-        raise Unsupported(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
-    text = f"({text})" if text.startswith("-") else text
-    return text if code(dtype) in ("f8", "i8", "b1") else f"{code(dtype)}({text})"
-
-
-def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
-    """Return how `function` of numbers of a dtype is written; None where it is not."""
-    text = instruction(function).native
-    text = text(dtype) if callable(text) else text
-    if isinstance(function, np.ufunc) and (not text or dtype.kind != "f"):
-        # NumPy refuses negative powers of integers
-        if function.nout != 1 or function.signature or function is np.power:
-            return None
-        text = f"np.{function.__name__}({', '.join(['{0}', '{1}', '{2}'][: function.nin])})"
-    return text or None
+COPY = operation(instructions.cast)
 
 
 # Statements
@@ -87,24 +60,30 @@ def operation(function: Any, dtype: np.dtype[Any]) -> str | None:
 class Statement:
     """What computes or updates the value `out` from the values `args`, in loops over `shape`.
 
-    `kind` is "elementwise" (written as `text` with an element of each argument), "reduce" (by
-    `function` over `axes`, beginning with `initial`), "product" (the same, of two matrices),
-    "gemm" (a product by BLAS), "update" (of elements of the last argument) or "test" (the program
-    does not fit where `text` is true). The index arrays `at` select elements of the last argument;
-    the program does not fit where they are out of bounds, either.
+    `kind` is "elementwise" (`function` of an element of each argument, cast to `dtypes`), "reduce"
+    (by `function` over `axes`, beginning with `initial`), "product" (the same, of two matrices),
+    "gemm" (a product by BLAS), "update" (of elements of `base`) or "test" (the program does not fit
+    where the result is true). The index arrays `at` select elements of the argument `base`; the
+    program does not fit where they are out of bounds, either.
     """
 
     kind: str
     out: Value
     args: list[Value]
+    dtypes: Sequence[Any] = ()
     shape: tuple[int, ...] = ()
-    text: str = "{0}"
     function: Any = None
     axes: frozenset[int] = frozenset()
     initial: Any = None
+    base: Any = None
     at: tuple[Value, ...] = ()
     group: int = 0
     """The number of the loops that it is in."""
+
+    @property
+    def reads(self) -> list[Value]:
+        """The values whose memory it uses, besides that of its result."""
+        return [*self.args, *self.at, *([self.base] if self.base else [])]
 
 
 def placeholder(shape: Any, dtype: Any) -> Value:
@@ -130,8 +109,8 @@ class Lowering:
             if not value.is_input:
                 self._add(value)
             if value in expected:
-                text = f"{cast('{0}', dtype, BOOLEAN)} != {expected[value]}"
-                self._emit("test", placeholder((), bool), [value], value.shape or (), text)
+                wrong = placeholder(value.shape, bool)
+                self._emit("test", wrong, np.not_equal, [value, expected[value]], [BOOLEAN] * 2)
 
     def _add(self, value: Value) -> None:
         """Add the statements of an instruction."""
@@ -150,8 +129,20 @@ class Lowering:
         else:
             getattr(self, instruction(function).lowered or "plain")(value)
 
-    def _emit(self, kind: str, out: Value, args: list[Value], *rest: Any, **more: Any) -> Value:
-        self.statements.append(Statement(kind, out, args, *rest, **more))
+    def _emit(
+        self,
+        kind: str,
+        out: Value,
+        function: Any,
+        args: Sequence[Any],
+        dtypes: list[Any],
+        shape: Any = None,
+        **more: Any,
+    ) -> Value:
+        """Add a statement; `shape` is that of its loops if it is not that of the result."""
+        shape = out.shape or () if shape is None else shape
+        args = [self._argument(x, dtype) for x, dtype in zip(args, dtypes, strict=True)]
+        self.statements.append(Statement(kind, out, args, dtypes, shape, function, **more))
         return out
 
     # Memory
@@ -213,26 +204,24 @@ class Lowering:
         array = self.constant(x)
         return uniform(array) if isinstance(array, np.ndarray) else array
 
-    def text(self, form: str, args: Sequence[Any], dtypes: Any) -> tuple[str, list[Value]]:
-        """Return a text with casts and literals filled in, and the values that it reads."""
-        texts, values = list[str](), list[Value]()
-        for x, dtype in zip(args, dtypes, strict=True):
-            number = self.number(x)
-            if number is None:
-                texts.append(cast(f"{{{len(values)}}}", x.dtype, dtype))
-                values.append(x)
-            else:
-                texts.append(literal(number, dtype))
-        return form.format(*texts), values
+    def _argument(self, x: Any, dtype: np.dtype[Any]) -> Any:
+        """Return an argument of a statement; a number is a constant of `dtype` without axes."""
+        number = self.number(x)
+        if number is None:
+            return x
+        with np.errstate(all="ignore"):
+            array = np.asarray(number).astype(dtype)
+        if dtype.kind in "iu" and array != number:
+            raise Unsupported(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
+        return Value(None, (), {}, array)
 
-    def elementwise(self, out: Value, form: str, args: Sequence[Any], *dtypes: Any) -> Value:
+    def elementwise(self, out: Value, function: Any, args: Sequence[Any], *dtypes: Any) -> Value:
         """Add an operation on elements of arguments, cast to `dtypes` or that of the result."""
-        text, values = self.text(form, args, dtypes or [out.dtype] * len(args))
-        return self._emit("elementwise", out, values, out.shape or (), text)
+        return self._emit("elementwise", out, function, args, [*dtypes] or [out.dtype] * len(args))
 
     def copy(self, value: Value, dtype: Any) -> Value:
         """Add a copy of a value, cast to `dtype`, that has memory of its own."""
-        return self.elementwise(placeholder(value.shape, dtype), "{0}", [value])
+        return self.elementwise(placeholder(value.shape, dtype), COPY, [value])
 
     # Functions of elements
 
@@ -242,11 +231,12 @@ class Lowering:
         args = {np.full: args[1:2], instructions.cast: args[:1]}.get(function, args)
         if dtype == BOOLEAN and function not in (instructions.cast, np.full):  # a comparison
             dtype = np.result_type(*map(_promoted, args))
-        form = operation(function, dtype)
-        if form is None or value.kwargs:
+        native = operation(function)
+        # NumPy refuses negative powers of integers
+        if native is None or value.kwargs or (function is np.power and dtype.kind != "f"):
             raise unsupported(value)
         first = BOOLEAN if function is np.where else dtype
-        self.elementwise(value, form, args, first, *[dtype] * (len(args) - 1))
+        self.elementwise(value, native, args, first, *[dtype] * (len(args) - 1))
 
     # Reductions and products
 
@@ -264,15 +254,12 @@ class Lowering:
         """Add a reduction of elements, or of products of those of two arguments."""
         long = kind == "reduce" and function is np.add and out.dtype == np.float32
         dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
-        text, values = self.text("{0}, {1}" if len(args) > 1 else "{0}", args, [dtype] * len(args))
         shape = np.broadcast_shapes(*(v.shape for v in args))
         axes = frozenset(a % len(shape) for a in axes if shape)
-        taken = operation(function, dtype)
-        if function is np.add:
-            one = "" if len(args) > 1 else f", {literal(1, dtype)}"
-            taken = f"add_product({{0}}, {{1}}{one})"
-        initial = literal(_first(function, dtype), dtype)
-        return self._emit(kind, out, values, shape, text, taken, axes, initial)
+        initial = _first(function, dtype)
+        dtypes = [dtype] * len(args)
+        function = add_product if function is np.add else operation(function)
+        return self._emit(kind, out, function, args, dtypes, shape, axes=axes, initial=initial)
 
     def dot(self, value: Value) -> None:
         """Add a product of matrices or vectors."""
@@ -280,15 +267,16 @@ class Lowering:
         a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
         outer = value.function is not np.vdot and len(a) == len(b) == 2 and a[1] == 1
         if not a or not b or outer:
-            self.elementwise(value, "{0} * {1}", (x, y))
+            self.elementwise(value, np.multiply, (x, y))
         elif value.function is np.vdot and a == b:
             self._reduction(value, [x, y], range(len(a)))
         elif self.number(x) == 1 and len(a) == 1 and len(b) == 2:  # sums of columns
             self._reduction(value, [y], (0,))
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        elif _is_large(value) and f"gemm_{code(value.dtype)}" in GEMMS:
-            self._emit("gemm", value, [self._packed(v, value.dtype) for v in (x, y)])
+        elif _is_large(value) and value.dtype in GEMMS:
+            args = [self._packed(v, value.dtype) for v in (x, y)]
+            self.statements.append(Statement("gemm", value, args))
         else:  # as sums over the last axis
             if x.is_input and _is_tall(x):
                 x = self.copy(x, x.dtype)
@@ -312,9 +300,9 @@ class Lowering:
         best = self._reduction(placeholder(shape, x.dtype), [x], axes, function)
         sizes = [n if k in axes else 1 for k, n in enumerate(x.shape)]
         at = Value(None, (), {}, np.arange(math.prod(sizes)).reshape(sizes))
-        form = f"select(({{0}} == {{1}}) | ({{0}} != {{0}}), {{2}}, {x.size})"
-        place = placeholder(x.shape, np.int64)
-        self.elementwise(place, form, [x, best, at], x.dtype, x.dtype, place.dtype)
+        place, end = placeholder(x.shape, np.int64), x.size
+        first = lambda x, best, at: np.where((x == best) | np.isnan(x), at, end)  # noqa: E731
+        self.elementwise(place, first, [x, best, at], x.dtype, x.dtype, place.dtype)
         self._reduction(value, [place], axes, np.minimum)
 
     # Indexing
@@ -322,12 +310,13 @@ class Lowering:
     def gather(self, value: Value) -> None:
         """Add a selection of rows by index arrays."""
         at, shape = self._rows(value)
-        self._emit("elementwise", value, [*at, value.args[0]], shape, f"{{{len(at)}}}", at=at)
+        base = value.args[0]
+        self._emit("elementwise", value, COPY, [base], [base.dtype], shape, base=base, at=at)
 
     def put(self, value: Value) -> None:
         """Add a copy, and the change of some of its elements."""
         base, at, source = value.args
-        self.elementwise(value, "{0}", [base])
+        self.elementwise(value, COPY, [base])
         adds = value.function is instructions.add_at
         if leaves(at):
             self.update(value, source, *self._rows(value), adds=adds)
@@ -339,10 +328,12 @@ class Lowering:
     ) -> None:
         """Add a change of the elements of a view, or of the rows that index arrays select."""
         out = self.root(target)
-        text, values = self.text("{0}", [source], [out.dtype])
-        args = [*values, *at, target]
-        text = f"np.add({{{len(args) - 1}}}, {text})" if adds else text
-        self._emit("update", out, args, shape or target.shape or (), text, at=at)
+        args, function = [source], COPY
+        if adds:
+            args, function = [target, source], np.add
+        shape = target.shape if shape is None else shape
+        dtypes = [out.dtype] * len(args)
+        self._emit("update", out, function, args, dtypes, shape or (), base=target, at=at)
 
     def join(self, value: Value) -> None:
         """Add an array of the parts of others."""
@@ -389,7 +380,7 @@ def _promoted(x: Any) -> Any:
 def _is_native(value: Value) -> bool:
     """Return whether native code has the dtype, at places that are multiples of its size."""
     dtype, strides = value.dtype, (value.is_input and value.strides) or ()
-    return code(dtype) in TYPES and dtype.isnative and not any(s % dtype.itemsize for s in strides)
+    return dtype in TYPES and not any(s % dtype.itemsize for s in strides)
 
 
 def _first(function: Any, dtype: Any) -> Any:

@@ -1,66 +1,81 @@
-"""A program as the source of a function for Numba: loops, products of matrices and tests in order.
+"""A program as a native function: loops, products of matrices and tests in order.
 
 Statements over one shape share loops where they can; values pass between them without memory.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import types
 
 from tinygrad_fc.compiler.ir import LARGE
 from tinygrad_fc.compiler.numba_codegen import TYPES
-from tinygrad_fc.compiler.numba_lowering import Lowering, Statement, code, literal, placeholder
+from tinygrad_fc.compiler.numba_lowering import Lowering, placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tinygrad_fc.compiler.ir import Program, Value
+    from tinygrad_fc.compiler.numba_codegen import Number, Writer
+    from tinygrad_fc.compiler.numba_lowering import Statement
 
 FUSED = ("elementwise", "reduce")
 """Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
-_NAMES = re.compile(r"\b(?:input|output|draw|constant|memory)\d+\b")
-"""Names that functions of loops take as parameters."""
 
 
-class Schedule:
-    """Groups of statements that share loops, in order, and what is written to which targets.
+class NumbaPrinter:
+    """Writes the native function, which runs `count` steps.
 
-    A target, which is an output or an input that changes, and its value are a pair.
+    It takes `count` and `arguments`: inputs, random numbers, outputs and constants. It returns the
+    number of the step that the program does not fit, or `count`. Arguments of the user's function
+    and what it returns are stacks, in which each step has its own array.
     """
 
-    def __init__(self, lowering: Lowering, targets: list[tuple[Value, Value]]) -> None:
-        self.lowering = lowering
+    def __init__(self, program: Program) -> None:
+        self.lowering = Lowering(program)
         self.groups: list[list[Statement]] = []
+        """Statements that share loops, in order."""
         self.producer: dict[Value, Statement] = {}
-        self.readers: dict[Value, list[tuple[Value, Statement]]] = {}
-        """By the value in whose memory they read: what they read, and the statements."""
-        self.direct: dict[Value, Value] = {}
-        """Values that are computed in the memory of a target, and that target."""
-        computed = {statement.out for statement in lowering.statements}
-        targets = [(t, v if v in computed else lowering.copy(v, t.dtype)) for t, v in targets]
-        for statement in lowering.statements:
-            self.add(statement)
-        for target, value in targets:
-            statement = self.producer[value]
-            if value not in self.direct and (
-                not target.is_input or self._is_direct(target, statement)
-            ):
-                self.direct[value] = target
-            else:
-                lowering.update(target, value)
-                self.add(lowering.statements[-1])
+        self.uses: dict[Value, list[tuple[Value, Statement]]] = {}
+        """By the value in whose memory they are: what statements read and compute."""
+        inputs = [value for value in program.inputs if value.dtype is not None]  # no generator
+        outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
+        self.arguments = [*inputs, *self.lowering.draws, *outputs]
+        self.stacked = [v for v in inputs if v.source.kind == "argument"]
+        self.stacked += [outputs[k] for k in program.returned]
+        self.owners = {value: value for value in self.arguments}
+        """Values that are numbers or in memory, and the value whose memory that is."""
+        self._schedule([*zip(outputs, program.outputs, strict=True), *program.changes])
+        self.temporaries = self._temporaries()
+        read = [root for root in self.uses if root.shape and root not in self.owners]
+        pairs = ((root, self.lowering.constant(root)) for root in read)
+        self.constants = {v: np.array(x, order="C") for v, x in pairs if x is not None}
+        self.arguments += self.constants
+        self.owners |= {value: value for value in self.constants}
 
-    def add(self, statement: Statement) -> None:
+    # Loops in order
+
+    def _schedule(self, targets: list[tuple[Value, Value]]) -> None:
+        """Group the statements; add what writes values to targets: outputs and changed inputs."""
+        computed = {statement.out for statement in self.lowering.statements}
+        copy = self.lowering.copy
+        targets = [(t, v if v in computed else copy(v, t.dtype)) for t, v in targets]
+        for statement in self.lowering.statements:
+            self._add(statement)
+        for target, value in targets:
+            if value not in self.owners and (not target.is_input or self._is_direct(target, value)):
+                self.owners[value] = target
+            else:
+                self.lowering.update(target, value)
+                self._add(self.lowering.statements[-1])
+
+    def _add(self, statement: Statement) -> None:
         """Put a statement into the last group over its shape that it can join, or a new one."""
         first = 0
-        for value in statement.args:
+        for value in statement.reads:
             producer = self.producer.get(self.lowering.root(value))
             if producer:
                 passes = self._passes(value, statement, producer.group)
@@ -71,8 +86,8 @@ class Schedule:
         statement.group = fitting[-1] if fitting else len(self.groups) - 1
         self.groups[statement.group].append(statement)
         self.producer[statement.out] = statement
-        for value in statement.args:
-            self.readers.setdefault(self.lowering.root(value), []).append((value, statement))
+        for value in (*statement.reads, statement.out):
+            self.uses.setdefault(self.lowering.root(value), []).append((value, statement))
 
     def _fits(self, statement: Statement, number: int) -> bool:
         """Return whether a statement may share the loops of a group."""
@@ -81,262 +96,212 @@ class Schedule:
 
     def _passes(self, value: Value, statement: Statement, number: int) -> bool:
         """Return whether `statement` can read a value of a group in its loops, without memory."""
-        if not self._fits(statement, number) or (statement.at and value is statement.args[-1]):
+        if not self._fits(statement, number) or value is statement.base:
             return False
         whole = self.lowering.root(value) is value and (value.shape or ()) == statement.shape
         return whole and (value.is_input or self.producer[value].kind == "elementwise")
 
-    def _is_direct(self, target: Value, statement: Statement) -> bool:
-        """Return whether a statement may compute into the memory of an input that changes."""
-        tests = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
-        later = [(v, n) for v, n in self.readers.get(target, []) if n.group >= statement.group]
+    def _is_direct(self, target: Value, value: Value) -> bool:
+        """Return whether a value may be computed in the memory of an input that changes."""
+        own = self.producer[value]
+        stops = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
+        later = [(v, n) for v, n in self.uses.get(target, []) if n.group >= own.group]
         return (
-            statement.kind == "elementwise"
-            and self.lowering.where(statement.out) == self.lowering.where(target)
-            and statement.group > max(tests, default=-1)
-            and all(n.group == statement.group and self._passes(v, n, n.group) for v, n in later)
+            own.kind == "elementwise"
+            and self.lowering.where(value) == self.lowering.where(target)
+            and own.group > max(stops, default=-1)
+            and all(n.group == own.group and self._passes(v, n, n.group) for v, n in later)
         )
 
-    def temporaries(self) -> list[Value]:
-        """Return the values that need memory, those that have it elsewhere too."""
-        return [
-            value
-            for value, statement in self.producer.items()
-            if statement.kind not in ("elementwise", "test")
-            or any(n.group != statement.group for _, n in self.readers.get(value, []))
-        ]
+    # Memory
 
-    def shared(self, values: list[Value]) -> list[list[Value]]:
-        """Return lists of values that share memory: large ones of which no two live at once.
+    def _temporaries(self) -> dict[Value, int]:
+        """Give memory to values that have none and need it: owners, and their sizes.
 
-        This is linear scan (Poletto and Sarkar, 1999): in the order of their first groups, a value
-        takes the memory of the closest size that no earlier value needs any more.
+        Large ones of which no two live at once share it. This is linear scan (Poletto and Sarkar,
+        1999): in the order of their first groups, a value takes the memory of the closest size that
+        no earlier value needs any more.
         """
-        live: dict[Value, list[int]] = {}
-        for k, group in enumerate(self.groups):
-            for value in (v for statement in group for v in (statement.out, *statement.args)):
-                live.setdefault(self.lowering.root(value), []).append(k)
-        shared: list[list[Value]] = []
-        for value in sorted((v for v in values if v.size >= LARGE), key=lambda v: live[v][0]):
-            ended = [vs for vs in shared if live[vs[-1]][-1] < live[value][0]]
-            free = [vs for vs in ended if vs[0].dtype == value.dtype]
-            if free:
-                min(free, key=lambda vs: abs(vs[0].size - value.size)).append(value)
-            else:
-                shared.append([value])
-        return [*([v] for v in values if v.size < LARGE), *shared]
+        last: dict[Value, int] = {}
+        sizes: dict[Value, int] = {}
+        groups = {v: [n.group for _, n in self.uses[v]] for v in self.producer}
+        for value in sorted(self.producer, key=lambda v: min(groups[v])):
+            kind, group = self.producer[value].kind, self.producer[value].group
+            passed = kind in ("elementwise", "test") and {*groups[value]} == {group}
+            if value in self.owners or passed:
+                continue
+            ended = [v for v in sizes if v.size >= LARGE and last[v] < min(groups[value])]
+            free = [v for v in ended if v.dtype == value.dtype and value.size >= LARGE]
+            owner = min(free, key=lambda v: abs(v.size - value.size), default=value)
+            self.owners[value], last[owner] = owner, max(groups[value])
+            sizes[owner] = max(owner.size, value.size, sizes.get(owner, 0))
+        return sizes
+
+    # LLVM
+
+    def write(self, writer: Writer, count: Number, *arguments: Number) -> Number:
+        """Write the body of the function."""
+        places = dict(zip(self.arguments, arguments, strict=True))
+        for value, size in self.temporaries.items():
+            places[value] = writer.temporary(TYPES[value.dtype], size)
+        for step in writer.loop(count):
+            own = places | {v: places[v].at(step * v.size) for v in self.stacked}
+            for group in self.groups:
+                if group[0].kind == "gemm":
+                    self._gemm(writer, group[0], own)
+                else:
+                    nest = Nest(self, group)
+                    used = [own[value] for value in nest.used]
+                    writer.stop(writer.function(partial(nest.write, writer), used), step)
+        return count
+
+    def _gemm(self, writer: Writer, statement: Statement, places: dict[Value, Number]) -> None:
+        """Write a product of matrices, all of them by rows (101)."""
+        (x, y), out = statement.args, statement.out
+        (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
+        first, second, result = (places[self.owners[self.lowering.root(v)]] for v in (x, y, out))
+        sizes = (*out.shape, x.shape[1])
+        factors = (1, first, a, second, b)
+        writer.gemm(out.dtype, 101, left, right, *sizes, *factors, 0, result, out.shape[1])
 
 
 class Nest:
-    """What is done in the loops of a group: loads, statements and sums, then stores."""
+    """Writes the loops of a group: loads, statements and sums, then stores."""
 
     def __init__(self, printer: NumbaPrinter, group: list[Statement]) -> None:
-        self.printer, self.lowering, self.shape = printer, printer.lowering, group[0].shape
-        self.axes = self._loops(group)
-        self.names: dict[Any, str] = dict(printer.numbers)
-        self.body: list[str] = []
-        self.stores: list[str] = []
-        self.before: list[list[str]] = [[] for _ in (*self.axes, None)]
-        self.after: list[list[str]] = [[] for _ in (*self.axes, None)]
-        for statement in group:
-            self._add(statement)
+        self.lowering, self.owners, self.group = printer.lowering, printer.owners, group
+        self.shape = group[0].shape
+        values = [v for statement in group for v in (*statement.reads, statement.out)]
+        owners = (self.owners.get(self.lowering.root(v)) for v in values)
+        self.used = [*dict.fromkeys(v for v in owners if v)]
+        """Numbers and memories that the function takes."""
+        self.axes = self._loops()
+        self.indices: dict[int, Number] = {}
+        self.totals: dict[Statement, Number] = {}
 
-    def _loops(self, group: list[Statement]) -> list[int]:
+    def _loops(self) -> list[int]:
         """Return the axes of the loops, the outermost first.
 
         Most memory is read from one element to the next. The few terms of a small product are the
         innermost loop, which LLVM unrolls.
         """
-        strides = [self._result(statement)[1] for statement in group if statement.kind != "update"]
-        for statement in group:
-            whole = statement.args[: -len(statement.at) - 1] if statement.at else statement.args
-            strides += [self.lowering.where(value, self.shape)[1] for value in whole]
+        strides = [self._result(s)[1] for s in self.group if s.kind != "update"]
+        read = [v for statement in self.group if not statement.at for v in statement.reads]
+        strides += [self.lowering.where(v, self.shape)[1] for v in read]
         axes = [k for k, n in enumerate(self.shape) if n != 1]
         inner = max(axes, key=lambda k: (sum(s[k] == 1 for s in strides), k), default=0)
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
-        unrolled = group[0].kind == "product" and self.shape[-1] <= UNROLLED
+        unrolled = self.group[0].kind == "product" and self.shape[-1] <= UNROLLED
         last = len(self.shape) - 1 if unrolled else inner
         return sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
 
     def _result(self, statement: Statement) -> Any:
         """Return where the result of a statement is."""
-        dropped = len(statement.shape) > len(statement.out.shape or ())
+        kept = len(statement.shape) == len(statement.out.shape or ())
         return self.lowering.where(
-            statement.out, self.shape, sorted(statement.axes) if dropped else ()
+            statement.out, self.shape, () if kept else sorted(statement.axes)
         )
 
-    def _add(self, statement: Statement) -> None:
-        selected = self._selected(statement) if statement.at else None
-        texts = [""] * len(statement.args)
-        for k, value in enumerate(statement.args):
-            if f"{{{k}}}" in statement.text:
-                texts[k] = self._read(value, selected if value is statement.args[-1] else None)
-        text = statement.text.format(*texts)
-        if statement.kind == "test":
-            self.body.append(f"stop({text}, 1)")
-        elif statement.kind in ("reduce", "product"):
-            self._reduce(statement, text)
+    def write(self, writer: Writer, *places: Number) -> int:
+        """Write the body of the function; it returns 1 where the program does not fit."""
+        self.writer, self.places = writer, dict(zip(self.used, places, strict=True))
+        pairs = self.places.items()
+        self.numbers = {v: x for v, x in pairs if not isinstance(x.kind, types.CPointer)}
+        self._write(0)
+        return 0
+
+    def _write(self, depth: int) -> None:
+        """Write the loops that are inside of some others, and what is before and after them."""
+        sums = [s for s in self.group if s.initial is not None and self._depth(s) == depth]
+        for statement in sums:
+            self._begin(statement)
+        if depth < len(self.axes):
+            for index in self.writer.loop(self.shape[self.axes[depth]]):
+                self.indices[self.axes[depth]] = index
+                self._write(depth + 1)
+        else:
+            for statement in self.group:
+                self._compute(statement)
+            for out in (s.out for s in self.group if s.kind == "elementwise"):
+                if out in self.owners:
+                    self._element(out).write(self.numbers[out])
+        for statement in sums:
+            if statement in self.totals:
+                place = self._element(statement.out, self._result(statement))
+                place.write(self.totals[statement].read())
+
+    def _depth(self, statement: Statement) -> int:
+        """Return in how many loops a reduction begins: in none if some are not along its axes."""
+        along = [axis in statement.axes for axis in self.axes]
+        return along.index(True) if True in along and along == sorted(along) else 0
+
+    def _begin(self, statement: Statement) -> None:
+        """Write the first number of a reduction; in a variable if the innermost loop is its."""
+        initial = self.writer.cast(statement.initial, TYPES[statement.dtypes[0]])
+        along = [axis in statement.axes for axis in self.axes]
+        if True in along and along == sorted(along):
+            self.totals[statement] = self.writer.variable(initial)
+        else:
+            for k in self.writer.loop(statement.out.size):
+                self._place(statement.out).at(k).write(initial)
+
+    def _compute(self, statement: Statement) -> None:
+        """Write what a statement does with elements."""
+        base, out, place = statement.base, statement.out, None
+        row = self._row(statement) if statement.at else None
+        args = [
+            self.writer.cast(self._read(x, row if x is base else None), TYPES[dtype])
+            for x, dtype in zip(statement.args, statement.dtypes, strict=True)
+        ]
+        if statement.initial is not None:
+            place = self.totals.get(statement) or self._element(out, self._result(statement))
+            args = [place.read(), *args]
         elif statement.kind == "update":
-            self.body.append(f"{self._element(statement.args[-1], selected)} = {text}")
+            place = self._element(base, row)
+        result = statement.function(*args)
+        if place:
+            place.write(result)
+        elif statement.kind == "test":
+            self.writer.stop(result, 1)
         else:
-            name = self.names[statement.out] = f"v{len(self.names)}"
-            self.body.append(f"{name} = {text}")
-            if statement.out in self.printer.memory:
-                self.stores.append(f"{self._element(statement.out)} = {name}")
+            self.numbers[out] = result
 
-    def _reduce(self, statement: Statement, text: str) -> None:
-        """Add a reduction, in a variable where it is along the innermost loops."""
-        axes, start = self.axes, len(self.axes)
-        place = self._element(statement.out, self._result(statement))
-        while start and axes[start - 1] in statement.axes:
-            start -= 1
-        if start < len(axes) and statement.axes.isdisjoint(axes[:start]):
-            total = self.names[statement.out, "total"] = f"total{len(self.names)}"
-            self.before[start].append(f"{total} = variable({statement.initial})")
-            self.after[start].append(f"{place} = {total}[0]")
-            place = f"{total}[0]"
-        else:
-            self.before[0].append(f"for k0 in range({math.prod(statement.out.shape or ())}):")
-            memory = self.printer.place(statement.out)
-            self.before[0].append(f"    {memory}[k0] = {statement.initial}")
-        self.body.append(f"{place} = {statement.function.format(place, text)}")
-
-    def _selected(self, statement: Statement) -> Any:
-        """Read index arrays; return start, strides and index terms of the rows, for `_element`.
+    def _row(self, statement: Statement) -> Any:
+        """Read index arrays; return start, strides and index terms of rows, for `_element`.
 
         Numbers of rows are checked, but those of constants, which are known to exist.
         """
-        base, count, terms = statement.args[-1], len(statement.at), []
+        base, count, terms = statement.base, len(statement.at), list[Any]()
         start, strides = self.lowering.where(base)
         wide = len(self.shape) - len(strides) + count
         for index, size, stride in zip(statement.at, base.shape, strides, strict=False):
             first, along = self.lowering.where(index, self.shape[:wide])
-            name = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
+            at = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
             if self.lowering.constant(index) is None:
-                self.body.append(f"stop(({name} < -{size}) | ({name} >= {size}), 1)")
-            terms.append(f"select({name} < 0, i8({name}) + {size}, i8({name})) * {stride}")
+                self.writer.stop((at < -size) | (at >= size), 1)
+            at = self.writer.cast(at, types.int64)
+            terms.append(self.writer.select(at < 0, at + size, at) * stride)
         return start, (*[0] * wide, *strides[count:]), *terms
 
-    def _element(self, value: Value, where: Any = None) -> str:
-        """Return the text of an element in loops."""
+    def _element(self, value: Value, where: Any = None) -> Number:
+        """Return the address of an element in loops."""
         start, strides, *terms = where or self.lowering.where(value, self.shape)
-        terms += [f"k{k} * {strides[axis]}" for k, axis in enumerate(self.axes) if strides[axis]]
-        terms = [term.removesuffix(" * 1") for term in (*terms, *[str(start)] * bool(start))]
-        return f"{self.printer.place(value)}[{' + '.join(terms) or 0}]"
+        terms += [k * strides[axis] for axis, k in self.indices.items() if strides[axis]]
+        return self._place(value).at(sum(terms, start))
 
-    def _read(self, value: Value, where: Any = None) -> str:
-        """Return the name of an element in loops; load it where that was not done."""
+    def _place(self, value: Value) -> Number:
+        return self.places[self.owners[self.lowering.root(value)]]
+
+    def _read(self, value: Value, where: Any = None) -> Number:
+        """Return an element in loops; load it where that was not done."""
         root = self.lowering.root(value)
-        if root in self.names:
-            return self.names[root]
-        element = self._element(value, where)
-        if element not in self.names:
-            self.names[element] = f"v{len(self.names)}"
-            self.body.append(f"{self.names[element]} = {element}")
-        return self.names[element]
-
-    def lines(self) -> list[str]:
-        """Return the loops."""
-        lines = list[str]()
-        for k, axis in enumerate(self.axes):
-            lines += indented([*self.before[k], f"for k{k} in range({self.shape[axis]}):"], k)
-        lines += indented([*self.before[-1], *self.body, *self.stores], len(self.axes))
-        for k in reversed(range(len(self.axes))):
-            lines += indented(self.after[k], k)
-        return lines
-
-
-def indented(lines: Sequence[str], depth: int) -> list[str]:
-    """Return lines that are `depth` loops deep."""
-    return ["    " * depth + line for line in lines]
-
-
-class Argument(NamedTuple):
-    """An argument of the native function; `kind` is input, draw, output or constant."""
-
-    name: str
-    kind: str
-    type: Any
-    value: Any
-
-
-class NumbaPrinter:
-    """Writes `source`, the native function, which runs `count` steps.
-
-    It returns the number of the step that the program does not fit, or `count`. Arguments of the
-    user's function and what it returns are stacks, in which each step has its own array.
-    """
-
-    def __init__(self, program: Program) -> None:
-        self.arguments: list[Argument] = []
-        self.memory: dict[Value, str] = {}
-        self.numbers: dict[Value, str] = {}
-        self._lines: list[str] = []
-        self._functions: list[str] = []
-        self.lowering = Lowering(program)
-        outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
-        targets = [*zip(outputs, program.outputs, strict=True), *program.changes]
-        self.schedule = Schedule(self.lowering, targets)
-        for k, value in enumerate(program.inputs):
-            if value.dtype is not None:  # no generator
-                self._argument("input", value, k, in_stack=value.source.kind == "argument")
-        for k, value in enumerate(outputs):
-            self._argument("output", value, k, in_stack=k in program.returned)
-        for value in self.lowering.draws:
-            self._argument("draw", value, value)
-        for value, target in self.schedule.direct.items():
-            self.memory[value] = self.memory[target]
-        temporaries = [v for v in self.schedule.temporaries() if v not in self.memory]
-        for values in self.schedule.shared(temporaries):
-            size = max(value.size for value in values)
-            name = f"memory{len(self.memory)}"
-            self._lines.append(f'{name} = temporary("{code(values[0].dtype)}", {size})')
-            self.memory |= dict.fromkeys(values, name)
-        for group in self.schedule.groups:
-            self._group(group)
-        names = ", ".join(argument.name for argument in self.arguments)
-        lines = ["@function", f"def steps(count, {names}):"]
-        if self._lines:
-            lines += ["    for step in range(count):", *indented(self._lines, 2)]
-        self.source = "".join(self._functions) + "\n".join([*lines, "    return count\n"])
-
-    # Names and memory
-
-    def _argument(self, kind: str, value: Value, what: Any, *, in_stack: bool = False) -> None:
-        """Take a number or an array as an argument; or a stack of the arrays of all steps."""
-        name, dtype = f"{kind}{len(self.arguments)}", TYPES[code(value.dtype)]
-        (self.numbers if value.is_number else self.memory)[value] = name
-        if in_stack:
-            self._lines.append(f"{name} = stack_of_{name}.at(step * {value.size})")
-            name = f"stack_of_{name}"
-        given = dtype if value.is_number else types.CPointer(dtype)
-        self.arguments.append(Argument(name, kind, given, what))
-
-    def place(self, value: Value) -> str:
-        """Return the memory that a value is in."""
-        root = self.lowering.root(value)
-        if root not in self.memory:
-            self._argument("constant", root, np.array(self.lowering.constant(root), order="C"))
-        return self.memory[root]
-
-    def _group(self, group: list[Statement]) -> None:
-        if group[0].kind != "gemm":
-            self._call(Nest(self, group).lines())
-            return
-        (statement,) = group
-        (x, y), (m, n), dtype = statement.args, statement.out.shape, statement.out.dtype
-        (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
-        shape, alpha = f"{m}, {n}, {x.shape[1]}", literal(1, dtype)
-        factors = f"{alpha}, {self.place(x)}, {a}, {self.place(y)}, {b}"
-        result = f"{literal(0, dtype)}, {self.place(statement.out)}, {n}"
-        self._lines.append(
-            f"gemm_{code(dtype)}(101, {left}, {right}, {shape}, {factors}, {result})"
-        )
-
-    def _call(self, lines: list[str]) -> None:
-        """Write a call of a function of these lines: LLVM knows that its memories are apart."""
-        text = "\n".join(indented(lines, 1))
-        names = ", ".join(dict.fromkeys(_NAMES.findall(text)))
-        call = f"loops{len(self._functions)}({names})"
-        self._functions.append(f"@function\ndef {call}:\n{text}\n\n\n")
-        self._lines.append(f"stop({call}, step)" if "stop(" in text else call)
+        if root in self.numbers:
+            return self.numbers[root]
+        if root.is_constant and not root.shape:
+            return self.writer.cast(root.sample.item())
+        key: Any = root, where or self.lowering.where(value, self.shape)
+        if where:
+            return self._element(*key).read()
+        if key not in self.numbers:
+            self.numbers[key] = self._element(*key).read()
+        return self.numbers[key]
