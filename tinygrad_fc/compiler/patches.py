@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.guards import refuse_impure_calls
+from tinygrad_fc.compiler.guards import ABSENT, refuse_impure_calls
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.nn import container
@@ -39,42 +39,39 @@ RNG: Any = vars(Generator)["rng"]
 FORWARD: Any = vars(Op)["forward"]
 PLAIN: Any = vars(Op)["plain"]
 RULES: Any = vars(Op)["rules"]
-_ONCE: dict[tuple[Any, str], str] = {
-    (Generator, "_start"): "a random generator gets a seed",
-    (LRScheduler, "step"): "a learning rate scheduler takes a step",
-    (LRScheduler, "get_last_lr"): "the learning rates of a scheduler are read",
-}
+_ONCE: Any = (
+    (Generator, "_start", "a random generator gets a seed"),
+    (LRScheduler, "step", "a learning rate scheduler takes a step"),
+    (LRScheduler, "get_last_lr", "the learning rates of a scheduler are read"),
+)
 """Methods that only the first call would run, and what messages say of them."""
 _UNTOUCHED = ("tinygrad_fc.compiler", "tinygrad_fc.testing")
-_running: list[Trace] = []
+_running: Trace | None = None
 
 
 def tracing() -> bool:
     """Return whether this thread runs a trace."""
-    return bool(_running) and _running[-1].thread == get_ident()
+    return _running is not None and _running.thread == get_ident()
 
 
 @contextmanager
 def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Replace an attribute for a while."""
-    own = name in vars(owner)
-    before = vars(owner).get(name)
+    before = vars(owner).get(name, ABSENT)
     setattr(owner, name, value)
     try:
         yield
     finally:
-        if own:
-            setattr(owner, name, before)
-        else:
+        if before is ABSENT:
             delattr(owner, name)
+        else:
+            setattr(owner, name, before)
 
 
 @contextmanager
 def placed(trace: Trace) -> Iterator[None]:
     """Make the exchanges for `trace`."""
     with ExitStack() as undo:
-        _running.append(trace)
-        undo.callback(_running.pop)
         for exchange in list(_exchanges(trace)):
             undo.enter_context(patched(*exchange))
         # under a profiler, impure calls are not seen
@@ -96,6 +93,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     def getter(member: Any, get: Any, put: Any) -> property:
         return property(here(get, member.__get__), here(put, member.__set__))
 
+    yield sys.modules[__name__], "_running", trace
     yield Node, "_array", getter(ARRAY, trace.get_array, trace.set_array)
     yield Node, "_grad", getter(GRAD, trace.get_grad, trace.set_grad)
     yield Op, "forward", getter(FORWARD, trace.forward, FORWARD.__set__)
@@ -106,24 +104,20 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
     groups = here(trace.param_groups, lambda optimizer: vars(optimizer)["param_groups"])
     yield Optimizer, "param_groups", property(groups, _set_groups)
-    for kind in _optimizers(Optimizer):
-        yield kind, "step", here(partial(trace.step, kind.step), kind.step)
+    optimizers: list[Any] = [Optimizer]
+    for kind in optimizers:
+        optimizers += kind.__subclasses__()
+        if "step" in vars(kind):
+            yield kind, "step", here(partial(trace.step, kind.step), kind.step)
     # Programs do not check learning rates.
     yield Optimizer, "_check_rates", here(lambda _: None, Optimizer._check_rates)
-    for (owner, name), problem in _ONCE.items():
+    for owner, name, problem in _ONCE:
         yield owner, name, here(partial(_refuse, trace, problem), getattr(owner, name))
     yield from _names_in_modules(trace, here)
 
 
 def _set_groups(optimizer: Any, groups: Any) -> None:
     vars(optimizer)["param_groups"] = groups
-
-
-def _optimizers(kind: type[Any]) -> Iterator[type[Any]]:
-    """Yield the classes of optimizers, of which some define `step`."""
-    yield kind
-    for subclass in kind.__subclasses__():
-        yield from _optimizers(subclass)
 
 
 def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:
