@@ -303,7 +303,7 @@ define(
 )
 define(
     np.broadcast_to,
-    traced=lambda x, shape, **_: x.view(np.broadcast_to, tuple(shape)),
+    traced=lambda x, shape, **_: x.part(np.broadcast_to, tuple(shape)),
     simplified=_unchanged,
     is_view=True,
     js="broadcast",

@@ -98,7 +98,8 @@ class Trace(TracingBuilder):
         if is_non_numpy_array(array):
             raise CompileError("a tensor is on a GPU, and compile is for the CPU: do not compile")
         if source not in self.entered:
-            self.entered[source] = Tracer(self, self.input(source, array))
+            value = self.input(source, array)
+            self.entered[source] = Tracer(self, value, value.sample)
         return self.entered[source]
 
     def source(self, node: Any) -> Source:

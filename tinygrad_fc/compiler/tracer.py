@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import operator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import methodcaller
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -20,9 +21,6 @@ from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_on
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
 from tinygrad_fc.pytree import mapped, unflatten
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CREATORS = [f for f, entry in instructions.TABLE.items() if entry.traced in (CREATED, CONVERTED)]
 """NumPy's functions that make arrays, and do not ask a tracer."""
@@ -51,6 +49,7 @@ class TracingBuilder(ProgramBuilder):
         return mapped(self._value_of, tree)
 
     def _value_of(self, leaf: Any) -> Any:
+        leaf = array_of(leaf)
         if isinstance(leaf, np.ndarray | np.generic):
             leaf = self.array(leaf)
         return leaf.value if type(leaf) is Tracer else leaf
@@ -80,9 +79,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __init__(self, graph: TracingBuilder, value: Value, layout: Any = None, *view: Any) -> None:
         self.graph, self._value, self.sample = graph, value, value.sample
-        self.base, self.recipe = view or (None, None)
-        if layout is None and value.is_input and not value.is_number:
-            layout = value.sample
+        self.base, self.recipe, self.back = view or (None, None, None)
         self.layout = read_only(np.empty_like(value.sample, "b")) if layout is None else layout
         self.is_read = False  # by a vjp rule
 
@@ -101,16 +98,10 @@ class Tracer(NDArrayOperatorsMixin):
             value = emit(np.full, (self.shape, value, self.dtype))
         value = emit(instructions.cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
         if self.base is not None:
-            (function, rest), above = self.recipe, self.base.value
-            if function is np.reshape:
-                back = emit(np.reshape, (value, above.shape))
-            elif function is np.transpose:
-                order = rest[0] and tuple(np.argsort(rest[0]).tolist())
-                back = emit(np.transpose, (value, order))
-            else:
-                back = emit(instructions.put, (above, rest[0], value))
-            self.base.write(back)
+            self.base.write(self.back(Tracer(self.graph, value)))
         self._value, self.sample = value, value.sample
+
+    fill = write
 
     # Attributes of an array
 
@@ -165,17 +156,16 @@ class Tracer(NDArrayOperatorsMixin):
             return unflatten(value.sample, parts)
         return Tracer(self.graph, value)
 
-    def view(self, function: Any = np.reshape, *rest: Any) -> Tracer:
-        """Return a view that `function(self, *rest)` makes; a view of all without arguments.
+    def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
+        """Return the view that `function(self, *rest)` is; `back` of its values are those of self.
 
         Where NumPy copies, as it does to reshape a transposed array, it is an array of its own.
         """
-        rest = rest or (self.shape,)
         value = self.graph.emit(function, (self.value, *rest))
         layout = function(self.layout, *mapped(sample_of, rest))
         if not np.may_share_memory(layout, self.layout):
             return Tracer(self.graph, value)
-        return Tracer(self.graph, value, layout, self, (function, rest))
+        return Tracer(self.graph, value, layout, self, (function, rest), back)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Node) for x in inputs):
@@ -224,25 +214,28 @@ class Tracer(NDArrayOperatorsMixin):
             self.read("a mask selects values", "Write where(mask, x, 0)")
         if arrays or any(isinstance(p, list) for p in at):
             return self.call(operator.getitem, self, at)
-        return self.view(operator.getitem, at)
+        back = partial(self.call, instructions.put, self, at)
+        return self.part(operator.getitem, at, back=back)
 
     def __setitem__(self, at: Any, new: Any) -> None:
         at = self._index(at)
         whole = at in ((...,), (slice(None),))
         self.write(new if whole else self.call(instructions.put, self, at, new))
 
-    def fill(self, number: Any) -> None:
-        self[...] = number
-
     # Methods of an array that differ from NumPy's functions
 
     def reshape(self, *shape: Any, **_: Any) -> Tracer:
-        return self.view(np.reshape, np.empty(self.shape, "?").reshape(*shape).shape)
+        shape = np.empty(self.shape, "?").reshape(*shape).shape
+        return self.part(np.reshape, shape, back=lambda x: x.reshape(self.shape))
 
     def transpose(self, *axes: Any) -> Tracer:
         numbers = tuple(range(self.ndim))
         order = np.empty(numbers, "?").transpose(*axes).shape
-        return self.view(np.transpose, None if order == numbers[::-1] else order)
+        back = methodcaller("transpose", np.argsort(order).tolist())
+        return self.part(np.transpose, None if order == numbers[::-1] else order, back=back)
+
+    def view(self) -> Tracer:
+        return self.reshape(self.shape)
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
@@ -266,7 +259,7 @@ def _into(out: Any, result: Any) -> Any:
     return out
 
 
-def _reading(name: str) -> Callable[..., Any]:
+def _reading(name: str) -> Any:
     return lambda self, *args, **kwargs: getattr(self.read(), name)(*args, **kwargs)
 
 
