@@ -65,7 +65,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
     options = [group for o in run.optimizers for group in vars(o)["param_groups"]]
-    for group in (*(vars(m) for root in run.roots for m in root.modules()), *options):
+    for group in (*map(vars, run.paths), *options):
         for key, option in group.items():
             if type(option) is float and not option.is_integer():
                 program.option_names[option] = key
@@ -82,9 +82,10 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
 def _paths(run: Trace) -> dict[int, str]:
     """Return names of tensors and arrays by id: their paths in models, or the user's variables."""
     paths: dict[int, str] = {}
-    for root in run.roots:
-        for path, tensor in (*root.named_parameters(), *root.named_buffers()):
-            paths.setdefault(id(tensor), path)
+    for module, prefix in run.paths.items():
+        for named in (module.named_parameters, module.named_buffers):
+            for path, tensor in named(prefix, recurse=False):
+                paths.setdefault(id(tensor), path)
     for read in run.captured.names.values():
         paths.setdefault(id(read.value), read.name)
     for optimizer in run.optimizers:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,9 +28,6 @@ from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import builtin_ops
 from tinygrad_fc.pytree import mapped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _STATE = "state of an optimizer"
 
@@ -79,10 +75,9 @@ class Trace(TracingBuilder):
         self.captured, self.thread = captured, get_ident()
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
-        self.roots: list[Any] = []
-        self.paths: dict[int, str] = {}  # of modules, by id
-        self.optimizers: dict[Any, list[Any]] = {}  # group, key, old value, tracer of each input
-        self.creates_state = False
+        self.paths: dict[Any, str] = {}  # of modules
+        self.optimizers: list[Any] = []
+        self.options: list[tuple[Any, str, Any, Any]] = []  # group, key, old value, tracers
         self.grads: dict[Any, Any] = {}
         self.grad_reads: dict[Any, tuple[Source, bool]] = {}
 
@@ -92,7 +87,7 @@ class Trace(TracingBuilder):
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
         if not array.ndim and id(array) not in self.sources:
             return Tracer(self, self.constant(np.asarray(array)))
-        return self._entered(array, self.sources.setdefault(id(array), Source("array", array)))
+        return self._entered(array, self.source(array, "array"))
 
     def _entered(self, array: Any, source: Source) -> Tracer:
         if is_non_numpy_array(array):
@@ -102,9 +97,9 @@ class Trace(TracingBuilder):
             self.entered[source] = Tracer(self, value, value.sample)
         return self.entered[source]
 
-    def source(self, node: Any) -> Source:
-        """Return where the calls find a tensor."""
-        return self.sources.setdefault(id(node), Source("tensor", node))
+    def source(self, x: Any, kind: str = "tensor") -> Source:
+        """Return where the calls find a tensor, an array or a generator."""
+        return self.sources.setdefault(id(x), Source(kind, x))
 
     # The slots of tensors
 
@@ -152,10 +147,9 @@ class Trace(TracingBuilder):
 
     # Ops, modules, optimizers, generators
 
-    def forward(self, op: Any) -> Callable[..., Any]:
+    def forward(self, op: Any) -> Any:
         """Return the forward function of an op, which notes the origin."""
         function = patches.FORWARD.__get__(op)
-        self._follow_op(op, function)
         if instruction(function).traced == WHOLE:
             function = partial(self._call_whole, function)
         return partial(self._call, op, -1, function)
@@ -165,21 +159,17 @@ class Trace(TracingBuilder):
         rules = patches.RULES.__get__(op)
         if not isinstance(rules, tuple):
             return rules
-        self._follow_op(op, *rules)
         return tuple(partial(self._call, op, k, rule) for k, rule in enumerate(rules))
-
-    def _follow_op(self, op: Any, *functions: Any) -> None:
-        if op not in builtin_ops:
-            self.captured.follow(*map(inspect.unwrap, functions))
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
         origin = self.origin
+        if op not in builtin_ops:
+            self.captured.follow(inspect.unwrap(function))
         if not origin.phase:
             origin = Origin(op.name, "forward", module=origin.module)
             if argument >= 0:  # a rule belongs to the module that called the op
-                known = (*args[:2], args[2 + argument])
-                cotangent, result, of = self.values(mapped(array_of, known))
+                cotangent, result, of = self.values((*args[:2], args[2 + argument]))
                 module = result.origin.module
                 origin = Origin(op.name, "backward", argument, cotangent, result, of, module)
         with patches.patched(self, "origin", origin):
@@ -204,12 +194,11 @@ class Trace(TracingBuilder):
 
     def call_module(self, call: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a module; note attributes of all modules below it before."""
-        if id(module) not in self.paths:
-            self.roots.append(module)
-            self.paths |= {id(inner): path for path, inner in module.named_modules()}
+        if module not in self.paths:
+            self.paths |= {inner: path for path, inner in module.named_modules()}
         self.captured.watch_module(module)
         self.captured.follow()
-        with patches.patched(self, "origin", Origin(module=self.paths[id(module)])):
+        with patches.patched(self, "origin", Origin(module=self.paths[module])):
             return call(module, *args, **kwargs)
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
@@ -219,13 +208,9 @@ class Trace(TracingBuilder):
         for container in (state, *state.values()):
             self.captured.watch(container, _STATE)
         self.captured.watch(vars(optimizer), f"an option of {name}")
-        self.param_groups(optimizer)
-        count = sum(map(len, state.values()))
         origin = self.origin if closure else Origin(name, "update")
         with patches.patched(self, "origin", origin):
-            loss = step(optimizer, closure)
-        self.creates_state |= sum(map(len, state.values())) != count
-        return loss
+            return step(optimizer, closure)
 
     def param_groups(self, optimizer: Any) -> Any:
         """Return the groups of an optimizer, which have tracers for learning rates until the end.
@@ -236,20 +221,18 @@ class Trace(TracingBuilder):
         if optimizer not in self.optimizers:
             for container in (groups, *groups, *(group["params"] for group in groups)):
                 self.captured.watch(container, f"an option of {type(optimizer).__name__}")
-            self.optimizers[optimizer] = [
-                (group, key, group[key], self._option(group, (key,), group[key]))
-                for group in groups
-                for key in ("lr", "momentum", "betas")
-                if key in group and (key == "lr" or "max_momentum" in group)
-            ]
-            for group, key, _, tracer in self.optimizers[optimizer]:
-                group[key] = tracer
+            self.optimizers.append(optimizer)
+            for group in groups:
+                keys = ("lr", "momentum", "betas") if "max_momentum" in group else ("lr",)
+                for key in filter(group.__contains__, keys):
+                    before, group[key] = group[key], self._option(group, (key,), group[key])
+                    self.options.append((group, key, before, group[key]))
         return groups
 
     def put_options_back(self) -> None:
         """Replace the tracers in groups of optimizers; what the function has set stays."""
-        for group, key, old, tracer in itertools.chain(*self.optimizers.values()):
-            group[key] = old if group[key] is tracer else group[key]
+        for group, key, before, tracer in self.options:
+            group[key] = before if group[key] is tracer else group[key]
 
     def _option(self, group: Any, path: tuple[Any, ...], x: Any) -> Any:
         if isinstance(x, tuple):
@@ -259,8 +242,8 @@ class Trace(TracingBuilder):
 
     def generator(self, generator: Any) -> Tracer:
         """Return what draws in the place of the NumPy generator of `generator`."""
-        source = self.sources.setdefault(id(generator), Source("generator", generator))
-        return self._entered(copy.deepcopy(patches.RNG.fget(generator)), source)
+        rng = copy.deepcopy(patches.RNG.fget(generator))
+        return self._entered(rng, self.source(generator, "generator"))
 
     # The end
 
@@ -292,19 +275,13 @@ class Trace(TracingBuilder):
             return Output(_add_output(program, array_of(leaf)), tensor=tensor)
         return self.source(leaf) if tensor and self.source(leaf).kind == "argument" else leaf
 
-    def forget(self) -> None:
-        """Drop what the trace has seen; a tensor that is kept outside raises where it is used."""
-        vars(self).clear()
-        self.origin, self.refused, self.thread = Origin(), [], 0
-        self.emit = _refuse_use  # type: ignore[method-assign, assignment]
+    def __getattr__(self, name: str) -> Any:
+        """Refuse the use of a tensor that is kept outside: `trace` drops all attributes."""
+        problem = "a tensor of a compiled function is used after its trace"
+        raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
 
 
-def _refuse_use(*_: Any) -> Any:
-    problem = "a tensor of a compiled function is used after its trace"
-    raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
-
-
-def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_function: Any) -> Traced:
+def trace(function: Any, name: str, args: list[Any], names: Any, run_function: Any) -> Traced:
     """Run `run_function`, which calls `function` with tracers for `args`; return what it did.
 
     `names` are those of the arguments where each is one leaf. Raises `CompileError`, with the
@@ -313,9 +290,8 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_functio
     """
     captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
     run = Trace(captured)
-    for k, leaf in enumerate(args):
-        if isinstance(leaf, Node | np.ndarray):
-            run.sources[id(leaf)] = Source("argument", k)
+    arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
+    run.sources = {id(args[k]): Source("argument", k) for k in arrays}
     flags = grad_mode.flags.get()
     try:
         with patches.placed(run), np.errstate(all="ignore"):
@@ -323,14 +299,16 @@ def trace(function: Any, name: str, args: Sequence[Any], names: Any, run_functio
         if run.refused:
             raise run.refused[0]
         run.put_options_back()
-        captured.check(_STATE if run.creates_state else None)
-        if run.creates_state:
+        state = [c for c in captured.containers.values() if c.name == _STATE]
+        creates_state = any(len(c.container) != len(c.before) for c in state)
+        captured.check(_STATE if creates_state else None)
+        if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
         traced = run.finished(name, flags, result)
         name_values(run, traced.program, names)
     finally:
         captured.restore()
-        run.forget()
+        vars(run).clear()
     for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
         value.forget()
     return traced
