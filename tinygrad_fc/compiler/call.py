@@ -60,11 +60,11 @@ class Executable:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         inputs = self.program.inputs
         changed = {id(old) for old, _ in self.program.changes}
-        self._known: list[Any] = [None] * len(inputs)  # the arrays of the last call
+        self.known: list[Any] = [None] * len(inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
-        self._owners = {k: 0 for k, value in enumerate(inputs) if id(value) in changed}
-        writer = _Writer(traced, kernel=kernel, due=due, check=partial(check, self))
-        writer.bound |= {"known": self._known, "owners": self._owners, "replaces": self._replace}
+        self.owners = {k: 0 for k, value in enumerate(inputs) if id(value) in changed}
+        names = {**vars(self), "due": due, "check": partial(check, self), "replaces": self._replace}
+        writer = _Writer(traced, names)
         self.text = writer.written(args, kwargs)
         exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
         self.call: Any = writer.bound.pop("call")
@@ -91,23 +91,23 @@ class Executable:
         known = value.shape, value.dtype, value.strides
         if (array.shape, array.dtype, array.strides) != known or not isinstance(array, np.ndarray):
             return False  # native code takes its address
-        others = range(len(self._known)) if k in self._owners else self._owners
-        if any(j != k and np.may_share_memory(array, self._known[j]) for j in others):
+        others = range(len(self.known)) if k in self.owners else self.owners
+        if any(j != k and np.may_share_memory(array, self.known[j]) for j in others):
             return False
-        self._known[k] = array
-        if k in self._owners:
+        self.known[k] = array
+        if k in self.owners:
             record_change(array)  # from now on, its owner is known by its id
-            self._owners[k] = id(owner(array))
+            self.owners[k] = id(owner(array))
         return True
 
 
 class _Writer:
     """Writes the generated function; `bound` are the names that it reads."""
 
-    def __init__(self, traced: Traced, **bound: Any) -> None:
+    def __init__(self, traced: Traced, names: dict[str, Any]) -> None:
         self.traced, self.program = traced, traced.program
         self.captured_ids = traced.captured.ids()
-        self.bound = _NAMES | bound
+        self.bound = _NAMES | names
         self.lines: list[str] = []
 
     def written(self, args: Any, kwargs: Any) -> str:
@@ -214,10 +214,9 @@ class _Writer:
         """Write the lines that read the inputs."""
         for source, was_none in self.traced.grad_guards:
             self.unless(f"({self.place(source)}._grad is None) is {was_none}")
-        changed = {id(old) for old, _ in self.program.changes}
         for k, value in enumerate(self.program.inputs):
             self.lines.append(f"i{k} = {self.value(value.source)}")
-            if value.source.kind in ("tensor", "gradient") or id(value) in changed:
+            if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
                 self.unless(f"i{k} is known[{k}] or replaces({k}, i{k})")
 
     def run(self) -> None:
@@ -229,10 +228,9 @@ class _Writer:
         add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
         add(f"    {results} = outputs")
         add(f"    return {self.result(traced.result)}")
-        read = [source for source, _ in traced.grad_guards]
-        for source, _ in traced.gradients:  # freed first, for the new ones to reuse their memory
-            if not any(source is other for other in read):
-                add(f"{self.place(source)}._grad = None")
+        # freed first, for the new ones to reuse their memory
+        for source in dict(traced.gradients).keys() - dict(traced.grad_guards).keys():
+            add(f"{self.place(source)}._grad = None")
         draws = [k for k, v in enumerate(inputs) if v.source.kind == "generator"]
         restored = ""
         for k in draws if self.program.expects else ():

@@ -13,11 +13,11 @@ from contextlib import suppress
 from copy import deepcopy
 from itertools import chain, repeat
 from pathlib import Path
+from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.guards import same
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output
 from tinygrad_fc.errstate import silent
@@ -58,12 +58,9 @@ def check(
 
     Raises `CompileError` where they differ.
     """
-    where = f"call {number} of {step.__name__} ({call.traced.captured.line})"
-    values = call.program.inputs
-    changed = {id(old) for old, _ in call.program.changes}
     copies = [
-        _copied(x) if id(value) in changed or getattr(x, "nbytes", 0) <= _COPIED else x
-        for value, x in zip(values, inputs, strict=True)
+        _copied(x) if k in call.owners or getattr(x, "nbytes", 0) <= _COPIED else x
+        for k, x in enumerate(inputs)
     ]
     try:
         outputs = silent.call(call.numpy_kernel, *copies) or ()
@@ -72,23 +69,21 @@ def check(
     leaves = flatten((args, kwargs))[0]
     with np.errstate(all="ignore"):
         result = step.run_function(args, kwargs)
-        pairs = _pairs(call, leaves, inputs, copies, outputs, result)
-        differences = ((name, _difference(*values)) for name, *values in pairs)
-        name, difference = next((pair for pair in differences if pair[1]), ("", ""))
-    # another thread may have drawn meanwhile
-    if difference and (name is not _RANDOM or threading.active_count() == 1):
-        raise CompileError(f"{where}: {name}{difference}. {_ADVICE}")
+        for name, *values in _pairs(call, leaves, inputs, copies, outputs, result):
+            if difference := _difference(*values):
+                if name is _RANDOM and threading.active_count() > 1:
+                    break  # another thread may have drawn
+                where = f"call {number} of {step.__name__} ({call.traced.captured.line})"
+                raise CompileError(f"{where}: {name}{difference}. {_ADVICE}")
     return outputs
 
 
 def others_call() -> bool:
     """Return whether another thread is in a call of a compiled function."""
-    for thread, frame in sys._current_frames().items():
-        while thread != threading.get_ident() and frame:
-            if frame.f_code.co_filename == _CALLS:
-                return True
-            frame = frame.f_back  # type: ignore[assignment]  # noqa: PLW2901
-    return False
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]
+    stack = chain.from_iterable(map(walk_stack, frames.values()))
+    return any(frame.f_code.co_filename == _CALLS for frame, _ in stack)
 
 
 def _copied(x: Any) -> Any:
@@ -113,46 +108,40 @@ def _pairs(
     A gradient may be mere rounding, so that of all of them the largest element is a fourth item.
     """
     program, traced = call.program, call.traced
-    numbered = list(zip(program.inputs, inputs, copies, strict=True))
-    for value, x, copy in numbered:
-        if value.source.kind == "generator":
+    names = {value.source: program.names.get(id(value)) for value in program.inputs}
+
+    def tensor(source: Source) -> Any:
+        return leaves[source.subject] if source.kind == "argument" else source.subject
+
+    for source, x, copy in zip(names, inputs, copies, strict=True):
+        if source.kind == "generator":
             yield _RANDOM, repr(copy.bit_generator.state), repr(x.bit_generator.state)
     (expected, structure), (actual, other) = flatten(traced.result), flatten(result)
     yield "the structure of its result", structure, other
     for k, (leaf, x) in enumerate(zip(expected, actual, strict=True)):
         name = f"item {k} of its result" if k else "its result"
         if not isinstance(leaf, Source):
-            new = isinstance(leaf, Output)  # others are compared as they are
-            yield name, outputs[leaf.number] if new else leaf, array_of(x) if new else x
-
-    def tensor(source: Source) -> Any:
-        return leaves[source.subject] if source.kind == "argument" else source.subject
-
-    names = {value.source: program.names.get(id(value)) for value in program.inputs}
-    gradients = [(source, k, tensor(source)._grad) for source, k in traced.gradients]
-    largest = max((_largest(g._array) for _, _, g in gradients if g is not None), default=0)
-    for source, output, g in gradients:
-        name = f"the gradient of {names.get(source) or 'a tensor'}"
+            yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, x
+    gradients = [tensor(source)._grad for source, _ in traced.gradients]
+    scale = max((_largest(g._array) for g in gradients if g is not None), default=0)
+    for (source, output), g in zip(traced.gradients, gradients, strict=True):
+        name, by_program = f"the gradient of {names.get(source) or 'a tensor'}", None
         if output is not None:
-            name = program.names.get(id(program.outputs[output]), name)
-        by_program = None if output is None else outputs[output]
-        yield name, by_program, g if g is None else g._array, largest
-    changed = {id(old) for old, _ in program.changes}
-    for value, x, copy in numbered:
+            name, by_program = program.names.get(id(program.outputs[output]), name), outputs[output]
+        yield name, by_program, g, scale
+    for k, (source, x, copy) in enumerate(zip(names, inputs, copies, strict=True)):
         # backward adds to an old gradient in place, where a program sets another
-        if hasattr(x, "shape") and (value.source.kind != "gradient" or id(value) in changed):
-            is_tensor = value.source.kind in ("tensor", "argument")
-            now = array_of(tensor(value.source)) if is_tensor else x
-            yield program.names.get(id(value), "an array"), copy, now
+        if isinstance(x, np.ndarray) and (source.kind != "gradient" or k in call.owners):
+            now = x if source.kind == "gradient" else tensor(source)
+            yield names[source] or "an array", copy, now
 
 
 def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
     """Return where the value of the program and that of the function differ beyond rounding."""
-    if a is b or same(a, b):
-        return ""
+    a, b = array_of(a), array_of(b)
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         with suppress(Exception):  # of a user's class
-            if a == b or (a != a and b != b):  # noqa: PLR0124  NaN
+            if a is b or a == b or repr(a) == repr(b):  # NaN
                 return ""
         return f" is {a!r:.60} by the program, but {b!r:.60}"
     if (a.shape, a.dtype) != (b.shape, b.dtype):
@@ -163,9 +152,8 @@ def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
         wrong = ~np.isclose(a, b, rtol=0, atol=bound, equal_nan=True)
     if not wrong.any():
         return ""
-    at = np.unravel_index(np.argmax(wrong), a.shape)
-    index = f"[{', '.join(map(str, at))}]" if at else ""
-    return f"{index} is {a[at]} by the program, but {b[at]}"
+    at = np.argwhere(wrong)[0].tolist()
+    return f"{at or ''} is {a[tuple(at)]} by the program, but {b[tuple(at)]}"
 
 
 def _largest(array: Any) -> float:
