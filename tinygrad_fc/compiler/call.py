@@ -5,8 +5,8 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 
     def call(args, kwargs, kernel=kernel, due=due):
         try:
-            if not (len(args) == 2 and not kwargs): return MISS
             [l0, l1] = args
+            if not (kwargs == {}): return MISS
             ...
             i2 = v17._array
             if not (i2 is known[2] or replaces(2, i2)): return MISS
@@ -58,16 +58,17 @@ class Executable:
         self, traced: Traced, kernel: Any, args: Any, kwargs: Any, due: Any, check: Any
     ) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
-        inputs = self.program.inputs
         changed = {id(old) for old, _ in self.program.changes}
-        self.known: list[Any] = [None] * len(inputs)  # the arrays of the last call
+        self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
-        self.owners = {k: 0 for k, value in enumerate(inputs) if id(value) in changed}
-        names = {**vars(self), "due": due, "check": partial(check, self), "replaces": self._replace}
-        writer = _Writer(traced, names)
-        self.text = writer.written(args, kwargs)
-        exec(compile(self.text, f"<call of {self.program.name}>", "exec"), writer.bound)  # noqa: S102
-        self.call: Any = writer.bound.pop("call")
+        self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
+        self.captured_ids = traced.captured.ids()
+        names = {"kernel": kernel, "due": due, "known": self.known, "owners": self.owners}
+        self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
+        self.lines: list[str] = []
+        text = self._written(args, kwargs)
+        exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
+        self.call: Any = self.bound["call"]
 
     @cached_property
     def numpy_kernel(self) -> Any:
@@ -100,126 +101,117 @@ class Executable:
             self.owners[k] = id(owner(array))
         return True
 
+    # The generated function
 
-class _Writer:
-    """Writes the generated function; `bound` are the names that it reads."""
-
-    def __init__(self, traced: Traced, names: dict[str, Any]) -> None:
-        self.traced, self.program = traced, traced.program
-        self.captured_ids = traced.captured.ids()
-        self.bound = _NAMES | names
-        self.lines: list[str] = []
-
-    def written(self, args: Any, kwargs: Any) -> str:
+    def _written(self, args: Any, kwargs: Any) -> str:
         """Return the text of the function."""
-        self.arguments(*flatten((args, kwargs)))
-        self.outside()
-        self.inputs()
+        self._arguments(*flatten((args, kwargs)))
+        self._outside()
+        self._inputs()
         guards = [f"    {line}" for line in self.lines]
-        # comparing values of other classes may raise where they differ
+        # another number of arguments, or values of other classes, may raise
         self.lines = ["try:", *guards, "except Exception: return MISS"]
-        self.run()
+        self._run()
         header = "def call(args, kwargs, kernel=kernel, due=due):"
         return "\n    ".join([header, *self.lines])
 
-    def name(self, value: Any) -> str:
+    def _name(self, value: Any) -> str:
         """Return the name that the function has for an object."""
         name = f"v{id(value)}"
         self.bound[name] = value
         return name
 
-    def unless(self, condition: str) -> None:
+    def _unless(self, condition: str) -> None:
         """Write a guard."""
         self.lines.append(f"if not ({condition}): return MISS")
 
-    def place(self, source: Source) -> str:
+    def _place(self, source: Source) -> str:
         """Return the expression of the tensor, or of the array or generator, at a source."""
         if source.kind == "argument":
             return f"l{source.subject}"
         if source.kind == "gradient":
-            return f"{self.place(source.subject)}._grad"
-        return self.name(source.subject)
+            return f"{self._place(source.subject)}._grad"
+        return self._name(source.subject)
 
-    def value(self, source: Source) -> str:
+    def _value(self, source: Source) -> str:
         """Return the expression of the input at a source."""
         if source.kind == "argument":
             return f"x{source.subject}"
         if source.kind == "option":
-            return f"float({self.place(source)}{''.join(f'[{key!r}]' for key in source.key)})"
+            return f"float({self._place(source)}{''.join(f'[{key!r}]' for key in source.key)})"
         attributes = {"array": "", "generator": ".rng"}
-        return self.place(source) + attributes.get(source.kind, "._array")
+        return self._place(source) + attributes.get(source.kind, "._array")
 
-    def arguments(self, leaves: list[Any], structure: Any) -> None:
+    def _arguments(self, leaves: list[Any], structure: Any) -> None:
         """Write the guards of arguments."""
+        names = f"[{', '.join(f'l{k}' for k in range(len(leaves)))}]"
         if structure == ((None,) * len(leaves), {}):
-            items = "args"
-            self.unless(f"len(args) == {len(leaves)} and not kwargs")
+            self.lines.append(f"{names} = args")
+            self._unless("kwargs == {}")
         else:
-            items = "leaves"
-            self.lines.append("leaves, structure = flatten((args, kwargs))")
+            self.lines.append(f"{names}, structure = flatten((args, kwargs))")
             # by their text: dicts of another order are other arguments
-            self.unless(f"repr(structure) == {repr(structure)!r}")
-        self.lines.append(f"[{', '.join(f'l{k}' for k in range(len(leaves)))}] = {items}")
+            self._unless(f"repr(structure) == {repr(structure)!r}")
         for k, leaf in enumerate(leaves):
             if not isinstance(leaf, Node | np.ndarray):
-                self.unless(f"same(l{k}, {self.name(leaf)})")
+                self._unless(f"same(l{k}, {self._name(leaf)})")
                 continue
-            self.argument(k, leaf)
+            self._argument(k, leaf)
             for j in range(k):  # x and y that are one tensor
-                self.unless(f"(l{j} is l{k}) is {leaves[j] is leaf}")
+                self._unless(f"(l{j} is l{k}) is {leaves[j] is leaf}")
 
-    def argument(self, k: int, leaf: Any) -> None:
+    def _argument(self, k: int, leaf: Any) -> None:
         """Write the guards of one tensor or array."""
         array, is_tensor = array_of(leaf), isinstance(leaf, Node)
-        self.unless(f"l{k}.__class__ is {self.name(type(leaf))}")
+        self._unless(f"l{k}.__class__ is {self._name(type(leaf))}")
         self.lines.append(f"x{k} = l{k}" + "._array" * is_tensor)
-        self.unless(f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}")
-        self.unless(f"x{k}.dtype == {self.name(array.dtype)}")
+        self._unless(f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}")
+        self._unless(f"x{k}.dtype == {self._name(array.dtype)}")
         if is_tensor:  # without a graph recorded outside
-            self.unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
+            self._unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
         if id(leaf) in self.captured_ids:
-            self.unless(f"l{k} is {self.name(leaf)}")
+            self._unless(f"l{k} is {self._name(leaf)}")
 
-    def outside(self) -> None:
+    def _outside(self) -> None:
         """Write the guards of what the function reads outside."""
         traced = self.traced
-        dtype = self.name(get_default_dtype())
-        self.unless(f"flags.get() == {traced.flags} and default_dtype() is {dtype}")
+        dtype = self._name(get_default_dtype())
+        self._unless(f"flags.get() == {traced.flags} and default_dtype() is {dtype}")
         for read in traced.captured.names.values():
-            place, value = self.name(read.place), self.name(read.value)
+            place, value = self._name(read.place), self._name(read.value)
             is_item = hasattr(read.place, "get")
             now = f"{place}.get({read.key!r}, ABSENT)" if is_item else f"{place}.{read.key}"
-            self.unless(f"{now} is {value} or same({now}, {value})")
+            self._unless(f"{now} is {value} or same({now}, {value})")
         containers = traced.captured.containers
         for source in (v.source for v in self.program.inputs if v.source.kind == "option"):
             group, key = source.subject, source.key[0]  # an option that is an input may differ
-            before = self.name(containers[id(group)].before)
-            self.lines.append(f"{before}[{key!r}] = {self.name(group)}[{key!r}]")
+            before = self._name(containers[id(group)].before)
+            self.lines.append(f"{before}[{key!r}] = {self._name(group)}[{key!r}]")
         for container, before, name in containers.values():
-            c = self.name(container)
+            c = self._name(container)
             if not name:
-                self.unless(f"same_contents({c}, {self.name(before)})")
+                self._unless(f"same_contents({c}, {self._name(before)})")
                 continue
             # == compares tensors of one element by value, and raises for others that differ
             for key, item in before.items() if isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
-                    self.unless(f"{c}[{key!r}] is {self.name(item)}")
-            self.unless(f"{c} == {self.name(before)}")
+                    self._unless(f"{c}[{key!r}] is {self._name(item)}")
+            self._unless(f"{c} == {self._name(before)}")
         for tensor, requires_grad in traced.tensors:
-            p, hooks = self.name(tensor), tensor._hooks and dict(tensor._hooks.functions)
-            self.unless(f"{p}._requires_grad is {requires_grad}")
-            self.unless(f"({p}._hooks and {p}._hooks.functions) == {self.name(hooks)}")
+            p, hooks = self._name(tensor), tensor._hooks and dict(tensor._hooks.functions)
+            self._unless(f"{p}._requires_grad is {requires_grad}")
+            self._unless(f"({p}._hooks and {p}._hooks.functions) == {self._name(hooks)}")
 
-    def inputs(self) -> None:
+    def _inputs(self) -> None:
         """Write the lines that read the inputs."""
         for source, was_none in self.traced.grad_guards:
-            self.unless(f"({self.place(source)}._grad is None) is {was_none}")
+            self._unless(f"({self._place(source)}._grad is None) is {was_none}")
         for k, value in enumerate(self.program.inputs):
-            self.lines.append(f"i{k} = {self.value(value.source)}")
+            self.lines.append(f"i{k} = {self._value(value.source)}")
             if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
-                self.unless(f"i{k} is known[{k}] or replaces({k}, i{k})")
+                self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})")
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Write the call of the kernel, and what follows it."""
         add, traced, inputs = self.lines.append, self.traced, self.program.inputs
         results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
@@ -227,10 +219,10 @@ class _Writer:
         checked = f"check(number, args, kwargs, ({values}))"
         add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
         add(f"    {results} = outputs")
-        add(f"    return {self.result(traced.result)}")
+        add(f"    return {self._result(traced.result)}")
         # freed first, for the new ones to reuse their memory
         for source in dict(traced.gradients).keys() - dict(traced.grad_guards).keys():
-            add(f"{self.place(source)}._grad = None")
+            add(f"{self._place(source)}._grad = None")
         draws = [k for k, v in enumerate(inputs) if v.source.kind == "generator"]
         restored = ""
         for k in draws if self.program.expects else ():
@@ -240,22 +232,22 @@ class _Writer:
         add(f"except GuardFailed: {restored}return MISS")
         for source, number in traced.gradients:
             new = "None" if number is None else f"wrap(r{number})"
-            add(f"{self.place(source)}._grad = {new}")
+            add(f"{self._place(source)}._grad = {new}")
         if self.program.changes:  # graphs recorded outside find out
             add("record_changes_by_id(owners.values())")
-        add(f"return {self.result(traced.result)}")
+        add(f"return {self._result(traced.result)}")
 
-    def result(self, tree: Any) -> str:
+    def _result(self, tree: Any) -> str:
         """Return the expression of what the function returns."""
         if isinstance(tree, Output):
             return f"wrap(r{tree.number})" if tree.tensor else f"r{tree.number}"
         if isinstance(tree, Source):
-            return self.place(tree)
+            return self._place(tree)
         if isinstance(tree, tuple | list | dict):
             parts = tree.items() if isinstance(tree, dict) else tree
             star = "*" * hasattr(tree, "_fields")  # a named tuple
-            kind = self.name(type(tree))
-            return f"{kind}({star}[{', '.join(map(self.result, parts))}])"
+            kind = self._name(type(tree))
+            return f"{kind}({star}[{', '.join(map(self._result, parts))}])"
         if isinstance(tree, np.ndarray | set | bytearray) and id(tree) not in self.captured_ids:
-            return f"{self.name(tree)}.copy()"  # the function creates one in each call
-        return self.name(tree)
+            return f"{self._name(tree)}.copy()"  # the function creates one in each call
+        return self._name(tree)

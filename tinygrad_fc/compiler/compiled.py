@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from contextlib import suppress
 from functools import partial, update_wrapper
 from importlib import import_module
 from itertools import groupby, repeat
@@ -93,14 +94,14 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        result = MISS
+        result, due = MISS, checking_calls() if self.check else repeat(0)
         try:
             traced = self._trace(args, kwargs)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
+            next(due)
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
         kernel = _backend(self.backend).build(traced.program)
-        due = checking_calls() if self.check else repeat(0)
         call = Executable(traced, kernel, args, kwargs, due, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
@@ -112,8 +113,6 @@ class Compiled(Generic[P, R]):
             )
         if result is MISS:
             result = call.call(args, kwargs)
-        else:
-            next(due)
         # Its guards may fail even for this call, since native code rounds otherwise.
         return self.run_function(args, kwargs) if result is MISS else result
 
@@ -180,8 +179,7 @@ class Compiled(Generic[P, R]):
         (tensor([3., 7., 5.]), tensor(15.))
         """
         arrays = [np.asarray(array_of(x), order="C") for x in data]
-        structure: Any = None
-        blocks: list[list[Any]] = []  # the stacked results of some steps
+        blocks: list[Any] = []  # the stacked results of some steps
         for rows in _runs(order, min(map(len, arrays))):
             while len(rows):
                 batch = [_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True)]
@@ -191,10 +189,10 @@ class Compiled(Generic[P, R]):
                 if not count:
                     result = self._find_or_trace(tuple(batch), {})
                     count, results = 1, mapped(_stack_of_one, result)
-                leaves, structure = flatten(results)
-                blocks.append(leaves)
+                blocks.append(results)
                 rows = rows[count:]  # noqa: PLW2901  the others
-        return unflatten(structure, map(_concatenated, *blocks))
+        leaves, structures = zip(*map(flatten, blocks), strict=True)
+        return unflatten(structures[-1], map(_concatenated, *leaves))
 
     @property
     def programs(self) -> list[Program]:
@@ -241,11 +239,10 @@ def _backend(name: str | None) -> Any:
 
 def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
     """Return the names of the arguments by id."""
-    try:
+    with suppress(TypeError, ValueError):  # some have no signature, or other arguments
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
-    except (TypeError, ValueError):
-        return {}
-    return {id(value): name for name, value in bound.items()}
+        return {id(value): name for name, value in bound.items()}
+    return {}
 
 
 @overload
