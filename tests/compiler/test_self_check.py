@@ -287,8 +287,8 @@ def test_threads():
     assert len(compiled.sources) == 1
 
 
-def test_a_copy_keeps_strides_and_alignment():
-    """The state changes in place in rows of a matrix, of which the check copies the extent."""
+def test_views_that_a_step_changes():
+    """The state changes in place in rows of a matrix, of which the check has copies."""
     matrix = tg.zeros(6, 4)
     for view in (matrix[::2, 1:], matrix.T[1:3], matrix[::3]):
         compiled = tg.compile(lambda x, view=view: view.data.add_(x), backend="numpy")
