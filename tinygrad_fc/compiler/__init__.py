@@ -29,7 +29,7 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    another value now, with that value. `naming.name_values` adds names (weight_0 for the path
    `0.weight`, z1, y1, d1) and formula numbers.
 7. `numpy_printer.build` writes NumPy source, instruction by instruction (`NumPyPrinter._write`).
-   The product: `number` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used
+   The product: `operand` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used
    once and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite
    weight_0, and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default,
    starts with this, measures Numba beside it, and keeps the faster. For Numba, `numba_lowering`

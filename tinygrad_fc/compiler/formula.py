@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.instructions import instruction
 from tinygrad_fc.compiler.ir import Value
-from tinygrad_fc.compiler.numpy_printer import ATOM, SIGN, Expressions
+from tinygrad_fc.compiler.numpy_printer import Expressions, plain
 from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
 
 if TYPE_CHECKING:
@@ -28,30 +28,36 @@ class FormulaPrinter(Expressions):
 
     def __init__(self, names: Mapping[int, str], shapes: Mapping[Any, str] | None = None) -> None:
         super().__init__()
-        self.texts = {key: (name, ATOM) for key, name in names.items()}
+        self.names = dict(names)
         self._shapes = shapes or {}
 
-    def text(self, leaf: Any, level: int = 0) -> str:
+    def formula(self, tree: Any) -> str:
+        """Return the formula of a value, or of a tree of them."""
+        text = plain(self.text(tree))
+        return re.sub(r"value_(\d+)", lambda found: self.names[int(found[1])], text)
+
+    def text(self, leaf: Any) -> str:
         """Return how to write an argument; a shape of an argument by its name."""
+        if isinstance(leaf, Value) and id(leaf) in self.names:
+            return f"value_{id(leaf)}"  # as names need not be Python
         if isinstance(leaf, Value) and not leaf.is_constant and id(leaf) not in self.texts:
             self.texts[id(leaf)] = self.expression(leaf)
         is_shape = isinstance(leaf, tuple) and all(isinstance(n, int) for n in leaf)
         if is_shape and leaf in self._shapes:
             return self._shapes[leaf]
         if type(leaf) is float and np.isfinite(leaf):
-            text = f"{leaf:.12g}"
-            return f"({text})" if leaf < 0 and level >= SIGN else text
-        return super().text(leaf, level)
+            return f"({leaf:.12g})"
+        return super().text(leaf)
 
-    def constant(self, array: Any) -> str:
+    def constant(self, value: Value) -> str:
         """Return a constant as a number or a list."""
-        return super().constant(array) if array.ndim else self.text(array.item())
+        return super().constant(value) if value.shape else self.text(value.sample.item())
 
     def form(self, value: Value) -> str:
         """Return the form of a call, `x @ y` and `x.sum(axis=0)` for what is faster to run."""
         function, entry = value.function, instruction(value.function)
         if function in (np.dot, np.matmul) and all(x.shape for x in value.args):
-            return "@"
+            return "{0} @ {1}"
         if entry.lowered == "reduce":
             options = ({"axis": 0} | value.kwargs).items()
             named = [f"{key}={x}" for key, x in options if x is not None and x is not False]
@@ -78,7 +84,7 @@ def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping
     shapes.pop((), None)
     with np.errstate(all="ignore"):
         result = builder.values(function(*tracers, **settings))
-    return FormulaPrinter(names, shapes).text(result)
+    return FormulaPrinter(names, shapes).formula(result)
 
 
 def rule_text(
@@ -123,7 +129,7 @@ def forward_text(
         text = ""
     if 0 < len(text) <= LONGEST and re.search(rf"\b({'|'.join(names)})\b", text):
         return text
-    plain = FormulaPrinter({})
-    parts = [name if isinstance(x, np.ndarray) else plain.text(x) for name, x in known.items()]
-    parts += [f"{key}={plain.text(x)}" for key, x in settings.items()]
+    printer = FormulaPrinter({})
+    parts = [name if isinstance(x, np.ndarray) else printer.formula(x) for name, x in known.items()]
+    parts += [f"{key}={printer.formula(x)}" for key, x in settings.items()]
     return f"{op.name}({', '.join(parts)})"  # of a long formula the call says more

@@ -36,10 +36,10 @@ class Instruction:
     numbers. `simplified(builder, value)` returns the value of a call that needs no instruction, or
     None; `is_view`, whether the result may share the memory of the first argument.
 
-    `numpy` is an operator, or a text with `{0}`, `{1}` for arguments, or a function of the value
-    that returns such a text; empty, the function is called by its name. `native` is a function
-    of Numba's numbers (`numba_codegen.Number`), which a ufunc is itself; or `lowered` is the method
-    of `Lowering` that translates a call. `js` is the name in runtime.js.
+    `numpy` is a text with `{0}`, `{1}` for arguments, or a function of the value that returns such
+    a text; empty, the function is called by its name. `native` is a function of Numba's numbers
+    (`numba_codegen.Number`), which a ufunc is itself; or `lowered` is the method of `Lowering` that
+    translates a call. `js` is the name in runtime.js.
     """
 
     traced: Any = None
@@ -111,7 +111,7 @@ def _unchanged(_: Any, value: Value, argument: int = 0) -> Value | None:
     return x if same else None
 
 
-def _known(x: Any) -> Any:
+def known_array(x: Any) -> Any:
     """Return the array of a constant or number; an empty one of other values."""
     if type(x) in (int, float):
         return np.array(x)
@@ -129,13 +129,13 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
 
 
 def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
-    factor = _known(value.args[1])
+    factor = known_array(value.args[1])
     return _unchanged(builder, value) if factor.size and (factor == 1).all() else None
 
 
 def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
     """Return x or y of `where` if its condition is the same number everywhere."""
-    condition = _known(value.args[0])
+    condition = known_array(value.args[0])
     if not condition.size or condition.min() != condition.max():
         return None
     return _unchanged(builder, value, 1 if condition.flat[0] else 2)
@@ -236,18 +236,18 @@ for _sign, _ufunc, _number in (
         _ufunc,
         number=_number,
         simplified=_by_one if _sign in ("*", "/", "**") else None,
-        numpy=_sign,
+        numpy=f"{{0}} {_sign} {{1}}",
         native=_ufunc,
         js=_ufunc.__name__,
     )
-define(np.bitwise_and, numpy="&", js="bitwise_and")
-define(np.bitwise_or, numpy="|", js="bitwise_or")
-define(np.bitwise_xor, numpy="^")
+define(np.bitwise_and, numpy="{0} & {1}", js="bitwise_and")
+define(np.bitwise_or, numpy="{0} | {1}", js="bitwise_or")
+define(np.bitwise_xor, numpy="{0} ^ {1}")
 define(np.negative, number=operator.neg, numpy="-{0}", native=np.negative, js="negative")
 define(np.invert, numpy="~{0}")
 # In formulas of rules: products and quotients that are 0 where the cotangent is.
-define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="*")
-define(elementwise.divide_no_nan, numpy="/")
+define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="{0} * {1}")
+define(elementwise.divide_no_nan, numpy="{0} / {1}")
 
 # Functions of elements
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
+from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction, known_array
 from tinygrad_fc.pytree import flatten, mapped
 
 LARGE = 4096
@@ -87,8 +87,8 @@ class Value:
     is the array of the traced call, which lives as long as a tracer has it where it is large, and
     is computed again if need be; after the trace, only numbers and constants have one. A plain
     Python number has the shape None; several results, and a generator, also the dtype None. `name`
-    is that of the variable that the traced code assigns it to. `formula` is set after the trace
-    where the instruction is a formula of the document.
+    is that of the variable that the traced code assigns it to; after the trace, each value that is
+    no constant has one (`naming`), and `formula` is set where it is a formula of the document.
     """
 
     def __init__(
@@ -153,12 +153,13 @@ class Program:
     outputs: list[Value] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     """Which outputs, by number, are the function's result; the others are gradients."""
-    names: dict[int, str] = field(default_factory=dict)
-    """Names for variables, by id of the value: parameters, arguments, gradients, z1, y1, d1."""
-    default_names: dict[int, str] = field(default_factory=dict)
-    """Names for values that need a variable only where the printer does not inline them."""
-    option_names: dict[float, str] = field(default_factory=dict)
-    """Names for numbers: options of modules and optimizers."""
+
+    @property
+    def constants(self) -> list[Value]:
+        """The constants that are read, in the order of their first use."""
+        read = [v for value in self.instructions for v in operands(value)]
+        read += leaves((self.changes, self.outputs))
+        return [v for v in dict.fromkeys(read) if v.is_constant]
 
 
 # Trees of arguments
@@ -312,10 +313,27 @@ class ProgramBuilder:
             return self._calls[key]
         sample = read_only(function(*mapped(sample_of, args), **mapped(sample_of, kwargs)))
         value = Value(function, args, kwargs, sample)
+        value.args = self._with_arrays(value)
         simplified = None if kwargs else instruction(function).simplified
         value = (simplified and simplified(self, value)) or self._computed(value)
         self._calls[key] = value
         return value
+
+    def _with_arrays(self, value: Value) -> Any:
+        """Return the arguments, with 0-d arrays for constant numbers beside an array of floats.
+
+        NumPy takes these faster. An array of one number is such a number, too.
+        """
+        others = value.args[::-1]
+        is_operation = instruction(value.function).number and value.shape
+        if not is_operation or value.dtype.kind != "f":
+            return value.args
+        args = list(value.args)
+        for k, (x, other) in enumerate(zip(args, others, strict=True)):
+            number = uniform(known_array(x))
+            if number is not None and getattr(other, "shape", ()) == value.shape:
+                args[k] = self.constant(np.array(number, value.dtype))
+        return tuple(args)
 
     def _computed(self, value: Value) -> Value:
         """Return a constant where all operands are, else record `value` as an instruction."""

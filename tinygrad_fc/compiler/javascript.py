@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.instructions import instruction
-from tinygrad_fc.compiler.ir import Value, leaves, operands
+from tinygrad_fc.compiler.ir import Value
 from tinygrad_fc.compiler.numpy_printer import Expressions
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ class JavaScriptPrinter:
     """A printed program: its `text`, the `numbers` of values by id, and what has no form there."""
 
     def __init__(self, program: Program) -> None:
-        read = [v for i in program.instructions for v in operands(i)]
-        read += leaves((program.changes, program.outputs))
-        self.constants = list({id(v): v for v in read if v.is_constant}.values())
+        self.constants = program.constants
         values = [*program.inputs, *self.constants, *program.instructions]
         self.numbers = {id(v): k for k, v in enumerate(dict.fromkeys(values))}
         self.missing: list[str] = []

@@ -58,25 +58,36 @@ def identifier(path: str) -> str:
 def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     """Give the values of `program` names, and formulas of the document."""
     paths = _paths(run)
-    names = program.names
-    for value in program.inputs:
-        names[id(value)] = identifier(_input_name(value.source, arguments, paths))
+    names = {id(v): identifier(_input_name(v.source, arguments, paths)) for v in program.inputs}
     for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
-    options = [group for o in run.optimizers for group in vars(o)["param_groups"]]
-    for group in (*map(vars, run.paths), *options):
-        for key, option in group.items():
-            if type(option) is float and not option.is_integer():
-                program.option_names[option] = key
-            for k, part in enumerate(option if key == "betas" else (), 1):
-                program.option_names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
-    _name_layers(program)
+    _name_layers(program, names)
     for value in (program.outputs[number] for number in program.returned):
         if not value.is_constant:
             name = value.name or ("loss" if _is_loss(value.origin) else "result")
             names.setdefault(id(value), identifier(name))
-    _name_others(program)
+    _name_others(program, names)
+    for value in (*program.inputs, *program.instructions):
+        value.name = names[id(value)]
+    _name_options(run, program, {*names.values()})
+
+
+def _name_options(run: Trace, program: Program, taken: set[str]) -> None:
+    """Name the constants that are options of modules and optimizers."""
+    names: dict[float, str] = {}
+    groups = [group for o in run.optimizers for group in vars(o)["param_groups"]]
+    for group in (*map(vars, run.paths), *groups):
+        for key, option in group.items():
+            if type(option) is float and not option.is_integer():
+                names[option] = key
+            for k, part in enumerate(option if key == "betas" else (), 1):
+                names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
+    for value in program.constants:
+        for option, name in names.items():
+            if not value.shape and value.sample == value.dtype.type(option):
+                value.name = f"{name}_{option:g}" if name in taken else name
+                taken.add(name)
 
 
 def _paths(run: Trace) -> dict[int, str]:
@@ -140,7 +151,7 @@ def number_layers(
     return layers, range(1 if chained else len(sums), len(sums) + 1)
 
 
-def _name_layers(program: Program) -> None:
+def _name_layers(program: Program, names: dict[int, str]) -> None:
     """Name z, y and d of layers, and the loss; cite the formulas of the document."""
     calls = list(op_calls(program))
     layers, cited = number_layers(
@@ -153,41 +164,40 @@ def _name_layers(program: Program) -> None:
         if id(last) in layers:
             letter, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
             last.formula = f"({FORMULAS[kind, -1][0]})"
-            program.names.setdefault(id(last), f"{letter}{k}")
+            names.setdefault(id(last), f"{letter}{k}")
         elif (origin.op, origin.argument) == ("mse_loss", -1):
             if last.args[-1] == values[0].shape[0]:  # the mean over the samples
                 last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
         elif origin.op == "linear" and origin.argument > 0 and k is not None:
             d, own = origin.cotangent, int(k < cited[-1])
-            program.names.setdefault(id(d), f"d{k}")
+            names.setdefault(id(d), f"d{k}")
             if k in cited:
                 last.formula = f"({FORMULAS['linear', origin.argument][own]})"
                 is_product = d.origin.op in _ACTIVATIONS
                 d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 
 
-def _name_others(program: Program) -> None:
+def _name_others(program: Program, names: dict[int, str]) -> None:
     """Name what is left: as in the code that was traced, else by what it is of, or by its op."""
-    updated = {id(new): program.names[id(old)] for old, new in program.changes if new.shape}
+    updated = {id(new): names[id(old)] for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
             parts = [v for v in operands(value) if v.shape == value.shape]
             own = [v for v in parts if v.origin.phase != "backward"]
             updated = dict.fromkeys(map(id, own), updated[id(value)]) | updated
     last = {id(values[-1]) for _, values in op_calls(program)}
-    known = program.default_names
     for value in program.instructions:
         origin = value.origin
         word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
         word = value.name or _NOUNS.get(word, word.lower())
         path, of = origin.module, origin.differentiated
         if value.function is item:  # a number of the state, such as that of steps
-            state = program.names.get(id(value.args[0]), "number").split("_")
+            state = names.get(id(value.args[0]), "number").split("_")
             path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")
-        elif value.function is np.full and id(value.args[1]) in known:
-            path, word = known[id(value.args[1])], "array"
+        elif value.function is np.full and id(value.args[1]) in names:
+            path, word = names[id(value.args[1])], "array"
         elif id(value) in updated:
             path = updated[id(value)]
         elif id(value) in last and not value.name and origin.argument >= 0:
-            path, word = "d", program.names.get(id(of)) or known.get(id(of), word)
-        known[id(value)] = identifier(f"{path}.{word}")
+            path, word = "d", names.get(id(of), word)
+        names.setdefault(id(value), identifier(f"{path}.{word}"))

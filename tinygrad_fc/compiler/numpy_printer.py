@@ -7,6 +7,7 @@ their old values.
 
 from __future__ import annotations
 
+import ast
 import keyword
 import linecache
 import math
@@ -19,36 +20,32 @@ import numpy as np
 from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
 from tinygrad_fc.compiler.ir import LARGE, Program, Value, leaves, operands, uniform
 
-ATOM, SIGN, PRODUCT, SUM, BITS, COMPARED = 6, 5, 4, 3, 2, 1
-_LEVELS = {"**": SIGN, "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT}
-_LEVELS |= {"@": PRODUCT, "&": BITS, "|": BITS, "^": BITS}
-"""Precedence of operators, beside that of comparisons."""
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
-LONGEST_INLINE, LONGEST_SHARED, LONGEST_LINE = 48, 24, 96
-"""Characters of an expression with one reader, with several, and of a line."""
-_RAISE = "    raise GuardFailed"
+LONGEST_INLINE, LONGEST_LINE = 48, 96
+"""Characters of an expression that is inlined, about, and of a line."""
 SMALL = 6
 """Elements of constants that are written out."""
+_MODULES = ("np", "math", "GuardFailed")
 _NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
 class Line(NamedTuple):
-    """A statement with the value that it computes."""
+    """A line of the function, with the value that it computes."""
 
     value: Value
     text: str
 
 
 class Expressions:
-    """Writes calls as expressions of Python.
+    """Writes calls as expressions of Python, each in parentheses, most of which `plain` drops.
 
     `bound` are functions and arrays that the texts name and do not define.
     """
 
     def __init__(self) -> None:
         self.bound: dict[str, Any] = {}
-        self.texts: dict[int, tuple[str, int]] = {}  # of values, with their precedence
-        self._taken = {"np", "math", "GuardFailed"}
+        self.texts: dict[Any, str] = {}  # of values, by id
+        self._taken = {*_MODULES}
 
     def fresh(self, name: str) -> str:
         """Return `name`, or the name with a number if it is taken."""
@@ -60,69 +57,54 @@ class Expressions:
         self._taken.add(name)
         return name
 
-    def text(self, leaf: Any, level: int = 0) -> str:  # noqa: PLR0911  one for each kind
-        """Return how to write an argument, in parentheses where it binds less than `level`."""
+    def text(self, leaf: Any) -> str:
+        """Return how to write an argument."""
         if isinstance(leaf, Value):
-            if leaf.is_constant:
-                return self.constant(leaf.sample)
-            known, own = self.texts[id(leaf)]
-            return known if own > level else f"({known})"
+            return self.constant(leaf) if leaf.is_constant else self.texts[id(leaf)]
         if isinstance(leaf, np.dtype) or (isinstance(leaf, type) and issubclass(leaf, np.generic)):
             return dtype_text(leaf)
-        if isinstance(leaf, tuple):
-            return f"({', '.join(map(self.text, leaf))}{',' * (len(leaf) == 1)})"
-        if isinstance(leaf, list):
-            return f"[{', '.join(map(self.text, leaf))}]"
+        if isinstance(leaf, tuple | list):
+            parts = "".join(f"{self.text(part)}, " for part in leaf)
+            return f"({parts})" if isinstance(leaf, tuple) else f"[{parts}]"
         if isinstance(leaf, slice):
-            return f"slice({self.text(leaf.start)}, {self.text(leaf.stop)}, {self.text(leaf.step)})"
+            return f"slice{self.text((leaf.start, leaf.stop, leaf.step))}"
         if type(leaf) is float and not math.isfinite(leaf):
-            return f"np.{leaf}" if not leaf < 0 else "(-np.inf)"
-        negative = type(leaf) in (int, float) and leaf < 0 and level >= SIGN
-        return f"({leaf!r})" if negative else repr(leaf)
+            return "(-np.inf)" if leaf < 0 else f"np.{leaf}"
+        return "..." if leaf is Ellipsis else f"({leaf!r})"
 
     def index(self, at: Any) -> str:
         """Return what is written between brackets."""
-        if isinstance(at, tuple) and at:
-            return ", ".join(map(self._index_part, at))
-        return self._index_part(at)
+        parts = at if isinstance(at, tuple) and at else (at,)
+        return ", ".join(map(self._index_part, parts))
 
     def _index_part(self, part: Any) -> str:
-        if isinstance(part, slice):
-            ends = ["" if x is None else self.text(x) for x in (part.start, part.stop, part.step)]
-            return ":".join(ends if ends[2] else ends[:2])
-        return "..." if part is Ellipsis else self.text(part)
+        if not isinstance(part, slice):
+            return self.text(part)
+        ends = (part.start, part.stop, part.step)
+        return ":".join("" if x is None else self.text(x) for x in ends)
 
-    def expression(self, value: Value) -> tuple[str, int]:
-        """Return the text of a call, and its precedence."""
-        args = [*value.args, *value.kwargs.values()]
+    def expression(self, value: Value) -> str:
+        """Return the text of a call."""
         form = self.form(value)
-        if form and "{" not in form:
-            level = _LEVELS.get(form, COMPARED)
-            x, y = args
-            left = self.number(x, SIGN if form == "**" else level - (level != COMPARED), y, value)
-            return f"{left} {form} {self.number(y, level, x, value)}", level
-        if form.startswith(("-", "~")):
-            return form.format(self.text(args[0], PRODUCT)), SIGN
+        args = [self.index(x) if "[" in form else self.operand(x, value) for x in value.args]
+        options = [(key, self.text(x)) for key, x in value.kwargs.items()]
         if form:
-            first, *others = args
-            write = self.index if "[" in form else self.text
-            return form.format(self.text(first, SIGN), *map(write, others)), ATOM
-        texts = [*map(self.text, value.args)]
-        texts += [f"{key}={self.text(v)}" for key, v in value.kwargs.items()]
-        return f"{self.function_name(value.function)}({', '.join(texts)})", ATOM
+            return f"({form.format(*args, *(text for _, text in options))})"
+        args += [f"{key}={text}" for key, text in options]
+        return f"{self.function_name(value.function)}({', '.join(args)})"
+
+    def operand(self, x: Any, reader: Value) -> str:  # noqa: ARG002
+        """Return how to write an argument of `reader`."""
+        return self.text(x)
 
     def form(self, value: Value) -> str:
-        """Return the operator or text of a call, as in the table of instructions."""
+        """Return the text of a call with places for its arguments; "" for a call by name."""
         form = instruction(value.function).numpy
         return str(form(value) if callable(form) else form)
 
-    def number(self, number: Any, level: int, other: Any, result: Value) -> str:  # noqa: ARG002
-        """Return how to write an operand beside another one."""
-        return self.text(number, level)
-
-    def constant(self, array: Any) -> str:
+    def constant(self, value: Value) -> str:
         """Return how to write a constant."""
-        return f"np.array({array.tolist()!r})"
+        return f"np.array({value.sample.tolist()!r})"
 
     def function_name(self, function: Any) -> str:
         """Return how to write a function; one that is not NumPy's gets a name of its own."""
@@ -152,163 +134,148 @@ class NumPyPrinter(Expressions):
                 self.users[id(v)].append(value)
         self.used_after = {id(v) for v in leaves([program.outputs, program.expects])}
         self.used_after |= {id(new) for _, new in program.changes}
-        self.overwritten: dict[int, Value] = {}  # the input that each value changes in place, by id
-        self._positions = {id(v): k for k, v in enumerate(program.instructions)}
-        self._last_reads = self._find_last_reads()
+        self.overwritten: dict[int, Value] = {}  # in whose array each value is computed, by id
+        self._definitions: dict[str, str] = {}  # of constants
+        self._guards: list[Line] = []  # conditions of the next statement that raises GuardFailed
         self._inlined: set[int] = set()
-        self._constants: dict[Any, str] = {}
-        self._definitions: list[str] = []
-        self._numbers: dict[Any, str] = {}  # variables of 0-d arrays
-        self._guards: list[str] = []  # of the last statement that raises GuardFailed
-        self.inputs = [self._set_variable(v) for v in program.inputs]
+        self._places = self._find_places()
+        self.inputs = [self._set_variable(v, v.name) for v in program.inputs]
         truths = {id(v): truth for v, truth in program.expects}
-        for value in program.instructions:
-            self._write(value, truths.get(id(value)))
-        self._last_lines, self._returned = self._end()
+        for k, value in enumerate(program.instructions):
+            self._write(value, k)
+            if id(value) in truths:
+                text = self.text(value) if truths[id(value)] else f"not {self.text(value)}"
+                self._guards.append(Line(value, plain(text)))
+        self._add_guards()
         self._free()
+        self._last_lines, self._returned = self._end()
         usable = program.name.isidentifier() and not keyword.iskeyword(program.name)
         self.name = program.name if usable else "compiled"
-        outside = {"np", "math", "GuardFailed", *self.bound, *self._constants.values()}
-        self.name += "_" * (self.name in outside)
+        self.name += "_" * (self.name in {*_MODULES, *self.bound, *self._definitions})
 
-    # Changes in place
+    # What is inlined, and what is changed in place
 
-    def _find_last_reads(self) -> dict[int, int]:
-        """Return where the text of each value is evaluated for the last time.
+    def _may_inline(self, value: Value) -> bool:
+        """Return whether a value may be written where it is used, if its text is short."""
+        users = self.users[id(value)]
+        if id(value) in self.used_after:
+            return not users and any(value is v for v, _ in self.program.expects)
+        if value.formula or value.function in (put, add_at, draw):
+            return False
+        once = len(users) == 1 and users[0].function not in (put, add_at)
+        is_shared = value.function is np.transpose and value.args[0].is_input
+        return once or is_shared or self._is_array(value)
 
-        A view is read where its users are, and what may be inlined is evaluated there.
-        """
-        last: dict[int, int] = {}
-        for value in reversed(self.program.instructions):
-            last[id(value)] = position = self._positions[id(value)]
-            if value.is_view and id(value) in self.used_after:
-                last[id(value)] = len(self._positions)
-            elif value.is_view or self._may_inline(value):
-                users = (last[id(user)] for user in self.users[id(value)])
-                last[id(value)] = max(users, default=position)
-        return last
+    def _is_array(self, value: Value) -> bool:
+        """Return whether a number is only read as a 0-d array: see `operand`."""
+        users = self.users[id(value)]
+        return bool(value.is_number and users) and all(map(_takes_arrays, users))
 
-    def _changed_in_place(self, value: Value) -> Value | None:
+    def _find_places(self) -> dict[int, int]:
+        """Return the position of the last instruction whose line may compute each value."""
+        places: dict[int, int] = {}
+        for k, value in reversed([*enumerate(self.program.instructions)]):
+            users = self.users[id(value)] if self._may_inline(value) else []
+            places[id(value)] = max((places[id(user)] for user in users), default=k)
+        return places
+
+    def _last_read(self, x: Value, but: Value) -> int:
+        """Return the last place where the array of `x` is read, itself or a view, but by `but`."""
+        if id(x) in self.used_after:
+            return len(self._places)
+        users = (user for user in self.users[id(x)] if user is not but)
+        reads = (self._last_read(u, but) if u.is_view else self._places[id(u)] for u in users)
+        return max(reads, default=-1)
+
+    def _changed_in_place(self, value: Value, place: int) -> Value | None:
         """Return the input that `value` may overwrite: one that changes, and is read no more."""
-        first = value.args[0] if value.function in IN_PLACE and not value.kwargs else None
-        if not isinstance(first, Value) or (first.shape, first.dtype) != (value.shape, value.dtype):
+        first: Any = value.args[0] if value.function in IN_PLACE and not value.kwargs else None
+        if not _alike(first, value):
             return None
         old = self.overwritten.get(id(first), first)
-        if id(first) in self.used_after or not any(old is x for x, _ in self.program.changes):
-            return None
-        others = [u for u in self.users[id(first)] if u is not value]
-        position = self._positions[id(value)]
-        reads = [self._last_reads[id(u)] for u in others]  # those of this line come first
-        reads += [self._positions.get(id(v), -1) + 1 for v, _ in self.program.expects]
-        return old if max(reads, default=-1) <= position else None
+        guards = (self._places[id(v)] for v, _ in self.program.expects)
+        is_free = max(guards, default=-1) < place and self._last_read(first, value) <= place
+        return old if is_free and any(old is x for x, _ in self.program.changes) else None
 
-    # Names and literals
+    def _is_temporary(self, x: Any, value: Value) -> bool:
+        """Return whether `value` may overwrite `x`, a large new array that nothing else reads."""
+        is_elementwise = isinstance(value.function, np.ufunc) and not value.kwargs
+        if value.size < LARGE or not is_elementwise or not _alike(x, value):
+            return False
+        is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
+        return is_new and id(x) in self._inlined
 
-    def _set_variable(self, value: Value) -> str:
+    # Names
+
+    def _set_variable(self, value: Value, name: str) -> str:
         """Return a new variable, by which the value is read from now on."""
-        name = self.fresh(self._known_name(value, "t"))
-        self.texts[id(value)] = name, ATOM
+        self.texts[id(value)] = name = self.fresh(name or "t")
         return name
 
-    def _known_name(self, value: Value, otherwise: str) -> str:
-        program = self.program
-        return program.names.get(id(value)) or program.default_names.get(id(value), otherwise)
-
-    def constant(self, array: Any) -> str:
+    def constant(self, value: Value) -> str:
         """Return the name of a constant, which the source defines above the function."""
-        small = array.tobytes() if array.size == 1 else id(array)
-        key = (array.dtype, array.shape, small)
-        if key not in self._constants:
-            name, text = _constant_text(array)
-            if name == "scale":
-                number, kind = array.flat[0], array.dtype.type
-                if not array.ndim and array.dtype.kind == "f":
-                    options = self.program.option_names
-                    name = {kind(x): options[x] for x in options}.get(number, name)
-                if name in {*self._taken, *self.program.default_names.values()}:
-                    # scale and scale_0_25, not scale_2
-                    name += "_array" if name in self._numbers.values() else f"_{number:g}"
-            self._constants[key] = name = self.fresh(name)
+        if id(value) not in self.texts:
+            name, text = _constant_text(value.sample)
+            name = value.name or name
+            if name == "scale" and name in self._taken:
+                name = f"scale_{value.sample.flat[0]:g}"  # scale and scale_0_25, not scale_2
+            name = self._set_variable(value, name)
             if text:
-                self._definitions.append(f"{name} = {text}")
+                self._definitions[name] = text
             else:
-                self.bound[name] = array
-        return self._constants[key]
+                self.bound[name] = value.sample
+        return self.texts[id(value)]
 
-    def number(self, number: Any, level: int, other: Any, result: Value) -> str:
-        """Return how to write a number beside an array: a 0-d array, which NumPy takes faster.
+    def operand(self, x: Any, reader: Value) -> str:
+        """Return how to write an argument: a number beside an array of floats as a 0-d array.
 
-        Its first use writes a line for it, such as `rate = np.array(lr)`.
+        NumPy takes that faster. Its first use writes a line for it, such as `rate = np.array(lr)`.
         """
-        array = isinstance(other, Value) and other.shape and result.dtype == other.dtype
-        is_constant = isinstance(number, Value) and number.is_constant and number.shape
-        if array and is_constant and other.shape == result.shape:
-            same = uniform(number.sample)
-            number = number if same is None else same.item()
-        is_option = result.is_number and number in self.program.option_names
-        if is_option and number not in _NAMES_OF_NUMBERS:
-            return self._option(number)
-        if not array or other.dtype.kind != "f" or not _is_number(number):
-            return self.text(number, level)
-        if not isinstance(number, Value):
-            return self.constant(np.array(number, other.dtype))
-        key = (id(number), other.dtype)
-        if key not in self._numbers:
-            name = self._known_name(number, "number")
-            self._numbers[key] = self.fresh("rate" if name == "lr" else f"{name}_array")
-            dtype = "" if other.dtype == np.float64 else f", {dtype_text(other.dtype)}"
-            text = f"{self._numbers[key]} = np.array({self.text(number)}{dtype})"
-            self.lines.append(Line(result, text))
-        return self._numbers[key]
-
-    def _option(self, number: float) -> str:
-        """Return the name of an option, which the source defines if no variable has that name."""
-        name = self.program.option_names[number]
-        if name in self.program.default_names.values():
-            return self.text(number, SIGN)
-        if number not in self._numbers:
-            self._numbers[number] = name = self.fresh(name)
-            self._definitions.append(f"{name} = {number!r}")
-        return self._numbers[number]
+        if not (isinstance(x, Value) and x.is_number and _takes_arrays(reader)):
+            return self.text(x)
+        if (id(x), reader.dtype) not in self.texts:
+            name = x.name if self._is_array(x) and not x.is_input else f"{x.name}_array"
+            name = self.fresh("rate" if x.name == "lr" else name)
+            dtype = "" if reader.dtype == np.float64 else f", {dtype_text(reader.dtype)}"
+            self._add_line(reader if x.is_input else x, f"{name} = np.array({self.text(x)}{dtype})")
+            self.texts[id(x), reader.dtype] = name
+        return self.texts[id(x), reader.dtype]
 
     # Lines
 
-    def _write(self, value: Value, truth: bool | None) -> None:
-        """Write an instruction; with the guard that its truth is `truth`, unless that is None."""
-        old = self._changed_in_place(value)
+    def _add_line(self, value: Value, text: str) -> None:
+        self._add_guards()
+        self.lines.append(Line(value, plain(text)))
+
+    def _add_guards(self) -> None:
+        """Add a statement that raises where one of the conditions since the last line is false."""
+        guards, self._guards = self._guards, []
+        if guards:
+            first, *others = (guard.text for guard in guards)
+            parts = [first, *(f"and {text}" for text in others)]
+            lines = _wrapped("if not (", parts, "", "):")
+            if not others:
+                lines = [f"if not {first}:".replace("not not ", "")]
+            self.lines += [
+                Line(guards[0].value, text) for text in (*lines, "    raise GuardFailed")
+            ]
+
+    def _write(self, value: Value, place: int) -> None:
+        """Write an instruction, or inline it."""
+        old = self._changed_in_place(value, place)
         if old is not None:
             self.overwritten[id(value)] = old
-            self.texts[id(value)] = name, _ = self.texts[id(old)]
-            self._write_in_place(value, value.args[0], name, value)
+            self._write_in_place(value, value.args[0], self.texts[id(old)], value)
         elif value.function in (put, add_at):
             self._write_put(value)
         else:
-            text, level = self.expression(value)
-            condition = truth is not None and not self.users[id(value)]
-            longest = LONGEST_INLINE if len(self.users[id(value)]) == 1 else LONGEST_SHARED
-            if condition or (self._may_inline(value) and len(text) <= longest):
-                self.texts[id(value)] = text, level
+            text = plain(self.expression(value))
+            always = not self.users[id(value)] or self._is_array(value)
+            if self._may_inline(value) and (always or len(text) <= LONGEST_INLINE):
+                self.texts[id(value)] = f"({text})"
                 self._inlined.add(id(value))
             else:
-                self._assign(value, self._set_variable(value), value)
-        if truth is not None:
-            text = self.text(value) if truth else f"not {self.text(value, COMPARED - 1)}"
-            if self._guards and self.lines[-1].text == _RAISE:  # one statement for all
-                del self.lines[-len(self._wrapped_guards()) - 1 :]
-            else:
-                self._guards = []
-            self._guards.append(text)
-            self.lines += [Line(value, line) for line in (*self._wrapped_guards(), _RAISE)]
-
-    def _wrapped_guards(self) -> list[str]:
-        """Return the lines of a statement that raises where a guard does not hold."""
-        first, *others = self._guards
-        if not others and first.startswith("not "):
-            return [f"if {first.removeprefix('not ')}:"]
-        line = f"if not ({' and '.join(self._guards)}):"
-        if len(line) <= LONGEST_LINE:
-            return [line]
-        return ["if not (", f"    {first}", *(f"    and {text}" for text in others), "):"]
+                self._assign(value, self._set_variable(value, value.name), value)
 
     def _assign(self, value: Value, name: str, result: Value) -> None:
         """Write `name = value` for a line of `result`; in place where an operand has no other use.
@@ -317,64 +284,46 @@ class NumPyPrinter(Expressions):
         """
         operand = next((x for x in value.args if self._is_temporary(x, value)), None)
         if operand is None:
-            self.lines.append(Line(result, f"{name} = {self.expression(value)[0]}"))
+            self._add_line(result, f"{name} = {self.expression(value)}")
         else:
             self._assign(operand, name, result)
-            self.texts[id(operand)] = name, ATOM
             self._write_in_place(value, operand, name, result)
-
-    def _is_temporary(self, x: Any, value: Value) -> bool:
-        """Return whether `value` may overwrite `x`, a large new array that nothing else reads."""
-        if not isinstance(x, Value) or id(x) not in self._inlined or len(self.users[id(x)]) > 1:
-            return False
-        is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
-        alike = (x.shape, x.dtype) == (value.shape, value.dtype)
-        plain = isinstance(value.function, np.ufunc) and not value.kwargs
-        return bool(is_new and alike and plain and value.shape and value.size >= LARGE)
 
     def _write_in_place(self, value: Value, operand: Value, name: str, result: Value) -> None:
         """Write a line that computes `value` in the array of its operand, `name`."""
+        self.texts[id(operand)] = self.texts[id(value)] = name
+        args = [self.operand(x, value) for x in value.args]
         if value.function in IN_PLACE and value.args[0] is operand:
-            other = self.number(value.args[1], 0, value, value)
-            self.lines.append(Line(result, f"{name} {IN_PLACE[value.function]} {other}"))
+            self._add_line(result, f"{name} {IN_PLACE[value.function]} {args[1]}")
         else:
-            args = ", ".join(self.number(x, 0, value, value) for x in value.args)
-            function = self.function_name(value.function)
-            self.lines.append(Line(result, f"{function}({args}, out={name})"))
+            call = f"{self.function_name(value.function)}({', '.join(args)}, out={name})"
+            self._add_line(result, call)
 
     def _write_put(self, value: Value) -> None:
         x, at, new = value.args
         # NumPy computes a 0-d array as a scalar
-        copied = f"{self.text(x, SIGN)}.copy()" if x.shape else f"np.array({self.text(x)})"
-        name = self._set_variable(value)
-        self.lines.append(Line(value, f"{name} = {copied}"))
+        copied = f"{self.text(x)}.copy()" if x.shape else f"np.array({self.text(x)})"
+        name = self._set_variable(value, value.name)
+        self._add_line(value, f"{name} = {copied}")
         if value.function is put:
-            self.lines.append(Line(value, f"{name}[{self.index(at)}] = {self.text(new)}"))
+            self._add_line(value, f"{name}[{self.index(at)}] = {self.text(new)}")
         else:
-            self.lines.append(Line(value, f"np.add.at({name}, {self.text(at)}, {self.text(new)})"))
-
-    def _may_inline(self, value: Value) -> bool:
-        """Return whether a value may be written where it is used, if its text is short."""
-        if id(value) in self.used_after or id(value) in self.program.names:
-            return False
-        if value.function in (put, add_at, draw):
-            return False
-        users = self.users[id(value)]
-        once = len(users) == 1 and users[0].function not in (put, add_at)
-        return once or (value.function is np.transpose and value.args[0].is_input)
+            self._add_line(value, f"np.add.at({name}, {self.text(at)}, {self.text(new)})")
 
     # The whole text
 
     def source(self) -> str:
         """Return the source of the function."""
         body = [*self._commented_lines(), *self._last_lines]
-        body += _wrapped("return (", self._returned, "," * (len(self._returned) == 1), ")")
-        head = _wrapped(f"def {self.name}(", self.inputs, "", "):")
+        end = ",)" if len(self._returned) == 1 else ")"
+        body += _wrapped("return (", self._returned, ",", end)
+        head = _wrapped(f"def {self.name}(", self.inputs, ",", "):")
         modules = ["import math"] * any("math." in line for line in body) + ["import numpy as np"]
         if any("GuardFailed" in line for line in body):
             modules += ["from tinygrad_fc.compiler import GuardFailed"]
         outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
-        blocks = ["\n\n".join(modules), "\n".join([*outside, *self._definitions])]
+        definitions = [f"{name} = {text}" for name, text in self._definitions.items()]
+        blocks = ["\n\n".join(modules), "\n".join([*outside, *definitions])]
         function = "\n".join([*head, *(f"    {line}" for line in body)])
         return "\n\n".join(filter(None, blocks)) + f"\n\n\n{function}\n"
 
@@ -392,49 +341,53 @@ class NumPyPrinter(Expressions):
         return lines
 
     def _free(self) -> None:
-        """Write `del` after the line that reads a large array for the last time."""
-        names = {self.texts[id(v)][0]: v for v in self.program.instructions if v.size >= LARGE}
-        last: dict[str, int] = {}
-        for k, line in enumerate(self.lines):
-            last |= {word: k for word in re.findall(r"\w+", line.text) if word in names}
-        kept = {*self.inputs, *re.findall(r"\w+", " ".join([*self._last_lines, *self._returned]))}
-        ends: defaultdict[int, list[str]] = defaultdict(list)
-        for name, k in last.items():
-            if name not in kept:
-                ends[k].append(name)
-        for k in sorted(ends, reverse=True):
-            self.lines.insert(k + 1, Line(self.lines[k].value, f"del {', '.join(ends[k])}"))
+        """Write `del` after the last line that reads a large array."""
+        large = (v for v in self.program.instructions if v.size >= LARGE)
+        names = {self.texts[id(v)] for v in large}
+        names -= {*self.inputs, *(self.texts.get(key, "") for key in self.used_after)}
+        lines: list[Line] = []
+        for line in reversed(self.lines):
+            ended = dict.fromkeys(w for w in re.findall(r"\w+", line.text) if w in names)
+            if ended:
+                lines.append(Line(line.value, f"del {', '.join(ended)}"))
+                names -= ended.keys()
+            lines.append(line)
+        self.lines = lines[::-1]
 
     def _end(self) -> tuple[list[str], list[str]]:
         """Return the lines that write changes, and the expressions that are returned.
 
         What is returned is an array of its own: views, inputs and what is changed are copied.
         """
-        lines, returned, stores = [], [], []
-        seen: set[int] = set()
+        lines, returned, stores = list[str](), list[str](), list[str]()
+
+        def copied(value: Value) -> str:
+            name = self.fresh(f"{self.text(value)}_copy")
+            lines.append(f"{name} = np.array({self.text(value)})")
+            return name
+
         for value in self.program.outputs:
-            plain = value.shape or value.is_number
-            text = self.text(value) if plain else f"np.array({self.text(value)})"
-            if not value.is_number and (self._is_shared(value) or id(value) in seen):
-                name = self.fresh(f"{self.program.names.get(id(value), 'result')}_copy")
-                lines.append(f"{name} = np.array({text})")
-                text = name
-            seen.add(id(value))
+            text = self.text(value)
+            if not value.is_number and (self._is_shared(value) or text in returned):
+                text = copied(value)
+            elif not value.shape and not value.is_number:
+                text = f"np.array({text})"
             returned.append(text)
         for old, new in self.program.changes:
-            if self.overwritten.get(id(new)) is old:
-                continue
-            text = self.text(new)
-            if self._is_shared(new):  # an earlier line may overwrite it
-                source = self.fresh("old")
-                lines.append(f"{source} = {text}.copy()")
-                text = source
-            stores.append(f"{self.text(old)}[...] = {text}")
+            if self.overwritten.get(id(new)) is not old:
+                is_input = self._is_shared(new) and not new.is_constant
+                text = copied(new) if is_input else self.text(new)
+                stores.append(f"{self.text(old)}[...] = {text}")
         return [*lines, *stores], returned
 
     def _is_shared(self, value: Value) -> bool:
         """Return whether the array of a value may be changed or belong to the caller."""
-        return value.function is None or value.is_view or id(value) in self.overwritten
+        return value.is_view or self.overwritten.get(id(value), value).function is None
+
+
+def plain(text: str) -> str:
+    """Return a line or expression without the parentheses that it does not need."""
+    return ast.unparse(ast.parse(text))
 
 
 def dtype_text(dtype: Any) -> str:
@@ -442,8 +395,13 @@ def dtype_text(dtype: Any) -> str:
     return "np.bool_" if np.dtype(dtype).kind == "b" else f"np.{np.dtype(dtype).name}"
 
 
-def _is_number(x: Any) -> bool:
-    return type(x) in (int, float) or (isinstance(x, Value) and x.is_number)
+def _takes_arrays(reader: Value) -> bool:
+    """Return whether a value is computed faster from 0-d arrays than from Python numbers."""
+    return isinstance(reader.function, np.ufunc) and bool(reader.shape) and reader.dtype.kind == "f"
+
+
+def _alike(x: Any, value: Value) -> bool:
+    return isinstance(x, Value) and (x.shape, x.dtype) == (value.shape, value.dtype)
 
 
 def _constant_text(array: Any) -> tuple[str, str]:
@@ -470,10 +428,10 @@ def _constant_text(array: Any) -> tuple[str, str]:
 
 def _wrapped(start: str, parts: list[str], comma: str, end: str) -> list[str]:
     """Return `parts` between `start` and `end` on one line, or on one line each."""
-    line = f"{start}{', '.join(parts)}{comma}{end}"
+    line = f"{start}{f'{comma} '.join(parts)}{end}"
     if len(line) <= LONGEST_LINE:
         return [line]
-    return [start, *(f"    {part}," for part in parts), end]
+    return [start, *(f"    {part}{comma}" for part in parts), end.lstrip(",")]
 
 
 # The backend: the source, executed

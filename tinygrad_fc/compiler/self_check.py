@@ -115,7 +115,7 @@ def _pairs(
     for (source, output), g in zip(traced.gradients, gradients, strict=True):
         name, by_program = f"the gradient of {names.get(source) or 'a tensor'}", None
         if output is not None:
-            name, by_program = program.names.get(id(program.outputs[output]), name), outputs[output]
+            name, by_program = program.outputs[output].name or name, outputs[output]
         yield name, by_program, g, scale
     for k, (source, x, copy) in enumerate(zip(names, inputs, copies, strict=True)):
         # backward adds to an old gradient in place, where a program sets another

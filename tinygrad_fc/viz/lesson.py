@@ -23,7 +23,7 @@ from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import Origin, Value, operands
 from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import FORMULAS, op_calls
-from tinygrad_fc.compiler.numpy_printer import ATOM, NumPyPrinter
+from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Lesson:
         self.own_lines = self._own_lines()
         self.variables = self._variables()
         chains = self.printer.overwritten
-        self.changed = {id(new): old for old, new in reversed(program.changes) if id(new) in chains}
+        changes = reversed(program.changes)
+        self.changed = {id(new): old for old, new in changes if chains.get(id(new)) is old}
         self.lines = self._lines()
         self.guards = self._guards()
         self.calls = self._calls()
@@ -114,7 +115,7 @@ class Lesson:
 
     def _labels(self) -> dict[int, str]:
         """Return the name of every value: the program's, or ∂C/∂y for a gradient without one."""
-        names = self.program.default_names | self.program.names
+        names = {id(v): v.name for v in (*self.program.inputs, *self.program.instructions)}
         names |= {id(v): "condition" for v, _ in self.program.expects} | self.variables
         chains = self.printer.overwritten  # values of a parameter between its old and its new
         names |= {key: f"{names[id(old)]} on the way" for key, old in chains.items()}
@@ -215,7 +216,7 @@ class Lesson:
     def _layers(self) -> dict[int, int]:
         """Return the number of the layer, from 1, of each z and y."""
         results = [values[-1] for _, values in self.forward]
-        names = {id(v): self.program.names.get(id(v), "") for v in results if v.formula}
+        names = {id(v): v.name for v in results if v.formula}
         return {key: int(name[1:]) for key, name in names.items() if re.match(r"[zy]\d+$", name)}
 
     def _own_lines(self) -> dict[int, list[int]]:
@@ -407,8 +408,8 @@ class Lesson:
         for v in values:
             if v is result or id(v) in self.changed:  # which is read by its name from here on
                 label = self.labels.get(id(v), "value")
-                lines.append(f"{label} = {printer.text(v)}")
-                printer.texts[id(v)] = label, ATOM
+                lines.append(f"{label} = {printer.formula(v)}")
+                printer.names[id(v)] = label
         return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
 
 
