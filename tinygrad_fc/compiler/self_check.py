@@ -96,7 +96,7 @@ def _pairs(
     A gradient may be mere rounding, so that of all of them the largest element is a fourth item.
     """
     program, traced = call.program, call.traced
-    names = {value.source: program.names.get(id(value)) for value in program.inputs}
+    names = {value.source: value.name for value in program.inputs}
 
     def tensor(source: Source) -> Any:
         return leaves[source.subject] if source.kind == "argument" else source.subject
