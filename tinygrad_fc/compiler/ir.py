@@ -345,10 +345,12 @@ class ProgramBuilder:
         self.instructions.append(value)
         return value
 
-    def expect(self, value: Value, truth: bool) -> None:
-        """Record that the trace is valid only where the truth of `value` is `truth`."""
+    def expect(self, value: Value) -> bool:
+        """Return the truth of `value`; record that the trace is valid only where it is the same."""
+        truth = bool(value.sample)
         if not value.is_constant and not any(v is value for v, _ in self.expects):
             self.expects.append((value, truth))
+        return truth
 
 
 def read_only(sample: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.guards import ABSENT, refuse_impure_calls
-from tinygrad_fc.compiler.tracer import CREATORS, Tracer, created
+from tinygrad_fc.compiler.tracer import CREATORS, Tracer
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
@@ -103,7 +103,7 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z
     groups = here(trace.param_groups, lambda optimizer: vars(optimizer)["param_groups"])
-    yield Optimizer, "param_groups", property(groups, _set_groups)
+    yield Optimizer, "param_groups", property(groups, lambda o, x: vars(o).update(param_groups=x))
     optimizers: list[Any] = [Optimizer]
     for kind in optimizers:
         optimizers += kind.__subclasses__()
@@ -114,10 +114,6 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     for owner, name, problem in _ONCE:
         yield owner, name, here(partial(_refuse, trace, problem), getattr(owner, name))
     yield from _names_in_modules(trace, here)
-
-
-def _set_groups(optimizer: Any, groups: Any) -> None:
-    vars(optimizer)["param_groups"] = groups
 
 
 def _refuse(trace: Trace, problem: str, *_: Any, **__: Any) -> None:
@@ -136,7 +132,7 @@ def _float(x: Any = 0.0) -> Any:
 
 
 def _names_in_modules(trace: Trace, here: Any) -> Iterator[tuple[Any, str, Any]]:
-    creators = {f.__name__: here(partial(created, trace, f), f) for f in CREATORS}
+    creators = {f.__name__: here(partial(trace.created, f), f) for f in CREATORS}
     numpy = SimpleNamespace(**vars(np) | creators)
     for name, module in list(sys.modules.items()):
         if not name.startswith("tinygrad_fc") or name.startswith(_UNTOUCHED):

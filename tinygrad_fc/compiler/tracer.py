@@ -6,10 +6,8 @@ call that makes it from the base, so that a change of either shows in both, as i
 
 from __future__ import annotations
 
-import math
 import operator
 from functools import partial
-from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -58,6 +56,26 @@ class TracingBuilder(ProgramBuilder):
         """Return the tracer of an array that is no tracer's: a constant."""
         return Tracer(self, self.constant(np.asarray(array)))
 
+    def created(self, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
+        """Return the tracer of the array that `function` creates, or takes from outside."""
+        del like
+        if instruction(function).traced == CONVERTED:
+            return self._converted(*args, **{"copy": function is np.array, **kwargs})
+        fill = np.zeros if function is np.empty else function
+        return Tracer(self, self.emit(fill, self.values(args), self.values(kwargs)))
+
+    def _converted(self, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
+        data = array_of(data)
+        if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
+            data = self.array(data)
+        if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):
+            return np.stack([self._converted(d, dtype, copy=False) for d in data])
+        if type(data) is not Tracer:
+            return Tracer(self, self.constant(np.asarray(data, dtype)))
+        if data.is_number:
+            return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
+        return data.astype(dtype or data.dtype, copy=bool(copy))
+
     def may_read(self) -> bool:
         """Return whether the code that runs may read a value."""
         return self.is_formula or ir.asked_by_library()
@@ -79,7 +97,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __init__(self, graph: TracingBuilder, value: Value, layout: Any = None, *view: Any) -> None:
         self.graph, self._value, self.sample = graph, value, value.sample
-        self.base, self.recipe, self.back = view or (None, None, None)
+        self.base, self.function, self.rest, self.back = view or (None,) * 4
         self.layout = read_only(np.empty_like(value.sample, "b")) if layout is None else layout
         self.is_read = False  # by a vjp rule
 
@@ -88,8 +106,7 @@ class Tracer(NDArrayOperatorsMixin):
         """The value that it holds now; that of a view is computed from its base's."""
         if self.base is None:
             return self._value
-        function, rest = self.recipe
-        return self.graph.emit(function, (self.base.value, *rest))
+        return self.graph.emit(self.function, (self.base.value, *self.rest))
 
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the base."""
@@ -108,7 +125,7 @@ class Tracer(NDArrayOperatorsMixin):
     shape = property(lambda self: self._value.shape or ())
     dtype = property(lambda self: self._value.dtype)
     ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: math.prod(self.shape))
+    size = property(lambda self: self._value.size)
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
     flags = property(lambda self: self.layout.flags)
     strides = None  # so that guards of a compiled function on strides fail
@@ -121,12 +138,9 @@ class Tracer(NDArrayOperatorsMixin):
     # Values are refused, except to the library, which may branch on a number
 
     def __bool__(self) -> bool:
-        value = self.value
         if not self.graph.may_read():
             self.read("a branch depends on the value")
-        truth = bool(value.sample)
-        self.graph.expect(value, truth)
-        return truth
+        return self.graph.expect(self.value)
 
     def item(self) -> Any:
         return self.call(instructions.item, self) if self.graph.may_read() else self.read()
@@ -165,7 +179,7 @@ class Tracer(NDArrayOperatorsMixin):
         layout = function(self.layout, *mapped(sample_of, rest))
         if not np.may_share_memory(layout, self.layout):
             return Tracer(self.graph, value)
-        return Tracer(self.graph, value, layout, self, (function, rest), back)
+        return Tracer(self.graph, value, layout, self, function, rest, back)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Node) for x in inputs):
@@ -191,7 +205,7 @@ class Tracer(NDArrayOperatorsMixin):
             return recorded(*args, **kwargs)
         out, traced = kwargs.pop("out", None), instruction(function).traced
         if traced in (CREATED, CONVERTED):  # like=
-            return created(self.graph, function, *args, **kwargs)
+            return self.graph.created(function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
         if traced != instructions.RECORDED and not self.graph.is_formula:
@@ -231,7 +245,7 @@ class Tracer(NDArrayOperatorsMixin):
     def transpose(self, *axes: Any) -> Tracer:
         numbers = tuple(range(self.ndim))
         order = np.empty(numbers, "?").transpose(*axes).shape
-        back = methodcaller("transpose", np.argsort(order).tolist())
+        back = operator.methodcaller("transpose", np.argsort(order).tolist())
         return self.part(np.transpose, None if order == numbers[::-1] else order, back=back)
 
     def view(self) -> Tracer:
@@ -265,27 +279,3 @@ def _reading(name: str) -> Any:
 
 for _name in ("__array__", "__float__", "__format__", "__index__", "__int__", "__repr__", "tolist"):
     setattr(Tracer, _name, _reading(_name))
-
-
-def created(
-    trace: TracingBuilder, function: Any, *args: Any, like: Any = None, **kwargs: Any
-) -> Any:
-    """Return the tracer of an array that `function` creates; of a captured one where it copies."""
-    del like
-    if instruction(function).traced == CONVERTED:
-        return _converted(trace, *args, **{"copy": function is np.array, **kwargs})
-    fill = np.zeros if function is np.empty else function
-    return Tracer(trace, trace.emit(fill, trace.values(args), trace.values(kwargs)))
-
-
-def _converted(trace: TracingBuilder, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
-    data = array_of(data)
-    if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
-        data = trace.array(data)
-    if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):
-        return np.stack([_converted(trace, d, dtype, copy=False) for d in data])
-    if type(data) is not Tracer:
-        return Tracer(trace, trace.constant(np.asarray(data, dtype)))
-    if data.is_number:
-        return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
-    return data.astype(dtype or data.dtype, copy=bool(copy))
