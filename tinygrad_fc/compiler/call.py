@@ -176,7 +176,7 @@ class Executable:
         """Write the guards of what the function reads outside."""
         traced = self.traced
         dtype = self._name(get_default_dtype())
-        self._unless(f"flags.get() == {traced.flags} and default_dtype() is {dtype}")
+        self._unless(f"flags.get() == {traced.captured.flags} and default_dtype() is {dtype}")
         for read in traced.captured.names.values():
             place, value = self._name(read.place), self._name(read.value)
             is_item = hasattr(read.place, "get")

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.graph import Node
 from tinygrad_fc.nn.hooks import Hook
@@ -105,7 +106,7 @@ class Captured:
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
-        self._random_states = _random_states()
+        self.flags, self._random_states = grad_mode.flags.get(), _random_states()
         self._functions: list[Any] = []
         self._objects: list[Any] = []
         self._attributes = {"__call__", "forward"}  # which are called without that name

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
@@ -48,7 +47,6 @@ class Traced(NamedTuple):
     gradients: list[tuple[Source, int | None]]
     """What `.grad` is afterwards: source of the tensor, output number (None: no gradient)."""
     captured: Captured
-    flags: int
     grad_guards: list[tuple[Source, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
     tensors: list[tuple[Any, bool]]
@@ -79,7 +77,7 @@ class Trace(TracingBuilder):
         self.optimizers: list[Any] = []
         self.options: list[tuple[Any, str, Any, Any]] = []  # group, key, old value, tracers
         self.grads: dict[Any, Any] = {}
-        self.grad_reads: dict[Any, tuple[Source, bool]] = {}
+        self.grad_reads: list[tuple[Source, bool]] = []
 
     # Arrays
 
@@ -133,7 +131,7 @@ class Trace(TracingBuilder):
             return patches.GRAD.__get__(node)
         if node not in self.grads:
             self.grads[node] = grad = patches.GRAD.__get__(node)
-            self.grad_reads[node] = (self.source(node), grad is None)
+            self.grad_reads.append((self.source(node), grad is None))
             if grad is not None:
                 self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
         return self.grads[node]
@@ -208,8 +206,7 @@ class Trace(TracingBuilder):
         for container in (state, *state.values()):
             self.captured.watch(container, _STATE)
         self.captured.watch(vars(optimizer), f"an option of {name}")
-        origin = self.origin if closure else Origin(name, "update")
-        with patches.patched(self, "origin", origin):
+        with patches.patched(self, "origin", self.origin if closure else Origin(name, "update")):
             return step(optimizer, closure)
 
     def param_groups(self, optimizer: Any) -> Any:
@@ -247,7 +244,7 @@ class Trace(TracingBuilder):
 
     # The end
 
-    def finished(self, name: str, flags: int, result: Any) -> Traced:
+    def finished(self, name: str, result: Any) -> Traced:
         """Return the program, and what its calls compare and write."""
         program = Program(name, expects=self.expects)
         gradients = [
@@ -261,19 +258,18 @@ class Trace(TracingBuilder):
         _order(self, program)
         sources = self.sources.values()
         tensors = [(s.subject, s.subject._requires_grad) for s in sources if s.kind == "tensor"]
-        guards = self.captured, flags, list(self.grad_reads.values()), tensors
-        return Traced(program, result, gradients, *guards)
+        return Traced(program, result, gradients, self.captured, self.grad_reads, tensors)
 
     def _result(self, program: Program, leaf: Any) -> Any:
         """Return what stands for a leaf of the result; what is no tensor is itself."""
         if isinstance(leaf, Iterator):
             problem = f"{self.captured.line}: the function returns an iterator, which ends once"
             raise CompileError(f"{problem}. Return a list of its items")
-        tensor = isinstance(leaf, Node)
-        if type(leaf) is Tracer or (tensor and is_inside(leaf)):
+        array, is_tensor = array_of(leaf), isinstance(leaf, Node)
+        if type(array) is Tracer:
             program.returned.append(len(program.outputs))
-            return Output(_add_output(program, array_of(leaf)), tensor=tensor)
-        return self.source(leaf) if tensor and self.source(leaf).kind == "argument" else leaf
+            return Output(_add_output(program, array), is_tensor)
+        return self.source(leaf) if is_tensor and self.source(leaf).kind == "argument" else leaf
 
     def __getattr__(self, name: str) -> Any:
         """Refuse the use of a tensor that is kept outside: `trace` drops all attributes."""
@@ -292,7 +288,6 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
     run = Trace(captured)
     arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
     run.sources = {id(args[k]): Source("argument", k) for k in arrays}
-    flags = grad_mode.flags.get()
     try:
         with patches.placed(run), np.errstate(all="ignore"):
             result = run_function(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
@@ -304,7 +299,7 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
         captured.check(_STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-        traced = run.finished(name, flags, result)
+        traced = run.finished(name, result)
         name_values(run, traced.program, names)
     finally:
         captured.restore()
