@@ -274,11 +274,12 @@ def compile(  # noqa: A001  as above
     grad, except a tensor that the function returns unchanged; floating-point warnings are not
     given.
 
-    `backend` is "numpy", "numba", or "auto" (the default: both do a few real calls, the faster one
-    stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache
-    folder. `check=False` turns the self-check off. Returns a `Compiled`. Raises `CompileError`,
-    with the line, for what is refused (no tensor is changed then) and where a check fails (the
-    state is that of the function then, and the next call traces it again).
+    `backend` is "numpy", "numba", or "auto" (the default: NumPy does the first call, and native
+    code, where it can, the later ones). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not
+    at all) or the user's cache folder. `check=False` turns the self-check off. Returns a
+    `Compiled`. Raises `CompileError`, with the line, for what is refused (no tensor is changed
+    then) and where a check fails (the state is that of the function then, and the next call traces
+    it again).
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")
