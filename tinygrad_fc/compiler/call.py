@@ -40,33 +40,29 @@ from tinygrad_fc.pytree import flatten
 
 MISS = object()
 """What a call returns whose guards do not hold: no array is changed, but `.grad` may be None."""
-_FUNCTIONS = (wrap, record_changes_by_id, same, same_contents, flatten, GuardFailed)
-_NAMES: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
-_NAMES |= {"default_dtype": get_default_dtype, "flags": grad_mode.flags, "silent": silent}
-_NAMES |= {"MISS": MISS, "ABSENT": ABSENT}
+_FUNCTIONS = (wrap, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
+_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
+_NAMES |= {"flags": grad_mode.flags, "silent": silent, "MISS": MISS, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
 
 class Executable:
     """A traced program with its kernel, to be called with arguments like the function's.
 
-    `due` yields a number for each call; unless it is 0, `check(self, number, args, kwargs, inputs)`
-    does the call.
+    `arguments` is the tuple of `args` and `kwargs`. `due` yields a number for each call; unless it
+    is 0, `check(self, number, arguments, inputs)` does the call.
     """
 
-    def __init__(
-        self, traced: Traced, kernel: Any, args: Any, kwargs: Any, due: Any, check: Any
-    ) -> None:
+    def __init__(self, traced: Traced, kernel: Any, arguments: Any, due: Any, check: Any) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         changed = {id(old) for old, _ in self.program.changes}
         self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
         self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
-        self.captured_ids = traced.captured.ids()
         names = {"kernel": kernel, "due": due, "known": self.known, "owners": self.owners}
         self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
         self.lines: list[str] = []
-        text = self._written(args, kwargs)
+        text = self._written(arguments)
         exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
         self.call: Any = self.bound["call"]
 
@@ -103,9 +99,9 @@ class Executable:
 
     # The generated function
 
-    def _written(self, args: Any, kwargs: Any) -> str:
+    def _written(self, arguments: Any) -> str:
         """Return the text of the function."""
-        self._arguments(*flatten((args, kwargs)))
+        self._arguments(*flatten(arguments))
         self._outside()
         self._inputs()
         guards = [f"    {line}" for line in self.lines]
@@ -169,14 +165,14 @@ class Executable:
         self._unless(f"x{k}.dtype == {self._name(array.dtype)}")
         if is_tensor:  # without a graph recorded outside
             self._unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
-        if id(leaf) in self.captured_ids:
+        if id(leaf) in self.traced.captured.ids():
             self._unless(f"l{k} is {self._name(leaf)}")
 
     def _outside(self) -> None:
         """Write the guards of what the function reads outside."""
         traced = self.traced
         dtype = self._name(get_default_dtype())
-        self._unless(f"flags.get() == {traced.captured.flags} and default_dtype() is {dtype}")
+        self._unless(f"flags.get() == {traced.captured.flags} and get_default_dtype() is {dtype}")
         for read in traced.captured.names.values():
             place, value = self._name(read.place), self._name(read.value)
             is_item = hasattr(read.place, "get")
@@ -188,15 +184,12 @@ class Executable:
             before = self._name(containers[id(group)].before)
             self.lines.append(f"{before}[{key!r}] = {self._name(group)}[{key!r}]")
         for container, before, name in containers.values():
-            c = self._name(container)
-            if not name:
-                self._unless(f"same_contents({c}, {self._name(before)})")
-                continue
+            c, b = self._name(container), self._name(before)
+            self._unless(f"{c} == {b}" if name else f"same_contents({c}, {b})")
             # == compares tensors of one element by value, and raises for others that differ
-            for key, item in before.items() if isinstance(before, dict) else ():
+            for key, item in before.items() if name and isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
                     self._unless(f"{c}[{key!r}] is {self._name(item)}")
-            self._unless(f"{c} == {self._name(before)}")
         for tensor, requires_grad in traced.tensors:
             p, hooks = self._name(tensor), tensor._hooks and dict(tensor._hooks.functions)
             self._unless(f"{p}._requires_grad is {requires_grad}")
@@ -216,7 +209,7 @@ class Executable:
         add, traced, inputs = self.lines.append, self.traced, self.program.inputs
         results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
         values = "".join(f"i{k}, " for k in range(len(inputs)))
-        checked = f"check(number, args, kwargs, ({values}))"
+        checked = f"check(number, (args, kwargs), ({values}))"
         add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
         add(f"    {results} = outputs")
         add(f"    return {self._result(traced.result)}")
@@ -246,8 +239,8 @@ class Executable:
         if isinstance(tree, tuple | list | dict):
             parts = tree.items() if isinstance(tree, dict) else tree
             star = "*" * hasattr(tree, "_fields")  # a named tuple
-            kind = self._name(type(tree))
-            return f"{kind}({star}[{', '.join(map(self._result, parts))}])"
-        if isinstance(tree, np.ndarray | set | bytearray) and id(tree) not in self.captured_ids:
+            return f"{self._name(type(tree))}({star}[{', '.join(map(self._result, parts))}])"
+        is_created = id(tree) not in self.traced.captured.ids()
+        if is_created and isinstance(tree, np.ndarray | set | bytearray):
             return f"{self._name(tree)}.copy()"  # the function creates one in each call
         return self._name(tree)

@@ -56,15 +56,13 @@ class Compiled(Generic[P, R]):
     result = x * x
     """
 
-    def __init__(
-        self, function: Callable[P, R], backend: str | None, *, check: bool = True
-    ) -> None:
+    def __init__(self, function: Callable[P, R], backend: str | None, *, check: bool) -> None:
         update_wrapper(self, function, updated=())
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self.backend, self.check = backend, check
         self._calls: list[Executable] = []
-        self._latest: Any = _no_program
+        self._latest: Any = self._find_or_trace
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
@@ -102,7 +100,7 @@ class Compiled(Generic[P, R]):
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
         kernel = _backend(self.backend).build(traced.program)
-        call = Executable(traced, kernel, args, kwargs, due, self._do_and_check)
+        call = Executable(traced, kernel, (args, kwargs), due, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
             warnings.warn(
@@ -119,7 +117,8 @@ class Compiled(Generic[P, R]):
     def run_function(self, args: Any, kwargs: Any) -> Any:
         """Run the function itself, with those compiled functions that it calls as they are."""
         with grad_mode.uncompiled(on=True):
-            return mapped(_detached, self._function(*args, **kwargs))
+            result = self._function(*args, **kwargs)
+        return mapped(lambda x: x.detach() if getattr(x, "_op", None) else x, result)
 
     def _do_and_check(self, call: Executable, *details: Any) -> Any:
         """Do a call by the function and its program.
@@ -127,11 +126,11 @@ class Compiled(Generic[P, R]):
         None where other threads call meanwhile, and where the program's own guards fail.
         """
         with _one_at_a_time:
-            self._latest = _no_program  # others wait for the lock from now on
+            self._latest = self._find_or_trace  # others wait for the lock from now on
             if others_call():
                 return None
             self._calls = [other for other in self._calls if other is not call]
-            outputs = check_call(self, call, *details)
+            outputs = check_call(call, self.run_function, *details)
             self._put_first(call)
             return outputs
 
@@ -155,8 +154,7 @@ class Compiled(Generic[P, R]):
                 )
             return result
 
-        known = _argument_names(self._function, args, kwargs)
-        names = [known.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
+        names = _argument_names(self._function, args, kwargs, leaves)
         return trace(self._function, self.__name__, leaves, names, run_function)
 
     def epoch(self, order: Any, *data: Any) -> Any:
@@ -182,13 +180,11 @@ class Compiled(Generic[P, R]):
         blocks: list[Any] = []  # the stacked results of some steps
         for rows in _runs(order, min(map(len, arrays))):
             while len(rows):
-                batch = [_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True)]
-                count, results = 0, None
-                if blocks and self._calls:  # the first step is a call, which may check
-                    count, results = _many(self._calls[0], rows, batch, arrays)
+                batch = tuple(_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True))
+                # the first step is a call, which may check
+                count, results = _many(self._calls if blocks else [], rows, batch, arrays)
                 if not count:
-                    result = self._find_or_trace(tuple(batch), {})
-                    count, results = 1, mapped(_stack_of_one, result)
+                    count, results = 1, mapped(_stack_of_one, self._find_or_trace(batch, {}))
                 blocks.append(results)
                 rows = rows[count:]  # noqa: PLW2901  the others
         leaves, structures = zip(*map(flatten, blocks), strict=True)
@@ -219,14 +215,6 @@ class Compiled(Generic[P, R]):
         return [str(call.kernel.source) for call in self._calls]
 
 
-def _no_program(*_: Any) -> Any:
-    return MISS
-
-
-def _detached(leaf: Any) -> Any:
-    return leaf.detach() if getattr(leaf, "_op", None) else leaf
-
-
 def _backend(name: str | None) -> Any:
     try:
         return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name or 'auto']}")
@@ -237,12 +225,13 @@ def _backend(name: str | None) -> Any:
         ) from error
 
 
-def _argument_names(function: Any, args: Any, kwargs: Any) -> dict[int, str]:
-    """Return the names of the arguments by id."""
-    with suppress(TypeError, ValueError):  # some have no signature, or other arguments
+def _argument_names(function: Any, args: Any, kwargs: Any, leaves: list[Any]) -> list[str]:
+    """Return names of the leaves of the arguments: those of arguments that are one leaf."""
+    names: dict[int, str] = {}
+    with suppress(TypeError, ValueError):  # without a signature, or with other arguments
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
-        return {id(value): name for name, value in bound.items()}
-    return {}
+        names = {id(value): name for name, value in bound.items()}
+    return [names.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
 
 
 @overload
@@ -314,11 +303,11 @@ def _runs(order: Any, count: int) -> list[Any]:
     return [(rows % count).astype(np.intp, casting="same_kind") for rows in runs]
 
 
-def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
-    """Run steps in one native call; return how many its program fitted, and stacked results."""
-    program, steps, count = call.program, call.steps, 0
-    if steps is None:
+def _many(calls: list[Executable], rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
+    """Run steps in one native call; return how many the program fitted, and stacked results."""
+    if not calls or calls[0].steps is None:
         return 0, None
+    program, steps, count = calls[0].program, calls[0].steps, 0
     bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
     rows = rows[: max(1, _MOST_BYTES // bytes_of_step)][:_MOST_STEPS]
     stacks = [a[rows] for a in arrays]
@@ -332,7 +321,7 @@ def _many(call: Executable, rows: Any, batch: Any, arrays: Any) -> tuple[int, An
             raise GuardFailed
         return [x[:count] if k in program.returned else x for k, x in enumerate(outputs)]
 
-    results = call.call(tuple(batch), {}, kernel, repeat(0))
+    results = calls[0].call(batch, {}, kernel, repeat(0))
     return count, results
 
 

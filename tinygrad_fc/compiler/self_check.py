@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tinygrad_fc.compiler.call import Executable
-    from tinygrad_fc.compiler.compiled import Compiled
 
 _ADVICE = (
     "A program repeats what the function did when it was traced. The function depends on, or "
@@ -51,10 +50,8 @@ def checking_calls() -> Iterator[int]:
     return chain((0,), *(chain((2**k,), repeat(0, 2**k - 1)) for k in range(1, 63)))
 
 
-def check(
-    step: Compiled[Any, Any], call: Executable, number: int, args: Any, kwargs: Any, inputs: Any
-) -> Any:
-    """Do call `number` by the function; return the outputs of its program, None if a guard fails.
+def check(call: Executable, function: Any, number: int, arguments: Any, inputs: Any) -> Any:
+    """Do call `number` by `function`; return the outputs of its program, None if a guard fails.
 
     Raises `CompileError` where they differ.
     """
@@ -68,14 +65,14 @@ def check(
         outputs = silent.call(call.numpy_kernel, *its_inputs) or ()
     except GuardFailed:
         return None
-    leaves = flatten((args, kwargs))[0]
+    leaves = flatten(arguments)[0]
     with np.errstate(all="ignore"):
-        result = step.run_function(args, kwargs)
+        result = function(*arguments)
         for name, *values in _pairs(call, leaves, inputs, copies, outputs, result):
             if difference := _difference(*values):
                 if name is _RANDOM and threading.active_count() > 1:
                     break  # another thread may have drawn
-                where = f"call {number} of {step.__name__} ({call.traced.captured.line})"
+                where = f"call {number} of {call.program.name} ({call.traced.captured.line})"
                 raise CompileError(f"{where}: {name}{difference}. {_ADVICE}")
     return outputs
 
