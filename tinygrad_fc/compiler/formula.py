@@ -26,7 +26,7 @@ LONGEST = 200
 class FormulaPrinter(Expressions):
     """Writes values as expressions over those that have `names`, by id."""
 
-    def __init__(self, names: Mapping[int, str], shapes: Mapping[Any, str] | None = None) -> None:
+    def __init__(self, names: Mapping[int, str], shapes: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.names = dict(names)
         self._shapes = shapes or {}
@@ -42,9 +42,8 @@ class FormulaPrinter(Expressions):
             return f"value_{id(leaf)}"  # as names need not be Python
         if isinstance(leaf, Value) and not leaf.is_constant and id(leaf) not in self.texts:
             self.texts[id(leaf)] = self.expression(leaf)
-        is_shape = isinstance(leaf, tuple) and all(isinstance(n, int) for n in leaf)
-        if is_shape and leaf in self._shapes:
-            return self._shapes[leaf]
+        if isinstance(leaf, tuple) and leaf and str(leaf) in self._shapes:
+            return self._shapes[str(leaf)]
         if type(leaf) is float and np.isfinite(leaf):
             return f"({leaf:.12g})"
         return super().text(leaf)
@@ -71,19 +70,15 @@ class FormulaPrinter(Expressions):
 
 def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the text of `function`, traced with arrays of these names; others are themselves."""
-    builder, tracers = TracingBuilder(), list[Any]()
+    builder = TracingBuilder()
     builder.is_formula = True
-    names, shapes = dict[int, str](), dict[Any, str]()
-    for name, x in arguments.items():
-        if isinstance(x, np.ndarray):
-            value = builder.input(name, x)
-            names[id(value)] = name
-            shapes.setdefault(x.shape, f"{name}.shape")
-            x = Tracer(builder, value)  # noqa: PLW2901
-        tracers.append(x)
-    shapes.pop((), None)
+    arrays = ((name, x) for name, x in arguments.items() if isinstance(x, np.ndarray))
+    values = {name: builder.input(name, x) for name, x in arrays}
+    names = {id(value): name for name, value in values.items()}
+    shapes = {str(value.shape): f"{name}.shape" for name, value in reversed(values.items())}
+    tracers = {name: Tracer(builder, value) for name, value in values.items()}
     with np.errstate(all="ignore"):
-        result = builder.values(function(*tracers, **settings))
+        result = builder.values(function(*{**arguments, **tracers}.values(), **settings))
     return FormulaPrinter(names, shapes).formula(result)
 
 
@@ -103,12 +98,9 @@ def rule_text(
         out = np.asarray(op.forward(*arguments, **settings))
     known = dict(zip(names, arguments, strict=True))
     known |= {"out" if "y" in names else "y": out, "g": np.ones_like(out)}
-
-    def rule(*args: Any, **settings: Any) -> Any:
-        *inputs, result, cotangent = args
-        return rules[i](cotangent, result, *inputs, **settings)
-
-    return function_text(rule, known, settings)
+    return function_text(
+        lambda *x, **options: rules[i](*x[:-3:-1], *x[:-2], **options), known, settings
+    )
 
 
 def forward_text(

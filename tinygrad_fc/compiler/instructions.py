@@ -64,6 +64,12 @@ def define(*functions: Any, **entry: Any) -> None:
         TABLE[entry["number"]] = Instruction(**entry)
 
 
+def _define_by_code(*functions: Any, **entry: Any) -> None:
+    """Add an entry for functions whose own code in NumPy calls methods of the tracer."""
+    for function in functions:
+        define(function, traced=inspect.unwrap(function), **entry)
+
+
 def instruction(function: Any) -> Instruction:
     """Return the entry of a function; an empty one where it has none."""
     return TABLE.get(function, _UNKNOWN)
@@ -162,6 +168,10 @@ def _swapped(x: Any, axis1: int, axis2: int) -> Any:
     return x.transpose(order)
 
 
+def _spread(x: Any, shape: Any, **_: Any) -> Any:
+    return x.part(np.broadcast_to, tuple(shape))
+
+
 def _clipped(x: Any, a_min: Any = None, a_max: Any = None, **ends: Any) -> Any:
     """Return the clipped array by two ufuncs, which is faster than `np.clip`."""
     for ufunc, end in ((np.maximum, ends.get("min", a_min)), (np.minimum, ends.get("max", a_max))):
@@ -252,18 +262,14 @@ define(elementwise.divide_no_nan, numpy="{0} / {1}")
 # Functions of elements
 
 _UFUNCS = """
-cos cosh exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not logical_or
-reciprocal sign sin sinh square tan
+cos cosh exp exp2 expm1 isfinite isnan log log10 log1p log2 logical_and logical_not logical_or
+maximum minimum reciprocal sign sin sinh square tan tanh
 """
 for _name in _UFUNCS.split():
     define(getattr(np, _name), js=_name)
 define(np.absolute, np.fabs, number=operator.abs, native=np.absolute, js="absolute")
 define(np.positive, number=operator.pos, native=_same, js="positive")
 define(np.sqrt, number=math.sqrt, native=np.sqrt, js="sqrt")
-define(np.exp, js="exp")
-define(np.tanh, js="tanh")
-define(np.maximum, js="maximum")
-define(np.minimum, js="minimum")
 define(np.where, traced=RECORDED, simplified=_chosen, native=np.where, js="where")
 define(np.clip, traced=_clipped)
 define(special.erf.forward, traced=WHOLE, native=lambda x: x.exact(math.erf), js="erf")
@@ -286,28 +292,12 @@ define(np.argmin, traced=RECORDED, lowered="extremum")
 
 # Shapes, indices and copies
 
-define(
-    np.reshape,
-    traced=inspect.unwrap(np.reshape),
-    simplified=_reshaped,
-    is_view=True,
-    numpy="{0}.reshape({1})",
-    js="reshape",
+_define_by_code(
+    np.reshape, simplified=_reshaped, is_view=True, numpy="{0}.reshape({1})", js="reshape"
 )
-define(
-    np.transpose,
-    traced=inspect.unwrap(np.transpose),
-    is_view=True,
-    numpy=_transpose_text,
-    js="transpose",
-)
-define(
-    np.broadcast_to,
-    traced=lambda x, shape, **_: x.part(np.broadcast_to, tuple(shape)),
-    simplified=_unchanged,
-    is_view=True,
-    js="broadcast",
-)
+_define_by_code(np.transpose, is_view=True, numpy=_transpose_text, js="transpose")
+_define_by_code(np.flip, np.moveaxis, np.ndim, np.shape, np.size)
+define(np.broadcast_to, traced=_spread, simplified=_unchanged, is_view=True, js="broadcast")
 define(np.concatenate, traced=RECORDED, lowered="join", js="concatenate")
 define(np.stack, traced=RECORDED, lowered="join", js="stack")
 define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem")
@@ -339,13 +329,11 @@ define(np.repeat, traced=partial(_by_counts, np.repeat))
 define(np.delete, traced=partial(_by_counts, np.delete))
 define(np.result_type, traced=lambda *args: np.result_type(*map(_type_of, args)))
 define(np.may_share_memory, traced=lambda *args: np.may_share_memory(*map(_layout, args)))
-for _name in ("flip", "moveaxis", "ndim", "shape", "size"):  # NumPy's code, which calls the tracer
-    define(getattr(np, _name), traced=inspect.unwrap(getattr(np, _name)))
 _ONLY_NUMPY = """
-allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose
-kron mean median nan_to_num outer pad partition roll round searchsorted sort std take
-take_along_axis tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh
-linalg.inv linalg.norm linalg.slogdet linalg.solve linalg.svd
+allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose kron mean
+median nan_to_num outer pad partition roll round searchsorted sort std take take_along_axis
+tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
+linalg.norm linalg.slogdet linalg.solve linalg.svd
 """
 for _name in _ONLY_NUMPY.split():
     define(operator.attrgetter(_name)(np), traced=RECORDED)

@@ -17,7 +17,6 @@ import site
 import string
 import sys
 import weakref
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -219,9 +218,8 @@ def asked_by_library() -> bool:
 
 
 @cache
-def _instructions(code: Any) -> Any:
-    instructions = list(dis.get_instructions(code))
-    return [i.offset for i in instructions], instructions
+def _instructions(code: Any) -> list[dis.Instruction]:
+    return list(dis.get_instructions(code))
 
 
 def assigned_name(*, through_calls: bool) -> str:
@@ -236,14 +234,12 @@ def assigned_name(*, through_calls: bool) -> str:
         if code.co_filename.startswith((COMPILER, NUMPY)):
             continue
         if code.co_filename not in _RECORDING:
-            offsets, instructions = _instructions(code)
-            following = bisect_right(offsets, at)
-            name = instructions[following].opname if following < len(offsets) else ""
-            if name.startswith("STORE_FAST"):  # of one or two names
-                argument = instructions[following].argval
-                name = argument if isinstance(argument, str) else argument[0]
+            following = next(i for i in _instructions(code) if i.offset > at)
+            if following.opname.startswith("STORE_FAST"):  # of one or two names
+                names = following.argval
+                name = names if isinstance(names, str) else names[0]
                 return name if is_users(code) or name not in _VAGUE else ""
-            if not name.startswith("RETURN"):
+            if not following.opname.startswith("RETURN"):
                 return ""
         elif not through_calls:
             return ""

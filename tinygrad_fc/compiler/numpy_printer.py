@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
-from tinygrad_fc.compiler.ir import LARGE, Program, Value, leaves, operands, uniform
+from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands, uniform
 
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_LINE = 48, 96
@@ -26,7 +26,7 @@ LONGEST_INLINE, LONGEST_LINE = 48, 96
 SMALL = 6
 """Elements of constants that are written out."""
 _MODULES = ("np", "math", "GuardFailed")
-_NAMES_OF_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
+_NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
 class Line(NamedTuple):
@@ -114,11 +114,10 @@ class Expressions:
         for module, prefix in ((np, "np"), (np.linalg, "np.linalg"), (math, "math")):
             if getattr(module, name, None) is function:
                 return f"{prefix}.{name}"
-        known = next((n for n, f in self.bound.items() if f is function), None)
-        if known is None:
-            known = self.fresh(name)
-            self.bound[known] = function
-        return known
+        if id(function) not in self.texts:
+            self.texts[id(function)] = name = self.fresh(name)
+            self.bound[name] = function
+        return self.texts[id(function)]
 
 
 class NumPyPrinter(Expressions):
@@ -132,8 +131,7 @@ class NumPyPrinter(Expressions):
         for value in program.instructions:
             for v in operands(value):
                 self.users[id(v)].append(value)
-        self.used_after = {id(v) for v in leaves([program.outputs, program.expects])}
-        self.used_after |= {id(new) for _, new in program.changes}
+        self.used_after = {*map(id, program.outputs), *(id(new) for _, new in program.changes)}
         self.overwritten: dict[int, Value] = {}  # in whose array each value is computed, by id
         self._definitions: dict[str, str] = {}  # of constants
         self._guards: list[Line] = []  # conditions of the next statement that raises GuardFailed
@@ -160,19 +158,14 @@ class NumPyPrinter(Expressions):
 
     def _may_inline(self, value: Value) -> bool:
         """Return whether a value may be written where it is used, if its text is short."""
-        users = self.users[id(value)]
-        if id(value) in self.used_after:
-            return not users and any(value is v for v, _ in self.program.expects)
-        if value.formula or value.function in (put, add_at, draw):
+        if id(value) in self.used_after or value.formula or value.function in (put, add_at, draw):
             return False
-        once = len(users) == 1 and users[0].function not in (put, add_at)
         is_shared = value.function is np.transpose and value.args[0].is_input
-        return once or is_shared or self._is_array(value)
+        return len(self.users[id(value)]) <= 1 or is_shared or self._is_only_array(value)
 
-    def _is_array(self, value: Value) -> bool:
+    def _is_only_array(self, value: Value) -> bool:
         """Return whether a number is only read as a 0-d array: see `operand`."""
-        users = self.users[id(value)]
-        return bool(value.is_number and users) and all(map(_takes_arrays, users))
+        return value.is_number and all(map(_takes_arrays, self.users[id(value)]))
 
     def _find_places(self) -> dict[int, int]:
         """Return the position of the last instruction whose line may compute each value."""
@@ -219,10 +212,7 @@ class NumPyPrinter(Expressions):
         """Return the name of a constant, which the source defines above the function."""
         if id(value) not in self.texts:
             name, text = _constant_text(value.sample)
-            name = value.name or name
-            if name == "scale" and name in self._taken:
-                name = f"scale_{value.sample.flat[0]:g}"  # scale and scale_0_25, not scale_2
-            name = self._set_variable(value, name)
+            name = self._set_variable(value, value.name or name)
             if text:
                 self._definitions[name] = text
             else:
@@ -237,7 +227,7 @@ class NumPyPrinter(Expressions):
         if not (isinstance(x, Value) and x.is_number and _takes_arrays(reader)):
             return self.text(x)
         if (id(x), reader.dtype) not in self.texts:
-            name = x.name if self._is_array(x) and not x.is_input else f"{x.name}_array"
+            name = x.name if self._is_only_array(x) and not x.is_input else f"{x.name}_array"
             name = self.fresh("rate" if x.name == "lr" else name)
             dtype = "" if reader.dtype == np.float64 else f", {dtype_text(reader.dtype)}"
             self._add_line(reader if x.is_input else x, f"{name} = np.array({self.text(x)}{dtype})")
@@ -273,7 +263,7 @@ class NumPyPrinter(Expressions):
             self._write_put(value)
         else:
             text = plain(self.expression(value))
-            always = not self.users[id(value)] or self._is_array(value)
+            always = not self.users[id(value)] or self._is_only_array(value)
             if self._may_inline(value) and (always or len(text) <= LONGEST_INLINE):
                 self.texts[id(value)] = f"({text})"
                 self._inlined.add(id(value))
@@ -395,7 +385,7 @@ def plain(text: str) -> str:
 
 def dtype_text(dtype: Any) -> str:
     """Return how to write a dtype."""
-    return "np.bool_" if np.dtype(dtype).kind == "b" else f"np.{np.dtype(dtype).name}"
+    return f"np.{np.dtype(dtype).name}"
 
 
 def _takes_arrays(reader: Value) -> bool:
@@ -410,22 +400,21 @@ def _alike(x: Any, value: Value) -> bool:
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
     dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
-    number = uniform(array) if array.ndim else None
+    number = uniform(array)
     if number is not None and np.isfinite(number):
-        text = repr(number.item())
-        name = {"0.0": "zeros", "1.0": "ones"}.get(text, "scale")
+        name, text = _NUMBERS.get(number.item(), f"scale_{number:g}"), repr(number.item())
+        if not array.ndim:
+            return name, f"np.array({text}{dtype})"
+        name = {"zero": "zeros", "one": "ones"}.get(name, name)
         if array.size > 1 and not any(array.strides):
             return name, f"np.broadcast_to(np.array({text}{dtype}), {array.shape})"
-        if name == "ones" or array.size > SMALL:
-            shape = array.shape[0] if array.ndim == 1 else array.shape
-            value = f", {text}" if name == "scale" else ""
-            return name, f"np.{'full' if value else name}({shape}{value}{dtype})"
+        shape = array.shape[0] if array.ndim == 1 else array.shape
+        function = name if name in ("zeros", "ones") else "full"
+        return name, f"np.{function}({shape}{f', {text}' * (function == 'full')}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
     if 0 < array.size <= SMALL and np.isfinite(array).all():
-        numbers = array.tolist()
-        name = "constant" if array.ndim else _NAMES_OF_NUMBERS.get(numbers, "scale")
-        return name, f"np.array({numbers!r}{dtype})"
+        return "constant", f"np.array({array.tolist()!r}{dtype})"
     return "constant", ""
 
 
