@@ -85,9 +85,9 @@ class Value:
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
     is the array of the traced call, which lives as long as a tracer has it where it is large, and
     is computed again if need be; after the trace, only numbers and constants have one. A plain
-    Python number has the shape None; several results, and a generator, also the dtype None. `name`
-    is that of the variable that the traced code assigns it to; after the trace, each value that is
-    no constant has one (`naming`), and `formula` is set where it is a formula of the document.
+    Python number has the shape None; several results, and a generator, also the dtype None.
+    `variable` is what the traced code assigns it to. After the trace, `naming` sets `name`, of
+    constants only where they are options, and `formula`, where it is one of the document.
     """
 
     def __init__(
@@ -103,8 +103,7 @@ class Value:
         self.shape: Any = getattr(sample, "shape", None)
         self.dtype: Any = getattr(sample, "dtype", kind)
         self.origin = Origin()
-        self.name = ""
-        self.formula = ""
+        self.variable = self.name = self.formula = ""
         self.strides: Any = getattr(sample, "strides", None)
         self.size = math.prod(self.shape or ())
         self.is_constant = function is None and source is None
@@ -337,7 +336,7 @@ class ProgramBuilder:
         if known and isinstance(value.sample, np.ndarray) and value.size < LARGE:
             return self.constant(value.sample)
         value.origin = self.origin
-        value.name = assigned_name(through_calls=self.origin.argument < 0)
+        value.variable = assigned_name(through_calls=self.origin.argument < 0)
         self.instructions.append(value)
         return value
 

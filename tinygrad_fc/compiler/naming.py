@@ -47,9 +47,9 @@ _NOUNS |= {"where": "chosen", "broadcast_to": "broadcast", "cast": "converted", 
 
 def identifier(path: str) -> str:
     """Return a path such as `0.weight` as a variable, `weight_0`."""
-    parts = [re.sub(r"\W", "_", part) for part in re.split(r"[.\[\]]+", path) if part]
+    parts = re.findall(r"\w+", path)
     if parts and parts[0][0].isdigit():
-        parts = [*(p for p in parts if not p[0].isdigit()), *(p for p in parts if p[0].isdigit())]
+        parts.sort(key=lambda part: part[0].isdigit())
     name = "_".join(parts) or "value"
     name = f"value_{name}" if name[0].isdigit() else name
     return f"{name}_" if keyword.iskeyword(name) else name
@@ -58,22 +58,26 @@ def identifier(path: str) -> str:
 def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     """Give the values of `program` names, and formulas of the document."""
     paths = _paths(run)
-    names = {id(v): identifier(_input_name(v.source, arguments, paths)) for v in program.inputs}
+    for value in program.inputs:
+        value.name = identifier(_input_name(value.source, arguments, paths))
     for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
-            names.setdefault(id(grad._array.value), identifier(paths[id(node)]) + "_grad")
-    _name_layers(program, names)
+            _name(grad._array.value, identifier(paths[id(node)]) + "_grad")
+    _name_layers(program)
     for value in (program.outputs[number] for number in program.returned):
-        if not value.is_constant:
-            name = value.name or ("loss" if _is_loss(value.origin) else "result")
-            names.setdefault(id(value), identifier(name))
-    _name_others(program, names)
-    for value in (*program.inputs, *program.instructions):
-        value.name = names[id(value)]
-    _name_options(run, program, {*names.values()})
+        is_loss = re.search("loss|entropy|error", value.origin.op)
+        _name(value, value.variable or ("loss" if is_loss else "result"))
+    _name_others(program)
+    _name_options(run, program)
 
 
-def _name_options(run: Trace, program: Program, taken: set[str]) -> None:
+def _name(value: Value, path: str) -> None:
+    """Name a value that has no name and is no constant, by a path."""
+    if not value.is_constant:
+        value.name = value.name or identifier(path)
+
+
+def _name_options(run: Trace, program: Program) -> None:
     """Name the constants that are options of modules and optimizers."""
     names: dict[float, str] = {}
     groups = [group for o in run.optimizers for group in vars(o)["param_groups"]]
@@ -83,6 +87,7 @@ def _name_options(run: Trace, program: Program, taken: set[str]) -> None:
                 names[option] = key
             for k, part in enumerate(option if key == "betas" else (), 1):
                 names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
+    taken = {v.name for v in (*program.inputs, *program.instructions)}
     for value in program.constants:
         for option, name in names.items():
             if not value.shape and value.sample == value.dtype.type(option):
@@ -116,10 +121,6 @@ def _input_name(source: Source, arguments: Sequence[str], paths: dict[int, str])
     return "rng" if source.kind == "generator" else paths.get(id(source.subject), source.kind)
 
 
-def _is_loss(origin: Origin) -> bool:
-    return bool(re.search("loss|entropy|error", origin.op))
-
-
 def op_calls(program: Program) -> Iterator[tuple[Origin, list[Value]]]:
     """Yield the calls of ops and vjp rules, each with its instructions in order."""
     calls: dict[int, tuple[Origin, list[Value]]] = {}
@@ -151,7 +152,7 @@ def number_layers(
     return layers, range(1 if chained else len(sums), len(sums) + 1)
 
 
-def _name_layers(program: Program, names: dict[int, str]) -> None:
+def _name_layers(program: Program) -> None:
     """Name z, y and d of layers, and the loss; cite the formulas of the document."""
     calls = list(op_calls(program))
     layers, cited = number_layers(
@@ -164,22 +165,22 @@ def _name_layers(program: Program, names: dict[int, str]) -> None:
         if id(last) in layers:
             letter, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
             last.formula = f"({FORMULAS[kind, -1][0]})"
-            names.setdefault(id(last), f"{letter}{k}")
+            _name(last, f"{letter}{k}")
         elif (origin.op, origin.argument) == ("mse_loss", -1):
             if last.args[-1] == values[0].shape[0]:  # the mean over the samples
                 last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
         elif origin.op == "linear" and origin.argument > 0 and k is not None:
             d, own = origin.cotangent, int(k < cited[-1])
-            names.setdefault(id(d), f"d{k}")
+            _name(d, f"d{k}")
             if k in cited:
                 last.formula = f"({FORMULAS['linear', origin.argument][own]})"
                 is_product = d.origin.op in _ACTIVATIONS
                 d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
 
 
-def _name_others(program: Program, names: dict[int, str]) -> None:
+def _name_others(program: Program) -> None:
     """Name what is left: as in the code that was traced, else by what it is of, or by its op."""
-    updated = {id(new): names[id(old)] for old, new in program.changes if new.shape}
+    updated = {id(new): old.name for old, new in program.changes if new.shape}
     for value in reversed(program.instructions):
         if id(value) in updated:
             parts = [v for v in operands(value) if v.shape == value.shape]
@@ -189,15 +190,15 @@ def _name_others(program: Program, names: dict[int, str]) -> None:
     for value in program.instructions:
         origin = value.origin
         word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
-        word = value.name or _NOUNS.get(word, word.lower())
+        word = value.variable or _NOUNS.get(word, word.lower())
         path, of = origin.module, origin.differentiated
         if value.function is item:  # a number of the state, such as that of steps
-            state = names.get(id(value.args[0]), "number").split("_")
+            state = value.args[0].name.split("_")
             path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")
-        elif value.function is np.full and id(value.args[1]) in names:
-            path, word = names[id(value.args[1])], "array"
+        elif value.function is np.full and isinstance(value.args[1], Value):
+            path, word = value.args[1].name, "array"
         elif id(value) in updated:
             path = updated[id(value)]
-        elif id(value) in last and not value.name and origin.argument >= 0:
-            path, word = "d", names.get(id(of), word)
-        names.setdefault(id(value), identifier(f"{path}.{word}"))
+        elif id(value) in last and not value.variable and origin.argument >= 0:
+            path, word = "d", getattr(of, "name", "") or word
+        _name(value, f"{path}.{word}")

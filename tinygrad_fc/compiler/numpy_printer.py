@@ -136,14 +136,12 @@ class NumPyPrinter(Expressions):
         self._definitions: dict[str, str] = {}  # of constants
         self._guards: list[Line] = []  # conditions of the next statement that raises GuardFailed
         self._inlined: set[int] = set()
-        values = enumerate((*program.inputs, *program.instructions))
-        self._positions = {id(v): k for k, v in values}
         self._places = self._find_places()
         self.inputs = [self._set_variable(v, v.name) for v in program.inputs]
         truths = {id(v): truth for v, truth in program.expects}
-        for value in (*program.inputs, *program.instructions):
+        for place, value in enumerate((*program.inputs, *program.instructions)):
             if not value.is_input:
-                self._write(value)
+                self._write(value, place)
             if id(value) in truths:
                 text = self.text(value) if truths[id(value)] else f"not {self.text(value)}"
                 self._guards.append(Line(value, plain(text)))
@@ -169,7 +167,8 @@ class NumPyPrinter(Expressions):
 
     def _find_places(self) -> dict[int, int]:
         """Return the position of the last instruction whose line may compute each value."""
-        places = dict(self._positions)
+        values = (*self.program.inputs, *self.program.instructions)
+        places = {id(value): place for place, value in enumerate(values)}
         for value in reversed(self.program.instructions):
             if self.users[id(value)] and self._may_inline(value):
                 places[id(value)] = max(places[id(user)] for user in self.users[id(value)])
@@ -183,12 +182,12 @@ class NumPyPrinter(Expressions):
         reads = (self._last_read(u, but) if u.is_view else self._places[id(u)] for u in users)
         return max(reads, default=-1)
 
-    def _changed_in_place(self, value: Value) -> Value | None:
+    def _changed_in_place(self, value: Value, place: int) -> Value | None:
         """Return the input that `value` may overwrite: one that changes, and is read no more."""
         first: Any = value.args[0] if value.function in IN_PLACE and not value.kwargs else None
         if not _alike(first, value):
             return None
-        old, place = self.overwritten.get(id(first), first), self._positions[id(value)]
+        old = self.overwritten.get(id(first), first)
         guards = (self._places[id(v)] for v, _ in self.program.expects)
         is_free = max(guards, default=-1) < place and self._last_read(first, value) <= place
         return old if is_free and any(old is x for x, _ in self.program.changes) else None
@@ -253,9 +252,9 @@ class NumPyPrinter(Expressions):
                 Line(guards[0].value, text) for text in (*lines, "    raise GuardFailed")
             ]
 
-    def _write(self, value: Value) -> None:
+    def _write(self, value: Value, place: int) -> None:
         """Write an instruction, or inline it."""
-        old = self._changed_in_place(value)
+        old = self._changed_in_place(value, place)
         if old is not None:
             self.overwritten[id(value)] = old
             self._write_in_place(value, value.args[0], self.texts[id(old)], value)
