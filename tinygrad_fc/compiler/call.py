@@ -3,7 +3,7 @@
 All that is known at the trace is a name or a literal of the generated function, so that a call
 costs a few microseconds beside its kernel. For a step of one layer it begins and ends like this:
 
-    def call(args, kwargs, kernel=kernel, due=due):
+    def call(args, kwargs, kernel=kernel, calls=calls):
         try:
             [l0, l1] = args
             if not (kwargs == {}): return MISS
@@ -11,7 +11,8 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
             i2 = v17._array
             if not (i2 is known[2] or replaces(2, i2)): return MISS
         except Exception: return MISS
-        if (number := next(due)) and (outputs := check(number, ...)) is not None:
+        number = next(calls)
+        if number > 1 and not number & number - 1 and (outputs := check(...)) is not None:
             [r0, r1] = outputs
             return wrap(r1)
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
@@ -49,17 +50,17 @@ _NAMES |= {"flags": grad_mode.flags, "silent": silent, "MISS": MISS, "ABSENT": A
 class Executable:
     """A traced program with its kernel, to be called with arguments like the function's.
 
-    `arguments` is the tuple of `args` and `kwargs`. `due` yields a number for each call; unless it
-    is 0, `check(self, number, arguments, inputs)` does the call.
+    `arguments` is the tuple of `args` and `kwargs`. `calls` yields the number of each call;
+    `check(self, number, arguments, inputs)` does those with the numbers 2, 4, 8, ...
     """
 
-    def __init__(self, traced: Traced, kernel: Any, arguments: Any, due: Any, check: Any) -> None:
+    def __init__(self, traced: Traced, kernel: Any, arguments: Any, calls: Any, check: Any) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
         changed = {id(old) for old, _ in self.program.changes}
         self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
         self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
-        names = {"kernel": kernel, "due": due, "known": self.known, "owners": self.owners}
+        names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owners}
         self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
         self.lines: list[str] = []
         text = self._written(arguments)
@@ -108,7 +109,7 @@ class Executable:
         # another number of arguments, or values of other classes, may raise
         self.lines = ["try:", *guards, "except Exception: return MISS"]
         self._run()
-        header = "def call(args, kwargs, kernel=kernel, due=due):"
+        header = "def call(args, kwargs, kernel=kernel, calls=calls):"
         return "\n    ".join([header, *self.lines])
 
     def _name(self, value: Any) -> str:
@@ -210,7 +211,8 @@ class Executable:
         results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
         values = "".join(f"i{k}, " for k in range(len(inputs)))
         checked = f"check(number, (args, kwargs), ({values}))"
-        add(f"if (number := next(due)) and (outputs := {checked}) is not None:")
+        add("number = next(calls)")  # a check does 2, 4, 8, ...
+        add(f"if number > 1 and not number & number - 1 and (outputs := {checked}) is not None:")
         add(f"    {results} = outputs")
         add(f"    return {self._result(traced.result)}")
         # freed first, for the new ones to reuse their memory

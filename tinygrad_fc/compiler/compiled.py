@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from functools import partial, update_wrapper
 from importlib import import_module
-from itertools import groupby, repeat
+from itertools import count, groupby, repeat
 from threading import RLock
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -19,7 +19,7 @@ from tinygrad_fc.compiler.call import MISS, Executable
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed
 from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.self_check import check as check_call
-from tinygrad_fc.compiler.self_check import checking_calls, others_call
+from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import Node, array_of, wrap
@@ -92,15 +92,15 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        result, due = MISS, checking_calls() if self.check else repeat(0)
+        result, numbers = MISS, count(1) if self.check else repeat(1)
         try:
             traced = self._trace(args, kwargs)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
-            next(due)
+            next(numbers)
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
         kernel = _backend(self.backend).build(traced.program)
-        call = Executable(traced, kernel, (args, kwargs), due, self._do_and_check)
+        call = Executable(traced, kernel, (args, kwargs), numbers, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
             warnings.warn(
@@ -135,8 +135,7 @@ class Compiled(Generic[P, R]):
             return outputs
 
     def _put_first(self, call: Executable) -> None:
-        others = [other for other in self._calls if other is not call]
-        self._calls = [call, *others[: _MAX_PROGRAMS - 1]]
+        self._calls = list(dict.fromkeys([call, *self._calls]))[:_MAX_PROGRAMS]
         self._latest = call.call
 
     def _trace(self, args: Any, kwargs: Any) -> Any:
@@ -321,7 +320,7 @@ def _many(calls: list[Executable], rows: Any, batch: Any, arrays: Any) -> tuple[
             raise GuardFailed
         return [x[:count] if k in program.returned else x for k, x in enumerate(outputs)]
 
-    results = calls[0].call(batch, {}, kernel, repeat(0))
+    results = calls[0].call(batch, {}, kernel, repeat(1))  # which is not checked
     return count, results
 
 

@@ -11,8 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from copy import deepcopy
-from itertools import chain, repeat
-from pathlib import Path
+from itertools import chain
 from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +38,7 @@ _ADVICE = (
 _RANDOM = "the state of a random generator"
 _COPIED = 2**26
 """Bytes up to which an input is copied that the program does not change, but the function may."""
-_CALLS = str(Path(__file__).with_name("compiled.py"))
-
-
-def checking_calls() -> Iterator[int]:
-    """Return an iterator over calls: the number of each that checks, 0 for others.
-
-    It is made of C iterators alone, since all calls advance it, of several threads too.
-    """
-    return chain((0,), *(chain((2**k,), repeat(0, 2**k - 1)) for k in range(1, 63)))
+_CALLS = "tinygrad_fc.compiler.compiled"
 
 
 def check(call: Executable, function: Any, number: int, arguments: Any, inputs: Any) -> Any:
@@ -82,7 +73,7 @@ def others_call() -> bool:
     frames = sys._current_frames()
     del frames[threading.get_ident()]
     stack = chain.from_iterable(map(walk_stack, frames.values()))
-    return any(frame.f_code.co_filename == _CALLS for frame, _ in stack)
+    return any(frame.f_globals.get("__name__") == _CALLS for frame, _ in stack)
 
 
 def _pairs(
