@@ -227,7 +227,7 @@ _KINDS = (
 def programs(draw: Any, instructions: int = 24) -> Program:
     """Draw a program that returns some values, changes some inputs, and may expect a truth."""
     drawing = Drawing(draw)
-    inputs, graph = list(drawing.graph.inputs), drawing.graph
+    inputs, graph = list(drawing.graph.program.inputs), drawing.graph
     for _ in range(draw(st.integers(1, instructions))):
         drawing.add()
     arrays = [v for v in drawing.values if v.shape is not None]
@@ -237,11 +237,11 @@ def programs(draw: Any, instructions: int = 24) -> Program:
         like = [v for v in arrays if v is not old and (v.shape, v.dtype) == (old.shape, old.dtype)]
         if old.shape is not None and like and drawing.chance():
             changes.append((old, drawing.one(like)))
-    truths = [v for v in graph.instructions if v.shape == () and v.dtype == bool]
+    truths = [v for v in graph.program.instructions if v.shape == () and v.dtype == bool]
     expects = [(v, bool(v.sample)) for v in truths[:1]]
     needed = set(leaves([outputs, changes, expects]))
     program = Program("drawn", inputs, [], expects, changes, outputs)
-    for value in reversed(graph.instructions):
+    for value in reversed(graph.program.instructions):
         if value in needed:
             needed.update(operands(value))
             program.instructions.insert(0, value)

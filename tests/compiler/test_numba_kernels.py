@@ -86,7 +86,7 @@ def test_functions_agree_within_ulps(dtype: Any, seed: int) -> None:
             graph.emit(function, args[:1])
         for exponent in (2.0, -1.0, 3.0):
             graph.emit(np.power, (args[0], exponent))
-        program = Program("functions", list(args), list(graph.instructions))
+        program = Program("functions", list(args), list(graph.program.instructions))
         program.outputs = program.instructions
         expected = interpret(program, [x, y])
     for value, a, b in zip(program.outputs, expected, build(program)(x, y), strict=True):
@@ -127,8 +127,8 @@ def test_products_are_exact_to_rounding(sizes: Any, turned: Any, seed: int) -> N
         graph.emit(np.matmul, (left, right))
         y = abs(y.T if flipped else y)
         errors.append(4 * np.finfo(dtype).eps * np.matmul(abs(x), y))
-    outputs = [v for v in graph.instructions if v.function is np.matmul]
-    program = Program("products", graph.inputs, graph.instructions, outputs=outputs)
+    program = graph.program
+    program.outputs = [v for v in program.instructions if v.function is np.matmul]
     expected = interpret(program, arrays)
     for a, b, error in zip(build(program)(*arrays), expected, errors, strict=True):
         assert (abs(a - b) <= error).all()
@@ -141,8 +141,8 @@ def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
         graph.input(Source("argument", k), x) if isinstance(x, np.ndarray) else x
         for k, x in enumerate(samples)
     ]
-    value = graph.emit(function, tuple(args), kwargs)
-    return Program("one", graph.inputs, graph.instructions, outputs=[value])
+    graph.program.outputs = [graph.emit(function, tuple(args), kwargs)]
+    return graph.program
 
 
 @pytest.mark.parametrize("returned", [0, 1])

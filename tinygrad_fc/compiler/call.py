@@ -191,9 +191,9 @@ class Executable:
             for key, item in before.items() if name and isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
                     self._unless(f"{c}[{key!r}] is {self._name(item)}")
-        for tensor, requires_grad in traced.tensors:
+        for tensor in traced.tensors:
             p, hooks = self._name(tensor), tensor._hooks and dict(tensor._hooks.functions)
-            self._unless(f"{p}._requires_grad is {requires_grad}")
+            self._unless(f"{p}._requires_grad is {tensor._requires_grad}")
             self._unless(f"({p}._hooks and {p}._hooks.functions) == {self._name(hooks)}")
 
     def _inputs(self) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 import tinygrad_fc
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction, known_array
+from tinygrad_fc.op import readonly
 from tinygrad_fc.pytree import flatten, mapped
 
 LARGE = 4096
@@ -267,12 +268,10 @@ def _key(tree: Any) -> str:
 
 
 class ProgramBuilder:
-    """The program so far: instructions, inputs and conditions."""
+    """Records inputs, instructions and conditions of `program`."""
 
-    def __init__(self) -> None:
-        self.instructions: list[Value] = []
-        self.inputs: list[Value] = []
-        self.expects: list[tuple[Value, bool]] = []
+    def __init__(self, name: str = "") -> None:
+        self.program = Program(name)
         self.origin = Origin()
         self._calls: dict[Any, Value] = {}
         self._constants: dict[Any, Value] = {}
@@ -293,7 +292,7 @@ class ProgramBuilder:
     def input(self, source: Any, sample: Any) -> Value:
         """Return the value of a new input, which is read from `source` in each call."""
         value = Value(None, (), {}, read_only(sample), source)
-        self.inputs.append(value)
+        self.program.inputs.append(value)
         return value
 
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
@@ -337,21 +336,18 @@ class ProgramBuilder:
             return self.constant(value.sample)
         value.origin = self.origin
         value.variable = assigned_name(through_calls=self.origin.argument < 0)
-        self.instructions.append(value)
+        self.program.instructions.append(value)
         return value
 
     def expect(self, value: Value) -> bool:
         """Return the truth of `value`; record that the trace is valid only where it is the same."""
         truth = bool(value.sample)
-        if not value.is_constant and not any(v is value for v, _ in self.expects):
-            self.expects.append((value, truth))
+        if not value.is_constant and not any(v is value for v, _ in self.program.expects):
+            self.program.expects.append((value, truth))
         return truth
 
 
 def read_only(sample: Any) -> Any:
-    """Return a view of an array that cannot be changed; anything else as it is."""
-    if not isinstance(sample, np.ndarray | np.generic):
-        return sample
-    view = np.asarray(sample).view()
-    view.flags.writeable = False
-    return view
+    """Return a view of an array, or of a NumPy number, that cannot be changed; else as it is."""
+    is_array = isinstance(sample, np.ndarray | np.generic)
+    return readonly(np.asarray(sample)) if is_array else sample

@@ -49,8 +49,8 @@ class Traced(NamedTuple):
     captured: Captured
     grad_guards: list[tuple[Source, bool]]
     """Tensors whose `.grad` was read: source, whether it was None."""
-    tensors: list[tuple[Any, bool]]
-    """Tensors from outside, and whether they require grad."""
+    tensors: list[Any]
+    """Tensors from outside."""
 
 
 class StateCreatedError(CompileError):
@@ -68,8 +68,8 @@ def is_inside(node: Any) -> bool:
 class Trace(TracingBuilder):
     """What one run of the function reads, computes and changes."""
 
-    def __init__(self, captured: Captured) -> None:
-        super().__init__()
+    def __init__(self, name: str, captured: Captured) -> None:
+        super().__init__(name)
         self.captured, self.thread = captured, get_ident()
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
@@ -244,31 +244,35 @@ class Trace(TracingBuilder):
 
     # The end
 
-    def finished(self, name: str, result: Any) -> Traced:
+    def finished(self, result: Any) -> Traced:
         """Return the program, and what its calls compare and write."""
-        program = Program(name, expects=self.expects)
+        program = self.program
         gradients = [
-            (self.source(node), None if g is None else _add_output(program, self.get_array(g)))
+            (self.source(node), None if g is None else self._output(self.get_array(g)))
             for node, g in self.grads.items()
             if g is None or g is not node._grad
         ]
-        result = mapped(partial(self._result, program), result)
-        states = zip(self.inputs, self.entered.values(), strict=True)
+        result = mapped(self._result, result)
+        states = zip(program.inputs, self.entered.values(), strict=True)
         program.changes = [(value, t.value) for value, t in states if t.value is not value]
-        _order(self, program)
-        sources = self.sources.values()
-        tensors = [(s.subject, s.subject._requires_grad) for s in sources if s.kind == "tensor"]
+        _order(program)
+        tensors = [s.subject for s in self.sources.values() if s.kind == "tensor"]
         return Traced(program, result, gradients, self.captured, self.grad_reads, tensors)
 
-    def _result(self, program: Program, leaf: Any) -> Any:
+    def _output(self, tracer: Tracer) -> int:
+        """Add an output to the program; return its number."""
+        self.program.outputs.append(tracer.value)
+        return len(self.program.outputs) - 1
+
+    def _result(self, leaf: Any) -> Any:
         """Return what stands for a leaf of the result; what is no tensor is itself."""
         if isinstance(leaf, Iterator):
             problem = f"{self.captured.line}: the function returns an iterator, which ends once"
             raise CompileError(f"{problem}. Return a list of its items")
         array, is_tensor = array_of(leaf), isinstance(leaf, Node)
         if type(array) is Tracer:
-            program.returned.append(len(program.outputs))
-            return Output(_add_output(program, array), is_tensor)
+            self.program.returned.append(len(self.program.outputs))
+            return Output(self._output(array), is_tensor)
         return self.source(leaf) if is_tensor and self.source(leaf).kind == "argument" else leaf
 
     def __getattr__(self, name: str) -> Any:
@@ -285,7 +289,7 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
     where an optimizer has no state yet.
     """
     captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
-    run = Trace(captured)
+    run = Trace(name, captured)
     arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
     run.sources = {id(args[k]): Source("argument", k) for k in arrays}
     try:
@@ -299,7 +303,7 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
         captured.check(_STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-        traced = run.finished(name, result)
+        traced = run.finished(result)
         name_values(run, traced.program, names)
     finally:
         captured.restore()
@@ -309,33 +313,28 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
     return traced
 
 
-def _add_output(program: Program, tracer: Tracer) -> int:
-    program.outputs.append(tracer.value)
-    return len(program.outputs) - 1
-
-
 def _reads_inputs(value: Value) -> bool:
     """Return whether a value is computed from inputs, without an op."""
     known = value.function is None or value.origin.phase in ("", "update")
     return known and value.function is not draw and all(map(_reads_inputs, ir.operands(value)))
 
 
-def _order(run: Trace, program: Program) -> None:
-    """Write the instructions that are needed into `program`, and the inputs of these.
+def _order(program: Program) -> None:
+    """Drop the instructions and inputs that are not needed, and put the others in order.
 
     Conditions on inputs alone come first, such as those on classes and on numbers of optimizers: a
     call that fails them has changed nothing.
     """
     needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
     first = {id(v) for v, _ in program.expects if _reads_inputs(v)}
-    for value in reversed(run.instructions):
+    for value in reversed(program.instructions):
         if id(value) in needed or value.function is draw:
-            needed.update(map(id, ir.operands(value)))
-            program.instructions.insert(0, value)
+            needed.update(map(id, (value, *ir.operands(value))))
         if id(value) in first:
             first.update(map(id, ir.operands(value)))
             value.origin = Origin(value.origin.op, "guards")
-    program.instructions.sort(key=lambda v: id(v) not in first)
-    inputs = [v for v in run.inputs if id(v) in needed or v.source.kind == "option"]
+    instructions = [v for v in program.instructions if id(v) in needed]
+    program.instructions = sorted(instructions, key=lambda v: id(v) not in first)
+    inputs = [v for v in program.inputs if id(v) in needed or v.source.kind == "option"]
     order = {"argument": 0, "option": 2}
     program.inputs = sorted(inputs, key=lambda v: order.get(v.source.kind, 1))

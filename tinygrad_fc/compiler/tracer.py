@@ -33,8 +33,8 @@ class TracingBuilder(ProgramBuilder):
 
     is_formula = False
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
         self.refused: list[CompileError] = []
 
     def refusal(self, problem: str, advice: str) -> CompileError:
