@@ -117,11 +117,17 @@ def _unchanged(_: Any, value: Value, argument: int = 0) -> Value | None:
     return x if same else None
 
 
-def known_array(x: Any) -> Any:
-    """Return the array of a constant or number; an empty one of other values."""
+def uniform(array: Any) -> Any:
+    """Return the number that all elements of an array are; None where they differ."""
+    same = array.size and array.tobytes() == array.flat[0].tobytes() * array.size
+    return array.flat[0] if same else None
+
+
+def known_number(x: Any) -> Any:
+    """Return the number that an argument is, or that all elements of a constant are, or None."""
     if type(x) in (int, float):
-        return np.array(x)
-    return x.sample if getattr(x, "is_constant", False) else np.empty(0)
+        return x
+    return uniform(x.sample) if getattr(x, "is_constant", False) else None
 
 
 def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
@@ -135,16 +141,13 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
 
 
 def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
-    factor = known_array(value.args[1])
-    return _unchanged(builder, value) if factor.size and (factor == 1).all() else None
+    return _unchanged(builder, value) if known_number(value.args[1]) == 1 else None
 
 
 def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
     """Return x or y of `where` if its condition is the same number everywhere."""
-    condition = known_array(value.args[0])
-    if not condition.size or condition.min() != condition.max():
-        return None
-    return _unchanged(builder, value, 1 if condition.flat[0] else 2)
+    condition = known_number(value.args[0])
+    return None if condition is None else _unchanged(builder, value, 1 if condition else 2)
 
 
 def _same(x: Any) -> Any:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction, known_array
+from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction, known_number
 from tinygrad_fc.op import readonly
 from tinygrad_fc.pytree import flatten, mapped
 
@@ -174,12 +174,6 @@ def operands(value: Value) -> list[Value]:
     return leaves((value.args, value.kwargs))
 
 
-def uniform(array: Any) -> Any:
-    """Return the number that all elements of an array are; None where they differ."""
-    same = array.size and array.tobytes() == array.flat[0].tobytes() * array.size
-    return array.flat[0] if same else None
-
-
 # Refusals
 
 
@@ -324,7 +318,7 @@ class ProgramBuilder:
             return value.args
         args = list(value.args)
         for k, (x, other) in enumerate(zip(args, others, strict=True)):
-            number = uniform(known_array(x))
+            number = known_number(x)
             if number is not None and getattr(other, "shape", ()) == value.shape:
                 args[k] = self.constant(np.array(number, value.dtype))
         return tuple(args)

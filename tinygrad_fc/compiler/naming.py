@@ -89,8 +89,9 @@ def _name_options(run: Trace, program: Program) -> None:
                 names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
     taken = {v.name for v in (*program.inputs, *program.instructions)}
     for value in program.constants:
-        for option, name in names.items():
-            if not value.shape and value.sample == value.dtype.type(option):
+        is_number = not value.shape and value.dtype.kind == "f"
+        for option, name in names.items() if is_number else ():
+            if value.sample == value.dtype.type(option):
                 value.name = f"{name}_{option:g}" if name in taken else name
                 taken.add(name)
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
-from tinygrad_fc.compiler.instructions import instruction
-from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands, uniform
+from tinygrad_fc.compiler.instructions import instruction, uniform
+from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
 from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES, add_product
 from tinygrad_fc.pytree import mapped
 

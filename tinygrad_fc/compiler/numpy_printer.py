@@ -13,12 +13,13 @@ import linecache
 import math
 import re
 from collections import defaultdict
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put
-from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands, uniform
+from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put, uniform
+from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands
 
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_LINE = 48, 96
@@ -49,11 +50,9 @@ class Expressions:
 
     def fresh(self, name: str) -> str:
         """Return `name`, or the name with a number if it is taken."""
-        name = stem = re.sub(r"\W", "_", name)
-        k = 1
-        while name in self._taken:
-            k += 1
-            name = f"{stem}_{k}"
+        stem = re.sub(r"\W", "_", name)
+        names = (f"{stem}_{k}" if k > 1 else stem for k in count(1))
+        name = next(name for name in names if name not in self._taken)
         self._taken.add(name)
         return name
 
@@ -61,7 +60,7 @@ class Expressions:
         """Return how to write an argument."""
         if isinstance(leaf, Value):
             return self.constant(leaf) if leaf.is_constant else self.texts[id(leaf)]
-        if isinstance(leaf, np.dtype) or (isinstance(leaf, type) and issubclass(leaf, np.generic)):
+        if isinstance(leaf, np.dtype | type):
             return dtype_text(leaf)
         if isinstance(leaf, tuple | list):
             parts = "".join(f"{self.text(part)}, " for part in leaf)
