@@ -17,7 +17,6 @@ import os
 import sys
 import tempfile
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,29 +44,30 @@ def build(program: Program) -> Any:
     returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
     """
     native = NumbaPrinter(program)
-    run, constants = _compiled(native, program), native.constants.values()
+    run, constants = _compiled(native, program), tuple(native.constants.values())
     draws = [_drawing(value, program) for value in native.lowering.draws]
     shapes, dtypes = [v.shape or () for v in program.outputs], [v.dtype for v in program.outputs]
-    numbers = [k for k, value in enumerate(program.outputs) if value.shape is None]
 
-    def with_draws(inputs: Any) -> list[Any]:
-        arrays = [x for x, v in zip(inputs, program.inputs, strict=True) if v.dtype is not None]
-        return arrays + [draw(inputs) for draw in draws]
-
-    def kernel(*inputs: Any) -> tuple[Any, ...]:
-        outputs: list[Any] = list(map(np.empty, shapes, dtypes))
-        if not run((1, *(with_draws(inputs) if draws else inputs), *outputs, *constants)):
+    def kernel(*inputs: Any) -> list[Any]:
+        outputs = [*map(np.empty, shapes, dtypes)]
+        if not run((1, *inputs, *outputs, *constants)):
             raise GuardFailed
-        for k in numbers:
-            outputs[k] = outputs[k].item()
-        return tuple(outputs)
+        return outputs
+
+    def converting(*inputs: Any) -> list[Any]:
+        """Run the kernel with random numbers for generators; return numbers where they are."""
+        arrays = [x for x, v in zip(inputs, program.inputs, strict=True) if v.dtype is not None]
+        outputs = kernel(*arrays, *(draw(inputs) for draw in draws))
+        pairs = zip(outputs, program.outputs, strict=True)
+        return [x.item() if v.shape is None else x for x, v in pairs]
 
     def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
         stacks = [(count, *s) if k in program.returned else s for k, s in enumerate(shapes)]
-        outputs = list(map(np.empty, stacks, dtypes))
+        outputs = [*map(np.empty, stacks, dtypes)]
         return run((count, *inputs, *outputs, *constants)), outputs
 
-    function: Any = kernel
+    numbers = any(value.shape is None for value in program.outputs)
+    function: Any = converting if draws or numbers else kernel
     function.source = numpy_printer.NumPyPrinter(program).source()
     function.steps = None if draws else steps
     return function
@@ -111,15 +111,10 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
     return overload.entry_point
 
 
-@cache
-def _versions() -> str:
-    """Return what else than a program decides what it compiles to."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return repr((sys.version, np.__version__, np.__file__, [f.read_bytes() for f in files]))
-
-
 def _key(program: Program) -> str:
     """Return a text that differs for programs that compile to different code."""
+    files = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+    versions = sys.version, np.__version__, np.__file__, files
     values = {v: k for k, v in enumerate((*program.inputs, *program.instructions))}
 
     def described(leaf: Any) -> Any:
@@ -134,7 +129,7 @@ def _key(program: Program) -> str:
     inputs = [(v.source.kind, v.dtype, v.shape, v.strides) for v in program.inputs]
     calls = [(v.function, v.args, v.kwargs) for v in program.instructions]
     results = program.expects, program.changes, program.outputs, program.returned
-    return repr((inputs, mapped(described, (calls, results))))
+    return repr((versions, inputs, mapped(described, (calls, results))))
 
 
 def _stored(program: Program) -> str | None:
@@ -142,8 +137,7 @@ def _stored(program: Program) -> str | None:
     variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
-    text = _versions() + _key(program)
-    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    key = hashlib.sha256(_key(program).encode()).hexdigest()[:32]
     try:
         folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

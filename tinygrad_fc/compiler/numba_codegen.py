@@ -278,10 +278,10 @@ class Writer:
 
     # Memory
 
-    def variable(self, start: Number) -> Number:
+    def variable(self, kind: Any, start: Any) -> Number:
         """Write memory for one number that changes, which LLVM keeps in a register."""
-        place = cgutils.alloca_once(self.b, self.context.get_data_type(start.kind))
-        variable = Number(self, place, types.CPointer(start.kind))
+        place = cgutils.alloca_once(self.b, self.context.get_data_type(kind))
+        variable = Number(self, place, types.CPointer(kind))
         variable.write(start)
         return variable
 

@@ -60,19 +60,19 @@ COPY = operation(instructions.cast)
 class Statement:
     """What computes or updates the value `out` from the values `args`, in loops over `shape`.
 
-    `kind` is "elementwise" (`function` of an element of each argument, cast to `dtypes`), "reduce"
-    (by `function` over `axes`, beginning with `initial`), "product" (the same, of two matrices),
-    "gemm" (a product by BLAS), "update" (of elements of `base`) or "test" (the program does not fit
-    where the result is true). The index arrays `at` select elements of the argument `base`; the
-    program does not fit where they are out of bounds, either.
+    `kind` is "elementwise" (`function` of an element of each argument, cast to `dtype`), "reduce"
+    (by `function` over `axes` of `base`, a view of the result that begins with `initial`),
+    "product" (the same, of two matrices), "gemm" (a product by BLAS), "update" (of elements of
+    `base`) or "test" (the program does not fit where the result is true). The index arrays `at`
+    select elements of `base`; the program does not fit where they are out of bounds, either.
     """
 
     kind: str
     out: Value
-    args: list[Value]
-    dtypes: Sequence[Any] = ()
-    shape: tuple[int, ...] = ()
-    function: Any = None
+    function: Any
+    args: list[Any]
+    dtype: Any
+    shape: tuple[int, ...]
     axes: frozenset[int] = frozenset()
     initial: Any = None
     base: Any = None
@@ -109,8 +109,8 @@ class Lowering:
             if not value.is_input:
                 self._add(value)
             if value in expected:
-                wrong = placeholder(value.shape, bool)
-                self._emit("test", wrong, np.not_equal, [value, expected[value]], [BOOLEAN] * 2)
+                wrong, args = placeholder(value.shape, BOOLEAN), [value, expected[value]]
+                self.emit("test", wrong, np.not_equal, args)
 
     def _add(self, value: Value) -> None:
         """Add the statements of an instruction."""
@@ -129,20 +129,20 @@ class Lowering:
         else:
             getattr(self, instruction(function).lowered or "plain")(value)
 
-    def _emit(
+    def emit(
         self,
         kind: str,
         out: Value,
         function: Any,
         args: Sequence[Any],
-        dtypes: list[Any],
-        shape: Any = None,
+        dtype: Any = None,
         **more: Any,
     ) -> Value:
-        """Add a statement; `shape` is that of its loops if it is not that of the result."""
-        shape = out.shape or () if shape is None else shape
-        args = [self._argument(x, dtype) for x, dtype in zip(args, dtypes, strict=True)]
-        self.statements.append(Statement(kind, out, args, dtypes, shape, function, **more))
+        """Add a statement; if no `dtype` or shape of its loops is named, that of the result."""
+        dtype = dtype or out.dtype
+        more.setdefault("shape", out.shape or ())
+        args = [self._argument(x, dtype) for x in args]
+        self.statements.append(Statement(kind, out, function, args, dtype, **more))
         return out
 
     # Memory
@@ -172,14 +172,13 @@ class Lowering:
         """Return the value in whose memory a value is."""
         return self.memory(value)[0]
 
-    def where(self, value: Value, over: Any = None, axes: Any = ()) -> tuple[int, Any]:
+    def where(self, value: Value, over: Any = None) -> tuple[int, Any]:
         """Return the place of the first element of a value in its memory, and the strides.
 
-        The value is with new axes, and broadcast to a shape.
+        The value is broadcast to a shape.
         """
         root, array = self.memory(value)
-        view = np.expand_dims(array, axes)
-        view = np.broadcast_to(view, view.shape if over is None else over)
+        view = np.broadcast_to(array, array.shape if over is None else over)
         start = view.ctypes.data - self.memory(root)[1].ctypes.data
         strides = tuple(0 if n == 1 else s for n, s in zip(view.shape, view.strides, strict=True))
         return start if view.size else 0, strides
@@ -191,7 +190,7 @@ class Lowering:
             return 0, 0
         return (111, value.shape[1]) if flags.c_contiguous else (112, value.shape[0])
 
-    # Constants and texts
+    # Constants
 
     def constant(self, x: Any) -> Any:
         """Return the array of a constant, None for other values; other arguments as they are."""
@@ -215,13 +214,9 @@ class Lowering:
             raise Unsupported(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
         return Value(None, (), {}, array)
 
-    def elementwise(self, out: Value, function: Any, args: Sequence[Any], *dtypes: Any) -> Value:
-        """Add an operation on elements of arguments, cast to `dtypes` or that of the result."""
-        return self._emit("elementwise", out, function, args, [*dtypes] or [out.dtype] * len(args))
-
     def copy(self, value: Value, dtype: Any) -> Value:
         """Add a copy of a value, cast to `dtype`, that has memory of its own."""
-        return self.elementwise(placeholder(value.shape, dtype), COPY, [value])
+        return self.emit("elementwise", placeholder(value.shape, dtype), COPY, [value])
 
     # Functions of elements
 
@@ -235,8 +230,9 @@ class Lowering:
         # NumPy refuses negative powers of integers
         if native is None or value.kwargs or (function is np.power and dtype.kind != "f"):
             raise unsupported(value)
-        first = BOOLEAN if function is np.where else dtype
-        self.elementwise(value, native, args, first, *[dtype] * (len(args) - 1))
+        if function is np.where and self.constant(args[0]) is None:
+            args = self.copy(args[0], BOOLEAN), *args[1:]
+        self.emit("elementwise", value, native, args, dtype)
 
     # Reductions and products
 
@@ -256,18 +252,19 @@ class Lowering:
         dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
         shape = np.broadcast_shapes(*(v.shape for v in args))
         axes = frozenset(a % len(shape) for a in axes if shape)
-        initial = _first(function, dtype)
-        dtypes = [dtype] * len(args)
-        function = add_product if function is np.add else operation(function)
-        return self._emit(kind, out, function, args, dtypes, shape, axes=axes, initial=initial)
+        dropped = axes if len(out.shape or ()) < len(shape) else ()
+        more = {"base": self.view(out, np.expand_dims, tuple(dropped)), "shape": shape}
+        more |= {"axes": axes, "initial": _first(function, dtype)}
+        native = add_product if function is np.add else operation(function)
+        return self.emit(kind, out, native, args, dtype, **more)
 
     def dot(self, value: Value) -> None:
         """Add a product of matrices or vectors."""
         x, y = value.args
-        a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
+        a, b = _shapes(value)
         outer = value.function is not np.vdot and len(a) == len(b) == 2 and a[1] == 1
         if not a or not b or outer:
-            self.elementwise(value, np.multiply, (x, y))
+            self.emit("elementwise", value, np.multiply, (x, y))
         elif value.function is np.vdot and a == b:
             self._reduction(value, [x, y], range(len(a)))
         elif self.number(x) == 1 and len(a) == 1 and len(b) == 2:  # sums of columns
@@ -276,7 +273,7 @@ class Lowering:
             raise unsupported(value, f" of shapes {a} and {b}")
         elif _is_large(value) and value.dtype in GEMMS:
             args = [self._packed(v, value.dtype) for v in (x, y)]
-            self.statements.append(Statement("gemm", value, args))
+            self.statements.append(Statement("gemm", value, None, args, value.dtype, value.shape))
         else:  # as sums over the last axis
             if x.is_input and _is_tall(x):
                 x = self.copy(x, x.dtype)
@@ -300,66 +297,65 @@ class Lowering:
         best = self._reduction(placeholder(shape, x.dtype), [x], axes, function)
         sizes = [n if k in axes else 1 for k, n in enumerate(x.shape)]
         at = Value(None, (), {}, np.arange(math.prod(sizes)).reshape(sizes))
-        place, end = placeholder(x.shape, np.int64), x.size
-        first = lambda x, best, at: np.where((x == best) | np.isnan(x), at, end)  # noqa: E731
-        self.elementwise(place, first, [x, best, at], x.dtype, x.dtype, place.dtype)
-        self._reduction(value, [place], axes, np.minimum)
+        places, end = placeholder(x.shape, np.int64), x.size
+        is_best = self.emit("elementwise", placeholder(x.shape, bool), _is_best, [x, best], x.dtype)
+        self.emit("elementwise", places, np.where, [is_best, at, end])
+        self._reduction(value, [places], axes, np.minimum)
 
     # Indexing
 
     def gather(self, value: Value) -> None:
         """Add a selection of rows by index arrays."""
-        at, shape = self._rows(value)
         base = value.args[0]
-        self._emit("elementwise", value, COPY, [base], [base.dtype], shape, base=base, at=at)
+        self.emit("elementwise", value, COPY, [base], base=base, at=self._rows(value))
 
     def put(self, value: Value) -> None:
         """Add a copy, and the change of some of its elements."""
         base, at, source = value.args
-        self.elementwise(value, COPY, [base])
+        self.emit("elementwise", value, COPY, [base])
         adds = value.function is instructions.add_at
         if leaves(at):
-            self.update(value, source, *self._rows(value), adds=adds)
+            self.update(value, source, self._rows(value), adds=adds)
         else:
             self.update(self.view(value, operator.getitem, at), source, adds=adds)
 
-    def update(
-        self, target: Value, source: Any, at: Any = (), shape: Any = None, *, adds: bool = False
-    ) -> None:
+    def update(self, target: Value, source: Any, at: Any = (), *, adds: bool = False) -> None:
         """Add a change of the elements of a view, or of the rows that index arrays select."""
-        out = self.root(target)
-        args, function = [source], COPY
-        if adds:
-            args, function = [target, source], np.add
-        shape = target.shape if shape is None else shape
-        dtypes = [out.dtype] * len(args)
-        self._emit("update", out, function, args, dtypes, shape or (), base=target, at=at)
+        shape = *np.broadcast_shapes(*(p.shape for p in at)), *(target.shape or ())[len(at) :]
+        function, args = (np.add, [target, source]) if adds else (COPY, [source])
+        self.emit("update", self.root(target), function, args, shape=shape, base=target, at=at)
 
     def join(self, value: Value) -> None:
         """Add an array of the parts of others."""
-        axis, start = value.kwargs.get("axis", 0) % len(value.shape), 0
-        arrays = value.args[0]
+        axis, arrays = value.kwargs.get("axis", 0) % len(value.shape), value.args[0]
         if value.function is np.stack:
             arrays = [self.view(array, np.expand_dims, axis) for array in arrays]
-        for array in arrays:
-            stop = start + array.shape[axis]
-            at = (*[slice(None)] * axis, slice(start, stop))
+        ends = np.cumsum([array.shape[axis] for array in arrays])
+        for array, end in zip(arrays, ends, strict=True):
+            at = (*[slice(None)] * axis, slice(end - array.shape[axis], end))
             self.update(self.view(value, operator.getitem, at), array)
-            start = stop
 
-    def _rows(self, value: Value) -> tuple[tuple[Value, ...], tuple[int, ...]]:
-        """Return index arrays of the first axes, and the shape that they select."""
-        base, at = value.args[:2]
+    def _rows(self, value: Value) -> tuple[Value, ...]:
+        """Return index arrays of the first axes."""
+        at = value.args[1]
         at = at if isinstance(at, tuple) else (at,)
         at = tuple(Value(None, (), {}, np.asarray(p)) if isinstance(p, list) else p for p in at)
         if any(not isinstance(p, Value) or not p.shape or p.dtype.kind not in "iu" for p in at):
             raise unsupported(value, " but by arrays of integers for the first axes")
-        return at, (*np.broadcast_shapes(*(p.shape for p in at)), *base.shape[len(at) :])
+        return at
+
+
+def _is_best(x: Any, best: Any) -> Any:
+    return (x == best) | np.isnan(x)
+
+
+def _shapes(value: Value) -> list[tuple[int, ...]]:
+    return [tuple(getattr(x, "shape", None) or ()) for x in value.args]
 
 
 def _is_large(value: Value) -> bool:
     """Return whether a product is one of two matrices that BLAS computes faster than loops."""
-    a, b = (tuple(getattr(v, "shape", None) or ()) for v in value.args)
+    a, b = _shapes(value)
     matrices = len(a) == len(b) == 2 and value.dtype.kind == "f"
     return matrices and a[0] * a[1] * b[1] > SMALL
 

@@ -13,14 +13,14 @@ from numba import types
 
 from tinygrad_fc.compiler.ir import LARGE
 from tinygrad_fc.compiler.numba_codegen import TYPES
-from tinygrad_fc.compiler.numba_lowering import Lowering, placeholder
+from tinygrad_fc.compiler.numba_lowering import COPY, Lowering, placeholder
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program, Value
     from tinygrad_fc.compiler.numba_codegen import Number, Writer
     from tinygrad_fc.compiler.numba_lowering import Statement
 
-FUSED = ("elementwise", "reduce")
+FUSED = {"elementwise", "reduce"}
 """Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
@@ -60,58 +60,44 @@ class NumbaPrinter:
 
     def _schedule(self, targets: list[tuple[Value, Value]]) -> None:
         """Group the statements; add what writes values to targets: outputs and changed inputs."""
-        computed = {statement.out for statement in self.lowering.statements}
-        copy = self.lowering.copy
+        statements, copy = self.lowering.statements, self.lowering.copy
+        computed = {statement.out for statement in statements}
         targets = [(t, v if v in computed else copy(v, t.dtype)) for t, v in targets]
-        for statement in self.lowering.statements:
+        for statement in statements:
             self._add(statement)
+        tested = max((n.group + 1 for n in statements if n.kind == "test" or n.at), default=0)
         for target, value in targets:
-            if value not in self.owners and (not target.is_input or self._is_direct(target, value)):
+            if value not in self.owners and not target.is_input:
                 self.owners[value] = target
             else:
-                self.lowering.update(target, value)
-                self._add(self.lowering.statements[-1])
+                self.lowering.emit("elementwise", target, COPY, [value])
+                self._add(statements[-1], tested if target.is_input else 0)
 
-    def _add(self, statement: Statement) -> None:
+    def _add(self, statement: Statement, first: int = 0) -> None:
         """Put a statement into the last group over its shape that it can join, or a new one."""
-        first = 0
         for value in statement.reads:
             producer = self.producer.get(self.lowering.root(value))
             if producer:
-                passes = self._passes(value, statement, producer.group)
-                first = max(first, producer.group + (not passes))
-        fitting = [k for k in range(first, len(self.groups)) if self._fits(statement, k)]
-        if not fitting:
+                first = max(first, producer.group + (not self._passes(value, statement)))
+        for value, reader in self.uses.get(statement.out, []):  # of what is overwritten
+            first = max(first, reader.group + (not self._passes(value, reader)))
+        statement.group = len(self.groups)
+        for k, (one, *_) in enumerate(self.groups[first:], first):
+            if {one.kind, statement.kind} <= FUSED and one.shape == statement.shape:
+                statement.group = k
+        if statement.group == len(self.groups):
             self.groups.append([])
-        statement.group = fitting[-1] if fitting else len(self.groups) - 1
         self.groups[statement.group].append(statement)
         self.producer[statement.out] = statement
         for value in (*statement.reads, statement.out):
             self.uses.setdefault(self.lowering.root(value), []).append((value, statement))
 
-    def _fits(self, statement: Statement, number: int) -> bool:
-        """Return whether a statement may share the loops of a group."""
-        one = self.groups[number][0]
-        return statement.kind in FUSED and one.kind in FUSED and one.shape == statement.shape
-
-    def _passes(self, value: Value, statement: Statement, number: int) -> bool:
-        """Return whether `statement` can read a value of a group in its loops, without memory."""
-        if not self._fits(statement, number) or value is statement.base:
+    def _passes(self, value: Value, statement: Statement) -> bool:
+        """Return whether a statement could read a value in its own loops, without memory."""
+        if self.lowering.root(value) is not value or value is statement.base:
             return False
-        whole = self.lowering.root(value) is value and (value.shape or ()) == statement.shape
-        return whole and (value.is_input or self.producer[value].kind == "elementwise")
-
-    def _is_direct(self, target: Value, value: Value) -> bool:
-        """Return whether a value may be computed in the memory of an input that changes."""
-        own = self.producer[value]
-        stops = [n.group for n in self.lowering.statements if n.kind == "test" or n.at]
-        later = [(v, n) for v, n in self.uses.get(target, []) if n.group >= own.group]
-        return (
-            own.kind == "elementwise"
-            and self.lowering.where(value) == self.lowering.where(target)
-            and own.group > max(stops, default=-1)
-            and all(n.group == own.group and self._passes(v, n, n.group) for v, n in later)
-        )
+        elementwise = value.is_input or self.producer[value].kind == "elementwise"
+        return elementwise and (value.shape or ()) == statement.shape
 
     # Memory
 
@@ -177,7 +163,14 @@ class Nest:
         """Numbers and memories that the function takes."""
         self.axes = self._loops()
         self.indices: dict[int, Number] = {}
+        self.loads: dict[Value, Number] = {}
         self.totals: dict[Statement, Number] = {}
+        self.inner: dict[Statement, int] = {}
+        """Reductions in variables: the innermost loops are along their axes, from this one on."""
+        for statement in group:
+            along = [axis in statement.axes for axis in self.axes]
+            if True in along and along == sorted(along):
+                self.inner[statement] = along.index(True)
 
     def _loops(self) -> list[int]:
         """Return the axes of the loops, the outermost first.
@@ -185,9 +178,9 @@ class Nest:
         Most memory is read from one element to the next. The few terms of a small product are the
         innermost loop, which LLVM unrolls.
         """
-        strides = [self._result(s)[1] for s in self.group if s.kind != "update"]
-        read = [v for statement in self.group if not statement.at for v in statement.reads]
-        strides += [self.lowering.where(v, self.shape)[1] for v in read]
+        values = [s.out for s in self.group if s.kind in ("elementwise", "test")]
+        values += [v for statement in self.group if not statement.at for v in statement.reads]
+        strides = [self.lowering.where(v, self.shape)[1] for v in values]
         axes = [k for k, n in enumerate(self.shape) if n != 1]
         inner = max(axes, key=lambda k: (sum(s[k] == 1 for s in strides), k), default=0)
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
@@ -195,26 +188,24 @@ class Nest:
         last = len(self.shape) - 1 if unrolled else inner
         return sorted(axes, key=lambda k: (k == last, k == inner, -far[k], k))
 
-    def _result(self, statement: Statement) -> Any:
-        """Return where the result of a statement is."""
-        kept = len(statement.shape) == len(statement.out.shape or ())
-        return self.lowering.where(
-            statement.out, self.shape, () if kept else sorted(statement.axes)
-        )
-
     def write(self, writer: Writer, *places: Number) -> int:
         """Write the body of the function; it returns 1 where the program does not fit."""
         self.writer, self.places = writer, dict(zip(self.used, places, strict=True))
         pairs = self.places.items()
         self.numbers = {v: x for v, x in pairs if not isinstance(x.kind, types.CPointer)}
+        for statement in self.group:
+            if statement.initial is not None and statement not in self.inner:
+                for k in writer.loop(statement.out.size):
+                    self._place(statement.out).at(k).write(statement.initial)
         self._write(0)
         return 0
 
     def _write(self, depth: int) -> None:
         """Write the loops that are inside of some others, and what is before and after them."""
-        sums = [s for s in self.group if s.initial is not None and self._depth(s) == depth]
-        for statement in sums:
-            self._begin(statement)
+        begun = [statement for statement, first in self.inner.items() if first == depth]
+        for statement in begun:
+            kind = TYPES[statement.dtype]
+            self.totals[statement] = self.writer.variable(kind, statement.initial)
         if depth < len(self.axes):
             for index in self.writer.loop(self.shape[self.axes[depth]]):
                 self.indices[self.axes[depth]] = index
@@ -225,46 +216,25 @@ class Nest:
             for out in (s.out for s in self.group if s.kind == "elementwise"):
                 if out in self.owners:
                     self._element(out).write(self.numbers[out])
-        for statement in sums:
-            if statement in self.totals:
-                place = self._element(statement.out, self._result(statement))
-                place.write(self.totals[statement].read())
-
-    def _depth(self, statement: Statement) -> int:
-        """Return in how many loops a reduction begins: in none if some are not along its axes."""
-        along = [axis in statement.axes for axis in self.axes]
-        return along.index(True) if True in along and along == sorted(along) else 0
-
-    def _begin(self, statement: Statement) -> None:
-        """Write the first number of a reduction; in a variable if the innermost loop is its."""
-        initial = self.writer.cast(statement.initial, TYPES[statement.dtypes[0]])
-        along = [axis in statement.axes for axis in self.axes]
-        if True in along and along == sorted(along):
-            self.totals[statement] = self.writer.variable(initial)
-        else:
-            for k in self.writer.loop(statement.out.size):
-                self._place(statement.out).at(k).write(initial)
+        for statement in begun:
+            self._element(statement.base).write(self.totals[statement].read())
 
     def _compute(self, statement: Statement) -> None:
         """Write what a statement does with elements."""
-        base, out, place = statement.base, statement.out, None
+        base, place = statement.base, self.totals.get(statement)
         row = self._row(statement) if statement.at else None
-        args = [
-            self.writer.cast(self._read(x, row if x is base else None), TYPES[dtype])
-            for x, dtype in zip(statement.args, statement.dtypes, strict=True)
-        ]
-        if statement.initial is not None:
-            place = self.totals.get(statement) or self._element(out, self._result(statement))
-            args = [place.read(), *args]
-        elif statement.kind == "update":
-            place = self._element(base, row)
+        args = [self._read(x, row if x is base else None) for x in statement.args]
+        args = [self.writer.cast(x, TYPES[statement.dtype]) for x in args]
+        if statement.kind in ("reduce", "product", "update"):
+            place = place or self._element(base, row)
+            args = args if statement.initial is None else [place.read(), *args]
         result = statement.function(*args)
         if place:
             place.write(result)
         elif statement.kind == "test":
             self.writer.stop(result, 1)
         else:
-            self.numbers[out] = result
+            self.numbers[statement.out] = result
 
     def _row(self, statement: Statement) -> Any:
         """Read index arrays; return start, strides and index terms of rows, for `_element`.
@@ -299,9 +269,8 @@ class Nest:
             return self.numbers[root]
         if root.is_constant and not root.shape:
             return self.writer.cast(root.sample.item())
-        key: Any = root, where or self.lowering.where(value, self.shape)
         if where:
-            return self._element(*key).read()
-        if key not in self.numbers:
-            self.numbers[key] = self._element(*key).read()
-        return self.numbers[key]
+            return self._element(value, where).read()
+        if value not in self.loads:
+            self.loads[value] = self._element(value).read()
+        return self.loads[value]
