@@ -166,9 +166,7 @@ def _like(function: Any, x: Any, *fill: Any, dtype: Any = None, **_: Any) -> Any
 
 
 def _swapped(x: Any, axis1: int, axis2: int) -> Any:
-    order = list(range(x.ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return x.transpose(order)
+    return x.transpose(np.empty(tuple(range(x.ndim)), "?").swapaxes(axis1, axis2).shape)
 
 
 def _spread(x: Any, shape: Any, **_: Any) -> Any:
@@ -186,10 +184,6 @@ def _by_counts(function: Any, x: Any, counts: Any, axis: Any = None) -> Any:
     if hasattr(counts, "value") and not counts.value.is_constant:
         counts.read(f"the shape of np.{function.__name__} depends on the value")
     return (x if hasattr(x, "value") else counts).call(function, x, counts, axis=axis)
-
-
-def _layout(x: Any) -> Any:
-    return getattr(x, "layout", x)
 
 
 def _type_of(x: Any) -> Any:
@@ -331,7 +325,6 @@ define(np.copyto, traced=_copied)
 define(np.repeat, traced=partial(_by_counts, np.repeat))
 define(np.delete, traced=partial(_by_counts, np.delete))
 define(np.result_type, traced=lambda *args: np.result_type(*map(_type_of, args)))
-define(np.may_share_memory, traced=lambda *args: np.may_share_memory(*map(_layout, args)))
 _ONLY_NUMPY = """
 allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose kron mean
 median nan_to_num outer pad partition roll round searchsorted sort std take take_along_axis

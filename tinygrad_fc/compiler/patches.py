@@ -37,7 +37,6 @@ ARRAY: Any = vars(Node)["_array"]
 GRAD: Any = vars(Node)["_grad"]
 RNG: Any = vars(Generator)["rng"]
 FORWARD: Any = vars(Op)["forward"]
-PLAIN: Any = vars(Op)["plain"]
 RULES: Any = vars(Op)["rules"]
 _ONCE: Any = (
     (Generator, "_start", "a random generator gets a seed"),
@@ -85,20 +84,19 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
 
     def here(ours: Any, original: Any) -> Any:
         def exchanged(*args: Any, **kwargs: Any) -> Any:
-            function = ours if get_ident() == trace.thread else original
-            return function(*args, **kwargs)
+            return (ours if get_ident() == trace.thread else original)(*args, **kwargs)
 
         return exchanged
 
-    def getter(member: Any, get: Any, put: Any) -> property:
-        return property(here(get, member.__get__), here(put, member.__set__))
+    def getter(member: Any, get: Any, put: Any = None) -> property:
+        return property(here(get, member.__get__), here(put or member.__set__, member.__set__))
 
     yield sys.modules[__name__], "_running", trace
     yield Node, "_array", getter(ARRAY, trace.get_array, trace.set_array)
     yield Node, "_grad", getter(GRAD, trace.get_grad, trace.set_grad)
-    yield Op, "forward", getter(FORWARD, trace.forward, FORWARD.__set__)
-    yield Op, "plain", getter(PLAIN, trace.forward, PLAIN.__set__)
-    yield Op, "rules", getter(RULES, trace.rules, RULES.__set__)
+    yield Op, "forward", getter(FORWARD, trace.forward)
+    yield Op, "plain", getter(vars(Op)["plain"], trace.forward)
+    yield Op, "rules", getter(RULES, trace.rules)
     yield Generator, "rng", property(here(trace.generator, RNG.fget))
     yield Module, "__call__", here(partial(trace.call_module, Module.__call__), Module.__call__)
     yield container, "_FUSED", {}  # each layer is called, so that it has its path and its z

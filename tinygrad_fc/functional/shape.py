@@ -57,7 +57,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
         return wrap(input._array.view(shape[0]))
     out = reshape(input, *shape)
-    if input.numel() and not np.may_share_memory(out._array, input._array):
+    if input.numel() and owner(out._array) is not owner(input._array):
         raise ShapeError(
             f"view: got shape {tuple(input.shape)}; expected axes that give {out.shape} without a "
             "copy: use reshape"
