@@ -17,7 +17,6 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Executable
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed
-from tinygrad_fc.compiler.patches import tracing
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
@@ -79,8 +78,8 @@ class Compiled(Generic[P, R]):
 
     def _find_or_trace(self, args: Any, kwargs: Any) -> Any:
         """Call a program whose guards hold, or trace a new one."""
-        # detect_anomaly checks every op; within a trace, the call is part of that trace.
-        if tracing() or grad_mode.flags.get() & (grad_mode.DETECT_ANOMALY | grad_mode.UNCOMPILED):
+        # detect_anomaly checks every op
+        if grad_mode.flags.get() & (grad_mode.DETECT_ANOMALY | grad_mode.UNCOMPILED):
             return self._function(*args, **kwargs)
         with _one_at_a_time:
             for call in self._calls:

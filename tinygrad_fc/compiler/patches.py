@@ -45,12 +45,6 @@ _ONCE: Any = (
 )
 """Methods that only the first call would run, and what messages say of them."""
 _UNTOUCHED = ("tinygrad_fc.compiler", "tinygrad_fc.testing")
-_running: Trace | None = None
-
-
-def tracing() -> bool:
-    """Return whether this thread runs a trace."""
-    return _running is not None and _running.thread == get_ident()
 
 
 @contextmanager
@@ -91,7 +85,6 @@ def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     def getter(member: Any, get: Any, put: Any = None) -> property:
         return property(here(get, member.__get__), here(put or member.__set__, member.__set__))
 
-    yield sys.modules[__name__], "_running", trace
     yield Node, "_array", getter(ARRAY, trace.get_array, trace.set_array)
     yield Node, "_grad", getter(GRAD, trace.get_grad, trace.set_grad)
     yield Op, "forward", getter(FORWARD, trace.forward)

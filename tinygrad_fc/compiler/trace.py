@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
@@ -293,7 +294,8 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
     arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
     run.sources = {id(args[k]): Source("argument", k) for k in arrays}
     try:
-        with patches.placed(run), np.errstate(all="ignore"):
+        # Compiled functions that this one calls are part of its program.
+        with patches.placed(run), grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
             result = run_function(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
         if run.refused:
             raise run.refused[0]

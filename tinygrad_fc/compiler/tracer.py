@@ -128,7 +128,6 @@ class Tracer(NDArrayOperatorsMixin):
     size = property(lambda self: self._value.size)
     nbytes = property(lambda self: self.size * self.dtype.itemsize)
     flags = property(lambda self: self.layout.flags)
-    strides = None  # so that guards of a compiled function on strides fail
     is_number = property(lambda self: self._value.shape is None)
     T = property(lambda self: self.transpose())
 
