@@ -4,7 +4,7 @@ Sums are in another order than NumPy's and functions are rounded in their own wa
 to the last digits but not bit for bit; random numbers are the same.
 
 Native code is cached on disk: Numba stores what it has compiled next to the file that the source is
-in, so each program has one of its own, named by a hash of all that decides what it compiles to. The
+in, so each program has an empty one, named by a hash of all that decides what it compiles to. The
 folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
 `~/.cache/tinygrad_fc`. Files are replaced atomically, so several processes may write at once. Where
 the folder cannot be written to, or belongs to another user, nothing is cached.
@@ -15,8 +15,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +86,9 @@ def _drawing(value: Any, program: Program) -> Any:
 def _compiled(native: NumbaPrinter, program: Program) -> Any:
     """Return the native function of a program."""
     file = _stored(program)
-    kinds = [types.int64]
-    for value in native.arguments:
-        kind = TYPES[value.dtype]
-        kinds.append(kind if value.is_number else types.CPointer(kind))
+    pairs = ((TYPES[value.dtype], value.is_number) for value in native.arguments)
+    kinds = [number if is_number else types.CPointer(number) for number, is_number in pairs]
+    signature = types.Tuple([types.int64, *kinds])
     # Numba looks up the module of what it reads back, so it has to be an existing one.
     space = {"run": numba_codegen.native(native.write), "__name__": __name__}
     text = "def steps(arguments): return run(arguments)"
@@ -98,11 +97,7 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            decorator = njit(
-                [(types.Tuple(kinds),)],
-                cache=file is not None,
-                error_model="numpy",
-            )
+            decorator = njit([(signature,)], cache=file is not None, error_model="numpy")
             compiled = decorator(space["steps"])
     except NumbaError as error:
         raise Unsupported(f"Numba cannot compile {program.name}: {error!r:.300}") from error
@@ -146,10 +141,8 @@ def _stored(program: Program) -> str | None:
         if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
             return None
         file = folder / f"step_{key}.py"
-        if not file.exists():  # Numba compares its time
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as stream:
-                stream.write("Numba stores native code beside this file, and compares its time")
-            Path(stream.name).replace(file)
+        with suppress(FileExistsError):  # Numba compares the time of the file
+            file.touch(exist_ok=False)
     except (OSError, RuntimeError):
         return None
     return str(file)

@@ -13,7 +13,7 @@ import importlib
 import itertools
 import math
 import operator
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,13 +36,6 @@ TYPES = {np.dtype(code): from_dtype(np.dtype(code)) for code in _CODES}
 # Exponential functions of doubles; of a float32 with shorter series
 
 
-def _series(x: Any, coefficients: Any) -> Any:
-    total, *others = coefficients
-    for c in others:
-        total = x.times_plus(total, c)
-    return total
-
-
 def _power(x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
     """Return n, in an integer, and p with exp(x) = 2**n * (1 + p); |x| is at most `end`.
 
@@ -58,7 +51,8 @@ def _power(x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
     # The first part of log(2) has so few digits that its product with n is exact.
     for part in (6.93147180369123816490e-01, 1.90821492927058770002e-10):
         rest = n.times_plus(-part, rest)
-    tail = _series(rest, [1 / math.factorial(k) for k in range(13 if long else 7, 1, -1)])
+    coefficients = [1 / math.factorial(k) for k in range(13 if long else 7, 1, -1)]
+    tail = reduce(rest.times_plus, coefficients)  # Horner's rule
     n = shifted.bits(types.int64) - large.bits(types.int64)
     return n, (rest * rest).times_plus(tail, rest)
 
@@ -100,7 +94,7 @@ _TAIL = _tail()
 
 def _ndtr(x: Any, *, long: bool) -> Any:
     t = 1.0 / (abs(x) * (0.4 * math.sqrt(0.5)) + 1.0)
-    tail = t * _series(2.0 * t - 1.0, _TAIL) * _exp(x * x * -0.5, long=long)
+    tail = t * reduce((2.0 * t - 1.0).times_plus, _TAIL) * _exp(x * x * -0.5, long=long)
     return np.where(x < 0.0, tail, 1.0 - tail)
 
 
@@ -147,10 +141,8 @@ def native(write: Any) -> Any:
     def run(typing: Any, args: Any) -> Any:  # noqa: ARG001
         def generate(context: Any, b: Any, sig: Any, values: Any) -> Any:  # noqa: ARG001
             writer = Writer(context, b)
-            pairs = zip(cgutils.unpack_tuple(b, values[0]), args, strict=True)
-            return writer.function(
-                partial(write, writer), [Number(writer, *p) for p in pairs]
-            ).value
+            numbers = map(partial(Number, writer), cgutils.unpack_tuple(b, values[0]), args)
+            return writer.function(partial(write, writer), numbers).value
 
         return types.int64(args), generate
 
@@ -235,7 +227,6 @@ FLOATS: dict[Any, Any] = {
     np.minimum: lambda x, y: np.where((x <= y) | np.isnan(x), x, y),
     np.floor_divide: lambda x, y: x.exact(operator.floordiv, y),
     np.remainder: lambda x, y: x.exact(operator.mod, y),
-    np.power: lambda x, y: x.exact(operator.pow, y),
 }
 """Ufuncs of floats for which Numba's form is slower, or does not round as NumPy does."""
 
@@ -316,10 +307,8 @@ class Writer:
         function = ir.Function(self.module, kind, self.module.get_unique_name("native"))
         function.linkage = "internal"
         function.attributes.add("noinline")
-        for argument in function.args:
-            # no two memories of a function overlap; else LLVM would not vectorize their loops
-            if isinstance(argument.type, ir.PointerType):
-                argument.add_attribute("noalias")
+        # no two memories of a function overlap; else LLVM would not vectorize their loops
+        convention.decorate_function(function, [""] * len(args), kinds, noalias=True)
         self.b = ir.IRBuilder(function.append_basic_block())
         packer = self.context.get_arg_packer(kinds)
         values = packer.from_arguments(self.b, convention.get_arguments(function))

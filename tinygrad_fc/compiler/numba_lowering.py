@@ -103,9 +103,8 @@ class Lowering:
         self._columns = {v for v in program.instructions if _is_tall(v) and v not in fixed}
         expected = dict(program.expects)
         for value in (*program.inputs, *program.instructions):
-            dtype = value.dtype
-            if dtype is not None and not _is_native(value):
-                raise unsupported(value, f" of {dtype}")
+            if value.dtype is not None and not _is_native(value):
+                raise unsupported(value, f" of {value.dtype}")
             if not value.is_input:
                 self._add(value)
             if value in expected:
