@@ -33,7 +33,8 @@ class FormulaPrinter(Expressions):
 
     def formula(self, tree: Any) -> str:
         """Return the formula of a value, or of a tree of them."""
-        text = plain(self.text(tree))
+        text = self.text(tree)
+        text = plain(text) if len(text) < 100 * LONGEST else text  # none so long is shown
         return re.sub(r"value_(\d+)", lambda found: self.names[int(found[1])], text)
 
     def text(self, leaf: Any) -> str:
