@@ -99,9 +99,7 @@ def rule_text(
         out = np.asarray(op.forward(*arguments, **settings))
     known = dict(zip(names, arguments, strict=True))
     known |= {"out" if "y" in names else "y": out, "g": np.ones_like(out)}
-    return function_text(
-        lambda *x, **options: rules[i](*x[:-3:-1], *x[:-2], **options), known, settings
-    )
+    return function_text(lambda *x, **kw: rules[i](*x[:-3:-1], *x[:-2], **kw), known, settings)
 
 
 def forward_text(

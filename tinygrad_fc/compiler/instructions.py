@@ -276,9 +276,8 @@ define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 # Reductions and products
 
 _REDUCING: Any = (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or)
-for _reducing, _function in zip(
-    _REDUCING, (np.sum, np.prod, np.max, np.min, np.all, np.any), strict=True
-):
+_REDUCTIONS = (np.sum, np.prod, np.max, np.min, np.all, np.any)
+for _reducing, _function in zip(_REDUCING, _REDUCTIONS, strict=True):
     define(_reducing.reduce, lowered="reduce", js=_function.__name__)
     define(_function, traced=partial(_reduced, _reducing))
 define(np.dot, traced=RECORDED, numpy=_dot_text, lowered="dot", js="dot")

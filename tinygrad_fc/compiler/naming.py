@@ -40,8 +40,8 @@ Of two, the first is for the output layer, the second for the others; `mse_loss`
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 _NOUNS = {"add": "total", "subtract": "difference", "multiply": "product", "divide": "ratio"}
-_NOUNS |= {"true_divide": "ratio", "sqrt": "root", "square": "squares", "equal": "is_equal"}
-_NOUNS |= {"where": "chosen", "broadcast_to": "broadcast", "cast": "converted", "put": "changed"}
+_NOUNS |= {"sub": "difference", "sqrt": "root", "square": "squares", "where": "chosen"}
+_NOUNS |= {"broadcast_to": "broadcast", "cast": "converted", "put": "changed"}
 """Names for results of functions."""
 
 

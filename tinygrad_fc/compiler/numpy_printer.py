@@ -8,7 +8,6 @@ their old values.
 from __future__ import annotations
 
 import ast
-import keyword
 import linecache
 import math
 import re
@@ -20,6 +19,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put, uniform
 from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands
+from tinygrad_fc.compiler.naming import identifier
 
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_LINE = 48, 96
@@ -61,7 +61,7 @@ class Expressions:
         if isinstance(leaf, Value):
             return self.constant(leaf) if leaf.is_constant else self.texts[id(leaf)]
         if isinstance(leaf, np.dtype | type):
-            return dtype_text(leaf)
+            return f"np.{np.dtype(leaf).name}"
         if isinstance(leaf, tuple | list):
             parts = "".join(f"{self.text(part)}, " for part in leaf)
             return f"({parts})" if isinstance(leaf, tuple) else f"[{parts}]"
@@ -147,8 +147,7 @@ class NumPyPrinter(Expressions):
         self._add_guards()
         self._free()
         self._last_lines, self._returned = self._end()
-        usable = program.name.isidentifier() and not keyword.iskeyword(program.name)
-        self.name = program.name if usable else "compiled"
+        self.name = identifier(program.name)
         self.name += "_" * (self.name in {*_MODULES, *self.bound, *self._definitions})
 
     # What is inlined, and what is changed in place
@@ -227,7 +226,7 @@ class NumPyPrinter(Expressions):
         if (id(x), reader.dtype) not in self.texts:
             name = x.name if self._is_only_array(x) and not x.is_input else f"{x.name}_array"
             name = self.fresh("rate" if x.name == "lr" else name)
-            dtype = "" if reader.dtype == np.float64 else f", {dtype_text(reader.dtype)}"
+            dtype = "" if reader.dtype == np.float64 else f", np.{reader.dtype.name}"
             self._add_line(reader if x.is_input else x, f"{name} = np.array({self.text(x)}{dtype})")
             self.texts[id(x), reader.dtype] = name
         return self.texts[id(x), reader.dtype]
@@ -242,14 +241,12 @@ class NumPyPrinter(Expressions):
         """Add a statement that raises where one of the conditions since the last line is false."""
         guards, self._guards = self._guards, []
         if guards:
-            first, *others = (guard.text for guard in guards)
+            value, (first, *others) = guards[0].value, (guard.text for guard in guards)
             parts = [first, *(f"and {text}" for text in others)]
             lines = _wrapped("if not (", parts, "", "):")
             if not others:
                 lines = [f"if not {first}:".replace("not not ", "")]
-            self.lines += [
-                Line(guards[0].value, text) for text in (*lines, "    raise GuardFailed")
-            ]
+            self.lines += [Line(value, text) for text in (*lines, "    raise GuardFailed")]
 
     def _write(self, value: Value, place: int) -> None:
         """Write an instruction, or inline it."""
@@ -333,8 +330,7 @@ class NumPyPrinter(Expressions):
 
     def _free(self) -> None:
         """Write `del` after the last line that reads a large array."""
-        large = (v for v in self.program.instructions if v.size >= LARGE)
-        names = {self.texts[id(v)] for v in large}
+        names = {self.texts[id(v)] for v in self.program.instructions if v.size >= LARGE}
         names -= {*self.inputs, *(self.texts.get(key, "") for key in self.used_after)}
         lines: list[Line] = []
         for line in reversed(self.lines):
@@ -381,11 +377,6 @@ def plain(text: str) -> str:
     return ast.unparse(ast.parse(text))
 
 
-def dtype_text(dtype: Any) -> str:
-    """Return how to write a dtype."""
-    return f"np.{np.dtype(dtype).name}"
-
-
 def _takes_arrays(reader: Value) -> bool:
     """Return whether a value is computed faster from 0-d arrays than from Python numbers."""
     return isinstance(reader.function, np.ufunc) and bool(reader.shape) and reader.dtype.kind == "f"
@@ -397,7 +388,7 @@ def _alike(x: Any, value: Value) -> bool:
 
 def _constant_text(array: Any) -> tuple[str, str]:
     """Return a name for a constant, and how to write it; an empty text where it is too large."""
-    dtype = "" if array.dtype == np.float64 else f", {dtype_text(array.dtype)}"
+    dtype = "" if array.dtype == np.float64 else f", np.{array.dtype.name}"
     number = uniform(array)
     if number is not None and np.isfinite(number):
         name, text = _NUMBERS.get(number.item(), f"scale_{number:g}"), repr(number.item())
