@@ -184,7 +184,6 @@ def _folder(file: Any) -> str:
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
 _VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
 _RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensor", "graph", "op", "methods")]
-CONVERSIONS = LIBRARY + "tensor.py"  # item(), float(): who calls them reads the value
 STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 
@@ -207,7 +206,8 @@ def asked_by_library() -> bool:
 
     It may branch, since its conditions are guards then; the user's code would have to branch again.
     """
-    frame = frame_outside((COMPILER, NUMPY, CONVERSIONS))
+    # who calls item() or float() of a tensor reads the value
+    frame = frame_outside((COMPILER, NUMPY, f"{LIBRARY}tensor.py"))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 

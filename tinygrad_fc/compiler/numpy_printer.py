@@ -306,13 +306,12 @@ class NumPyPrinter(Expressions):
         end = ",)" if len(self._returned) == 1 else ")"
         body += _wrapped("return (", self._returned, ",", end)
         head = _wrapped(f"def {self.name}(", self.inputs, ",", "):")
-        modules = ["import math"] * any("math." in line for line in body) + ["import numpy as np"]
-        if any("GuardFailed" in line for line in body):
-            modules += ["from tinygrad_fc.compiler import GuardFailed"]
+        function = "\n".join([*head, *(f"    {line}" for line in body)])
+        modules = ["import math"] * ("math." in function) + ["import numpy as np"]
+        modules += ["from tinygrad_fc.compiler import GuardFailed"] * ("GuardFailed" in function)
         outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
         definitions = [f"{name} = {text}" for name, text in self._definitions.items()]
         blocks = ["\n\n".join(modules), "\n".join([*outside, *definitions])]
-        function = "\n".join([*head, *(f"    {line}" for line in body)])
         return "\n\n".join(filter(None, blocks)) + f"\n\n\n{function}\n"
 
     def _commented_lines(self) -> list[str]:
