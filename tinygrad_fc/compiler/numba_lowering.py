@@ -152,7 +152,7 @@ class Lowering:
             array = np.empty(value.shape or (), np.int8, "F" if value in self._columns else "C")
             if value.is_input and value.shape:
                 strides = [s // value.dtype.itemsize for s in value.strides]
-                array = as_strided(array, value.shape, strides)
+                array = as_strided(array, strides=strides)
             self._memory[value] = value, array
         return self._memory[value]
 

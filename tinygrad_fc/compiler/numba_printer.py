@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from tinygrad_fc.compiler.ir import LARGE
 from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import COPY, Lowering, placeholder
 
@@ -50,8 +49,7 @@ class NumbaPrinter:
         """Values that are numbers or in memory, and the value whose memory that is."""
         self._schedule([*zip(outputs, program.outputs, strict=True), *program.changes])
         self.temporaries = self._temporaries()
-        read = [root for root in self.uses if root.shape and root not in self.owners]
-        pairs = ((root, self.lowering.constant(root)) for root in read)
+        pairs = ((root, self.lowering.constant(root)) for root in self.uses if root.shape)
         self.constants = {v: np.array(x, order="C") for v, x in pairs if x is not None}
         self.arguments += self.constants
         self.owners |= {value: value for value in self.constants}
@@ -104,9 +102,9 @@ class NumbaPrinter:
     def _temporaries(self) -> dict[Value, int]:
         """Give memory to values that have none and need it: owners, and their sizes.
 
-        Large ones of which no two live at once share it. This is linear scan (Poletto and Sarkar,
-        1999): in the order of their first groups, a value takes the memory of the closest size that
-        no earlier value needs any more.
+        Those of which no two live at once share it. This is linear scan (Poletto and Sarkar, 1999):
+        in the order of their first groups, a value takes the memory of the closest size that no
+        earlier value needs any more.
         """
         last: dict[Value, int] = {}
         sizes: dict[Value, int] = {}
@@ -116,8 +114,7 @@ class NumbaPrinter:
             passed = kind in ("elementwise", "test") and {*groups[value]} == {group}
             if value in self.owners or passed:
                 continue
-            ended = [v for v in sizes if v.size >= LARGE and last[v] < min(groups[value])]
-            free = [v for v in ended if v.dtype == value.dtype and value.size >= LARGE]
+            free = [v for v in sizes if v.dtype == value.dtype and last[v] < min(groups[value])]
             owner = min(free, key=lambda v: abs(v.size - value.size), default=value)
             self.owners[value], last[owner] = owner, max(groups[value])
             sizes[owner] = max(owner.size, value.size, sizes.get(owner, 0))
@@ -143,12 +140,11 @@ class NumbaPrinter:
 
     def _gemm(self, writer: Writer, statement: Statement, places: dict[Value, Number]) -> None:
         """Write a product of matrices, all of them by rows (101)."""
-        (x, y), out = statement.args, statement.out
+        (x, y), out, (m, n) = statement.args, statement.out, statement.shape
         (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
         first, second, result = (places[self.owners[self.lowering.root(v)]] for v in (x, y, out))
-        sizes = (*out.shape, x.shape[1])
-        factors = (1, first, a, second, b)
-        writer.gemm(out.dtype, 101, left, right, *sizes, *factors, 0, result, out.shape[1])
+        terms, factors = x.shape[1], (first, a, second, b)
+        writer.gemm(out.dtype, 101, left, right, m, n, terms, 1, *factors, 0, result, n)
 
 
 class Nest:
