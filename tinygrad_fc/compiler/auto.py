@@ -1,7 +1,8 @@
-"""The backend "auto": NumPy does the first call of a program, native code the later ones.
+"""The backend "auto": NumPy runs a program the first time, native code from then on.
 
-What is called once is never compiled to native code. What has no native form, or where Numba is
-not installed, NumPy runs. No call is timed: results do not depend on the machine's load.
+So what is called once is never compiled to native code; nor is it in call 2, which is a check. What
+has no native form, or where Numba is not installed, NumPy runs. No call is timed: results do not
+depend on the machine's load.
 """
 
 from __future__ import annotations

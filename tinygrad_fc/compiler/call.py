@@ -69,7 +69,7 @@ class Executable:
 
     @cached_property
     def numpy_kernel(self) -> Any:
-        """The program as NumPy source."""
+        """The kernel in NumPy, which checks run."""
         return numpy_printer.build(self.program)
 
     @cached_property

@@ -92,13 +92,14 @@ class Compiled(Generic[P, R]):
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
         result, numbers = MISS, count(1) if self.check else repeat(1)
+        backend = _backend(self.backend)
         try:
             traced = self._trace(args, kwargs)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
             next(numbers)
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
-        kernel = _backend(self.backend).build(traced.program)
+        kernel = backend.build(traced.program)
         call = Executable(traced, kernel, (args, kwargs), numbers, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
@@ -245,12 +246,12 @@ def compile(  # noqa: A001  as above
 ) -> Any:
     """Return `function` as a program of array operations, which runs without recording a graph.
 
-    The contract: the first call runs the function once with tracers (before that as it is, where an
-    optimizer has no state). The program checks itself: in
-    its calls 2, 4, 8, ... the function does the call, the program runs on copies beside it, and
-    results, gradients, changed arrays and random states that differ by more than rounding raise.
-    Tensors that the function reads outside (parameters, buffers, optimizer state, learning rates)
-    are inputs, read in each call; those that it changes are written back, and `.grad` is set as
+    The contract: the first call runs the function once with tracers (where an optimizer creates its
+    state then, it runs once as it is, and is traced again). The program checks itself: in its calls
+    2, 4, 8, ... the function does the call, the program runs on copies beside it, and results,
+    gradients, changed arrays and random states that differ by more than rounding raise. Tensors
+    that the function reads outside (parameters, buffers, optimizer state, learning rates) are
+    inputs, read in each call; those that it changes are written back, and `.grad` is set as
     `backward()` sets it. Shapes, dtypes, modes and Python values of arguments, and names that its
     code reads (globals, closures, attributes, lists and dicts two levels deep) are guards: where
     one differs, the function is traced again; numbers, strings and small arrays are compared by
@@ -261,12 +262,12 @@ def compile(  # noqa: A001  as above
     grad, except a tensor that the function returns unchanged; floating-point warnings are not
     given.
 
-    `backend` is "numpy", "numba", or "auto" (the default: NumPy does the first call, and native
-    code, where it can, the later ones). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not
-    at all) or the user's cache folder. `check=False` turns the self-check off. Returns a
-    `Compiled`. Raises `CompileError`, with the line, for what is refused (no tensor is changed
-    then) and where a check fails (the state is that of the function then, and the next call traces
-    it again).
+    `backend` is "numpy", "numba", or "auto" (the default: NumPy runs a program the first time,
+    native code, where it can, later). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at
+    all) or the user's cache folder. `check=False` turns the self-check off. Returns a `Compiled`.
+    Raises `CompileError`, with the line, for what is refused (no tensor is changed then, but where
+    an optimizer has created its state) and where a check fails (the state is that of the function
+    then, and the next call traces it again).
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")

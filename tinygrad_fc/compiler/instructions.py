@@ -1,8 +1,9 @@
 """The table of instructions: how each function is traced, simplified and printed.
 
 `define` adds an entry. The tracer (`tracer`), the recording of a program (`ir`) and the printers
-read it; what a printer has no entry for raises an error that names the function. A ufunc needs an
-entry only where it is not written as `np.name(x)`, or for JavaScript.
+read it. Without an entry for native code an error names the function, and NumPy runs the program;
+without one for JavaScript the page says so. A ufunc needs an entry only where it is not written as
+`np.name(x)`, or for JavaScript.
 """
 
 from __future__ import annotations

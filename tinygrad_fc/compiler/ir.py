@@ -4,7 +4,7 @@ A program is a list of instructions without branches. Each is a `Value`: one Num
 with earlier values. Nothing is changed in place: `x += y` is an addition whose result takes the
 place of x. `ProgramBuilder.emit` records a call; an equal call returns the same value (common
 subexpressions), a call with constants alone is computed at once (folding), and a few identities
-of algebra are applied (x * 1, x.T.T, reshape of a reshape: `instructions`).
+of algebra are applied (x * 1, reshape of a reshape: `instructions`).
 """
 
 from __future__ import annotations

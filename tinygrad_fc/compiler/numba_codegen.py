@@ -3,8 +3,9 @@
 Numba's own way from Python to LLVM takes most of the time of a compilation: it infers types,
 follows variables through branches and unpacks arrays. Here Python runs once with a `Number` for
 each number, whose dtype is known, and a pointer for memory; operators, ufuncs and `np.where` write
-what they do. `exp`, `tanh` and `ndtr` are within three units in the last place, in a form that LLVM
-turns into vector instructions; they compute a float32 with doubles, by a series of a lower degree.
+what they do. `exp`, `tanh`, and `ndtr` of a float32 are within three units in the last place, in a
+form that LLVM turns into vector instructions; a float32 is computed with doubles, by a shorter
+series.
 """
 
 from __future__ import annotations

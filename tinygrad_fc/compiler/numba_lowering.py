@@ -1,4 +1,4 @@
-"""A program as statements in loops: what native code does for each instruction, and in which order.
+"""A program as statements in loops: what native code does for each instruction.
 
 Views vanish into the addresses of what reads them. The other instructions become statements, each
 of which computes or updates a value that has memory of its own (a root). An operation on elements

@@ -1,10 +1,11 @@
 """What is exchanged in the library while a trace runs, and put back afterwards.
 
-Each exchange but the last holds in the tracing thread alone; other threads get the original. They
-are: the slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`,
-`Module.__call__`, `Optimizer.step` and `param_groups`, a generator's `rng`, methods that only the
-first call would run, and in the library's modules those names that do not ask NumPy's protocols,
-np.zeros and the like and `float`; and the table of fused layers, so that each layer is called.
+They hold in the tracing thread alone, other threads get the original; but for `float`, which is the
+same for other arguments, and the table of fused layers, so that each layer is called. They are: the
+slots `_array` and `_grad` of tensors, an op's `forward`, `plain` and `rules`, `Module.__call__`,
+`Optimizer.step` and `param_groups`, a generator's `rng`, methods that only the first call would
+run, and in the library's modules those names that do not ask NumPy's protocols, np.zeros and the
+like and `float`. Learning rates are not checked meanwhile.
 """
 
 from __future__ import annotations

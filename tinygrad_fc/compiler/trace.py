@@ -201,7 +201,7 @@ class Trace(TracingBuilder):
             return call(module, *args, **kwargs)
 
     def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
-        """Run the step of an optimizer, with inputs for what schedulers set."""
+        """Run the step of an optimizer as an "update"; watch its state and options."""
         name, state = type(optimizer).__name__, optimizer.state
         optimizer.has_stepped = True  # as `_check_rates` sets it, which is patched
         for container in (state, *state.values()):
@@ -285,9 +285,9 @@ class Trace(TracingBuilder):
 def trace(function: Any, name: str, args: list[Any], names: Any, run_function: Any) -> Traced:
     """Run `run_function`, which calls `function` with tracers for `args`; return what it did.
 
-    `names` are those of the arguments where each is one leaf. Raises `CompileError`, with the
-    user's line, for what a program cannot do; no tensor is changed then. Raises `StateCreatedError`
-    where an optimizer has no state yet.
+    `names` are those of the leaves. Raises `CompileError`, with the user's line, for what a program
+    cannot do; no tensor is changed then. Raises `StateCreatedError` where an optimizer has no state
+    yet.
     """
     captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
     run = Trace(name, captured)

@@ -88,8 +88,8 @@ class Tracer(NDArrayOperatorsMixin):
 
     `layout` is an array that lies in memory as the real one would, after changes in place too; it
     tells views from copies. It has one byte an element, which nobody touches; that of an input is
-    the array itself, whose memory others may share. `sample` keeps the sample of the value until
-    `Trace` lets it go.
+    the input itself: an array, whose memory others may share, a number or a generator. `sample`
+    keeps the sample of the value until `Trace` lets it go.
     """
 
     __array_priority__ = 500
