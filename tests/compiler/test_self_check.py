@@ -105,9 +105,9 @@ def in_a_gradient(x: Any) -> Any:
     return x * 1
 
 
-def in_no_gradient(x: Any) -> Any:
+def in_no_gradient(x: Any, value: float = 1.0) -> Any:
     w.grad = None
-    if hidden[0] == 1:
+    if hidden[0] == value:
         (w * x.detach()).sum().backward()
     return x * 1
 
@@ -147,6 +147,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a gradient": (in_a_gradient, r"w_grad\[0\] is 1.0 by the program, but 3.0"),
     "no gradient": (in_no_gradient, r"w_grad is .* by the program, but None"),
+    "a new gradient": (lambda x: in_no_gradient(x, 3.0), "gradient of a tensor is None by the"),
     "a change": (in_a_change, r"state\[0\] is 1.0 by the program, but 3.0"),
     "an argument": (in_an_argument, r"its result\[0\] is 2.0 by the program, but 4.0"),
     "an argument alone": (in_an_argument_alone, r"x\[0\] is 1.0 by the program, but 3.0"),
