@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba.np.ufunc_db import get_ufuncs
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
@@ -46,8 +47,8 @@ def unsupported(value: Value, what: str = "") -> Unsupported:
 
 def operation(function: Any) -> Any:
     """Return what a function does with numbers; None where it has no native form."""
-    scalar = isinstance(function, np.ufunc) and function.nout == 1 and not function.signature
-    return instruction(function).native or (function if scalar else None)
+    known = function in get_ufuncs() and function.nout == 1
+    return instruction(function).native or (function if known else None)
 
 
 COPY = operation(instructions.cast)
