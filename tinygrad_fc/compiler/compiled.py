@@ -91,16 +91,15 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        result, numbers = MISS, count(1) if self.check else repeat(1)
-        backend = _backend(self.backend)
+        result, calls = MISS, count(1) if self.check else repeat(1)
+        build = _backend(self.backend).build
         try:
             traced = self._trace(args, kwargs)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
-            next(numbers)
+            next(calls)
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
-        kernel = backend.build(traced.program)
-        call = Executable(traced, kernel, (args, kwargs), numbers, self._do_and_check)
+        call = Executable(traced, build(traced.program), (args, kwargs), calls, self._do_and_check)
         self._put_first(call)
         if len(self._calls) == _WARN_AFTER:
             warnings.warn(
@@ -262,8 +261,8 @@ def compile(  # noqa: A001  as above
     grad, except a tensor that the function returns unchanged; floating-point warnings are not
     given.
 
-    `backend` is "numpy", "numba", or "auto" (the default: NumPy runs a program the first time,
-    native code, where it can, later). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at
+    `backend` is "numpy", "numba", or "auto" (the default: after a first call by NumPy both do a few
+    real calls, the faster one stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at
     all) or the user's cache folder. `check=False` turns the self-check off. Returns a `Compiled`.
     Raises `CompileError`, with the line, for what is refused (no tensor is changed then, but where
     an optimizer has created its state) and where a check fails (the state is that of the function

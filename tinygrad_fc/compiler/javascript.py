@@ -36,10 +36,8 @@ class JavaScriptPrinter:
         if not name:
             self.missing.append(Expressions().function_name(value.function))
             return ""
-        args = [*map(self._argument, value.args)]
-        if value.kwargs:
-            options = (f"{key}: {self._argument(x)}" for key, x in value.kwargs.items())
-            args.append(f"{{{', '.join(options)}}}")
+        options = ", ".join(f"{key}: {self._argument(x)}" for key, x in value.kwargs.items())
+        args = [*map(self._argument, value.args), *[f"{{{options}}}"] * bool(options)]
         text = f"R.{name}({', '.join(args)})"
         text = f"R.float32({text})" if value.dtype == np.float32 else text
         return f"v[{self.numbers[id(value)]}] = {text};\n"
