@@ -140,7 +140,7 @@ class Compiled(Generic[P, R]):
     def _trace(self, args: Any, kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
 
-        def run_function(tracer_of: Any) -> Any:
+        def run_with_tracers(tracer_of: Any) -> Any:
             traced = [tracer_of(leaf) for leaf in leaves]
             positional, named = unflatten(structure, traced)
             result = self._function(*positional, **named)
@@ -153,7 +153,7 @@ class Compiled(Generic[P, R]):
             return result
 
         names = _argument_names(self._function, args, kwargs, leaves)
-        return trace(self._function, self.__name__, leaves, names, run_function)
+        return trace(self._function, self.__name__, leaves, names, run_with_tracers)
 
     def epoch(self, order: Any, *data: Any) -> Any:
         """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import instruction
+from tinygrad_fc.compiler.instructions import entry_of
 from tinygrad_fc.compiler.ir import Value
 from tinygrad_fc.compiler.numpy_printer import Expressions, plain
-from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
+from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class FormulaPrinter(Expressions):
 
     def form(self, value: Value) -> str:
         """Return the form of a call, `x @ y` and `x.sum(axis=0)` for what is faster to run."""
-        function, entry = value.function, instruction(value.function)
+        function, entry = value.function, entry_of(value.function)
         if function in (np.dot, np.matmul) and all(x.shape for x in value.args):
             return "{0} @ {1}"
         if entry.lowered == "reduce":
@@ -71,7 +71,7 @@ class FormulaPrinter(Expressions):
 
 def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the text of `function`, traced with arrays of these names; others are themselves."""
-    builder = TracingBuilder()
+    builder = TraceBuilder()
     builder.is_formula = True
     arrays = ((name, x) for name, x in arguments.items() if isinstance(x, np.ndarray))
     values = {name: builder.input(name, x) for name, x in arrays}

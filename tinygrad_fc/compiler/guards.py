@@ -30,7 +30,7 @@ from tinygrad_fc.nn.hooks import Hook
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.optim.optimizer import Optimizer
 
-PLAIN = (int, float, complex, bool, str, bytes, tuple, type(None))
+COMPARED_BY_TEXT = (int, float, complex, bool, str, bytes, tuple, type(None))
 _CALLS = (dt.datetime.now, dt.datetime.utcnow, dt.date.today, os.urandom, print, input, open)
 _IMPURE = frozenset((*filter(callable, vars(time).values()), *_CALLS))
 _CONTAINERS = (list, dict, set, tuple, np.ndarray, np.random.Generator, np.random.RandomState)
@@ -76,7 +76,7 @@ def same(a: Any, b: Any) -> bool:
     if type(a) is type(b) is tuple:
         return len(a) == len(b) and all(map(same, a, b))
     # by their text, since NaN is NaN and 0.0 is not -0.0
-    return type(a) is type(b) and type(a) in PLAIN and repr(a) == repr(b)
+    return type(a) is type(b) and type(a) in COMPARED_BY_TEXT and repr(a) == repr(b)
 
 
 def contents(container: Any) -> list[Any]:

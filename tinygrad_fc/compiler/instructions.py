@@ -28,7 +28,7 @@ RECORDED, CREATED, CONVERTED, WHOLE = "recorded", "created", "converted", "whole
 
 
 @dataclass(frozen=True)
-class Instruction:
+class Entry:
     """The entry of a function.
 
     `traced` says what a call with tracers does: RECORDED, one instruction; CREATED or CONVERTED, an
@@ -53,16 +53,16 @@ class Instruction:
     js: str = ""
 
 
-TABLE: dict[Any, Instruction] = {}
-_UNKNOWN = Instruction()
+TABLE: dict[Any, Entry] = {}
+_UNKNOWN = Entry()
 
 
 def define(*functions: Any, **entry: Any) -> None:
     """Add an entry for functions, and for Python's function of numbers in their place."""
     for function in functions:
-        TABLE[function] = Instruction(**entry)
+        TABLE[function] = Entry(**entry)
     if entry.get("number"):
-        TABLE[entry["number"]] = Instruction(**entry)
+        TABLE[entry["number"]] = Entry(**entry)
 
 
 def _define_by_code(*functions: Any, **entry: Any) -> None:
@@ -71,7 +71,7 @@ def _define_by_code(*functions: Any, **entry: Any) -> None:
         define(function, traced=inspect.unwrap(function), **entry)
 
 
-def instruction(function: Any) -> Instruction:
+def entry_of(function: Any) -> Entry:
     """Return the entry of a function; an empty one where it has none."""
     return TABLE.get(function, _UNKNOWN)
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction, known_number
+from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of, known_number
 from tinygrad_fc.op import readonly
 from tinygrad_fc.pytree import flatten, mapped
 
@@ -98,7 +98,7 @@ class Value:
         self.source = source
         self._sample = sample
         large = getattr(sample, "size", 0) >= LARGE and function is not None
-        if large and function is not draw and instruction(function).traced != WHOLE:
+        if large and function is not draw and entry_of(function).traced != WHOLE:
             self._sample = weakref.ref(sample)
         kind = np.dtype(type(sample)) if type(sample) in (bool, int, float) else None
         self.shape: Any = getattr(sample, "shape", None)
@@ -132,7 +132,7 @@ class Value:
         """Whether the result shares the memory of its first argument."""
         if self.function is operator.getitem:
             return not any(v.shape is not None for v in leaves(self.args[1]))
-        return instruction(self.function).is_view
+        return entry_of(self.function).is_view
 
 
 @dataclass
@@ -301,7 +301,7 @@ class ProgramBuilder:
         sample = read_only(function(*mapped(sample_of, args), **mapped(sample_of, kwargs)))
         value = Value(function, args, kwargs, sample)
         value.args = self._with_arrays(value)
-        simplified = None if kwargs else instruction(function).simplified
+        simplified = None if kwargs else entry_of(function).simplified
         value = (simplified and simplified(self, value)) or self._computed(value)
         self._calls[key] = value
         return value
@@ -312,7 +312,7 @@ class ProgramBuilder:
         NumPy takes these faster. An array of one number is such a number, too.
         """
         others = value.args[::-1]
-        is_operation = instruction(value.function).number and value.shape
+        is_operation = entry_of(value.function).number and value.shape
         if not is_operation or value.dtype.kind != "f":
             return value.args
         args = list(value.args)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import instruction
+from tinygrad_fc.compiler.instructions import entry_of
 from tinygrad_fc.compiler.ir import Value
 from tinygrad_fc.compiler.numpy_printer import Expressions
 
@@ -32,7 +32,7 @@ class JavaScriptPrinter:
         self.text = "".join(map(self._line, program.instructions))
 
     def _line(self, value: Value) -> str:
-        name = instruction(value.function).js
+        name = entry_of(value.function).js
         if not name:
             self.missing.append(Expressions().function_name(value.function))
             return ""

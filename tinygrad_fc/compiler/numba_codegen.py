@@ -37,7 +37,7 @@ TYPES = {np.dtype(code): from_dtype(np.dtype(code)) for code in _CODES}
 # Exponential functions of doubles; of a float32 with shorter series
 
 
-def _power(x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
+def _exponential_parts(x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
     """Return n, in an integer, and p with exp(x) = 2**n * (1 + p); |x| is at most `end`.
 
     With x = n * log(2) + rest, p is exp(rest) - 1.
@@ -63,7 +63,7 @@ def _power_of_2(n: Any) -> Any:
 
 
 def _exp(x: Any, *, long: bool) -> Any:
-    n, p = _power(x, 750.0, long=long)
+    n, p = _exponential_parts(x, 750.0, long=long)
     # Two powers of 2, as one would be too large or too small for a float near the ends.
     half = n >> 1
     return (p + 1.0) * _power_of_2(half) * _power_of_2(n - half)
@@ -71,7 +71,7 @@ def _exp(x: Any, *, long: bool) -> Any:
 
 def _tanh(x: Any, *, long: bool) -> Any:
     """tanh(x) = m / (m + 2), with m = exp(2 * x) - 1."""
-    n, p = _power(x + x, 40.0, long=long)
+    n, p = _exponential_parts(x + x, 40.0, long=long)
     power = _power_of_2(n)
     m = power * p + (power - 1.0)
     return m / (m + 2.0)

@@ -17,7 +17,7 @@ from numba.np.ufunc_db import get_ufuncs
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
-from tinygrad_fc.compiler.instructions import instruction, uniform
+from tinygrad_fc.compiler.instructions import entry_of, uniform
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
 from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES, add_product
 from tinygrad_fc.pytree import mapped
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.ir import Program
 
-SMALL = 1 << 15
+LOOPED = 1 << 15
 """Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
 TALL = 1 << 10
 """Elements up to which matrices with more rows than columns are column-major."""
@@ -48,7 +48,7 @@ def unsupported(value: Value, what: str = "") -> Unsupported:
 def operation(function: Any) -> Any:
     """Return what a function does with numbers; None where it has no native form."""
     known = function in get_ufuncs() and function.nout == 1
-    return instruction(function).native or (function if known else None)
+    return entry_of(function).native or (function if known else None)
 
 
 COPY = operation(instructions.cast)
@@ -127,7 +127,7 @@ class Lowering:
             base, *args = value.args
             self.view(base, function, *args, value=value)
         else:
-            getattr(self, instruction(function).lowered or "plain")(value)
+            getattr(self, entry_of(function).lowered or "plain")(value)
 
     def emit(
         self,
@@ -172,7 +172,7 @@ class Lowering:
         """Return the value in whose memory a value is."""
         return self.memory(value)[0]
 
-    def where(self, value: Value, over: Any = None) -> tuple[int, Any]:
+    def offset_and_strides(self, value: Value, over: Any = None) -> tuple[int, Any]:
         """Return the place of the first element of a value in its memory, and the strides.
 
         The value is broadcast to a shape.
@@ -186,7 +186,7 @@ class Lowering:
     def blas(self, value: Value) -> tuple[int, int]:
         """Return BLAS's flag (111 as it is, 112 transposed, 0 copied) and leading dimension."""
         flags = self.memory(value)[1].flags
-        if self.where(value)[0] or not flags.forc:
+        if self.offset_and_strides(value)[0] or not flags.forc:
             return 0, 0
         return (111, value.shape[1]) if flags.c_contiguous else (112, value.shape[0])
 
@@ -271,7 +271,7 @@ class Lowering:
             self._reduction(value, [y], (0,))
         elif value.function is np.vdot or (value.function is np.dot and len(b) > 2):
             raise unsupported(value, f" of shapes {a} and {b}")
-        elif _is_large(value) and value.dtype in GEMMS:
+        elif _is_by_blas(value) and value.dtype in GEMMS:
             args = [self._packed(v, value.dtype) for v in (x, y)]
             self.statements.append(Statement("gemm", value, None, args, value.dtype, value.shape))
         else:  # as sums over the last axis
@@ -353,17 +353,17 @@ def _shapes(value: Value) -> list[tuple[int, ...]]:
     return [tuple(getattr(x, "shape", None) or ()) for x in value.args]
 
 
-def _is_large(value: Value) -> bool:
+def _is_by_blas(value: Value) -> bool:
     """Return whether a product is one of two matrices that BLAS computes faster than loops."""
     a, b = _shapes(value)
     matrices = len(a) == len(b) == 2 and value.dtype.kind == "f"
-    return matrices and a[0] * a[1] * b[1] > SMALL
+    return matrices and a[0] * a[1] * b[1] > LOOPED
 
 
 def _is_tall(value: Value) -> bool:
     """Return whether a matrix is to be column-major, so that loops over its rows are vectorized."""
     shape = tuple(value.shape or ())
-    by_blas = value.function in (np.dot, np.matmul) and _is_large(value)
+    by_blas = value.function in (np.dot, np.matmul) and _is_by_blas(value)
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
     return tall and not by_blas and value.function is not instructions.draw
 

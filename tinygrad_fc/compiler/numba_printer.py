@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.numba_codegen import Number, Writer
     from tinygrad_fc.compiler.numba_lowering import Statement
 
-FUSED = {"elementwise", "reduce"}
+FUSIBLE = {"elementwise", "reduce"}
 """Kinds of statements that may share loops with others."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
@@ -81,7 +81,7 @@ class NumbaPrinter:
             first = max(first, reader.group + (not self._passes(value, reader)))
         statement.group = len(self.groups)
         for k, (one, *_) in enumerate(self.groups[first:], first):
-            if {one.kind, statement.kind} <= FUSED and one.shape == statement.shape:
+            if {one.kind, statement.kind} <= FUSIBLE and one.shape == statement.shape:
                 statement.group = k
         if statement.group == len(self.groups):
             self.groups.append([])
@@ -176,7 +176,7 @@ class Nest:
         """
         values = [s.out for s in self.group if s.kind in ("elementwise", "test")]
         values += [v for statement in self.group if not statement.at for v in statement.reads]
-        strides = [self.lowering.where(v, self.shape)[1] for v in values]
+        strides = [self.lowering.offset_and_strides(v, self.shape)[1] for v in values]
         axes = [k for k, n in enumerate(self.shape) if n != 1]
         inner = max(axes, key=lambda k: (sum(s[k] == 1 for s in strides), k), default=0)
         far = {k: max((abs(s[k]) for s in strides), default=0) for k in axes}
@@ -238,10 +238,10 @@ class Nest:
         Numbers of rows are checked, but those of constants, which are known to exist.
         """
         base, count, terms = statement.base, len(statement.at), list[Any]()
-        start, strides = self.lowering.where(base)
+        start, strides = self.lowering.offset_and_strides(base)
         wide = len(self.shape) - len(strides) + count
         for index, size, stride in zip(statement.at, base.shape, strides, strict=False):
-            first, along = self.lowering.where(index, self.shape[:wide])
+            first, along = self.lowering.offset_and_strides(index, self.shape[:wide])
             at = self._read(index, (first, (*along, *[0] * (len(self.shape) - wide))))
             if self.lowering.constant(index) is None:
                 self.writer.stop((at < -size) | (at >= size), 1)
@@ -251,7 +251,7 @@ class Nest:
 
     def _element(self, value: Value, where: Any = None) -> Number:
         """Return the address of an element in loops."""
-        start, strides, *terms = where or self.lowering.where(value, self.shape)
+        start, strides, *terms = where or self.lowering.offset_and_strides(value, self.shape)
         terms += [k * strides[axis] for axis, k in self.indices.items() if strides[axis]]
         return self._place(value).at(sum(terms, start))
 

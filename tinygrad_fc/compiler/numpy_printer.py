@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import add_at, draw, instruction, put, uniform
+from tinygrad_fc.compiler.instructions import add_at, draw, entry_of, put, uniform
 from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands
 from tinygrad_fc.compiler.naming import identifier
 
 IN_PLACE = {np.add: "+=", np.subtract: "-=", np.multiply: "*=", np.true_divide: "/="}
 LONGEST_INLINE, LONGEST_LINE = 48, 96
 """Characters of an expression that is inlined, about, and of a line."""
-SMALL = 6
+WRITTEN_OUT = 6
 """Elements of constants that are written out."""
 _MODULES = ("np", "math", "GuardFailed")
 _NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
@@ -98,7 +98,7 @@ class Expressions:
 
     def form(self, value: Value) -> str:
         """Return the text of a call with places for its arguments; "" for a call by name."""
-        form = instruction(value.function).numpy
+        form = entry_of(value.function).numpy
         return str(form(value) if callable(form) else form)
 
     def constant(self, value: Value) -> str:
@@ -401,7 +401,7 @@ def _constant_text(array: Any) -> tuple[str, str]:
         return name, f"np.{function}({shape}{f', {text}' * (function == 'full')}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
-    if 0 < array.size <= SMALL and np.isfinite(array).all():
+    if 0 < array.size <= WRITTEN_OUT and np.isfinite(array).all():
         return "constant", f"np.array({array.tolist()!r}{dtype})"
     return "constant", ""
 

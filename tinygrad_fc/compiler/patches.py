@@ -1,4 +1,4 @@
-"""What is exchanged in the library while a trace runs, and put back afterwards.
+"""What is patched in the library while a trace runs, and put back afterwards.
 
 They hold in the tracing thread alone, other threads get the original; but for `float`, which is the
 same for other arguments, and the table of fused layers, so that each layer is called. They are: the
@@ -63,25 +63,25 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def placed(trace: Trace) -> Iterator[None]:
-    """Make the exchanges for `trace`."""
+def patched_for(trace: Trace) -> Iterator[None]:
+    """Patch the library for `trace`."""
     with ExitStack() as undo:
-        for exchange in list(_exchanges(trace)):
-            undo.enter_context(patched(*exchange))
+        for patch in list(_patches(trace)):
+            undo.enter_context(patched(*patch))
         # under a profiler, impure calls are not seen
         undo.callback(sys.setprofile, sys.getprofile())
         sys.setprofile(sys.getprofile() or refuse_impure_calls)
         yield
 
 
-def _exchanges(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
+def _patches(trace: Trace) -> Iterator[tuple[Any, str, Any]]:
     """Yield owner, name and what takes its place."""
 
     def here(ours: Any, original: Any) -> Any:
-        def exchanged(*args: Any, **kwargs: Any) -> Any:
+        def in_thread(*args: Any, **kwargs: Any) -> Any:
             return (ours if get_ident() == trace.thread else original)(*args, **kwargs)
 
-        return exchanged
+        return in_thread
 
     def getter(member: Any, get: Any, put: Any = None) -> property:
         return property(here(get, member.__get__), here(put or member.__set__, member.__set__))

@@ -20,10 +20,10 @@ import numpy as np
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
-from tinygrad_fc.compiler.instructions import WHOLE, draw, instruction
+from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
-from tinygrad_fc.compiler.tracer import Tracer, TracingBuilder
+from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.device import is_non_numpy_array
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import builtin_ops
@@ -66,7 +66,7 @@ def is_inside(node: Any) -> bool:
         return True
 
 
-class Trace(TracingBuilder):
+class Trace(TraceBuilder):
     """What one run of the function reads, computes and changes."""
 
     def __init__(self, name: str, captured: Captured) -> None:
@@ -149,7 +149,7 @@ class Trace(TracingBuilder):
     def forward(self, op: Any) -> Any:
         """Return the forward function of an op, which notes the origin."""
         function = patches.FORWARD.__get__(op)
-        if instruction(function).traced == WHOLE:
+        if entry_of(function).traced == WHOLE:
             function = partial(self._call_whole, function)
         return partial(self._call, op, -1, function)
 
@@ -282,8 +282,8 @@ class Trace(TracingBuilder):
         raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
 
 
-def trace(function: Any, name: str, args: list[Any], names: Any, run_function: Any) -> Traced:
-    """Run `run_function`, which calls `function` with tracers for `args`; return what it did.
+def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracers: Any) -> Traced:
+    """Run `run_with_tracers`, which calls `function` with tracers for `args`; return what it did.
 
     `names` are those of the leaves. Raises `CompileError`, with the user's line, for what a program
     cannot do; no tensor is changed then. Raises `StateCreatedError` where an optimizer has no state
@@ -295,8 +295,8 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_function: A
     run.sources = {id(args[k]): Source("argument", k) for k in arrays}
     try:
         # Compiled functions that this one calls are part of its program.
-        with patches.placed(run), grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
-            result = run_function(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+        with patches.patched_for(run), grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
+            result = run_with_tracers(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
         if run.refused:
             raise run.refused[0]
         run.put_options_back()

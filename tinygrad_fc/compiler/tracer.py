@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_fc.compiler import instructions, ir
-from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, instruction
+from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, entry_of
 from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_only, sample_of
 from tinygrad_fc.graph import Node, array_of
 from tinygrad_fc.op import Op
@@ -25,7 +25,7 @@ CREATORS = [f for f, entry in instructions.TABLE.items() if entry.traced in (CRE
 _ADVICE = "Return the tensor and look at it outside; for a branch, write where(condition, x, y)"
 
 
-class TracingBuilder(ProgramBuilder):
+class TraceBuilder(ProgramBuilder):
     """A program builder for tracers: what they ask for beside `emit`.
 
     A formula may call ops and any function of NumPy, and read values of the arguments it is for.
@@ -59,7 +59,7 @@ class TracingBuilder(ProgramBuilder):
     def created(self, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
         """Return the tracer of the array that `function` creates, or takes from outside."""
         del like
-        if instruction(function).traced == CONVERTED:
+        if entry_of(function).traced == CONVERTED:
             return self._converted(*args, **{"copy": function is np.array, **kwargs})
         fill = np.zeros if function is np.empty else function
         return Tracer(self, self.emit(fill, self.values(args), self.values(kwargs)))
@@ -82,7 +82,7 @@ class TracingBuilder(ProgramBuilder):
 
 
 class Tracer(NDArrayOperatorsMixin):
-    """Records what is done to an array as instructions of `graph`, and never shows its values.
+    """Records what is done to an array as instructions of `builder`, and never shows its values.
 
     It also takes the place of a NumPy generator, of which each draw is an instruction.
 
@@ -95,8 +95,8 @@ class Tracer(NDArrayOperatorsMixin):
     __array_priority__ = 500
     __hash__ = object.__hash__
 
-    def __init__(self, graph: TracingBuilder, value: Value, layout: Any = None, *view: Any) -> None:
-        self.graph, self._value, self.sample = graph, value, value.sample
+    def __init__(self, builder: TraceBuilder, value: Value, layout: Any = None, *view: Any) -> None:
+        self.builder, self._value, self.sample = builder, value, value.sample
         self.base, self.function, self.rest, self.back = view or (None,) * 4
         self.layout = read_only(np.empty_like(value.sample, "b")) if layout is None else layout
         self.is_read = False  # by a vjp rule
@@ -106,16 +106,16 @@ class Tracer(NDArrayOperatorsMixin):
         """The value that it holds now; that of a view is computed from its base's."""
         if self.base is None:
             return self._value
-        return self.graph.emit(self.function, (self.base.value, *self.rest))
+        return self.builder.emit(self.function, (self.base.value, *self.rest))
 
     def write(self, value: Any) -> None:
         """Hold `value`, broadcast and cast as in NumPy, and write it through to the base."""
-        emit, value = self.graph.emit, self.graph.values(value)
+        emit, value = self.builder.emit, self.builder.values(value)
         if not isinstance(value, Value) or value.shape is None:
             value = emit(np.full, (self.shape, value, self.dtype))
         value = emit(instructions.cast, (emit(np.broadcast_to, (value, self.shape)), self.dtype))
         if self.base is not None:
-            self.base.write(self.back(Tracer(self.graph, value)))
+            self.base.write(self.back(Tracer(self.builder, value)))
         self._value, self.sample = value, value.sample
 
     fill = write
@@ -137,18 +137,18 @@ class Tracer(NDArrayOperatorsMixin):
     # Values are refused, except to the library, which may branch on a number
 
     def __bool__(self) -> bool:
-        if not self.graph.may_read():
+        if not self.builder.may_read():
             self.read("a branch depends on the value")
-        return self.graph.expect(self.value)
+        return self.builder.expect(self.value)
 
     def item(self) -> Any:
-        return self.call(instructions.item, self) if self.graph.may_read() else self.read()
+        return self.call(instructions.item, self) if self.builder.may_read() else self.read()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Refuse to show values; return the sample where the library raises an error of its own."""
         what = "a number that calls read" if self.is_number else f"a tensor of shape {self.shape}"
-        error = self.graph.refusal(f"{problem} of {what}", advice)
-        if self.graph.origin.phase or not self.graph.may_read():
+        error = self.builder.refusal(f"{problem} of {what}", advice)
+        if self.builder.origin.phase or not self.builder.may_read():
             raise error
         return self.value.sample
 
@@ -163,22 +163,22 @@ class Tracer(NDArrayOperatorsMixin):
 
     def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
-        value = self.graph.emit(function, self.graph.values(args), self.graph.values(kwargs))
+        value = self.builder.emit(function, self.builder.values(args), self.builder.values(kwargs))
         if isinstance(value.sample, tuple | list):
             parts = (self.call(operator.getitem, value, k) for k in range(len(value.sample)))
             return unflatten(value.sample, parts)
-        return Tracer(self.graph, value)
+        return Tracer(self.builder, value)
 
     def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
         """Return the view that `function(self, *rest)` is; `back` of its values are those of self.
 
         Where NumPy copies, as it does to reshape a transposed array, it is an array of its own.
         """
-        value = self.graph.emit(function, (self.value, *rest))
+        value = self.builder.emit(function, (self.value, *rest))
         layout = function(self.layout, *mapped(sample_of, rest))
         if not np.may_share_memory(layout, self.layout):
-            return Tracer(self.graph, value)
-        return Tracer(self.graph, value, layout, self, function, rest, back)
+            return Tracer(self.builder, value)
+        return Tracer(self.builder, value, layout, self, function, rest, back)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Node) for x in inputs):
@@ -187,10 +187,10 @@ class Tracer(NDArrayOperatorsMixin):
             return inputs[0].write(self.call(instructions.add_at, *inputs))
         if method == "at" or "where" in kwargs:
             problem = f"np.{ufunc.__name__} is called with where= or .at"
-            raise self.graph.refusal(problem, "Write np.where, or scatter")
+            raise self.builder.refusal(problem, "Write np.where, or scatter")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if all(getattr(x, "is_number", type(x) in (int, float, bool)) for x in inputs):
-            function = instruction(function).number or function
+            function = entry_of(function).number or function
         (out,) = kwargs.pop("out", (None,))
         return _into(out, self.call(function, *inputs, **kwargs))
 
@@ -200,14 +200,14 @@ class Tracer(NDArrayOperatorsMixin):
         if isinstance(function, Op):
             plain = isinstance(function.function, np.ufunc) and not kwargs
             named: Any = function.function if plain else function
-            recorded = partial(self.call, named) if self.graph.is_formula else function.forward
+            recorded = partial(self.call, named) if self.builder.is_formula else function.forward
             return recorded(*args, **kwargs)
-        out, traced = kwargs.pop("out", None), instruction(function).traced
+        out, traced = kwargs.pop("out", None), entry_of(function).traced
         if traced in (CREATED, CONVERTED):  # like=
-            return self.graph.created(function, *args, **kwargs)
+            return self.builder.created(function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if traced != instructions.RECORDED and not self.graph.is_formula:
+        if traced != instructions.RECORDED and not self.builder.is_formula:
             self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
         return _into(out, self.call(function, *args, **kwargs))
 
@@ -216,7 +216,7 @@ class Tracer(NDArrayOperatorsMixin):
     def _index(self, at: Any) -> Any:
         """Return the parts of an index, with ... for one element: NumPy makes a view then."""
         parts = at if isinstance(at, tuple) else (at,)
-        parts = self.graph.values([int(p) if isinstance(p, np.integer) else p for p in parts])
+        parts = self.builder.values([int(p) if isinstance(p, np.integer) else p for p in parts])
         element = len(parts) == self.ndim and all(isinstance(p, int) for p in parts)
         return (*parts, ...) if element else tuple(parts)
 
@@ -256,7 +256,7 @@ class Tracer(NDArrayOperatorsMixin):
         return self.copy("K") if copy else self
 
     def copy(self, order: Any = "C") -> Tracer:
-        return Tracer(self.graph, self.value, read_only(np.empty_like(self.layout, "b", order)))
+        return Tracer(self.builder, self.value, read_only(np.empty_like(self.layout, "b", order)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tracer:
         return self.copy("K")
@@ -267,7 +267,7 @@ def _into(out: Any, result: Any) -> Any:
     if out is None or out.is_number:  # a number is not changed in place
         return result
     if not np.can_cast(result.dtype, out.dtype, "same_kind"):
-        raise out.graph.refusal(f"{out.dtype} gets {result.dtype}", "Convert it to that dtype")
+        raise out.builder.refusal(f"{out.dtype} gets {result.dtype}", "Convert it to that dtype")
     out.write(result)
     return out
 
