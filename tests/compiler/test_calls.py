@@ -216,6 +216,18 @@ def test_arrays_and_sets_that_a_function_creates_are_others_in_every_call():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_read_only_memory_is_not_changed(backend: str):
+    total, given = tg.zeros(3), np.zeros(3)
+    given.flags.writeable = False
+    step = tg.compile(lambda x: total.add_(x) * 1, backend=backend, check=False)
+    step(tg.ones(3))
+    total.data = tg.from_numpy(given)
+    with pytest.raises(tg.errors.ShapeError, match="read-only"):
+        step(tg.ones(3))
+    assert not given.any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_programs_without_instructions(backend: str):
     compiled = tg.compile(lambda x: (x, 3), backend=backend)
     for _ in range(3):

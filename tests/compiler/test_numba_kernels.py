@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tinygrad_fc.compiler.instructions import TABLE, Instruction
+from tinygrad_fc.compiler.instructions import TABLE, Entry
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder, Source
 from tinygrad_fc.ops import special
 
@@ -173,6 +173,10 @@ def test_an_index_outside_is_seen_before_anything_changes() -> None:
     one_instruction(np.add, np.ones(3, np.float16), 1),
     one_instruction(np.add, np.ones(3, ">f8"), 1),
     one_instruction(np.exp, np.ones(3, complex)),
+    one_instruction(np.remainder, np.arange(3), np.full(3, -1)),
+    one_instruction(np.floor_divide, np.arange(3), -1),
+    one_instruction(np.fmod, np.arange(3), 2),
+    one_instruction(np.sign, np.arange(3, dtype=np.uint8)),
 ])  # fmt: skip
 def test_what_has_no_native_form_is_named(program: Program) -> None:
     with pytest.raises(CompileError, match=r'the Numba backend .* backend="numpy"'):
@@ -196,7 +200,7 @@ def test_near_twins_are_compiled_apart(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_pythons_numbers_have_the_dtype_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Instruction(native=lambda x, y: np.where(x > 0, 1.0, np.where(x == 0, y, 0.0)))
+    entry = Entry(native=lambda x, y: np.where(x > 0, 1.0, np.where(x == 0, y, 0.0)))
     monkeypatch.setitem(TABLE, np.heaviside, entry)
     x, half = np.array([-2, 0, 3], np.float32), np.full(3, 0.5, np.float32)
     (result,) = build(one_instruction(np.heaviside, x, half))(x, half)

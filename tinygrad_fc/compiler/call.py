@@ -85,10 +85,11 @@ class Executable:
 
     def _replace(self, k: int, array: Any) -> bool:
         """Let `array` take the place of the one that input `k` had so far; return if it may."""
-        value = self.program.inputs[k]
-        known = value.shape, value.dtype, value.strides
-        if (array.shape, array.dtype, array.strides) != known or not isinstance(array, np.ndarray):
+        value, new = self.program.inputs[k], (array.shape, array.dtype, array.strides)
+        if new != (value.shape, value.dtype, value.strides) or not isinstance(array, np.ndarray):
             return False  # native code takes its address
+        if k in self.owners and not array.flags.writeable:
+            return False  # the function itself raises
         others = range(len(self.known)) if k in self.owners else self.owners
         if any(j != k and np.may_share_memory(array, self.known[j]) for j in others):
             return False

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import MISS, Executable
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed, not_repeated
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
@@ -146,10 +146,8 @@ class Compiled(Generic[P, R]):
             result = self._function(*positional, **named)
             after, now = flatten((positional, named))
             if now != structure or any(a is not b for a, b in zip(after, traced, strict=True)):
-                raise CompileError(
-                    f"{self.__name__} changes a list or dict among its arguments, which only its "
-                    "first call would do. Return the new items"
-                )
+                what = "the function changes a list or dict among its arguments"
+                raise not_repeated(self.__name__, what, "Return the new items")
             return result
 
         names = _argument_names(self._function, args, kwargs, leaves)

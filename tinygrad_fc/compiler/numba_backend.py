@@ -82,6 +82,9 @@ def _drawing(value: Any, program: Program) -> Any:
 
 # From program to machine code
 
+_FILES = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+"""The code of the compiler, as it is when it is imported."""
+
 
 def _compiled(native: NumbaPrinter, program: Program) -> Any:
     """Return the native function of a program."""
@@ -108,8 +111,7 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
 
 def _key(program: Program) -> str:
     """Return a text that differs for programs that compile to different code."""
-    files = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
-    versions = sys.version, np.__version__, np.__file__, files
+    versions = sys.version, np.__version__, np.__file__, _FILES
     values = {v: k for k, v in enumerate((*program.inputs, *program.instructions))}
 
     def described(leaf: Any) -> Any:

@@ -32,6 +32,8 @@ LOOPED = 1 << 15
 TALL = 1 << 10
 """Elements up to which matrices with more rows than columns are column-major."""
 BOOLEAN = np.dtype(bool)
+OF_FLOATS = (np.power, np.floor_divide, np.remainder, np.fmod, np.sign)
+"""Functions whose integer form in Numba is not NumPy's: the least number % -1 ends the process."""
 
 
 class Unsupported(CompileError):  # noqa: N818  it is an error by its base
@@ -227,8 +229,9 @@ class Lowering:
         if dtype == BOOLEAN and function not in (instructions.cast, np.full):  # a comparison
             dtype = np.result_type(*map(_promoted, args))
         native = operation(function)
-        # NumPy refuses negative powers of integers
-        if native is None or value.kwargs or (function is np.power and dtype.kind != "f"):
+        of_number = function is np.remainder and self.number(args[1]) is not None
+        wrong = function in OF_FLOATS and dtype.kind != "f" and not of_number
+        if native is None or value.kwargs or wrong:
             raise unsupported(value)
         if function is np.where and self.constant(args[0]) is None:
             args = self.copy(args[0], BOOLEAN), *args[1:]
