@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.op import Op
 
-__all__ = ["FormulaPrinter", "forward_text", "function_text", "rule_text"]
-
 LONGEST = 200
 """Characters of a formula of a forward function."""
 

@@ -291,8 +291,7 @@ class ProgramBuilder:
 
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
         """Compute a call on samples and record it; return its value, or that of the same call."""
-        options = (kwargs or {}).items()  # as one would write them
-        kwargs = {key: x for key, x in options if (key, x) != ("keepdims", False)}
+        kwargs = {k: x for k, x in (kwargs or {}).items() if (k, x) != ("keepdims", False)}
         if isinstance(kwargs.get("axis"), tuple) and len(kwargs["axis"]) == 1:
             kwargs["axis"] = kwargs["axis"][0]
         key = (function, _key(args), _key(kwargs))

@@ -18,8 +18,6 @@ from tinygrad_fc.compiler.numpy_printer import Expressions
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
-__all__ = ["JavaScriptPrinter", "generator_state"]
-
 
 class JavaScriptPrinter:
     """A printed program: its `text`, the `numbers` of values by id, and what has no form there."""
