@@ -139,12 +139,13 @@ class NumbaPrinter:
         return count
 
     def _gemm(self, writer: Writer, statement: Statement, places: dict[Value, Number]) -> None:
-        """Write a product of matrices, all of them by rows (101)."""
+        """Write a product of matrices, with the result by rows (101) or by columns (102)."""
         (x, y), out, (m, n) = statement.args, statement.out, statement.shape
-        (left, a), (right, b) = self.lowering.blas(x), self.lowering.blas(y)
+        (left, a), (right, b), (order, c) = map(self.lowering.blas, (x, y, out))
+        flags = (left, right) if order == 111 else (223 - left, 223 - right)
         first, second, result = (places[self.owners[self.lowering.root(v)]] for v in (x, y, out))
         terms, factors = x.shape[1], (first, a, second, b)
-        writer.gemm(out.dtype, 101, left, right, m, n, terms, 1, *factors, 0, result, n)
+        writer.gemm(out.dtype, order - 10, *flags, m, n, terms, 1, *factors, 0, result, c)
 
 
 class Nest:
