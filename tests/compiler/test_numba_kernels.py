@@ -171,7 +171,7 @@ def test_an_index_outside_is_seen_before_anything_changes() -> None:
 
 @pytest.mark.parametrize("program", [
     one_instruction(np.sort, np.ones(3)),
-    one_instruction(np.heaviside, np.ones(3), 1),
+    one_instruction(np.bitwise_count, np.arange(3)),
     one_instruction(np.add, np.ones(3, np.float16), 1),
     one_instruction(np.add, np.ones(3, ">f8"), 1),
     one_instruction(np.exp, np.ones(3, complex)),
