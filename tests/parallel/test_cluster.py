@@ -40,7 +40,9 @@ def connected(cluster: Any, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    with local_cluster(2, processes=True) as cluster:
+    # Dask gives up a worker that is missing so long after its death, even if it died again since
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": f"{PATIENT} s"})
+    with patient, local_cluster(2, processes=True) as cluster:
         yield cluster
 
 
