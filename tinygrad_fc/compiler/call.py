@@ -56,6 +56,7 @@ class Executable:
 
     def __init__(self, traced: Traced, kernel: Any, arguments: Any, calls: Any, check: Any) -> None:
         self.traced, self.program, self.kernel = traced, traced.program, kernel
+        self.captured_ids = traced.captured.ids()
         changed = {id(old) for old, _ in self.program.changes}
         self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
@@ -167,7 +168,7 @@ class Executable:
         self._unless(f"x{k}.dtype == {self._name(array.dtype)}")
         if is_tensor:  # without a graph recorded outside
             self._unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
-        if id(leaf) in self.traced.captured.ids():
+        if id(leaf) in self.captured_ids:
             self._unless(f"l{k} is {self._name(leaf)}")
 
     def _outside(self) -> None:
@@ -243,7 +244,7 @@ class Executable:
             parts = tree.items() if isinstance(tree, dict) else tree
             star = "*" * hasattr(tree, "_fields")  # a named tuple
             return f"{self._name(type(tree))}({star}[{', '.join(map(self._result, parts))}])"
-        is_created = id(tree) not in self.traced.captured.ids()
+        is_created = id(tree) not in self.captured_ids
         if is_created and isinstance(tree, np.ndarray | set | bytearray):
             return f"{self._name(tree)}.copy()"  # the function creates one in each call
         return self._name(tree)
