@@ -26,7 +26,7 @@ from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_codegen, numpy_printer
 from tinygrad_fc.compiler.instructions import draw
-from tinygrad_fc.compiler.ir import GuardFailed, Value
+from tinygrad_fc.compiler.ir import GuardFailed, Value, sample_of
 from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
@@ -76,14 +76,15 @@ def build(program: Program) -> Any:
 def _drawing(value: Any, program: Program) -> Any:
     """Return a function of a program's inputs that draws random numbers from one of them."""
     place = program.inputs.index(value.args[0])
-    args, kwargs = mapped(lambda x: getattr(x, "sample", x), (value.args[1:], value.kwargs))
+    args, kwargs = mapped(sample_of, (value.args[1:], value.kwargs))
     return lambda inputs: np.asarray(draw(inputs[place], *args, **kwargs), value.dtype, order="C")
 
 
 # From program to machine code
 
-_FILES = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
-"""The code of the compiler, as it is when it is imported."""
+_CODE = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+_VERSION = hashlib.sha256(_CODE).hexdigest()
+"""Of the code of the compiler, as it is when it is imported."""
 
 
 def _compiled(native: NumbaPrinter, program: Program) -> Any:
@@ -111,13 +112,13 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
 
 def _key(program: Program) -> str:
     """Return a text that differs for programs that compile to different code."""
-    versions = sys.version, np.__version__, np.__file__, _FILES
+    versions = sys.version, np.__version__, np.__file__, _VERSION
     values = {v: k for k, v in enumerate((*program.inputs, *program.instructions))}
 
     def described(leaf: Any) -> Any:
         if isinstance(leaf, Value) and leaf in values:
             return "value", values[leaf]
-        array: Any = getattr(leaf, "sample", leaf)
+        array = sample_of(leaf)
         if isinstance(array, np.ndarray):
             return array.dtype.str, array.shape, array.tobytes()
         names = [getattr(leaf, name, "") for name in ("__self__", "__module__", "__name__")]

@@ -18,19 +18,18 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import entry_of, uniform
-from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands
+from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands, sample_of
 from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES, add_product
 from tinygrad_fc.pytree import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tinygrad_fc.compiler.ir import Program
 
 LOOPED = 1 << 15
 """Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
 TALL = 1 << 10
-"""Elements up to which matrices with more rows than columns are column-major."""
+"""Elements up to which matrices of more rows than columns are column-major; products of fewer rows
+by BLAS are, up to eight times as many."""
 BOOLEAN = np.dtype(bool)
 OF_FLOATS = (np.power, np.floor_divide, np.remainder, np.fmod, np.sign)
 """Functions whose integer form in Numba is not NumPy's: the least number % -1 ends the process."""
@@ -132,13 +131,7 @@ class Lowering:
             getattr(self, entry_of(function).lowered or "plain")(value)
 
     def emit(
-        self,
-        kind: str,
-        out: Value,
-        function: Any,
-        args: Sequence[Any],
-        dtype: Any = None,
-        **more: Any,
+        self, kind: str, out: Value, function: Any, args: Any, dtype: Any = None, **more: Any
     ) -> Value:
         """Add a statement; if no `dtype` or shape of its loops is named, that of the result."""
         dtype = dtype or out.dtype
@@ -376,7 +369,7 @@ def _is_by_columns(value: Value) -> bool:
 
 def _promoted(x: Any) -> Any:
     """Return a dtype, or a Python number, which gives way to arrays."""
-    return x.dtype if isinstance(x, Value) and x.shape is not None else getattr(x, "sample", x)
+    return x.dtype if isinstance(x, Value) and x.shape is not None else sample_of(x)
 
 
 def _is_native(value: Value) -> bool:

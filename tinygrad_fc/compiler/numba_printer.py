@@ -142,6 +142,7 @@ class NumbaPrinter:
         """Write a product of matrices, with the result by rows (101) or by columns (102)."""
         (x, y), out, (m, n) = statement.args, statement.out, statement.shape
         (left, a), (right, b), (order, c) = map(self.lowering.blas, (x, y, out))
+        # by columns, what is transposed (112) is what is not by rows (111)
         flags = (left, right) if order == 111 else (223 - left, 223 - right)
         first, second, result = (places[self.owners[self.lowering.root(v)]] for v in (x, y, out))
         terms, factors = x.shape[1], (first, a, second, b)

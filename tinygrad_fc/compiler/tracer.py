@@ -87,7 +87,7 @@ class Tracer(NDArrayOperatorsMixin):
     It also takes the place of a NumPy generator, of which each draw is an instruction.
 
     `layout` is an array that lies in memory as the real one would, after changes in place too; it
-    tells views from copies. It has one byte an element, which nobody touches; that of an input is
+    tells views from copies. It has one byte an element, never read or written; that of an input is
     the input itself: an array, whose memory others may share, a number or a generator. `sample`
     keeps the sample of the value until `Trace` lets it go.
     """
