@@ -206,6 +206,13 @@ def test_the_gradients_of_a_residual_connection_add_up():
     assert [x.labels[id(network_output(x))] for x in lessons] == [*outputs.values()]
 
 
+def test_a_constant_is_never_named_as_a_gradient():
+    lesson = lesson_of(training(**README))  # the seed of the backward pass is 1, as in the sigmoid
+    texts = {shown["text"] for shown in lesson.steps()}
+    assert "y1 = 1 / (exp(-z1) + 1)" in {text.replace("np.", "") for text in texts}
+    assert {id(v) for v in lesson.program.constants}.isdisjoint(lesson.cotangent_of)
+
+
 # Each number: in JavaScript, its tree evaluated, against the array
 
 VALUES = "v.map((x) => Array.from(x.data))"

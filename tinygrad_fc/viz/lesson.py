@@ -91,7 +91,7 @@ class Lesson:
         self.cotangent_of = {
             id(origin.cotangent): origin.result
             for origin, _ in self.calls
-            if origin.cotangent is not None
+            if origin.cotangent is not None and not origin.cotangent.is_constant
         }
         self.labels = self._labels()
 
