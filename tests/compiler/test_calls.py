@@ -55,6 +55,7 @@ def test_a_program_for_each_signature(shapes: list[tuple[int, ...]]):
     assert len(compiled.sources) == 2 * len(set(shapes))
 
 
+@pytest.mark.filterwarnings("ignore:.* is traced for the 9th time")
 def test_python_values_are_part_of_the_signature():
     def scaled(x: Any, by: Any, *, negative: bool = False) -> Any:
         return -x * by if negative else x * by
@@ -111,10 +112,11 @@ def test_arguments_by_name_in_any_order(orders: list[list[str]]):
 
 def test_shapes_that_differ_in_every_call_are_warned_of():
     double = tg.compile(lambda x: x * 2, backend="numpy")
-    for size in range(1, 32):
+    for size in range(1, 9):
         double(tg.ones(size))
-    with pytest.warns(UserWarning, match=r"32 times"):
-        double(tg.ones(32))
+    with pytest.warns(UserWarning, match=r"the 9th time.*: the shape of x"):
+        double(tg.ones(9))
+    double(tg.ones(10))
 
 
 # Arguments and results

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial, reduce
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import guards
+from tinygrad_fc.compiler.guards import names_in
 from tinygrad_fc.domain import real
 
 from .twins import BACKENDS, same
@@ -156,6 +160,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "n", 1.0)
 
 
+@pytest.mark.filterwarnings("ignore:.* is traced for the 9th time")
 @pytest.mark.parametrize("name", PLACES)
 def test_a_value(name: str):
     read, change = PLACES[name]()
@@ -239,6 +244,7 @@ CHANGES: list[Any] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.* is traced for the 9th time")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("argument", [False, True], ids=["closure", "argument"])
 def test_modules(use: str, argument: bool, monkeypatch: pytest.MonkeyPatch):
@@ -376,3 +382,152 @@ def test_what_hooks_and_ops_read(kind: Any):
     for value in (1.0, 3.0, 5.0):
         change(value)
         same("result", compiled(X), function(X))
+
+
+# The names of the instructions that use them
+
+for step in range(3):  # a global with the name of an attribute that the steps below read
+    data = weight = zero_grad = backward = step
+
+
+def test_a_global_with_the_name_of_an_attribute_is_no_guard(monkeypatch: pytest.MonkeyPatch):
+    model = nn.Linear(2, 1)
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+
+    @tg.compile(backend="numpy", check=False)
+    def train(x: Any) -> Any:
+        sgd.zero_grad()
+        loss = (model(x) + model.weight.data.sum()).sum()
+        loss.backward()
+        sgd.step()
+        return loss
+
+    for k in range(4):
+        for name in ("step", "data", "weight", "zero_grad", "backward"):
+            monkeypatch.setitem(globals(), name, k)
+        train(X)
+    assert len(train.sources) == 1
+
+
+def uses(batch: Any, optimizer: Any) -> Any:
+    """Use names as globals, attributes and both."""
+    global counter, removed  # noqa: PLW0603  the point
+    optimizer.step()
+    optimizer.lr = rate  # type: ignore[name-defined]  # noqa: F821
+    counter = batch.x
+    del removed, optimizer.old
+    optimizer.total += both.both  # type: ignore[name-defined]  # noqa: F821
+
+    class Inner(Base):  # type: ignore[name-defined,misc]  # noqa: F821
+        value = in_class  # type: ignore[name-defined]  # noqa: F821
+
+        def method(self) -> Any:
+            return super().forward(scale)  # type: ignore[name-defined]  # noqa: F821
+
+    from json import loads  # noqa: PLC0415  the point
+
+    return [item * q.attribute for q in batch], lambda: deep.value, Inner, loads  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_names_in_code():
+    names, attributes = names_in(uses.__code__)
+    own = {"__name__", "__conditional_annotations__", "__classdict__"}  # of a class in code
+    assert names - own == {
+        *("rate", "counter", "removed", "both", "Base", "in_class", "scale", "item", "deep"),
+        "super",
+    }
+    assert attributes >= {
+        *("step", "lr", "x", "old", "total", "both", "forward", "loads", "attribute", "value"),
+    }
+    assert not attributes & (names - {"both"})
+
+
+EQUAL: dict[str, Callable[[], Any]] = {
+    "np.float64": lambda: np.float64(0.5),
+    "np.int64": lambda: np.int64(3),
+    "NaN": lambda: np.float32("nan"),
+    "range": lambda: range(3),
+    "set": lambda: {"a", "b", 1.5},
+    "frozenset": lambda: frozenset([(1, 2), (3, 4)]),
+    "Decimal": lambda: Decimal("0.1"),
+    "Fraction": lambda: Fraction(1, 3),
+    "bound method": lambda: METHODS.get,
+    "named tuple": lambda: Pair(np.float64(1.0), "x"),
+}
+
+
+class Pair(NamedTuple):
+    """Two values."""
+
+    first: Any
+    second: Any
+
+
+METHODS = Config()
+
+
+@pytest.mark.parametrize("kind", EQUAL)
+@pytest.mark.parametrize("place", ["argument", "attribute"])
+def test_equal_values_do_not_trace_again(kind: str, place: str):
+    holder = Config()
+    compiled = tg.compile(
+        lambda x, option=None: (x * 2, holder.n) and x * 2, backend="numpy", check=False
+    )
+    for _ in range(3):
+        holder.n, option = EQUAL[kind](), None
+        if place == "argument":
+            holder.n, option = 0, EQUAL[kind]()
+        same("result", compiled(X, option), X * 2)
+    assert len(compiled.sources) == 1
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.float64(1), np.float32(1)),
+        (np.float64(0.0), np.float64(-0.0)),
+        (np.int64(1), 1),
+        ({1}, {True}),
+        ({0.0}, {-0.0}),
+        ({1, 2}, frozenset({1, 2})),
+        (range(3), range(4)),
+        (Config().get, Config().get),
+        (Pair(1, 2), (1, 2)),
+    ],
+)
+def test_other_values_differ(a: Any, b: Any):
+    assert not guards.same(a, b)
+    assert guards.same(a, a)
+
+
+CHANGED: dict[str, tuple[Callable[[Any, Any, int], Any], str]] = {
+    "a shape": (lambda f, _, k: f(tg.ones(k + 1)), "the shape of x"),
+    "an argument": (lambda f, _, k: f(X, k), "the value of n"),
+    "a named argument": (lambda f, _, k: f(X, m=k), "the value of m"),
+    "an attribute": (lambda f, o, k: (setattr(o, "n", k), f(X)), "changed: n"),
+    "an item": (lambda f, o, k: (o.options.update(n=k), f(X)), "the items of a dict"),
+    "a dtype": (
+        lambda f, _, k: f(tg.ones(2, dtype=np.dtype("?bhilBfed"[k % 9]))),
+        "the dtype of x",
+    ),
+    "the number of arguments": (
+        lambda f, _, k: f(X, 1, 2, *range(k)),
+        "the number or classes of the arguments",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_what_traces_more_than_8_times_warns_once_and_names_the_change(kind: str):
+    call, message = CHANGED[kind]
+    config = Config()
+
+    def function(x: Any, n: Any = 0, m: Any = 0, *_: Any) -> Any:
+        return x * (1 + config.n + config.options["n"] + n + m)
+
+    compiled = tg.compile(function, backend="numpy", check=False)
+    for k in range(8):
+        call(compiled, config, k)
+    with pytest.warns(UserWarning, match=message):
+        call(compiled, config, 8)
+    call(compiled, config, 20)

@@ -6,17 +6,17 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
     def call(args, kwargs, kernel=kernel, calls=calls):
         try:
             [l0, l1] = args
-            if not (kwargs == {}): return MISS
+            if not (kwargs == {}): return miss["structure"]
             ...
             i2 = v17._array
-            if not (i2 is known[2] or replaces(2, i2)): return MISS
-        except Exception: return MISS
+            if not (i2 is known[2] or replaces(2, i2)): return miss["weight"]
+        except Exception: return miss["the classes of ..."]
         number = next(calls)
         if number > 1 and not number & number - 1 and (outputs := check(...)) is not None:
             [r0, r1] = outputs
             return wrap(r1)
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
-        except GuardFailed: return MISS
+        except GuardFailed: return miss["a branch"]
         v17._grad = wrap(r0)
         record_changes_by_id(owners.values())
         return wrap(r1)
@@ -25,7 +25,7 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,11 +39,19 @@ from tinygrad_fc.errstate import silent
 from tinygrad_fc.graph import Node, array_of, owner, record_change, record_changes_by_id, wrap
 from tinygrad_fc.pytree import flatten
 
-MISS = object()
-"""What a call returns whose guards do not hold: no array is changed, but `.grad` may be None."""
+
+class Miss(NamedTuple):
+    """What a call returns whose guards do not hold: no array is changed, but `.grad` may be None.
+
+    `changed` names what differs from the trace.
+    """
+
+    changed: str
+
+
 _FUNCTIONS = (wrap, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
 _NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
-_NAMES |= {"flags": grad_mode.flags, "silent": silent, "MISS": MISS, "ABSENT": ABSENT}
+_NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
 
@@ -63,6 +71,7 @@ class Executable:
         self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
         names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owners}
         self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
+        self.bound["miss"] = {}
         self.lines: list[str] = []
         text = self._written(arguments)
         exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
@@ -109,7 +118,11 @@ class Executable:
         self._inputs()
         guards = [f"    {line}" for line in self.lines]
         # another number of arguments, or values of other classes, may raise
-        self.lines = ["try:", *guards, "except Exception: return MISS"]
+        self.lines = [
+            "try:",
+            *guards,
+            f"except Exception: return {self._miss('the number or classes of the arguments')}",
+        ]
         self._run()
         header = "def call(args, kwargs, kernel=kernel, calls=calls):"
         return "\n    ".join([header, *self.lines])
@@ -120,9 +133,14 @@ class Executable:
         self.bound[name] = value
         return name
 
-    def _unless(self, condition: str) -> None:
-        """Write a guard."""
-        self.lines.append(f"if not ({condition}): return MISS")
+    def _miss(self, changed: str) -> str:
+        """Return the expression of what a call returns where `changed` differs from the trace."""
+        self.bound["miss"].setdefault(changed, Miss(changed))
+        return f"miss[{changed!r}]"
+
+    def _unless(self, condition: str, changed: str) -> None:
+        """Write a guard on what `changed` names."""
+        self.lines.append(f"if not ({condition}): return {self._miss(changed)}")
 
     def _place(self, source: Source) -> str:
         """Return the expression of the tensor, or of the array or generator, at a source."""
@@ -146,41 +164,48 @@ class Executable:
         names = f"[{', '.join(f'l{k}' for k in range(len(leaves)))}]"
         if structure == ((None,) * len(leaves), {}):
             self.lines.append(f"{names} = args")
-            self._unless("kwargs == {}")
+            self._unless("kwargs == {}", "the names of the arguments")
         else:
             self.lines.append(f"{names}, structure = flatten((args, kwargs))")
             # by their text: dicts of another order are other arguments
-            self._unless(f"repr(structure) == {repr(structure)!r}")
+            what = "the structure of the arguments (items of a list or dict)"
+            self._unless(f"repr(structure) == {repr(structure)!r}", what)
         for k, leaf in enumerate(leaves):
+            name = self.traced.names[k]
             if not isinstance(leaf, Node | np.ndarray):
-                self._unless(f"same(l{k}, {self._name(leaf)})")
+                self._unless(f"same(l{k}, {self._name(leaf)})", f"the value of {name}")
                 continue
-            self._argument(k, leaf)
+            self._argument(k, leaf, name)
             for j in range(k):  # x and y that are one tensor
-                self._unless(f"(l{j} is l{k}) is {leaves[j] is leaf}")
+                what = f"whether {self.traced.names[j]} and {name} are one tensor"
+                self._unless(f"(l{j} is l{k}) is {leaves[j] is leaf}", what)
 
-    def _argument(self, k: int, leaf: Any) -> None:
+    def _argument(self, k: int, leaf: Any, name: str) -> None:
         """Write the guards of one tensor or array."""
         array, is_tensor = array_of(leaf), isinstance(leaf, Node)
-        self._unless(f"l{k}.__class__ is {self._name(type(leaf))}")
+        self._unless(f"l{k}.__class__ is {self._name(type(leaf))}", f"the class of {name}")
         self.lines.append(f"x{k} = l{k}" + "._array" * is_tensor)
-        self._unless(f"x{k}.shape == {array.shape} and x{k}.strides == {array.strides}")
-        self._unless(f"x{k}.dtype == {self._name(array.dtype)}")
+        self._unless(f"x{k}.shape == {array.shape}", f"the shape of {name}")
+        self._unless(f"x{k}.dtype == {self._name(array.dtype)}", f"the dtype of {name}")
+        self._unless(f"x{k}.strides == {array.strides}", f"the strides of {name}")
         if is_tensor:  # without a graph recorded outside
-            self._unless(f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None")
+            now = f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"
+            self._unless(now, f"whether {name} requires grad")
         if id(leaf) in self.captured_ids:
-            self._unless(f"l{k} is {self._name(leaf)}")
+            what = f"whether {name} is the tensor that the function also reads outside"
+            self._unless(f"l{k} is {self._name(leaf)}", what)
 
     def _outside(self) -> None:
         """Write the guards of what the function reads outside."""
         traced = self.traced
         dtype = self._name(get_default_dtype())
-        self._unless(f"flags.get() == {traced.captured.flags} and get_default_dtype() is {dtype}")
+        now = f"flags.get() == {traced.captured.flags} and get_default_dtype() is {dtype}"
+        self._unless(now, "the grad mode or the default dtype")
         for read in traced.captured.names.values():
             place, value = self._name(read.place), self._name(read.value)
             is_item = hasattr(read.place, "get")
             now = f"{place}.get({read.key!r}, ABSENT)" if is_item else f"{place}.{read.key}"
-            self._unless(f"{now} is {value} or same({now}, {value})")
+            self._unless(f"{now} is {value} or same({now}, {value})", read.name)
         containers = traced.captured.containers
         for source in (v.source for v in self.program.inputs if v.source.kind == "option"):
             group, key = source.subject, source.key[0]  # an option that is an input may differ
@@ -188,24 +213,29 @@ class Executable:
             self.lines.append(f"{before}[{key!r}] = {self._name(group)}[{key!r}]")
         for container, before, name in containers.values():
             c, b = self._name(container), self._name(before)
-            self._unless(f"{c} == {b}" if name else f"same_contents({c}, {b})")
+            what = name or f"the items of a {type(container).__name__} from outside"
+            self._unless(f"{c} == {b}" if name else f"same_contents({c}, {b})", what)
             # == compares tensors of one element by value, and raises for others that differ
             for key, item in before.items() if name and isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
-                    self._unless(f"{c}[{key!r}] is {self._name(item)}")
+                    self._unless(f"{c}[{key!r}] is {self._name(item)}", what)
         for tensor in traced.tensors:
             p, hooks = self._name(tensor), tensor._hooks and dict(tensor._hooks.functions)
-            self._unless(f"{p}._requires_grad is {tensor._requires_grad}")
-            self._unless(f"({p}._hooks and {p}._hooks.functions) == {self._name(hooks)}")
+            what = f"whether a tensor of shape {array_of(tensor).shape} requires grad"
+            self._unless(f"{p}._requires_grad is {tensor._requires_grad}", what)
+            now = f"({p}._hooks and {p}._hooks.functions) == {self._name(hooks)}"
+            self._unless(now, "the hooks of a tensor")
 
     def _inputs(self) -> None:
         """Write the lines that read the inputs."""
         for source, was_none in self.traced.grad_guards:
-            self._unless(f"({self._place(source)}._grad is None) is {was_none}")
+            now = f"({self._place(source)}._grad is None) is {was_none}"
+            self._unless(now, "whether the .grad of a tensor is None")
         for k, value in enumerate(self.program.inputs):
             self.lines.append(f"i{k} = {self._value(value.source)}")
             if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
-                self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})")
+                what = f"shape, dtype or memory of {value.name or 'a tensor'}"
+                self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})", what)
 
     def _run(self) -> None:
         """Write the call of the kernel, and what follows it."""
@@ -226,7 +256,7 @@ class Executable:
             add(f"s{k} = i{k}.bit_generator.state")
             restored += f"i{k}.bit_generator.state = s{k}; "
         add(f"try: {results} = silent.call(kernel, {values}) or ()")
-        add(f"except GuardFailed: {restored}return MISS")
+        add(f"except GuardFailed: {restored}return {self._miss('a value that decides a branch')}")
         for source, number in traced.gradients:
             new = "None" if number is None else f"wrap(r{number})"
             add(f"{self._place(source)}._grad = {new}")

@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from functools import partial, update_wrapper
 from importlib import import_module
-from itertools import count, groupby, repeat
+from itertools import count, groupby, repeat, zip_longest
 from threading import RLock
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tinygrad_fc import grad_mode
-from tinygrad_fc.compiler.call import MISS, Executable
+from tinygrad_fc.compiler.call import Executable, Miss
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, not_repeated
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
 _one_at_a_time = RLock()
-_WARN_AFTER, _MAX_PROGRAMS = 32, 64
+_WARN_AFTER, _MAX_PROGRAMS = 8, 64
 """Traces after which a warning is given, and programs that a function has at most."""
+_UNTRACED = Miss("")
 _MOST_BYTES, _MOST_STEPS = 2**24, 64
 """Bytes of data, and steps, after which an epoch returns to Python, where it can be interrupted."""
 _BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
@@ -62,11 +63,12 @@ class Compiled(Generic[P, R]):
         self.backend, self.check = backend, check
         self._calls: list[Executable] = []
         self._latest: Any = self._find_or_trace
+        self._has_warned = False
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
         result = self._latest(args, kwargs)
-        return self._find_or_trace(args, kwargs) if result is MISS else result  # type: ignore[no-any-return]
+        return self._find_or_trace(args, kwargs) if type(result) is Miss else result  # type: ignore[no-any-return]
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
         """Bind a compiled method to its instance."""
@@ -82,16 +84,26 @@ class Compiled(Generic[P, R]):
         if grad_mode.flags.get() & (grad_mode.DETECT_ANOMALY | grad_mode.UNCOMPILED):
             return self._function(*args, **kwargs)
         with _one_at_a_time:
+            misses: list[str] = []
             for call in self._calls:
                 result = call.call(args, kwargs)
-                if result is not MISS:
+                if type(result) is not Miss:
                     self._put_first(call)
                     return result
+                misses.append(result.changed)
+            if len(self._calls) >= _WARN_AFTER and not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"{self.__name__} is traced for the {len(self._calls) + 1}th time. Since the "
+                    f"last call, this has changed: {misses[0]}. Each change takes a trace: give "
+                    "batches one size (drop_last=True), and pass numbers that change as tensors",
+                    stacklevel=3,
+                )
             return self._traced(args, kwargs)
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        result, calls = MISS, count(1) if self.check else repeat(1)
+        result, calls = _UNTRACED, count(1) if self.check else repeat(1)
         build = _backend(self.backend).build
         try:
             traced = self._trace(args, kwargs)
@@ -101,17 +113,10 @@ class Compiled(Generic[P, R]):
             traced = self._trace(args, kwargs)
         call = Executable(traced, build(traced.program), (args, kwargs), calls, self._do_and_check)
         self._put_first(call)
-        if len(self._calls) == _WARN_AFTER:
-            warnings.warn(
-                f"{self.__name__} has been traced {_WARN_AFTER} times, since shapes, numbers or "
-                "names that it reads differ from call to call. Give batches one size "
-                "(drop_last=True), and pass numbers that change as tensors",
-                stacklevel=4,
-            )
-        if result is MISS:
+        if result is _UNTRACED:
             result = call.call(args, kwargs)
         # Its guards may fail even for this call, since native code rounds otherwise.
-        return self.run_function(args, kwargs) if result is MISS else result
+        return self.run_function(args, kwargs) if type(result) is Miss else result
 
     def run_function(self, args: Any, kwargs: Any) -> Any:
         """Run the function itself, with those compiled functions that it calls as they are."""
@@ -150,7 +155,7 @@ class Compiled(Generic[P, R]):
                 raise not_repeated(self.__name__, what, "Return the new items")
             return result
 
-        names = _argument_names(self._function, args, kwargs, leaves)
+        names = _argument_names(self._function, args, kwargs)
         return trace(self._function, self.__name__, leaves, names, run_with_tracers)
 
     def epoch(self, order: Any, *data: Any) -> Any:
@@ -221,13 +226,19 @@ def _backend(name: str | None) -> Any:
         ) from error
 
 
-def _argument_names(function: Any, args: Any, kwargs: Any, leaves: list[Any]) -> list[str]:
+def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
     """Return names of the leaves of the arguments: those of arguments that are one leaf."""
-    names: dict[int, str] = {}
-    with suppress(TypeError, ValueError):  # without a signature, or with other arguments
-        bound = inspect.signature(function).bind(*args, **kwargs).arguments
-        names = {id(value): name for name, value in bound.items()}
-    return [names.get(id(leaf), f"arg{k}") for k, leaf in enumerate(leaves)]
+    known: list[str] = []
+    with suppress(TypeError, ValueError):  # without a signature
+        parameters = inspect.signature(function).parameters.values()
+        known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    pairs = zip_longest(known[: len(args)], args, fillvalue="")
+    names: list[str] = []
+    for name, value in (*pairs, *sorted(kwargs.items())):
+        leaves, structure = flatten(value)
+        is_named = structure is None and name in known
+        names += [name] if is_named else [f"arg{len(names) + k}" for k in range(len(leaves))]
+    return names
 
 
 @overload

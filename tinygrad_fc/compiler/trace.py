@@ -52,6 +52,8 @@ class Traced(NamedTuple):
     """Tensors whose `.grad` was read: source, whether it was None."""
     tensors: list[Any]
     """Tensors from outside."""
+    names: list[str]
+    """What messages call the leaves of the arguments."""
 
 
 class StateCreatedError(CompileError):
@@ -245,7 +247,7 @@ class Trace(TraceBuilder):
 
     # The end
 
-    def finished(self, result: Any) -> Traced:
+    def finished(self, result: Any, names: list[str]) -> Traced:
         """Return the program, and what its calls compare and write."""
         program = self.program
         gradients = [
@@ -258,7 +260,7 @@ class Trace(TraceBuilder):
         program.changes = [(value, t.value) for value, t in states if t.value is not value]
         _order(program)
         tensors = [s.subject for s in self.sources.values() if s.kind == "tensor"]
-        return Traced(program, result, gradients, self.captured, self.grad_reads, tensors)
+        return Traced(program, result, gradients, self.captured, self.grad_reads, tensors, names)
 
     def _output(self, tracer: Tracer) -> int:
         """Add an output to the program; return its number."""
@@ -305,7 +307,7 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
         captured.check(_STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-        traced = run.finished(result)
+        traced = run.finished(result, names)
         name_values(run, traced.program, names)
     finally:
         captured.restore()
