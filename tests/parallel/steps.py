@@ -44,6 +44,23 @@ def weighted(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, t
     return loss, (weight[labels] * (labels != 2)).sum()
 
 
+def ignoring(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return F.cross_entropy(model(x), y, ignore_index=2)
+
+
+def class_weighted(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return F.cross_entropy(model(x), y, weight=tg.tensor([0.5, 2.0, 1.0]))
+
+
+def of_noisy_rows(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    noise = tg.randn_like(x) * F.dropout(tg.ones_like(x), 0.5, training=True)
+    return F.mse_loss(model(x + noise * tg.rand(len(x), 1)), y)
+
+
+def total_of_noisy_rows(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    return of_noisy_rows(model, x, y) * len(x)
+
+
 def over_the_batch(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return (model(x) - y).std()
 

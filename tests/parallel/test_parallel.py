@@ -226,6 +226,53 @@ def test_a_loss_that_does_not_separate_is_refused(
     close(gradients, [total(g, axis=0) for g in zip(*chunks, strict=True)])
 
 
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(5)])
+def test_the_loss_is_checked_in_evaluation_mode(layer: nn.Module) -> None:
+    model, (x, y) = steps.network(0, layer), steps.data(0, 100)
+    layer.train()
+    for loss_fn in (steps.total, steps.total_of_noisy_rows):
+        with pytest.raises(parallel.ChunkError, match=r"Pass reduction='sum'\. .*unchanged"):
+            parallel.backward(model, loss_fn, x, y, chunk_rows=30)
+    assert not steps.gradients(model)
+    assert all(m.training for m in model.modules())
+    for loss_fn in (steps.mean, steps.of_noisy_rows):
+        parallel.backward(model, loss_fn, x, y, chunk_rows=30)
+
+
+@pytest.mark.parametrize("loss_fn", [steps.ignoring, steps.class_weighted])
+@pytest.mark.parametrize("chunk_rows", [7, 300, 500])
+def test_weights_of_rows_are_refused_wherever_they_differ(loss_fn: Any, chunk_rows: int) -> None:
+    model, (x, _) = steps.network(0), steps.data(0, 1000)
+    labels = np.repeat([0, 1, 2], [500, 100, 400])
+    even = np.zeros(1000, int)
+    parallel.backward(model, loss_fn, x, even, chunk_rows=chunk_rows)  # here all weigh the same
+    before = steps.state(model)
+    pattern = (
+        r"(does not separate over|If no) row.*cross_entropy\(x, y, w, ignore_index=i\), w\[y\["
+    )
+    with pytest.raises(parallel.ChunkError, match=pattern):
+        parallel.backward(model, loss_fn, x, labels, chunk_rows=chunk_rows)
+    assert steps.state(model) == before
+    with pytest.raises(parallel.ChunkError, match=pattern):
+        parallel.evaluate(model, loss_fn, x, labels, chunk_rows=chunk_rows)
+
+
+def test_the_mean_and_the_weight_of_rows_are_exact_as_the_message_writes_them() -> None:
+    model, (x, _) = steps.network(0), steps.data(0, 1000)
+    labels, w, i = np.repeat([0, 1, 2], [500, 100, 400]), tg.tensor([0.5, 2.0, 1.0]), 1
+
+    def loss_fn(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
+        loss = nn.functional.cross_entropy(model(x), y, w, ignore_index=i)
+        return loss, w[y[y != i]].sum()
+
+    expected, gradients = whole_batch(model, loss_fn, x, labels)
+    model.zero_grad()
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(action="ignore"):
+        loss = parallel.backward(model, loss_fn, x, labels, chunk_rows=70)
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-12)
+    close(steps.gradients(model), gradients)
+
+
 def _nan(x: Any) -> Any:
     x = x.copy()
     x[25, 1] = np.nan
@@ -321,12 +368,43 @@ def test_batches_of_an_epoch_hold_each_row_once(
     for k in range(2):
         seen = [[np.asarray(a) for a in batch] for batch in loader]
         assert len(seen) == len(loader)
-        assert loader.state_dict() == {"seed": seed, "epoch": k + 1, "position": 0}
+        assert loader.state_dict().items() >= {"seed": seed, "epoch": k + 1, "position": 0}.items()
         assert all(np.array_equal(a[:, 0], -b) for a, b in seen)
         assert {len(b) for _, b in seen[:-1]} <= {batch_size}
         epochs.append(np.concatenate([b for _, b in seen] or [x[:0]]))
         assert len(set(epochs[-1])) == (count - count % batch_size if drop_last else count)
     assert count < 20 or drop_last or not np.array_equal(*epochs)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *(("seed", {"seed": 4}), ("batch_size", {"batch_size": 21}), ("window", {"window": 3})),
+        *(
+            ("chunks", {"chunk_rows": 8}),
+            ("rows", {"rows": 82}),
+            ("drop_last", {"drop_last": True}),
+        ),
+        *(("epoch -1", {"epoch": -1}), ("position 6", {"position": 6})),
+        *(("position -1", {"position": -1}), ("position 0.5", {"position": 0.5})),
+        ("epoch None", {"epoch": None}),
+    ],
+)
+def test_a_state_of_other_batches_is_refused(name: str, change: dict[str, Any]) -> None:
+    def loader(rows: int = 83, **settings: Any) -> Any:
+        settings = {"batch_size": 20, "seed": 3, "chunk_rows": 9} | settings
+        return parallel.batches(*steps.data(0, rows), **settings)
+
+    state = loader().state_dict()
+    in_state = {k: v for k, v in change.items() if k in ("epoch", "position")}
+    other = loader(**{k: v for k, v in change.items() if k not in in_state})
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=f"(state has {name}|{name} )"):
+        other.load_state_dict(state | in_state)
+    assert other.state_dict() == before
+    other.load_state_dict(before | {"position": len(other)})
+    assert not list(other)
+    assert other.epoch == 1
 
 
 def test_evaluation_is_the_mean_over_all_rows_in_evaluation_mode() -> None:

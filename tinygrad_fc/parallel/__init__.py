@@ -89,11 +89,11 @@ def backward(
     None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
     They form `groups`, of which each is summed in order: at most so many chunks run at once.
 
-    `check` compares the loss of the first rows with that of their parts, and refuses a loss that
-    does not separate over rows. Chunks then go through the step in blocks of up to 2,000 rows,
-    which stay in the processor's caches. With `check=False`, and with batch norm in training, whose
-    loss is not checked, chunks stay whole: batch norm takes the statistics of each chunk, as
-    DistributedDataParallel does. Each chunk draws random numbers (dropout) from a seed of its own.
+    `check` compares the loss of some random rows of all chunks with the losses of their parts, in
+    evaluation mode, and refuses a loss that does not separate over rows. Chunks then go through the
+    step in blocks of up to 2,000 rows, which stay in caches. With `check=False`, and
+    with batch norm in training, chunks stay whole: batch norm takes the statistics of each chunk,
+    as DistributedDataParallel does. Each chunk draws random numbers (dropout) from its own seed.
     `compiled` compiles the step in the workers, by backend "numba" or "numpy"; True is Numba where
     it is installed here. `progress` shows a bar.
 
@@ -131,14 +131,15 @@ def evaluate(
     client: Any = None,
     chunk_rows: int | None = None,
     groups: int = 8,
+    check: bool = True,
     timeout: float = 60.0,
     progress: bool = False,
 ) -> float:
     """Return the mean of `metric(model, x, y)` over all rows, with the model in evaluation mode.
 
     `metric` gets rows of `arrays` (N, ...) like the loss of `backward`, without recording, and
-    returns the mean over them, or that and its weight. Chunks, errors and other settings are those
-    of `backward`. The model itself keeps its mode.
+    returns the mean over them, or that and its weight. Chunks, errors, the check and other settings
+    are those of `backward`. The model itself keeps its mode.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import nn, parallel
@@ -147,7 +148,8 @@ def evaluate(
     2.5
     """
     sizes = chunk_rows, groups, client, timeout, progress
-    weight, total = _sums(model, metric, arrays, Step("mean", None, evaluate=True), *sizes)
+    step = Step("mean", None, check, evaluate=True)
+    weight, total = _sums(model, metric, arrays, step, *sizes)
     return float(total / weight)
 
 
@@ -202,15 +204,25 @@ def _sums(
 
     def tasks() -> list[Any]:
         state, workers = _shared((pickle, values), *where[:2])
-        return [_tree(_groups((state, step, seed), parts, groups, workers))]
+        return [
+            _tree(
+                _groups([state, step, seed, max(1, count // worker.SAMPLE)], parts, groups, workers)
+            )
+        ]
 
-    (sums,) = _computed(tasks, *where)
+    ((samples, *sums),) = _computed(tasks, *where)
     if not sums[0] > 0:
         raise ChunkError(f"the weights of all rows add up to {sums[0]}; expected more than 0")
+    if step.check:
+        rows_of_all = [wrap(np.concatenate(parts)) for parts in zip(*samples, strict=True)]
+        try:
+            worker.check_loss(function, model, rows_of_all, step, seed)
+        except Exception as error:
+            raise ChunkError(f"{error}. Parameters and gradients are unchanged") from error
     return sums
 
 
-def _groups(step: tuple[Any, ...], parts: list[Any], groups: int, workers: Any) -> list[Any]:
+def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> list[Any]:
     """Return a task for each group of consecutive parts, which adds up its parts in order.
 
     Consecutive groups are computed by the same one of the `workers`, so that most of their sums
@@ -225,7 +237,7 @@ def _groups(step: tuple[Any, ...], parts: list[Any], groups: int, workers: Any) 
         with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
             for rows, *chunks in parts[start:stop]:
                 span = rows[0].start, rows[-1].stop  # which a message names if the worker dies
-                before = run(*step, range(*span), before, *chunks, dask_key_name=(name, *span))
+                before = run(shared, range(*span), before, *chunks, dask_key_name=(name, *span))
         sums.append(before)
     return sums
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import zlib
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,9 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
     the next one in memory. A batch has `pieces` chunks, which `parallel.backward` runs side by
     side. The chunks that are read are those of the first array, or have `chunk_rows`.
 
-    `state_dict()` has seed, epoch and position; a loop after `load_state_dict` yields the batches
-    that are left. Raises `ValueError` for arrays that do not match and sizes below 1.
+    `state_dict()` has seed, epoch, position and sizes; a loop after `load_state_dict` yields the
+    batches that are left. Raises `ValueError` for arrays that do not match, sizes below 1, and the
+    state of a loader with other settings.
 
     >>> import numpy as np
     >>> from tinygrad_fc import parallel
@@ -119,12 +121,26 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         return count_batches(sum(self._sizes), self.batch_size, drop_last=self.drop_last)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the seed, the epoch, and the number of batches that were yielded in it."""
-        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+        """Return the epoch, the number of batches that were yielded in it, and the settings."""
+        chunks = zlib.crc32(str(self._sizes).encode())
+        own = {"epoch": self.epoch, "position": self.position, "seed": int(self.seed)}
+        own |= {"rows": sum(self._sizes), "chunks": chunks, "batch_size": self.batch_size}
+        return own | {"window": self.window, "drop_last": int(self.drop_last)}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from a state of `state_dict`, of a loader with the same arrays and sizes."""
-        self.seed, self.epoch, self.position = (int(state[k]) for k in self.state_dict())
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `state_dict`, of a loader with the same data and settings.
+
+        Raises `ValueError` for other data or settings, or a position that does not exist.
+        """
+        ranges = {"epoch": range(2**63), "position": range(len(self) + 1)}
+        for name, own in self.state_dict().items():
+            value, expected = state.get(name), ranges.get(name, range(own, own + 1))
+            if type(value) is not int or value not in expected:
+                raise ValueError(
+                    f"load_state_dict: the state has {name} {value}, and this loader {own}, with "
+                    f"{len(self)} batches. Create it with the data and settings of the saved one"
+                )
+        self.epoch, self.position = state["epoch"], state["position"]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         count = len(self._sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
@@ -29,7 +30,12 @@ BLOCK_ROWS = 2000
 """The number of rows of a chunk that a worker processes at a time, to stay in its caches."""
 STARTED = "tinygrad_fc-chunks"
 """The topic of the events by which workers report the rows that they begin with."""
-NOT_SEPARABLE = "It does not separate over rows: return (loss, weight), or pass check=False"
+SAMPLE = 128
+"""About the number of rows, from all chunks, on which the loss of a step is checked."""
+_WEIGHTED = (
+    "with class weights w or ignore_index=i, return the mean and the weight of the rows: "
+    "cross_entropy(x, y, w, ignore_index=i), w[y[y != i]].sum()"
+)
 _FOREIGN = (__file__.removesuffix("parallel/worker.py"), "-packages")
 _thread = threading.local()
 
@@ -53,12 +59,13 @@ def may_be_cut(model: Any, step: Step) -> bool:
     return step.check and not any(m.training for m in norms)
 
 
-def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *columns: Any) -> Any:
+def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:
     """Return the sums `before` plus the weight, loss, gradients and buffers of some `rows`.
 
-    The `columns` are lists of the chunks of each array that have these rows.
+    The `columns` are lists of the chunks of each array that have these rows. The first of the sums
+    is a list of samples, one row in `stride` of each chunk, for the check of the loss.
     """
-    code, arrays = state
+    (code, arrays), step, seed, stride = shared
     with suppress(ValueError):  # in a thread of the client there is no worker to report from
         distributed.get_worker().log_event(STARTED, {"rows": [rows.start, rows.stop]})
     try:
@@ -66,9 +73,10 @@ def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *col
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, step), (code, step)
         replica: _Replica = _thread.replica
-        if replica.unchecked and not rows.start and len(rows) > 1:
+        sample = _sample(tensors, stride, seed + rows.start) if step.check else ()
+        if replica.unchecked and not rows.start:  # early, beside the check of all samples
             replica.load(arrays)
-            replica.check(tensors, seed)
+            check_loss(replica.function, replica.model, sample, step, seed)
             replica.unchecked = False
         size = BLOCK_ROWS if replica.may_be_cut else len(rows)
         sums = None
@@ -77,7 +85,9 @@ def chunk_sums(state: Any, step: Step, seed: int, rows: range, before: Any, *col
                 replica.load(arrays)
                 part = replica.sums([t[k : k + size] for t in tensors])
                 sums = add_sums(sums, part, in_place=True)
-        return add_sums(before, sums, in_place=True)  # a worker holds no third gradient
+        samples = [[t.numpy() for t in sample]]
+        # in place, so that a worker holds no third gradient
+        return add_sums(before, [samples, *(sums or ())], in_place=True)
     except Exception as error:
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := line_of(error)) else ""
@@ -94,6 +104,8 @@ def add_sums(total: Any, part: Any, *, in_place: bool = False) -> Any:
 def _plus(total: Any, part: Any, out: Any = None) -> Any:
     if total is None or part is None:
         return part if total is None else total
+    if isinstance(part, list):
+        return total + part
     if part.dtype.kind != "f":
         return part  # a counter of batches advances once a step
     return np.add(total, part, out=out if part.ndim else None)
@@ -116,7 +128,7 @@ class _Replica:
             self.model.eval()
         elif step.backend:
             self.step = compile_step(self._step, backend=step.backend, check=False)
-        self.may_be_cut = self.unchecked = may_be_cut(self.model, step)
+        self.may_be_cut, self.unchecked = may_be_cut(self.model, step), step.check
 
     def load(self, arrays: Sequence[Any]) -> None:
         """Set the parameters, and the buffers to copies, since a step changes them."""
@@ -126,11 +138,7 @@ class _Replica:
 
     def value(self, *tensors: Tensor) -> tuple[Any, Any]:
         """Return the loss of rows, and their weight."""
-        loss = self.function(self.model, *tensors)
-        loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
-        if getattr(loss, "shape", True):
-            raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
-        return loss, weight
+        return _value(self.function, self.model, tensors)
 
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
         """Return the loss and the weight, and set gradients of the sum over the rows."""
@@ -155,30 +163,78 @@ class _Replica:
                     sums.append(weight * t._array if t.is_floating_point() else t._array)
         with np.errstate(all="ignore"):  # a finite sum, which takes no memory, settles it
             if not all(a is None or np.isfinite(a.sum()) or np.isfinite(a).all() for a in sums):
-                raise FloatingPointError(f"the loss is {loss.item()}, or a gradient is not finite")
+                raise FloatingPointError(
+                    f"the loss is {loss.item()}, or a gradient is not finite. If no row counts, "
+                    + _WEIGHTED
+                )
         return sums
 
-    def check(self, tensors: Sequence[Tensor], seed: int) -> None:
-        """Raise `ValueError` where the loss of rows does not follow from those of two parts."""
-        count, reduction = min(len(tensors[0]), 64), self.settings.reduction
 
-        def value(start: int, stop: int, seed: int) -> tuple[float, float]:
-            with drawing_from(Generator().manual_seed(seed)), no_grad():
-                loss, weight = self.value(*(t[start:stop] for t in tensors))
-            return loss.item() if weight else 0.0, float(weight)
+def _value(function: Any, model: Any, tensors: Sequence[Tensor]) -> tuple[Any, Any]:
+    """Return the loss of rows, and their weight."""
+    loss = function(model, *tensors)
+    loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
+    if getattr(loss, "shape", True):
+        raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
+    return loss, weight
 
-        whole, again = (value(0, count, seed + k)[0] for k in range(2))
-        if whole != again:  # random, as with dropout
-            return
-        part = max(count // 3, 1)
-        (a, m), (b, n) = value(0, part, seed), value(part, count, seed)
-        expected = {"sum": a + b, "mean": (m * a + n * b) / (m + n or 1.0)}
-        error = 1e-3 if any(t.dtype.itemsize < 8 for t in self.tensors) else 1e-9
-        fits = [k for k, v in expected.items() if abs(whole - v) <= error * (abs(a) + abs(b))]
-        if reduction not in fits:
-            advice = f"Pass reduction={fits[0]!r}" if fits else NOT_SEPARABLE
-            parts = f"{whole:g}, but {expected[reduction]:g} by two parts"
-            raise ValueError(f"the loss of {count} rows is {parts}. {advice}")
+
+# The check of the loss
+
+
+def _sample(tensors: Sequence[Tensor], stride: int, seed: int) -> list[Tensor]:
+    """Return one random row in `stride` of a chunk, and at least one, in their order."""
+    count = len(tensors[0])
+    rows = np.random.default_rng(seed).integers(count, size=-(-count // stride))
+    return [t[np.sort(rows)] for t in tensors]
+
+
+class _SameForAllRows(np.random.Generator):
+    """Draws the same numbers for all rows, so that a loss that draws some can be checked."""
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        result = np.empty(() if size is None else size, dtype) if out is None else out
+        result[...] = super().random(result.shape[1:], dtype)
+        return result[()]
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        result = np.empty(() if size is None else size, dtype) if out is None else out
+        result[...] = super().standard_normal(result.shape[1:], dtype)
+        return result[()]
+
+
+def check_loss(function: Any, model: Any, tensors: Any, step: Step, seed: int) -> None:
+    """Raise `ValueError` where the loss of rows does not follow from the losses of three parts.
+
+    The model is in evaluation mode during the check, so that dropout draws nothing and batch norm
+    separates over rows.
+    """
+
+    def value(start: int, stop: int) -> tuple[float, float]:
+        generator = Generator()
+        generator._rng = _SameForAllRows(np.random.PCG64(seed))
+        with drawing_from(generator), no_grad():
+            loss, weight = _value(function, model, [t[start:stop] for t in tensors])
+        return loss.item() if weight else 0.0, float(weight)
+
+    count, modes = len(tensors[0]), [(m, m.training) for m in model.modules()]
+    ends = sorted({0, count // 5, count // 2, count})  # parts of different lengths
+    model.eval()
+    try:
+        whole, *losses = (value(*span) for span in ((0, count), *pairwise(ends)))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    (total, _), (parts, weights) = whole, zip(*losses, strict=True)
+    mean = np.dot(parts, weights) / (sum(weights) or 1.0)
+    expected = {"sum": sum(parts), "mean": mean}
+    error = 1e-3 if any(t.dtype.itemsize < 8 for t in tensors_of(model)) else 1e-9
+    fits = [k for k, v in expected.items() if abs(total - v) <= error * np.abs(parts).sum()]
+    if len(parts) > 1 and step.reduction not in fits:
+        advice = f"It does not separate over rows: {_WEIGHTED}. Or pass check=False"
+        advice = f"Pass reduction={fits[0]!r}" if fits else advice
+        by_parts = f"{total:g}, but {expected[step.reduction]:g} by parts of them"
+        raise ValueError(f"the loss of {count} rows is {by_parts}. {advice}")
 
 
 def line_of(error: Exception) -> str:
