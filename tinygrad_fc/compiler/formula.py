@@ -22,18 +22,23 @@ LONGEST = 200
 
 
 class FormulaPrinter(Expressions):
-    """Writes values as expressions over those that have `names`, by id."""
+    """Writes values as expressions over those that have `names`, or numbers, by id."""
 
-    def __init__(self, names: Mapping[int, str], shapes: Mapping[str, str] | None = None) -> None:
+    def __init__(self, names: Mapping[int, Any], shapes: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.names = dict(names)
         self._shapes = shapes or {}
 
     def formula(self, tree: Any) -> str:
         """Return the formula of a value, or of a tree of them."""
+        return "".join(map(str, self.parts(tree)))
+
+    def parts(self, tree: Any) -> list[Any]:
+        """Return the formula as texts of Python and, in odd places, the names of values."""
         text = self.text(tree)
         text = plain(text) if len(text) < 100 * LONGEST else text  # none so long is shown
-        return re.sub(r"value_(\d+)", lambda found: self.names[int(found[1])], text)
+        texts = re.split(r"value_(\d+)", text)
+        return [self.names[int(part)] if k % 2 else part for k, part in enumerate(texts)]
 
     def text(self, leaf: Any) -> str:
         """Return how to write an argument; a shape of an argument by its name."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import ProgramBuilder, Value
 
 RECORDED, CREATED, CONVERTED, WHOLE = "recorded", "created", "converted", "whole op"
+MOVED, REDUCED = "moved", "reduced"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Entry:
     `numpy` is a text with `{0}`, `{1}` for arguments, or a function of the value that returns such
     a text; empty, the function is called by its name. `native` is a function of Numba's numbers
     (`numba_codegen.Number`), which a ufunc is itself; or `lowered` is the method of `Lowering` that
-    translates a call. `js` is the name in runtime.js.
+    translates a call. `js` is the name in runtime.js; `cells` says how the page shows a cell of the
+    result: MOVED, a cell of the first argument; REDUCED, from the cells along the axis. `sign` and
+    `rank` are the sign of an operator in formulas, and how strongly it binds.
     """
 
     traced: Any = None
@@ -51,6 +54,9 @@ class Entry:
     native: Any = None
     lowered: str = ""
     js: str = ""
+    cells: str = ""
+    sign: str = ""
+    rank: int = 0
 
 
 TABLE: dict[Any, Entry] = {}
@@ -225,20 +231,20 @@ def _draw_text(value: Value) -> str:
 
 # Operators
 
-for _sign, _ufunc, _number in (
-    ("+", np.add, operator.add),
-    ("-", np.subtract, operator.sub),
-    ("*", np.multiply, operator.mul),
-    ("/", np.true_divide, operator.truediv),
-    ("//", np.floor_divide, operator.floordiv),
-    ("%", np.remainder, operator.mod),
-    ("**", np.power, operator.pow),
-    ("==", np.equal, operator.eq),
-    ("!=", np.not_equal, operator.ne),
-    ("<", np.less, operator.lt),
-    ("<=", np.less_equal, operator.le),
-    (">", np.greater, operator.gt),
-    (">=", np.greater_equal, operator.ge),
+for _sign, _ufunc, _number, _shown, _rank in (
+    ("+", np.add, operator.add, " + ", 1),
+    ("-", np.subtract, operator.sub, " \N{MINUS SIGN} ", 1),
+    ("*", np.multiply, operator.mul, "·", 2),
+    ("/", np.true_divide, operator.truediv, " / ", 2),
+    ("//", np.floor_divide, operator.floordiv, " // ", 2),
+    ("%", np.remainder, operator.mod, " mod ", 2),
+    ("**", np.power, operator.pow, "^", 4),
+    ("==", np.equal, operator.eq, " = ", 0),
+    ("!=", np.not_equal, operator.ne, " ≠ ", 0),
+    ("<", np.less, operator.lt, " < ", 0),
+    ("<=", np.less_equal, operator.le, " ≤ ", 0),
+    (">", np.greater, operator.gt, " > ", 0),
+    (">=", np.greater_equal, operator.ge, " ≥ ", 0),
 ):
     define(
         _ufunc,
@@ -247,6 +253,8 @@ for _sign, _ufunc, _number in (
         numpy=f"{{0}} {_sign} {{1}}",
         native=_ufunc,
         js=_ufunc.__name__,
+        sign=_shown,
+        rank=_rank,
     )
 define(np.bitwise_and, numpy="{0} & {1}", js="bitwise_and")
 define(np.bitwise_or, numpy="{0} | {1}", js="bitwise_or")
@@ -279,29 +287,41 @@ define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
 _REDUCING: Any = (np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or)
 _REDUCTIONS = (np.sum, np.prod, np.max, np.min, np.all, np.any)
 for _reducing, _function in zip(_REDUCING, _REDUCTIONS, strict=True):
-    define(_reducing.reduce, lowered="reduce", js=_function.__name__)
+    define(_reducing.reduce, lowered="reduce", js=_function.__name__, cells=REDUCED)
     define(_function, traced=partial(_reduced, _reducing))
 define(np.dot, traced=RECORDED, numpy=_dot_text, lowered="dot", js="dot")
 define(np.matmul, lowered="dot", js="dot")
 define(np.vdot, traced=RECORDED, lowered="dot", js="vdot")
-define(np.argmax, traced=RECORDED, lowered="extremum", js="argmax")
+define(np.argmax, traced=RECORDED, lowered="extremum", js="argmax", cells=REDUCED)
 define(np.argmin, traced=RECORDED, lowered="extremum")
 
 # Shapes, indices and copies
 
 _define_by_code(
-    np.reshape, simplified=_reshaped, is_view=True, numpy="{0}.reshape({1})", js="reshape"
+    np.reshape,
+    simplified=_reshaped,
+    is_view=True,
+    numpy="{0}.reshape({1})",
+    js="reshape",
+    cells=MOVED,
 )
-_define_by_code(np.transpose, is_view=True, numpy=_transpose_text, js="transpose")
+_define_by_code(np.transpose, is_view=True, numpy=_transpose_text, js="transpose", cells=MOVED)
 _define_by_code(np.flip, np.moveaxis, np.ndim, np.shape, np.size)
-define(np.broadcast_to, traced=_spread, simplified=_unchanged, is_view=True, js="broadcast")
-define(np.concatenate, traced=RECORDED, lowered="join", js="concatenate")
-define(np.stack, traced=RECORDED, lowered="join", js="stack")
-define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem")
-define(put, lowered="put", js="put")
+define(
+    np.broadcast_to,
+    traced=_spread,
+    simplified=_unchanged,
+    is_view=True,
+    js="broadcast",
+    cells=MOVED,
+)
+define(np.concatenate, traced=RECORDED, lowered="join", js="concatenate", cells=MOVED)
+define(np.stack, traced=RECORDED, lowered="join", js="stack", cells=MOVED)
+define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem", cells=MOVED)
+define(put, lowered="put", js="put", cells=MOVED)
 define(add_at, lowered="put", js="addAt")
 define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native=_same, js="cast")
-define(item, numpy="{0}.item()", native=_same, js="item")
+define(item, numpy="{0}.item()", native=_same, js="item", cells=MOVED)
 define(draw, numpy=_draw_text, js="draw")
 define(np.cumsum, traced=RECORDED, js="cumsum")
 define(np.argsort, traced=RECORDED, js="argsort")

@@ -67,7 +67,7 @@ class Origin(NamedTuple):
     "guards" (conditions on inputs alone, which come first), both "" outside of ops; `argument` is
     the argument whose vjp rule was called (-1: the forward function), `cotangent` and `result` are
     what that rule was called with, `differentiated` is the value of that argument, and `module` is
-    the path of the innermost module that was called.
+    the path of the innermost module that was called. `settings` are those of the op.
     """
 
     op: str = ""
@@ -77,6 +77,7 @@ class Origin(NamedTuple):
     result: Any = None
     differentiated: Any = None
     module: str = ""
+    settings: Any = None
 
 
 class Value:
@@ -88,7 +89,8 @@ class Value:
     is computed again if need be; after the trace, only numbers and constants have one. A plain
     Python number has the shape None; several results, and a generator, also the dtype None.
     `variable` is what the traced code assigns it to. After the trace, `naming` sets `name`, of
-    constants only where they are options, and `formula`, where it is one of the document.
+    constants only where they are options, `cited`, the formulas of the document that it is, and
+    `role`: "z", "y" or "d" of `layer`, or the key in an optimizer's state of the parameter `of`.
     """
 
     def __init__(
@@ -104,7 +106,10 @@ class Value:
         self.shape: Any = getattr(sample, "shape", None)
         self.dtype: Any = getattr(sample, "dtype", kind)
         self.origin = Origin()
-        self.variable = self.name = self.formula = ""
+        self.variable = self.name = self.role = ""
+        self.cited: tuple[int, ...] = ()
+        self.layer = 0
+        self.of: Value | None = None
         self.strides: Any = getattr(sample, "strides", None)
         self.size = math.prod(self.shape or ())
         self.is_constant = function is None and source is None

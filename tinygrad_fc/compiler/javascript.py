@@ -6,6 +6,7 @@ Value k of `v` is an input, a constant or the result of an instruction. `R` is t
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ class JavaScriptPrinter:
         if not name:
             self.missing.append(Expressions().function_name(value.function))
             return ""
-        options = ", ".join(f"{key}: {self._argument(x)}" for key, x in value.kwargs.items())
+        named = {**_default_axis(value.function), **value.kwargs}
+        options = ", ".join(f"{key}: {self._argument(x)}" for key, x in named.items())
         args = [*map(self._argument, value.args), *[f"{{{options}}}"] * bool(options)]
         text = f"R.{name}({', '.join(args)})"
         text = f"R.float32({text})" if value.dtype == np.float32 else text
@@ -50,6 +52,14 @@ class JavaScriptPrinter:
         if not isinstance(x, str | bool | int | float | None):
             x = "..." if x is Ellipsis else np.dtype(x).name
         return json.dumps(x)
+
+
+def _default_axis(function: Any) -> dict[str, Any]:
+    """Return the axis along which a function works where the call names none."""
+    if function in (np.argsort, np.argmax, np.cumsum):
+        return {"axis": inspect.signature(function).parameters["axis"].default}
+    is_reduction = isinstance(getattr(function, "__self__", None), np.ufunc)
+    return {"axis": 0} if is_reduction else {}
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:

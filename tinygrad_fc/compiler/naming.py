@@ -60,6 +60,7 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
     paths = _paths(run)
     for value in program.inputs:
         value.name = identifier(_input_name(value.source, arguments, paths))
+    _set_states(run, program)
     for node, grad in run.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             _name(grad._array.value, identifier(paths[id(node)]) + "_grad")
@@ -69,6 +70,17 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
         _name(value, value.variable or ("loss" if is_loss else "result"))
     _name_others(program)
     _name_options(run, program)
+
+
+def _set_states(run: Trace, program: Program) -> None:
+    """Set the role of what an optimizer holds for a parameter."""
+    inputs = {id(v.source.subject): v for v in program.inputs if v.source.kind == "tensor"}
+    for optimizer in run.optimizers:
+        for p, state in optimizer.state.items():
+            for key, tensor in state.items():
+                if id(tensor) in inputs:
+                    value = inputs[id(tensor)]
+                    value.role, value.of = key, inputs.get(id(p))
 
 
 def _name(value: Value, path: str) -> None:
@@ -164,19 +176,21 @@ def _name_layers(program: Program) -> None:
     for origin, values in calls:
         last, k = values[-1], layers.get(id(values[-1]), layers.get(id(origin.result)))
         if id(last) in layers:
-            letter, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
-            last.formula = f"({FORMULAS[kind, -1][0]})"
-            _name(last, f"{letter}{k}")
+            last.role, kind = ("z", "linear") if origin.op == "linear" else ("y", "activation")
+            last.layer, last.cited = layers[id(last)], FORMULAS[kind, -1][:1]
+            _name(last, f"{last.role}{k}")
         elif (origin.op, origin.argument) == ("mse_loss", -1):
             if last.args[-1] == values[0].shape[0]:  # the mean over the samples
-                last.formula = ", ".join(f"({k})" for k in FORMULAS["mse_loss", -1])
+                last.cited = FORMULAS["mse_loss", -1]
         elif origin.op == "linear" and origin.argument > 0 and k is not None:
             d, own = origin.cotangent, int(k < cited[-1])
+            if not d.is_constant:
+                d.role, d.layer = "d", k
             _name(d, f"d{k}")
             if k in cited:
-                last.formula = f"({FORMULAS['linear', origin.argument][own]})"
+                last.cited = (FORMULAS["linear", origin.argument][own],)
                 is_product = d.origin.op in _ACTIVATIONS
-                d.formula = f"({FORMULAS['activation', 0][own]})" if is_product else ""
+                d.cited = (FORMULAS["activation", 0][own],) if is_product else ()
 
 
 def _name_others(program: Program) -> None:

@@ -31,9 +31,9 @@ _NUMBERS = {0.0: "zero", 0.5: "half", 1.0: "one", 2.0: "two"}
 
 
 class Line(NamedTuple):
-    """A line of the function, with the value that it computes."""
+    """A line of the source, with the value that it computes, checks, frees or stores, if any."""
 
-    value: Value
+    value: Value | None
     text: str
 
 
@@ -134,7 +134,8 @@ class NumPyPrinter(Expressions):
         self.overwritten: dict[int, Value] = {}  # in whose array each value is computed, by id
         self._definitions: dict[str, str] = {}  # of constants
         self._guards: list[Line] = []  # conditions of the next statement that raises GuardFailed
-        self._inlined: set[int] = set()
+        self.inlined: set[int] = set()
+        self.array_names: dict[int, str] = {}  # of numbers that have a line as 0-d arrays
         self._places = self._find_places()
         self.inputs = [self._set_variable(v, v.name) for v in program.inputs]
         truths = {id(v): truth for v, truth in program.expects}
@@ -154,7 +155,7 @@ class NumPyPrinter(Expressions):
 
     def _may_inline(self, value: Value) -> bool:
         """Return whether a value may be written where it is used, if its text is short."""
-        if id(value) in self.used_after or value.formula or value.function in (put, add_at, draw):
+        if id(value) in self.used_after or value.cited or value.function in (put, add_at, draw):
             return False
         is_shared = value.function is np.transpose and value.args[0].is_input
         return len(self.users[id(value)]) <= 1 or is_shared or self._is_only_array(value)
@@ -196,7 +197,7 @@ class NumPyPrinter(Expressions):
         if value.size < LARGE or not is_elementwise or not _alike(x, value):
             return False
         is_new = isinstance(x.function, np.ufunc) or x.function is np.dot
-        return is_new and id(x) in self._inlined
+        return is_new and id(x) in self.inlined
 
     # Names
 
@@ -229,6 +230,7 @@ class NumPyPrinter(Expressions):
             dtype = "" if reader.dtype == np.float64 else f", np.{reader.dtype.name}"
             self._add_line(reader if x.is_input else x, f"{name} = np.array({self.text(x)}{dtype})")
             self.texts[id(x), reader.dtype] = name
+            self.array_names.setdefault(id(x), name)
         return self.texts[id(x), reader.dtype]
 
     # Lines
@@ -261,7 +263,7 @@ class NumPyPrinter(Expressions):
             always = not self.users[id(value)] or self._is_only_array(value)
             if self._may_inline(value) and (always or len(text) <= LONGEST_INLINE):
                 self.texts[id(value)] = f"({text})"
-                self._inlined.add(id(value))
+                self.inlined.add(id(value))
             else:
                 self._assign(value, self._set_variable(value, value.name), value)
 
@@ -302,28 +304,35 @@ class NumPyPrinter(Expressions):
 
     def source(self) -> str:
         """Return the source of the function."""
+        return "\n".join(line.text for line in self.source_lines()) + "\n"
+
+    def source_lines(self) -> list[Line]:
+        """Return the lines of the source."""
         body = [*self._commented_lines(), *self._last_lines]
         end = ",)" if len(self._returned) == 1 else ")"
-        body += _wrapped("return (", self._returned, ",", end)
+        body += [Line(None, text) for text in _wrapped("return (", self._returned, ",", end)]
         head = _wrapped(f"def {self.name}(", self.inputs, ",", "):")
-        function = "\n".join([*head, *(f"    {line}" for line in body)])
+        function = "\n".join(line.text for line in body)
         modules = ["import math"] * ("math." in function) + ["import numpy as np"]
         modules += ["from tinygrad_fc.compiler import GuardFailed"] * ("GuardFailed" in function)
         outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
         definitions = [f"{name} = {text}" for name, text in self._definitions.items()]
         blocks = ["\n\n".join(modules), "\n".join([*outside, *definitions])]
-        return "\n\n".join(filter(None, blocks)) + f"\n\n\n{function}\n"
+        top = "\n\n".join(filter(None, blocks)).split("\n")
+        above = [Line(None, text) for text in (*top, "", "", *head)]
+        return [*above, *(Line(value, f"    {text}") for value, text in body)]
 
-    def _commented_lines(self) -> list[str]:
+    def _commented_lines(self) -> list[Line]:
         """Return the lines under headings by phase, with formula numbers beside."""
-        lines: list[str] = []
+        lines: list[Line] = []
         phase, before = "", None
-        for value, text in self.lines:
+        for line in self.lines:
+            value: Any = line.value
             if value.origin.phase not in ("", phase):
                 phase = value.origin.phase
-                lines.append(f"# {phase.capitalize()}")
-            cited = value.formula and value is not before
-            lines.append(f"{text}  # {value.formula}" if cited else text)
+                lines.append(Line(None, f"# {phase.capitalize()}"))
+            cited = ", ".join(f"({k})" for k in value.cited) if value is not before else ""
+            lines.append(Line(value, f"{line.text}  # {cited}") if cited else line)
             before = value
         return lines
 
@@ -340,16 +349,16 @@ class NumPyPrinter(Expressions):
             lines.append(line)
         self.lines = lines[::-1]
 
-    def _end(self) -> tuple[list[str], list[str]]:
+    def _end(self) -> tuple[list[Line], list[str]]:
         """Return the lines that write changes, and the expressions that are returned.
 
         What is returned is an array of its own: views, inputs and what is changed are copied.
         """
-        lines, returned, stores = list[str](), list[str](), list[str]()
+        lines, returned, stores = list[Line](), list[str](), list[Line]()
 
         def copied(value: Value) -> str:
             name = self.fresh(f"{self.text(value)}_copy")
-            lines.append(f"{name} = np.array({self.text(value)})")
+            lines.append(Line(value, f"{name} = np.array({self.text(value)})"))
             return name
 
         for value in self.program.outputs:
@@ -363,7 +372,7 @@ class NumPyPrinter(Expressions):
             if self.overwritten.get(id(new)) is not old:
                 is_input = self._is_shared(new) and not new.is_constant
                 text = copied(new) if is_input else self.text(new)
-                stores.append(f"{self.text(old)}[...] = {text}")
+                stores.append(Line(new, f"{self.text(old)}[...] = {text}"))
         return [*lines, *stores], returned
 
     def _is_shared(self, value: Value) -> bool:

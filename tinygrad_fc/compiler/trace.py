@@ -168,11 +168,13 @@ class Trace(TraceBuilder):
         if op not in builtin_ops:
             self.captured.follow(inspect.unwrap(function))
         if not origin.phase:
-            origin = Origin(op.name, "forward", module=origin.module)
+            options = self.values(settings)
+            origin = Origin(op.name, "forward", module=origin.module, settings=options)
             if argument >= 0:  # a rule belongs to the module that called the op
                 cotangent, result, of = self.values((*args[:2], args[2 + argument]))
                 module = result.origin.module
-                origin = Origin(op.name, "backward", argument, cotangent, result, of, module)
+                rule = (argument, cotangent, result, of)
+                origin = Origin(op.name, "backward", *rule, module, options)
         with patches.patched(self, "origin", origin):
             result = function(*args, **settings)
         if argument < 0 and type(result) is Tracer:

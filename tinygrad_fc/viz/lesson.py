@@ -8,47 +8,48 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 import operator
-import re
 from bisect import bisect
 from collections import Counter, defaultdict
-from importlib.resources import files
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.compiler.formula import FormulaPrinter
-from tinygrad_fc.compiler.instructions import draw
 from tinygrad_fc.compiler.ir import Origin, Value, operands
 from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
-from tinygrad_fc.compiler.naming import FORMULAS, op_calls
+from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.pytree import mapped
+from tinygrad_fc.viz.step_texts import optimizer_text, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from tinygrad_fc.compiler.ir import Source
     from tinygrad_fc.compiler.trace import Traced
 
-__all__ = ["Lesson"]
+__all__ = ["Call", "Lesson"]
 
-LONGEST_TEXT = 120
-
-TEXTS: dict[str, dict[str, str]] = json.loads(
-    files("tinygrad_fc").joinpath("viz/step_texts.json").read_bytes()
-)
-"""Title, sentence, rule, formula of steps: by op with the argument of its vjp rule, or phase.
-
-`part` is the formula of what one sample adds to the gradient.
-"""
-# Origins of what belongs to no op: sums of gradients, and arrays computed without a gradient.
-SUM, ARRAYS = Origin("sum of gradients", "backward", 0), Origin("arrays", "forward")
+LONGEST_TEXT, SYMBOL_LENGTH = 120, 5
 OPTIMIZER_PHASES = ("guards", "update")
 """Phases of what an optimizer computes."""
-NOT_ACTIVATIONS = {"linear", "softmax", SUM.op}
-"""Ops of a layer that are no elementwise activation function."""
+
+
+@dataclass(eq=False)
+class Call:
+    """A call of an op ("op") or vjp rule ("rule"), or what belongs to none ("sum", "arrays")."""
+
+    kind: str
+    origin: Origin
+    values: list[Value]
+    phase: str
+
+    @property
+    def result(self) -> Value:
+        """The value that the call returns."""
+        return self.values[-1]
 
 
 def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
@@ -73,27 +74,42 @@ class Lesson:
         program = traced.program
         self.javascript = JavaScriptPrinter(program)
         self.numbers = self.javascript.numbers
+        self.position = {id(v): k for k, v in enumerate(program.instructions)}
         self.arrays = self._run(arguments)
         self.printer = NumPyPrinter(program)
-        self.source = self.printer.source().splitlines()
-        self.own_lines = self._own_lines()
-        self.variables = self._variables()
+        self.users = self.printer.users
+        self.source_lines = self.printer.source_lines()
+        self.own_lines: defaultdict[int, list[int]] = defaultdict(list)
+        for k, line in enumerate(self.source_lines):
+            if line.value is not None:
+                self.own_lines[id(line.value)].append(k)
+        self.variables = {
+            id(v): self.printer.texts[id(v)]
+            for v in (*program.inputs, *program.instructions)
+            if v.is_input or (id(v) in self.own_lines and id(v) not in self.printer.inlined)
+        }
+        arrays, inlined = self.printer.array_names, self.printer.inlined
+        self.variables |= {key: arrays[key] for key in inlined if key in arrays}
         chains = self.printer.overwritten
         changes = reversed(program.changes)
         self.changed = {id(new): old for old, new in changes if chains.get(id(new)) is old}
-        self.lines = self._lines()
         self.guards = self._guards()
         self.calls = self._calls()
-        self.forward = [c for c in self.calls if c[0].argument < 0 and c[0] is not ARRAYS]
+        self.forward = [c for c in self.calls if c.kind == "op" and c.phase == "forward"]
         self.boxes = self._boxes()
-        self.box_of = {id(v): k for k, values in enumerate(self.boxes) for v in values}
-        self.layer_of = self._layers()
+        self.box_of = {id(v): k for k, call in enumerate(self.boxes) for v in call.values}
+        self.layer_of = {id(c.result): c.result.layer for c in self.forward if c.result.layer}
         self.cotangent_of = {
-            id(origin.cotangent): origin.result
-            for origin, _ in self.calls
-            if origin.cotangent is not None and not origin.cotangent.is_constant
+            id(call.origin.cotangent): call.origin.result
+            for call in self.calls
+            if call.origin.cotangent is not None and not call.origin.cotangent.is_constant
         }
         self.labels = self._labels()
+
+    @property
+    def layer_count(self) -> int:
+        """The number of layers, at least 1."""
+        return max([1, *self.layer_of.values()])
 
     # Numbers and names
 
@@ -114,17 +130,22 @@ class Lesson:
         return arrays | {id(v): v.sample for v in self.javascript.constants}
 
     def _labels(self) -> dict[int, str]:
-        """Return the name of every value: the program's, or ∂C/∂y for a gradient without one."""
-        names = {id(v): v.name for v in (*self.program.inputs, *self.program.instructions)}
+        """Return the names of inputs, variables and results of calls: the program's, or ∂C/∂y.
+
+        What has no name is written out where it is read.
+        """
+        results = (call.result for call in self.calls)
+        names = {id(v): v.name for v in (*self.program.inputs, *results)}
         names |= {id(v): "condition" for v, _ in self.program.expects} | self.variables
-        chains = self.printer.overwritten  # values of a parameter between its old and its new
-        names |= {key: f"{names[id(old)]} on the way" for key, old in chains.items()}
-        names |= {key: f"new {names[id(old)]}" for key, old in self.changed.items()}
+        every = {id(v): v.name for v in (*self.program.inputs, *self.program.instructions)}
+        for key, old in self.printer.overwritten.items():  # between its old and its new value
+            names[key] = f"{every[id(old)]} on the way"
+        names |= {key: f"new {every[id(old)]}" for key, old in self.changed.items()}
         derivatives = {}
-        for origin, values in self.calls:
-            read = self._argument(origin)
+        for call in self.calls:
+            read = self._argument(call.origin)
             if read is not None:
-                derivatives[id(values[-1])] = f"part of ∂C/∂{names.get(id(read), 'y')}"
+                derivatives[id(call.result)] = f"part of ∂C/∂{names.get(id(read), 'y')}"
         for key, result in self.cotangent_of.items():
             derivatives[key] = f"∂C/∂{names.get(id(result), 'y')}"
         names |= {k: name for k, name in derivatives.items() if k not in self.variables}
@@ -136,44 +157,78 @@ class Lesson:
 
     def _argument(self, origin: Origin) -> Value | None:
         """Return the argument whose gradient a vjp rule computes: what its forward call read."""
-        result = origin.result
-        call = next((vs for _, vs in self.forward if vs[-1] is result), None)
-        read = list(self.reads(call)) if call is not None else []
+        call = next((c for c in self.forward if c.result is origin.result), None)
+        read = self._operands(call.values) if call is not None else []
         return read[origin.argument] if 0 <= origin.argument < len(read) else None
 
-    def _calls(self) -> list[tuple[Origin, list[Value]]]:
+    # Calls
+
+    def arguments(self, call: Call) -> list[Value]:
+        """Return what the forward call of an op read, for a call or for that of its vjp rule."""
+        result = call.origin.result if call.kind == "rule" else call.result
+        return next(self._operands(c.values) for c in self.calls if c.result is result)
+
+    def _ancestors(self, values: Sequence[Value]) -> set[int]:
+        """Return the ids of values and of all that they are computed from."""
+        needed = {*map(id, values)}
+        for v in reversed(self.program.instructions):
+            if id(v) in needed:
+                needed.update(map(id, operands(v)))
+        return needed
+
+    def _calls(self) -> list[Call]:
         """Return the calls of ops and rules, and the computations that belong to none.
 
         Those are sums of gradients, and in the forward pass what NumPy computes without a gradient.
+        What depends on a vjp rule, or comes after the last value that the function returns without
+        being needed for one, belongs to the backward pass.
         """
-        program, users = self.program, self.printer.users
-        calls = [call for call in op_calls(program) if call[0].phase not in OPTIMIZER_PHASES]
-        first = next((vs[0] for o, vs in calls if o.argument >= 0), None)
-        position = {id(v): k for k, v in enumerate(program.instructions)}
+        program, position = self.program, self.position
+        groups = [c for c in op_calls(program) if c[0].phase not in OPTIMIZER_PHASES]
+        from_rules = {id(v) for o, values in groups if o.argument >= 0 for v in values}
+        for v in program.instructions:
+            if any(id(x) in from_rules for x in operands(v)):
+                from_rules.add(id(v))
+        returned = self._ancestors([program.outputs[k] for k in program.returned])
+        last = max((position[k] for k in returned - from_rules if k in position), default=-1)
+
+        def phase(v: Value) -> str:
+            is_later = id(v) in from_rules or (position[id(v)] > last and id(v) not in returned)
+            return "backward" if is_later else "forward"
+
+        calls = [
+            Call("op" if o.argument < 0 else "rule", o, values, phase(values[-1]))
+            for o, values in groups
+        ]
+        for values in self._alone():
+            kind = "sum" if phase(values[-1]) == "backward" else "arrays"
+            calls.append(Call(kind, Origin(), values, phase(values[-1])))
+        return sorted(calls, key=lambda call: position[id(call.result)])
+
+    def _alone(self) -> list[list[Value]]:
+        """Return the values that belong to no op, those that only one of them reads with it."""
         groups: dict[int, list[Value]] = {}
-        for value in reversed(program.instructions):
+        for value in reversed(self.program.instructions):
             if not value.origin.phase and id(value) not in self.guards:
-                readers = {*map(id, users[id(value)])}
+                readers = {*map(id, self.users[id(value)])}
                 alone = len(readers) == 1 and id(value) not in self.printer.used_after
                 group = groups.get(readers.pop(), []) if alone else []
                 group.insert(0, value)
                 groups[id(value)] = group
-        for group in {id(group): group for group in groups.values()}.values():
-            backward = first is not None and position[id(group[-1])] > position[id(first)]
-            calls.append((SUM if backward else ARRAYS, group))
-        return sorted(calls, key=lambda call: position[id(call[1][-1])])
+        return [*{id(group): group for group in groups.values()}.values()]
 
     def _guards(self) -> set[int]:
         """Return the ids of the values that only conditions of the program read."""
         guards = {id(v) for v, _ in self.program.expects}
         for value in reversed(self.program.instructions):
-            users = self.printer.users[id(value)]
+            users = self.users[id(value)]
             if users and id(value) not in self.printer.used_after and {*map(id, users)} <= guards:
                 guards.add(id(value))
         return guards
 
-    def reads(self, values: Sequence[Value]) -> Iterator[Value]:
-        """Yield the values that a call reads from outside, each once; no constants."""
+    @staticmethod
+    def _operands(values: Sequence[Value]) -> list[Value]:
+        """Return the values that a call reads from outside, each once; no constants."""
         inside = {id(v): v for v in values}
         outside: dict[int, Value] = {}
         for value in values:
@@ -184,66 +239,45 @@ class Lesson:
                 read = v.args[0] if turned else v
                 if id(read) not in inside and not read.is_constant and read.dtype is not None:
                     outside[id(read)] = read
-        yield from outside.values()
+        return [*outside.values()]
 
-    def _boxes(self) -> list[Sequence[Value]]:
+    def reads(self, values: Sequence[Value]) -> list[Value]:
+        """Return the named values that a call reads, or that what it reads is computed from."""
+        waiting, found = self._operands(values), dict[int, Value]()
+        while waiting:
+            v = waiting.pop(0)
+            if id(v) in self.labels:
+                found[id(v)] = v
+            elif v.function is not None:
+                waiting = [*self._operands([v]), *waiting]
+        return [*found.values()]
+
+    def _boxes(self) -> list[Call]:
         """Return the forward calls that lead to the last one; statistics on the side do not."""
-        boxes: list[Sequence[Value]] = []
-        needed = {id(self.forward[-1][1][-1])} if self.forward else set()
-        for _, values in reversed(self.forward):
-            if not needed.isdisjoint(map(id, values)):
-                needed.update(id(v) for read in self.reads(values) for v in self.behind(read))
-                boxes.insert(0, values)
+        boxes: list[Call] = []
+        needed = {id(self.forward[-1].result)} if self.forward else set()
+        for call in reversed(self.forward):
+            if not needed.isdisjoint(map(id, call.values)):
+                needed.update(id(v) for v in self.behind(call))
+                boxes.insert(0, call)
         return boxes
 
-    def behind(self, value: Value) -> list[Value]:
-        """Return the results of forward calls and the inputs that a value was computed from.
+    def behind(self, call: Call) -> list[Value]:
+        """Return the results of forward calls and the inputs that a call is computed from.
 
-        That is the value itself, unless it belongs to no forward call.
+        That is what it reads, or what that was computed from, unless it is of a forward call.
         """
-        calls = {id(v) for _, values in self.forward for v in values}
+        calls = {id(v) for other in self.forward for v in other.values}
         behind: dict[int, Value] = {}
-        waiting = [value]
+        waiting = self._operands(call.values)[::-1]
         while waiting:
             v = waiting.pop()
             if id(v) in calls or v.function is None:
                 if not v.is_constant:
                     behind[id(v)] = v
             else:
-                waiting.extend(operands(v))
+                waiting.extend(operands(v)[::-1])
         return list(behind.values())
-
-    def _layers(self) -> dict[int, int]:
-        """Return the number of the layer, from 1, of each z and y."""
-        results = [values[-1] for _, values in self.forward]
-        names = {id(v): v.name for v in results if v.formula}
-        return {key: int(name[1:]) for key, name in names.items() if re.match(r"[zy]\d+$", name)}
-
-    def _own_lines(self) -> dict[int, list[int]]:
-        """Return the lines of the source that compute each value, by its id."""
-        lines: defaultdict[int, list[int]] = defaultdict(list)
-        at = 0
-        for line in self.printer.lines:
-            for k in range(at, len(self.source)):
-                if self.source[k].strip().startswith(line.text.strip()):
-                    lines[id(line.value)].append(k)
-                    at = k + 1
-                    break
-        return dict(lines)
-
-    def _variables(self) -> dict[int, str]:
-        """Return the names of inputs and of values that have a line of their own, by id."""
-        own = [v for v in self.program.instructions if id(v) in self.own_lines]
-        texts = {id(v): self.printer.text(v) for v in (*self.program.inputs, *own)}
-        return {key: text for key, text in texts.items() if text.isidentifier()}
-
-    def _lines(self) -> dict[int, list[int]]:
-        """Return the lines of every value; an inlined value has those of its reader."""
-        lines = dict(self.own_lines)
-        for value in reversed(self.program.instructions):
-            known = (lines[id(u)] for u in self.printer.users[id(value)] if id(u) in lines)
-            lines.setdefault(id(value), next(known, []))
-        return lines
 
     # Steps
 
@@ -254,91 +288,73 @@ class Lesson:
         def place(step: dict[str, Any]) -> int:
             return position.get(step["writes"], -1)
 
-        steps = [*(self._call_step(*call) for call in self.calls), *self._update_steps()]
+        steps = [*map(self._call_step, self.calls), *self._update_steps()]
         steps.sort(key=place)
         return sorted([*steps, *self._guard_steps([*map(place, steps)])], key=place)
 
     def _step(
         self,
-        title: str,
         phase: str,
-        texts: dict[str, str],
+        texts: dict[str, Any],
         values: Sequence[Value],
         reads: Sequence[Value],
         result: Value,
         **others: Any,
     ) -> dict[str, Any]:
         """Return a step that computes `values`, of which `result` is shown as its result."""
-        own = [v for v in values if id(v) in self.variables]
-        lines = {k for v in values for k in self.own_lines.get(id(v), ())}
-        lines.update(self.lines.get(id(result), ()))
-        computed = {*map(id, values)}
-        stores = [
-            f"{self.labels[id(old)]}[...] ="
-            for old, new in self.program.changes
-            if id(new) in computed
+        between = [
+            v
+            for v in values
+            if id(v) in self.variables and v is not result and id(v) not in self._on_the_way
         ]
-        lines |= {k for k, line in enumerate(self.source) if line.strip().startswith(tuple(stores))}
+        reader = result
+        while id(reader) not in self.own_lines and self.users[id(reader)]:
+            reader = self.users[id(reader)][0]  # an inlined value has the lines of its reader
+        lines = {k for v in (*values, reader) for k in self.own_lines.get(id(v), ())}
         return {
-            "title": title,
+            "title": texts["title"],
+            "of": None,
             "phase": phase,
             "sentence": texts["sentence"],
             "part": texts.get("part", "its part"),
-            "formulas": (texts["formula"],) if "formula" in texts else (),
-            "text": self._text(values, result) or texts.get("rule", ""),
+            "formulas": texts.get("formulas", ()),
+            "text": texts["text"] if "text" in texts else self._text(values, result),
             "lines": sorted(lines),
             "box": None,
             "reads": [self.numbers[id(v)] for v in reads],
-            "between": [
-                self.numbers[id(v)]
-                for v in own
-                if v is not result and not self.labels[id(v)].endswith(" on the way")
-            ],
+            "between": [self.numbers[id(v)] for v in between],
             "writes": self.numbers[id(result)],
         } | others
 
-    def _call_step(self, origin: Origin, values: Sequence[Value]) -> dict[str, Any]:
-        result = values[-1]
-        forward = result if origin.argument < 0 else origin.result
-        if origin is SUM:
+    @functools.cached_property
+    def _on_the_way(self) -> set[int]:
+        """Ids of the values of a parameter between its old and its new one."""
+        return self.printer.overwritten.keys() - self.changed.keys()
+
+    def _call_step(self, call: Call) -> dict[str, Any]:
+        origin, result = call.origin, call.result
+        forward = origin.result if call.kind == "rule" else result
+        if call.kind == "sum":
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
-        kind = "activation" if layer and origin.op not in NOT_ACTIVATIONS else origin.op
-        rule = "forward" if origin.argument < 0 else origin.argument
-        known = (TEXTS.get(f"{name} {rule}") for name in (origin.op, kind))
-        texts = next(filter(None, known), None) or self._other_texts(origin, values)
-        cited = tuple(map(int, re.findall(r"\d+", result.formula)))
-        if kind in ("linear", "mse_loss") and origin.argument == 0:
-            cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
-        more = (texts["formula"],) if "formula" in texts else ()
+        is_named = call.kind in ("sum", "arrays") or call.phase == "backward"
+        texts = text_of(self, call, layer)
+        title = texts["title"]
         return self._step(
-            f"Layer {layer}: {texts['title']}" if layer else texts["title"],
-            "forward" if origin.argument < 0 else "backward",
-            texts,
-            values,
-            list(self.reads(values)),
+            call.phase,
+            texts | {"title": f"Layer {layer}: {title}" if layer else title},
+            call.values,
+            self.reads(call.values),
             result,
-            formulas=(*cited, *more),
-            is_hidden=layer is not None and layer < max(self.layer_of.values()),
+            of=self.numbers[id(result)] if is_named and texts.get("named") else None,
+            is_hidden=layer is not None and layer < self.layer_count,
+            is_summed=origin.op == "linear" and origin.argument > 0,
             box=self.box_of.get(id(forward)),
         )
 
-    def _other_texts(self, origin: Origin, values: Sequence[Value]) -> dict[str, str]:
-        """Return title and sentence of a call that TEXTS does not have."""
-        name = self.labels.get(id(values[-1]), "value")
-        if origin is ARRAYS:
-            kind = "random" if any(v.function is draw for v in values) else "arrays"
-            return {"title": name} | TEXTS[kind]
-        if origin is SUM:
-            kind = "add" if any(v.function is np.add for v in values) else "broadcast"
-            return {"title": f"{origin.op}: {name}"} | TEXTS[kind]
-        if origin.argument < 0:
-            return {"title": origin.op} | TEXTS["forward"]
-        return {"title": f"back through {origin.op}: {name}"} | TEXTS["backward"]
-
     def _update_steps(self) -> list[dict[str, Any]]:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""
-        read = {id(v) for _, values in self.calls for v in self.reads(values)}
+        read = {id(v) for call in self.calls for v in self.reads(call.values)}
         updates = [
             (old, new) for old, new in self.program.changes if id(old) in read and _is_update(new)
         ]
@@ -354,27 +370,25 @@ class Lesson:
             if _is_update(v) and count[id(v)] != 1 and id(v) not in self.guards
         ]
         if shared:
-            steps.insert(0, self._shared_step(shared, count))
+            result = next((v for v in reversed(shared) if count[id(v)]), shared[-1])
+            texts = optimizer_text(shared[-1].origin.op, "shared numbers")
+            shown = [v for v in shared if id(v) in self.variables]
+            texts |= {"text": self._text(shared, result, shown)}
+            steps.insert(0, self._step("update", texts, shared, self.reads(shared), result))
         return steps
 
     def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
-        reading = (k for k, vs in enumerate(self.boxes) if any(v is old for v in self.reads(vs)))
-        kind = _optimizer(values)
-        if any("momentum" in self.labels.get(id(v), "") for v in values):
-            is_plain = re.search(r"\* new \w+$", self._text(values, new))
-            kind += " with momentum" if is_plain else " with Nesterov momentum"
-        texts = TEXTS.get(kind, TEXTS["update"])
+        boxes = (k for k, call in enumerate(self.boxes) if any(v is old for v in self.behind(call)))
+        texts = optimizer_text(values[-1].origin.op, "", self.group(old))
         reads = [v for v in self.reads(values) if v.shape == new.shape]
-        title = f"{_optimizer(values)}: {self.labels.get(id(old), 'parameter')}"
-        box = next(reading, None)
-        return self._step(title, "update", texts, values, reads, new, box=box)
+        of, box = self.numbers[id(old)], next(boxes, None)
+        return self._step("update", texts, values, reads, new, of=of, box=box)
 
-    def _shared_step(self, values: Sequence[Value], count: Counter[int]) -> dict[str, Any]:
-        result = next((v for v in reversed(values) if count[id(v)]), values[-1])
-        optimizer, reads = _optimizer(values), list(self.reads(values))
-        texts = TEXTS.get(f"shared numbers of {optimizer}", TEXTS["shared numbers"])
-        title, text = f"{optimizer}: shared numbers", texts.get("rule", "")
-        return self._step(title, "update", texts, values, reads, result, text=text)
+    def group(self, parameter: Value) -> dict[str, Any]:
+        """Return the options of the optimizer for a parameter, without those that are traced."""
+        tensor = parameter.source.subject
+        groups = (v.source.subject for v in self.program.inputs if v.source.kind == "option")
+        return next((g for g in groups if any(p is tensor for p in g["params"])), {})
 
     def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:
         """Return a step for the conditions between two other steps, which are at `places`."""
@@ -386,37 +400,45 @@ class Lesson:
         steps = []
         for values in groups.values():
             *others, last = [v for v in values if id(v) in conditions] or values
-            step = self._step("Guards", "guard", TEXTS["guards"], values, (), last, text="")
-            shown = {"reads": self.reads(values), "between": others}
-            steps.append(step | {k: [self.numbers[id(v)] for v in vs] for k, vs in shown.items()})
+            between = [self.numbers[id(v)] for v in others]
+            texts = optimizer_text("guards") | {"text": ()}
+            read = self.reads(values)
+            steps.append(self._step("guard", texts, values, read, last, between=between))
         return steps
 
     def _leading_to(self, new: Value) -> list[Value]:
         """Return the instructions of an update that `new` depends on, in order."""
-        needed = {id(new)}
-        for value in reversed(self.program.instructions):
-            if id(value) in needed and _is_update(value):
-                needed.update(id(v) for v in operands(value))
+        needed = self._ancestors([new])
         return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
 
-    def _text(self, values: Sequence[Value], result: Value) -> str:
-        """Return the formulas of the result and of other changes, over the names they read."""
-        inside = {*map(id, values)}
-        names = {id(v): self.printer.text(v) for v in self.javascript.constants if v.shape}
-        names |= {key: label for key, label in self.labels.items() if key not in inside}
-        printer, lines = FormulaPrinter(names), []
+    def parts(self, value: Value) -> list[Any]:
+        """Return the formula of a value over named ones: texts of Python and numbers of values."""
+        return self._printer(set()).parts(value)
+
+    def _printer(self, inside: set[int]) -> FormulaPrinter:
+        named = [v for v in self.javascript.constants if v.shape]
+        names = {id(v): self.numbers[id(v)] for v in named}
+        return FormulaPrinter(names | {k: self.numbers[k] for k in self.labels if k not in inside})
+
+    def _text(
+        self, values: Sequence[Value], result: Value, shown: Sequence[Value] = ()
+    ) -> list[Any]:
+        """Return the formulas of the result, of what is shown, and of changes, over what they read.
+
+        A formula is the number of a value, and texts of Python with numbers of values between them.
+        """
+        printer, lines = self._printer({*map(id, values)}), []
+        shown_ids = {*map(id, shown)} | self.changed.keys() | {id(result)}
         for v in values:
-            if v is result or id(v) in self.changed:  # which is read by its name from here on
-                label = self.labels.get(id(v), "value")
-                lines.append(f"{label} = {printer.formula(v)}")
-                printer.names[id(v)] = label
-        return "\n".join(line for line in lines if len(line) <= LONGEST_TEXT)
+            if id(v) in shown_ids:  # which is read by its name
+                lines.append([self.numbers[id(v)], printer.parts(v)])
+                printer.names[id(v)] = self.numbers[id(v)]
+        return [line for line in lines if self._length(line) <= LONGEST_TEXT]
+
+    def _length(self, line: Any) -> int:
+        """Return about how many characters a line has on the page, where values have symbols."""
+        return sum(SYMBOL_LENGTH if isinstance(part, int) else len(part) for part in line[1])
 
 
 def _is_update(value: Value) -> bool:
     return value.origin.phase in OPTIMIZER_PHASES
-
-
-def _optimizer(values: Sequence[Value]) -> str:
-    origin: Any = values[-1].origin
-    return str(origin.op)

@@ -1,23 +1,30 @@
-"""The network that a step trains: its layers, output, gradients, and symbols of its values.
+"""The network that a step trains: columns of neurons, links between them, and symbols of values.
 
 Values are given by their numbers in the program's JavaScript.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tinygrad_fc.viz.step_texts import BETWEEN_NEURONS
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tinygrad_fc.compiler.ir import Value
-    from tinygrad_fc.viz.lesson import Lesson
+    from tinygrad_fc.viz.lesson import Call, Lesson
 
-__all__ = ["gradients", "layers", "output", "symbols", "threshold"]
+__all__ = ["Network", "Symbol", "gradients", "network", "output", "symbols", "threshold"]
 
-SYMBOLS = {"lr": "η", "x": "x", "y": "ŷ"}  # as in the derivation: ŷ is the target, y the output
 STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
-LAYER_SYMBOLS = {"mean": "μ", "std": "\N{GREEK SMALL LETTER SIGMA}", "normalized": "x̂", "keep": "m"}
-"""Symbols of inputs, of the state of optimizers, and of what layers compute on the way."""
+INPUT_SYMBOLS = {("argument", 0): "x", ("argument", 1): "ŷ", ("option", ("lr",)): "η"}
+ARGUMENT_SYMBOLS = {"linear": "Wb", "affine": "γβ", "dropout": "m"}
+"""Symbols of the state of optimizers, and of the arguments of ops after the first."""
 THRESHOLDS = {
     "cross_entropy": 0.0,
     "nll_loss": 0.0,
@@ -25,26 +32,209 @@ THRESHOLDS = {
     "binary_cross_entropy_with_logits": 0.0,
 }
 """Losses of classifiers, and from where on a single output means class 1."""
+JOINS = (np.add, np.subtract, np.multiply, np.true_divide, np.maximum, np.minimum)
+"""Functions that join two columns neuron by neuron."""
+MOST_COLUMNS, MOST_LANES = 100, 5
+"""Columns that are drawn at most, and of these at one depth: of larger networks, the op graph."""
 
 
-def layers(lesson: Lesson) -> list[dict[str, Any]]:
-    """Return the linear calls: numbers of what they read and compute, and of its gradients.
+# Columns and links
 
-    `output` is what the next layer reads, or the loss: a value after all ops of the layer.
+
+@dataclass(eq=False)
+class Column:
+    """Neurons with one number per sample, or a box for an array of another shape.
+
+    `own` are the values that the neurons stand for: the weighted sums, `output` after elementwise
+    ops, and `d`, the gradient of the first of them. `slope` is the gradient of the output, where
+    all ops between are functions of one neuron.
     """
-    calls = [values for origin, values in lesson.forward if origin.op == "linear"]
-    reads = [list(lesson.reads(values)) for values in calls]
-    results = [*(values[0] for values in reads[1:]), output(lesson)][: len(calls)]
-    cotangents = {id(result): key for key, result in lesson.cotangent_of.items()}
-    found = []
-    for values, (x, *rest), result in zip(calls, reads, results, strict=True):
-        weight, bias, *_ = (*rest, None, None)
-        if all(v is not None and len(v.shape or ()) == 2 for v in (x, weight, result)):
-            named = {"input": x, "weight": weight, "bias": bias, "output": result}
-            numbers = {name: v and lesson.numbers[id(v)] for name, v in named.items()}
-            numbers["sums"] = lesson.numbers[id(values[-1])]
-            found.append(numbers | {"d": lesson.numbers.get(cotangents.get(id(values[-1]), 0))})
-    return found
+
+    output: int
+    own: list[int]
+    width: int
+    title: str = ""
+    is_box: bool = False
+    depth: int = 0
+    lane: int = 0
+    d: int | None = None
+    slope: int | None = None
+    is_elementwise: bool = True
+    biases: list[int] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Link:
+    """Between two columns: weights, "same" for neuron to neuron, "all" for any other function."""
+
+    source: int
+    target: int
+    kind: str
+    weight: int | None = None
+    is_turned: bool = False
+    title: str = ""
+    shared: int | None = None
+
+
+@dataclass
+class Network:
+    """Columns in the order of execution, and links."""
+
+    columns: list[Column]
+    links: list[Link]
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each column is one of neurons, linked by weights to the next alone."""
+        steps = [(link.source, link.target, link.kind) for link in self.links]
+        return steps == [(k, k + 1, "weights") for k in range(len(self.columns) - 1)]
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """Each weight once, with the bias of its column."""
+        biases = {link.weight: self.columns[link.target].biases for link in self.links}
+        return [
+            {"weight": weight, "bias": next(iter(own), None)}
+            for weight, own in biases.items()
+            if weight is not None
+        ]
+
+    def title(self, most: int) -> str:
+        """Return the widths in the order of depth: 1-8-3-1, or 4 → 4 | 4 → matmul → 3."""
+        depths: dict[int, list[str]] = {}
+        for column in sorted(self.columns, key=lambda c: c.depth):
+            text = column.title if column.is_box else str(column.width)
+            depths.setdefault(column.depth, []).append(text)
+        parts = [" | ".join(texts) for texts in depths.values()]
+        if len(parts) > most:
+            return f"{parts[0]}-…-{parts[-1]}, {len(self.layers)} layers"
+        weights = Counter(link.weight for link in self.links if link.weight is not None)
+        text = ("-" if self.is_chain else " → ").join(parts)
+        text += ", shared weights" if max(weights.values(), default=0) > 1 else ""
+        is_skipped = any(
+            link.kind == "same"
+            and self.columns[link.source].depth < self.columns[link.target].depth
+            for link in self.links
+        )
+        return text + ", skip" * is_skipped
+
+
+class _Builder:
+    """Adds columns and links, call by call."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self.columns: list[Column] = []
+        self.links: list[Link] = []
+        self.column_of: dict[int, int] = {}  # by id of the value that the column ends in
+        self.cotangents = {
+            id(result): lesson.numbers.get(key) for key, result in lesson.cotangent_of.items()
+        }
+        behind = [(call, lesson.behind(call)) for call in lesson.boxes]
+        self.readers = Counter(id(v) for _, values in behind for v in values)
+        updated = {id(old) for old, _ in lesson.program.changes} | {
+            id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in gradients(lesson)
+        }
+        arguments = (v for v in lesson.program.inputs if v.source.kind == "argument")
+        first = next((v.shape for v in arguments if v.source.subject == 0 and v.shape), (-1,))
+        self.samples = first[0]
+        for call, read in behind:
+            for v in read:
+                is_data = v.is_input and id(v) not in updated and bool(v.shape)
+                if is_data and v.shape[0] == self.samples and id(v) not in self.column_of:
+                    self._add(v, lesson.labels[id(v)])
+            self._read(call, [v for v in read if id(v) in self.column_of])
+
+    def _is_neurons(self, v: Value) -> bool:
+        return bool(v.shape) and v.shape[0] == self.samples and len(v.shape) < 3
+
+    def _add(self, v: Value, title: str, links: list[Link] | None = None) -> None:
+        number, is_box = self.lesson.numbers[id(v)], not self._is_neurons(v)
+        width = 1 if len(v.shape) < 2 else v.shape[-1]
+        column = Column(number, [number], width, title, is_box)
+        self.column_of[id(v)] = target = len(self.columns)
+        column.d = column.slope = self.cotangents.get(id(v))
+        for link in links or ():
+            column.depth = max(column.depth, self.columns[link.source].depth + 1)
+            self.links.append(replace(link, target=target))
+        column.lane = sum(other.depth == column.depth for other in self.columns)
+        self.columns.append(column)
+
+    def _absorb(self, v: Value, source: Value, *, is_elementwise: bool = True) -> None:
+        """Let the column of `source` end in `v`."""
+        number = self.column_of[id(v)] = self.column_of.pop(id(source))
+        column, column_slope = self.columns[number], self.cotangents.get(id(v))
+        column.output, column.slope = self.lesson.numbers[id(v)], column_slope
+        column.own.append(column.output)
+        column.is_elementwise &= is_elementwise
+
+    def _read(self, call: Call, read: list[Value]) -> None:
+        """Add what a call computes from values that are columns."""
+        result, op, numbers = call.result, call.origin.op, self.lesson.numbers
+        if not read or result.shape is None or not result.shape:
+            return
+        sources = [self.column_of[id(v)] for v in read]
+        others = [v for v in self.lesson.arguments(call) if id(v) not in self.column_of]
+        weight = next((v for v in others if v.is_input and len(v.shape or ()) == 2), None)
+        biases = [numbers[id(v)] for v in others if v.is_input and len(v.shape or ()) == 1]
+        are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
+        is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
+        if is_product and weight is not None and are_neurons:
+            turned = op == "matmul"
+            self._add(result, op, [Link(sources[0], 0, "weights", numbers[id(weight)], turned)])
+            self.columns[-1].biases += biases
+            return
+        last = max(read, key=lambda v: self.column_of[id(v)])
+        target = self.column_of[id(last)]
+        is_alike = all(v.shape == result.shape for v in read) or (
+            len(read) == 1 and read[0].size == result.size
+        )
+        is_join = len(read) == 1 or any(v.function in JOINS for v in call.values)
+        is_same_kind = self.columns[target].is_box != self._is_neurons(result)
+        if is_alike and is_join and is_same_kind and self.readers[id(last)] == 1:
+            is_own = len(read) == 1 and op not in BETWEEN_NEURONS
+            self._absorb(result, last, is_elementwise=is_own)
+            for source in {*sources} - {target}:
+                self.links.append(Link(source, target, "same", title=op))
+            self.columns[target].biases += biases if op == "add" else []
+            return
+        kind = "same" if is_alike and is_join and are_neurons else "all"
+        self._add(result, op, [Link(source, 0, kind, title=op) for source in {*sources}])
+
+
+def network(lesson: Lesson) -> Network | None:
+    """Return the network up to the model's output, or None where a drawing would not be true.
+
+    A column is the result of a linear call with the elementwise ops that follow; residual sums are
+    "same" links. Ops of other kinds are boxes, or columns that are linked to all that they read.
+    """
+    if not lesson.boxes:
+        return None
+    builder = _Builder(lesson)
+    columns, links, end = builder.columns, builder.links, output(lesson)
+    last = builder.column_of.get(id(end))
+    if end is not None and last is None:
+        last = next((k for k, c in enumerate(columns) if lesson.numbers[id(end)] in c.own), None)
+    needed = {*range(len(columns))} if last is None else {last}
+    for k in range(len(columns) - 1, -1, -1):
+        needed |= {link.source for link in links if link.target == k} if k in needed else set()
+    place = {k: n for n, k in enumerate(sorted(needed))}
+    columns = [columns[k] for k in place]
+    links = [
+        replace(link, source=place[link.source], target=place[link.target])
+        for link in links
+        if link.target in place
+    ]
+    lanes: Counter[int] = Counter()
+    for column in columns:
+        column.lane = lanes[column.depth]
+        lanes[column.depth] += 1
+    uses = Counter(link.weight for link in links if link.weight is not None)
+    shared = [weight for weight, count in uses.items() if count > 1]
+    for link in links:
+        link.shared = shared.index(link.weight) if link.weight in shared else None
+    is_small = len(columns) <= MOST_COLUMNS and max(lanes.values(), default=0) <= MOST_LANES
+    return Network(columns, links) if uses and is_small else None
 
 
 def output(lesson: Lesson) -> Value | None:
@@ -52,10 +242,7 @@ def output(lesson: Lesson) -> Value | None:
 
     Of several values that the loss reads beside the target, the one that all come from.
     """
-    needs = {
-        id(values[-1]): [v for r in lesson.reads(values) for v in lesson.behind(r)]
-        for _, values in lesson.forward
-    }
+    needs = {id(call.result): lesson.behind(call) for call in lesson.forward}
     place = {key: k for k, key in enumerate(needs)}
     reached: list[set[int]] = []
     for number in (0, 1):
@@ -73,14 +260,15 @@ def output(lesson: Lesson) -> Value | None:
         meeting |= {id(v): v for v in needs[latest] if id(v) in from_x}
         del meeting[latest]
     if not meeting:
-        last = lesson.reads(lesson.forward[-1][1]) if lesson.forward else iter(())
+        last = lesson.reads(lesson.forward[-1].values) if lesson.forward else []
         return next((v for v in last if len(v.shape or ()) == 2), None)
     return next(iter(meeting.values())) if len(meeting) == 1 else None
 
 
 def threshold(lesson: Lesson) -> float | None:
     """Return from where on a single output means class 1; None without a classifier's loss."""
-    kinds = [THRESHOLDS[o.op] for o, _ in lesson.forward if o.op in THRESHOLDS]
+    ops = [call.origin.op for call in lesson.forward]
+    kinds = [THRESHOLDS[op] for op in ops if op in THRESHOLDS]
     return kinds[-1] if kinds else None
 
 
@@ -93,38 +281,89 @@ def gradients(lesson: Lesson) -> dict[int, int]:
     return {inputs[s]: lesson.numbers[id(v)] for s, v in pairs if s in inputs}
 
 
-def symbols(lesson: Lesson) -> dict[int, str]:
-    """Return the document's symbol of values, such as W^2 or ∂C/∂W^2, by number."""
-    labels = {n: lesson.labels[key] for key, n in lesson.numbers.items() if key in lesson.labels}
-    by_label = {name: number for number, name in labels.items()}
-    found = _forward_symbols(lesson, by_label)
-    pairs = {lesson.numbers[id(y)]: lesson.numbers.get(d) for d, y in lesson.cotangent_of.items()}
-    found = {g: f"∂C/∂{found.get(k, labels[k])}" for k, g in pairs.items() if k in labels} | found
-    found = {g: f"∂C/∂{found[k]}" for k, g in gradients(lesson).items() if k in found} | found
-    for name, number in by_label.items():
-        match = re.match(rf"(.*)_({'|'.join(STATE_SYMBOLS)})((_\d+)*)$", name)
-        read = match and found.get(by_label.get(match[1] + match[3], -1))
-        if match and read:
-            found[number] = f"{STATE_SYMBOLS[match[2]]}_{read}"
-    changes = ((lesson.numbers[id(a)], lesson.numbers[id(b)]) for a, b in lesson.program.changes)
-    found |= {new: f"{found[old]}\N{PRIME}" for old, new in changes if old in found}
-    return {number: text for number, text in found.items() if number is not None}
+def evaluation(lesson: Lesson) -> dict[int, int]:
+    """Return the results of ops that are the identity in evaluation, with what they read."""
+    calls = (call for call in lesson.forward if call.origin.op == "dropout")
+    pairs = ((call.result, lesson.arguments(call)[0]) for call in calls)
+    return {lesson.numbers[id(result)]: lesson.numbers[id(x)] for result, x in pairs}
 
 
-def _forward_symbols(lesson: Lesson, by_label: dict[str, int]) -> dict[Any, str]:
+# Symbols
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """The document's symbol of a value: ∂C/∂W of layer 2 has a front, a letter and a layer."""
+
+    letter: str
+    layer: int | None = None
+    low: str = ""
+    front: str = ""
+    prime: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The symbol as text, such as W⁽²⁾."""
+        raised = str(self.layer or "").translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        low = f"_{self.low}" * bool(self.low)
+        return f"{self.front}{self.letter}{low}{f'⁽{raised}⁾' * bool(raised)}{self.prime}"
+
+    def data(self) -> dict[str, Any]:
+        """Return what the scripts of the page read."""
+        return {key: x for key, x in asdict(self).items() if x} | {"plain": self.plain}
+
+
+def symbols(lesson: Lesson) -> dict[int, Symbol]:
+    """Return the document's symbols of values, by number."""
+    numbers = lesson.numbers
+    found = _forward_symbols(lesson)
+    for key, result in lesson.cotangent_of.items():
+        symbol = found.get(numbers[id(result)], Symbol(lesson.labels.get(id(result), "y")))
+        found.setdefault(numbers[key], replace(symbol, front="∂C/∂"))
+    for parameter, gradient in gradients(lesson).items():
+        if parameter in found:
+            found.setdefault(gradient, replace(found[parameter], front="∂C/∂"))
+    for v in lesson.program.inputs:
+        read = found.get(numbers[id(v.of)]) if v.of else None
+        if read and v.role in STATE_SYMBOLS:
+            found[numbers[id(v)]] = replace(read, letter=STATE_SYMBOLS[v.role], low=read.letter)
+    for old, new in lesson.program.changes:
+        if numbers[id(old)] in found:
+            symbol = replace(found[numbers[id(old)]], prime="\N{PRIME}")
+            found.setdefault(numbers[id(new)], symbol)
+    return found
+
+
+def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
     """Return the symbols of inputs, of what layers compute, and of d, by number."""
-    found: dict[Any, str] = {}
-    for origin, values in lesson.forward:
-        if origin.op == "affine":
-            _, *scales = lesson.reads(values)
-            found |= {lesson.numbers[id(v)]: "γβ"[k] for k, v in enumerate(scales)}
-    letters = {"output": "y", "weight": "W", "bias": "b", "sums": "z", "d": "d"}
-    for k, layer in enumerate(layers(lesson), 1):
-        # The layer may end in an op that is no activation.
-        ends = by_label.get(f"y{k}", layer["output"])
-        found |= {(layer | {"output": ends})[name]: f"{s}^{k}" for name, s in letters.items()}
-    for name, number in by_label.items():
-        word = re.sub(r"(_\d+)+$", "", name)
-        if word in LAYER_SYMBOLS:
-            found[number] = LAYER_SYMBOLS[word]
-    return found | {by_label[name]: text for name, text in SYMBOLS.items() if name in by_label}
+    found: dict[int, Symbol] = {}
+
+    def add(v: Value, letter: str, layer: int | None = None) -> None:
+        if not v.is_constant:
+            found.setdefault(lesson.numbers[id(v)], Symbol(letter, layer))
+
+    for v in lesson.program.inputs:
+        symbol = INPUT_SYMBOLS.get((v.source.kind, v.source.key or v.source.subject))
+        if symbol:
+            add(v, symbol)
+    for v in lesson.program.instructions:
+        if v.layer:
+            add(v, v.role, v.layer)
+    for call in lesson.forward:
+        layer = call.result.layer if call.origin.op == "linear" else None
+        letters = ARGUMENT_SYMBOLS.get(call.origin.op, ())
+        for v, letter in zip(lesson.arguments(call)[1:], letters, strict=False):
+            add(v, letter, layer)
+        for v, letter in _of_normalized(call.result) if call.origin.op == "normalized" else ():
+            add(v, letter)
+    return found
+
+
+def _of_normalized(result: Value) -> Iterator[tuple[Value, str]]:
+    """Yield the normalised numbers, and the deviation and mean that they are computed from."""
+    yield result, "x̂"
+    if result.function is np.true_divide:
+        centered, std = result.args
+        yield std, "\N{GREEK SMALL LETTER SIGMA}"
+        if centered.function is np.subtract:
+            yield centered.args[1], "μ"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,13 +18,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.compiled import Compiled
+from tinygrad_fc.compiler.instructions import TABLE
 from tinygrad_fc.errors import ShapeError
 from tinygrad_fc.graph import array_of
 from tinygrad_fc.viz.draw import svg
 from tinygrad_fc.viz.graph import shape_text
 from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
-from tinygrad_fc.viz.network import gradients, layers, output, symbols, threshold
+from tinygrad_fc.viz.network import (
+    Network,
+    Symbol,
+    evaluation,
+    gradients,
+    network,
+    output,
+    symbols,
+    threshold,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,27 +136,22 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
 def _layout(lesson: Lesson) -> Layout:
     boxes, edges, known = [], [], symbols(lesson)
     updated = {id(old) for old, _ in lesson.program.changes}
-    for number, values in enumerate(lesson.boxes):
-        origin: Any = values[-1].origin
+    for number, call in enumerate(lesson.boxes):
         rows = []
-        read = {id(v): v for r in lesson.reads(values) for v in lesson.behind(r)}
-        for v in read.values():
+        for v in lesson.behind(call):
             source = lesson.box_of.get(id(v))
             if source is not None:
                 edges.append((source, number))
             elif v.shape is not None:
-                mark = "◆" if id(v) in updated else "◇"
-                symbol = re.sub(r"\^(\d+)", _raised, known.get(lesson.numbers[id(v)], ""))
-                label = dict.fromkeys((mark, symbol, lesson.labels.get(id(v), "data")))
-                rows.append((" ".join(filter(None, label)), shape_text(v.shape), id(v) in updated))
-        layer = lesson.layer_of.get(id(values[-1]))
-        where = f"layer {layer}" if layer else str(origin.module or "")
-        boxes.append(Box(number, origin.op, shape_text(values[-1].shape or ()), rows, path=where))
-    return Layout(boxes, edges)
-
-
-def _raised(layer: re.Match[str]) -> str:
-    return f"⁽{layer[1].translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}⁾"
+                mark, symbol = "◆" if id(v) in updated else "◇", known.get(lesson.numbers[id(v)])
+                shown = symbol.plain if symbol else ""
+                names = dict.fromkeys((mark, shown, lesson.labels.get(id(v), "data")))
+                rows.append((" ".join(filter(None, names)), shape_text(v.shape), id(v) in updated))
+        layer = lesson.layer_of.get(id(call.result))
+        where = f"layer {layer}" if layer else str(call.origin.module or "")
+        shape = shape_text(call.result.shape or ())
+        boxes.append(Box(number, call.origin.op, shape, rows, path=where))
+    return Layout(boxes, list(dict.fromkeys(edges)))
 
 
 @dataclass
@@ -156,21 +161,27 @@ class PageData:
     steps: list[dict[str, Any]]
     values: dict[int, dict[str, Any]]  # arrays and generators that the page does not compute
     labels: dict[int, str]  # the program's names
-    symbols: dict[int, str]  # such as W^2
+    constants: dict[int, str]  # their names, too
+    symbols: dict[int, dict[str, Any]]
     kinds: dict[int, str]  # "parameter" or "cotangent"
     gradients: dict[int, int]  # by parameter
     changes: list[tuple[int, int]]  # of old and new values
+    network: dict[str, Any] | None
     layers: list[dict[str, Any]]
+    functions: dict[str, dict[str, Any]]  # sign, rank and cells of those of the runtime
+    evaluation: dict[int, int]  # results of dropout, and what they are in evaluation
     threshold: float | None  # of a classifier with one output
     missing: list[str]  # functions that have no form in JavaScript
+    guards: list[tuple[int, bool]]  # conditions, and what they must be
+    integers: list[int]  # inputs of integers
     x: int | None
     y: int | None
     output: int | None
     loss: int | None
-    rate: int | None
+    rates: list[int]
 
 
-def _data(lesson: Lesson) -> PageData:
+def _data(lesson: Lesson, drawn: Network | None) -> PageData:
     program, numbers = lesson.program, lesson.numbers
 
     def number(v: Value | None) -> int | None:
@@ -178,11 +189,15 @@ def _data(lesson: Lesson) -> PageData:
 
     missing = sorted(set(lesson.javascript.missing))
     computed = [*program.inputs, *program.instructions]
-    shown = [*(computed if missing else program.inputs), *lesson.javascript.constants]
-    loss = next((vs[-1] for _, vs in reversed(lesson.forward) if vs[-1].shape == ()), None)
+    constants = lesson.javascript.constants
+    shown = [*(computed if missing else program.inputs), *constants]
+    loss = next((c.result for c in reversed(lesson.forward) if c.result.shape == ()), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
+    options = [v for v in program.inputs if v.source.kind == "option"]
     parameters = gradients(lesson)
-    rules = {numbers[id(vs[-1])]: "cotangent" for o, vs in lesson.calls if o.argument >= 0}
+    rules = {numbers[id(c.result)]: "cotangent" for c in lesson.calls if c.kind == "rule"}
+    known = symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: Symbol("C")})
+    entries = [entry for entry in TABLE.values() if entry.js]
     return PageData(
         steps=lesson.steps(),
         values={
@@ -190,35 +205,31 @@ def _data(lesson: Lesson) -> PageData:
             for v in shown
         },
         labels={numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
-        symbols=symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: "C"}),
+        constants={numbers[id(v)]: lesson.printer.constant(v) for v in constants if v.shape},
+        symbols={k: symbol.data() for k, symbol in known.items()},
         kinds=dict.fromkeys(parameters, "parameter") | rules,
         gradients=parameters,
         changes=[(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
-        layers=layers(lesson),
+        network=None if drawn is None else {**asdict(drawn), "is_chain": drawn.is_chain},
+        layers=[] if drawn is None else drawn.layers,
+        functions={e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
+        evaluation=evaluation(lesson),
         threshold=threshold(lesson),
         missing=missing,
+        guards=[(numbers[id(v)], truth) for v, truth in program.expects],
+        integers=[numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
         x=number(arguments.get(0)),
         y=number(arguments.get(1)),
         output=number(output(lesson)),
         loss=number(loss),
-        rate=number(next((v for v in program.inputs if lesson.labels.get(id(v)) == "lr"), None)),
+        rates=[numbers[id(v)] for v in options if v.source.key == ("lr",)],
     )
-
-
-def _title(lesson: Lesson) -> str:
-    """Return the widths of the layers, such as 1-8-5-3-1, or the name of the function."""
-    calls = [values for origin, values in lesson.forward if origin.op == "linear"]
-    if not calls:
-        return lesson.program.name
-    widths = [next(lesson.reads(calls[0])).shape[-1], *(vs[-1].shape[-1] for vs in calls)]
-    if len(widths) > MOST_WIDTHS:
-        return f"{widths[0]}-…-{widths[-1]}, {len(calls)} layers"
-    return "-".join(map(str, widths))
 
 
 def _html(lesson: Lesson) -> str:
     """Return the HTML of the page."""
-    data = _data(lesson)
+    drawn = network(lesson)
+    data = _data(lesson, drawn)
     linked = {line for step in data.steps for line in step["lines"]}
     is_trained = not data.gradients.keys().isdisjoint(old for old, _ in data.changes)
     notice = "" if is_trained else "This step updates no parameter: there is nothing to train."
@@ -227,17 +238,18 @@ def _html(lesson: Lesson) -> str:
         notice = f"This page shows recorded numbers: {names} cannot run here."
     scripts = [_file(f"viz/scripts/{name}.js").decode() for name in SCRIPTS]
     parts = {
-        "title": escape(_title(lesson)),
+        "title": escape(drawn.title(MOST_WIDTHS) if drawn else lesson.program.name),
         "font": b64encode(_file("viz/math.woff2")).decode(),
         "css": _short(_file("viz/page.css").decode()),
         "graph": svg(_layout(lesson), interactive=True),
         "source": "".join(
-            f'<span data-number="{k}"{" class=step" * (k in linked)}>{escape(line) or " "}</span>'
-            for k, line in enumerate(lesson.source)
+            f'<span data-number="{k}"{" class=step" * (k in linked)}>'
+            f"{escape(line.text) or ' '}</span>"
+            for k, line in enumerate(lesson.source_lines)
         ),
         "notice": escape(notice),
         "trains": "disabled" if notice else "",
-        "formulas": "".join(_formulas(data.steps, len(data.layers))),
+        "formulas": "".join(_formulas(data.steps, lesson.layer_count)),
         "data": json.dumps(vars(data), separators=(",", ":")).replace("</", "<\\/"),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),

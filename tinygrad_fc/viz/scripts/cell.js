@@ -38,9 +38,10 @@ function sumHtml({ args }) {
 
 function computationHtml(tree) {
   if (tree.op === "sum") return sumHtml(tree);
-  if (!INFIX[tree.op] || !hasSum(tree)) return termHtml(tree, 0, false);
+  const { sign } = data.functions[tree.op] ?? {};
+  if (!sign || !hasSum(tree)) return termHtml(tree, 0, false);
   const part = (x) => (x.op === "sum" ? `( ${sumHtml(x)} )` : computationHtml(x));
-  return tree.args.map(part).join(INFIX[tree.op][0]);
+  return tree.args.map(part).join(sign);
 }
 
 function showComputation() {

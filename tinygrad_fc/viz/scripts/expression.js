@@ -51,7 +51,6 @@ function once(node, compute) {
 }
 
 // Functions that only move cells, from their first and third argument, run over numbers of cells.
-const MOVED = "transpose reshape broadcast getitem item concatenate stack put".split(" ");
 const numbered = ({ shape }) => array(shape, Array(sizeOf(shape)).keys());
 
 function moved(node, element) {  // the argument, and its cell, that arrives at `element`
@@ -71,13 +70,10 @@ function moved(node, element) {  // the argument, and its cell, that arrives at 
   return [x, ids[element] - start];
 }
 
-const DEFAULTS = { argsort: { axis: -1 }, argmax: { axis: null }, cumsum: { axis: null } };
-
 // The cells of an argument along the axes of a reduction, by cell of the result.
 function lines(node) {
   return once(node, () => {
-    const [x, options] = node.args, value = valueOf(x);
-    const { axis } = { axis: 0, ...DEFAULTS[node.name], ...options };
+    const [x, { axis }] = node.args, value = valueOf(x);
     const to = R.broadcast(numbered(R.max(value, { axis, keepdims: true })), value.shape);
     const found = [];
     to.data.forEach((cell, i) => (found[cell] ??= []).push(i));
@@ -141,18 +137,16 @@ const EXPANDED = {
   full: ({ args: [, x] }, _, inner) => inner(x, 0),
   zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }), draw: () => null,
 };
-for (const name of MOVED) {
-  EXPANDED[name] = (node, element, inner) => inner(...moved(node, element));
+function reduced(node, element, inner) {
+  const { name, args: [x, { initial }] } = node;
+  const args = (lines(node).found[element] ?? []).map((i) => inner(x, i));
+  if (initial !== undefined) args.unshift({ number: Number(initial) });
+  if (name === "sum") return args.length ? sum(args) : { number: 0 };
+  return { op: name, args, number: R[name](row(args)).data[0] };
 }
-for (const name of ["sum", "prod", "max", "min", "all", "any", "argmax"]) {
-  EXPANDED[name] = (node, element, inner) => {
-    const { initial } = node.args[1] ?? {};
-    const args = (lines(node).found[element] ?? []).map((i) => inner(node.args[0], i));
-    if (initial !== undefined) args.unshift({ number: Number(initial) });
-    if (name === "sum") return args.length ? sum(args) : { number: 0 };
-    return { op: name, args, number: R[name](row(args)).data[0] };
-  };
-}
+const BY_CELLS = {
+  reduced, moved: (node, element, inner) => inner(...moved(node, element)),
+};
 
 function elementwise(node, element, inner) {
   const { k, name, args } = node;
@@ -171,7 +165,8 @@ function expand(node, element, known) {
   if (known.has(node.k)) return leaf;
   if (!node.name) return data.labels[node.k] === undefined ? { number: leaf.number } : leaf;
   const inner = (x, i) => expand(x, i, known);
-  const tree = (EXPANDED[node.name] ?? elementwise)(node, element, inner);
+  const how = EXPANDED[node.name] ?? BY_CELLS[data.functions[node.name]?.cells] ?? elementwise;
+  const tree = how(node, element, inner);
   if (!tree) return leaf;
   return node.rounded ? { ...tree, number: Math.fround(tree.number) } : tree;
 }
@@ -188,7 +183,8 @@ function knownFor(k, step) {
   return own ? knownFor(k, own) : new Set([k]);
 }
 
-const stepOf = (k) => steps.findIndex((step) => step.writes === k);
+const stepNumbers = new Map(steps.map(({ writes }, n) => [writes, n]).reverse());
+const stepOf = (k) => stepNumbers.get(k) ?? -1;
 
 // The part of one sample: a vjp rule is linear in its cotangent, so it runs over that row alone.
 function partOf(step, cotangent, b) {

@@ -1,71 +1,180 @@
-// The network as neurons and edges, with the numbers of the chosen sample as the pass proceeds.
+// The network: columns of neurons and boxes by depth, links between them, and the numbers of the
+// chosen sample as the pass proceeds. It is drawn once for a size; then numbers and lights are set.
 
-const MOST_NEURONS = 12, { layers } = data;
+const { layers } = data, { columns, links } = data.network ?? { columns: [], links: [] };
+const weightLinks = links.filter(({ kind }) => kind === "weights");
+const MOST_LINES = 1500;
+const MOST_NEURONS = Math.min(12, Math.max(
+  3, Math.floor(Math.sqrt(MOST_LINES / Math.max(1, weightLinks.length)))));
+let drawn = null;       // {size, neurons of each column, lines of each link}
+let numbersOf = [];     // the values, step and sample whose numbers are set
+let litNodes = [];
 
-// The neurons of a column that are drawn.
-const neurons = (k) => [...Array(Math.min(v[k].shape.at(-1), MOST_NEURONS)).keys()];
+const shownNeurons = ({ width, is_box: isBox }) => (
+  isBox ? [0] : [...Array(Math.min(width, MOST_NEURONS)).keys()]);
 
-// What columns and edges show, and whether it is computed by now; `own` are the values whose cells
-// they stand for.
-function networkValues() {
-  const { phase } = steps[at], isDone = (k) => stepOf(k) >= 0 && stepOf(k) <= at;
-  const columns = layers.map(({ output, sums, d, bias }) => {
-    const k = phase === "backward" && d !== null ? d : output;
-    const biases = [bias, data.gradients[bias], newOf[bias]];
-    return { k, isKnown: isDone(k), own: [sums, output, d], biases };
+// Where columns lie: by depth from left to right, those of one depth below each other.
+function placed(width, height) {
+  const depths = Map.groupBy(columns, ({ depth }) => depth), last = Math.max(...depths.keys());
+  const count = (all) => all.reduce((sum, c) => sum + shownNeurons(c).length + 1, -1);
+  const most = Math.max(...[...depths.values()].map(count)), gap = (height - 52) / most;
+  const r = Math.min(19, gap * 0.42, width / (last + 1) / 3.4);
+  const places = columns.map((column) => {
+    const all = depths.get(column.depth);
+    const before = count(all.slice(0, all.indexOf(column))) + 1;
+    const first = 42 + (height - 52) / 2 + (before - (count(all) - 1) / 2) * gap;
+    const x = last ? r + 8 + (column.depth * (width - 2 * r - 16)) / last : width / 2;
+    return { x, y: (i) => first + i * gap };
   });
-  const edges = layers.map(({ weight }) => {
-    const own = [weight, data.gradients[weight], newOf[weight]];
-    const wanted = { backward: own[1], update: own[2] }[phase] ?? weight, isKnown = isDone(wanted);
-    return { k: isKnown ? wanted : weight, isKnown: isKnown || phase !== "backward", own };
+  return { r, gap, places };
+}
+
+function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
+  const [from, to] = [shownNeurons(columns[source]), shownNeurons(columns[target])];
+  const [a, b] = [places[source], places[target]];
+  const isNear = columns[target].depth - columns[source].depth === 1;
+  if (kind === "weights") {
+    const hue = shared === null ? "" : ` style="stroke:${hue(shared)}"`;
+    return to.flatMap((j, y) => from.map((i, x) => (
+      `<line class="edge" data-link="${l}" data-i="${i}" data-j="${j}" x1="${a.x}" y1="${a.y(x)}"`
+      + ` x2="${b.x}" y2="${b.y(y)}"${hue}/>`))).join("");
+  }
+  if (kind === "same" && isNear && from.length === to.length && !weightsBetween(source, target)) {
+    return from.map((_, i) => (
+      `<line class="same" x1="${a.x}" y1="${a.y(i)}" x2="${b.x}" y2="${b.y(i)}"/>`)).join("");
+  }
+  if (kind === "same") {
+    const [y0, y1] = [a.y(0) - r - 2, b.y(0) - r - 3], top = Math.max(2, Math.min(y0, y1) - 30);
+    return `<path class="skip" d="M${a.x} ${y0}C${a.x} ${top} ${b.x} ${top} ${b.x} ${y1}" `
+      + `marker-end="url(#skip-end)"><title>skip: ${title} of ${plain(columns[source].output)}`
+      + "</title></path>";
+  }
+  const corner = (p, all, i) => `${p.x} ${p.y(i) + (i ? r : -r)}`;
+  return `<path class="all" d="M${corner(a, from, 0)}L${corner(b, to, 0)}L${
+    corner(b, to, to.length - 1 || 0.01)}L${corner(a, from, from.length - 1 || 0.01)}Z">`
+    + `<title>${title}</title></path>`;
+}
+
+const weightsBetween = (source, target) => (
+  weightLinks.some((link) => link.source === source && link.target === target));
+
+function columnHtml(column, c, { r, places }) {
+  const { x, y } = places[c], shown = shownNeurons(column), last = shown.length - 1;
+  const rest = column.is_box ? 0 : column.width - shown.length;
+  const more = rest ? `<text x="${x}" y="${y(last) + r + 11}" class="head">+ ${rest}</text>` : "";
+  const one = (j, i) => `<g class="neuron" data-column="${c}" data-j="${j}" tabindex="0" `
+    + `role="button"><circle cx="${x}" cy="${y(i)}" r="${r.toFixed(1)}"/><text x="${x}" y="${
+      y(i) + 3.5}"></text><title></title></g>`;
+  const box = () => `<g class="neuron box" data-column="${c}" data-j="0" tabindex="0" `
+    + `role="button"><rect x="${x - r - 6}" y="${y(0) - r}" width="${2 * r + 12}" height="${
+      2 * r}" rx="4"/><text x="${x}" y="${y(0) + 3.5}">${
+      escaped(column.title.slice(0, 9))}</text><title></title></g>`;
+  return `<text class="head" data-head="${c}" x="${x}" y="${y(0) - r - 6}"></text>${more}`
+    + (column.is_box ? box() : shown.map(one).join(""));
+}
+
+function drawNetwork(svg) {
+  const [width, height] = [svg.clientWidth || 360, svg.clientHeight || 400];
+  const layout = placed(width, height), { r } = layout;
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.style.fontSize = `${Math.min(11, 0.62 * r)}px`;
+  const arrow = '<defs><marker id="skip-end" markerWidth="8" markerHeight="8" refX="4" refY="6" '
+    + 'markerUnits="userSpaceOnUse"><path d="M0 0L8 0L4 7z"/></marker></defs>';
+  svg.innerHTML = arrow + links.map((link, l) => linkHtml(link, l, layout)).join("")
+    + columns.map((column, c) => columnHtml(column, c, layout)).join("");
+  const neurons = columns.map(() => []), lines = links.map(() => []);
+  for (const node of all("g.neuron", svg)) neurons[node.dataset.column].push(node);
+  for (const node of all("line.edge", svg)) lines[node.dataset.link].push(node);
+  drawn = { svg, size: `${width} ${height}`, r, neurons, lines, heads: all("[data-head]", svg) };
+  [numbersOf, litNodes] = [[], []];
+}
+
+// What a column and a link show in this phase, and whether it is computed by now.
+const isDone = (k) => stepOf(k) <= at;
+function shownOfColumn({ output, d }) {
+  const k = steps[at].phase === "backward" && d !== null && stepOf(d) >= 0 ? d : output;
+  return { k, isKnown: isDone(k) };
+}
+function shownOfLink({ weight }) {
+  const wanted = { backward: data.gradients[weight], update: newOf[weight] }[steps[at].phase];
+  const isKnown = isDone(wanted ?? weight), k = isKnown ? wanted ?? weight : weight;
+  return { k, isKnown: isKnown || steps[at].phase !== "backward" };
+}
+const elementOf = ({ weight, is_turned: isTurned }, i, j) => (
+  isTurned ? i * v[weight].shape[1] + j : j * v[weight].shape[1] + i);
+
+function setNumbers() {
+  const { writes, reads } = steps[at], current = new Set([writes, ...reads]);
+  links.forEach((link, l) => {
+    if (link.kind !== "weights") return;
+    const { k, isKnown } = shownOfLink(link), x = v[k], most = largest(x);
+    const own = [link.weight, data.gradients[link.weight], newOf[link.weight]];
+    const aside = own.some((other) => current.has(other)) ? "" : " aside";
+    for (const node of drawn.lines[l]) {
+      const { i, j } = node.dataset, value = x.data[elementOf(link, Number(i), Number(j))];
+      const sign = value < 0 ? "minus" : "plus", wide = most ? (5 * Math.abs(value)) / most : 0;
+      node.setAttribute("class", `edge ${isKnown ? sign : "unknown"}${aside}`);
+      node.setAttribute("stroke-width", (0.5 + wide).toFixed(2));
+    }
   });
-  const { input } = layers[0];
-  return { columns: [{ k: input, isKnown: true, own: [input], biases: [] }, ...columns], edges };
+  columns.forEach((column, c) => {
+    const { k, isKnown } = shownOfColumn(column), x = v[k], most = largest(x);
+    drawn.heads[c].textContent = plain(k);
+    for (const node of drawn.neurons[c]) {
+      const e = sample * column.width + Number(node.dataset.j), value = x.data[e];
+      const name = column.is_box ? `${column.title}: ${plain(k)}, ${x.shape.join(" × ")}`
+        : `${plain(k)} [${sample}, ${node.dataset.j}]${isKnown ? ` = ${text(value)}` : ", later"}`;
+      node.setAttribute("aria-label", name);
+      node.lastChild.textContent = name;
+      if (column.is_box) continue;
+      node.firstChild.style.fill = isKnown ? colour(value, most) : "var(--panel)";
+      node.children[1].textContent = isKnown && drawn.r > 9 ? short(value) : "";
+    }
+  });
+}
+
+// The nodes that stand for a cell: neurons of values of a column and of biases, lines of weights.
+function nodesOf(k, e) {
+  const found = [];
+  columns.forEach(({ own, d, biases, width, is_box: isBox }, c) => {
+    const isOwn = !isBox && (own.includes(k) || d === k);
+    const isBias = biases.some((b) => [b, data.gradients[b], newOf[b]].includes(k));
+    const isHere = isBias || (isOwn && Math.floor(e / width) === sample);
+    if (isHere) found.push(drawn.neurons[c][e % width]);
+  });
+  links.forEach((link, l) => {
+    if (![link.weight, data.gradients[link.weight], newOf[link.weight]].includes(k)) return;
+    const [, m] = v[k].shape, [a, b] = [Math.floor(e / m), e % m];
+    const [i, j] = link.is_turned ? [a, b] : [b, a];
+    const some = shownNeurons(columns[link.source]).length;
+    if (i < some) found.push(drawn.lines[l][j * some + i]);
+  });
+  return found.filter(Boolean);
+}
+
+function setLights() {
+  const here = hovered ?? pinned, cells = [...litCells].slice(0, 400).map((x) => x.split(","));
+  if (here) cells.push([here.k, here.element]);
+  for (const node of litNodes) node.classList.remove("lit");
+  litNodes = cells.flatMap(([k, e]) => nodesOf(Number(k), Number(e)));
+  for (const node of litNodes) node.classList.add("lit");
 }
 
 function showNetwork() {
   const svg = $("network-svg");
-  if (!layers.length || svg.closest("[hidden]")) return;
-  const { columns, edges } = networkValues(), here = hovered ?? pinned;
-  const current = new Set([steps[at].writes, ...steps[at].reads]);
-  const width = svg.clientWidth || 360, height = svg.clientHeight || 400;
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const shapes = columns.map(({ own }) => neurons(own[0]));
-  const gap = (height - 44) / Math.max(...shapes.map((s) => s.length));
-  const r = Math.min(19, gap * 0.42, width / shapes.length / 3.4);
-  svg.style.fontSize = `${Math.min(11, 0.62 * r)}px`;
-  const px = (c) => r + 8 + (c * (width - 2 * r - 16)) / (shapes.length - 1);
-  const py = (c, i) => 34 + (height - 44) / 2 + (i - (shapes[c].length - 1) / 2) * gap;
-  const isLit = (own, e) => own.some((k) => isCell(here, k, e) || litCells.has(`${k},${e}`));
-  let [lines, circles] = ["", ""];
-  edges.forEach(({ k, isKnown, own }, l) => {
-    const x = v[k], most = largest(x), isAside = !own.some((other) => current.has(other));
-    shapes[l + 1].forEach((j, to) => shapes[l].forEach((i, from) => {
-      const e = j * x.shape[1] + i, value = x.data[e], sign = value < 0 ? "minus" : "plus";
-      const kind = `${isKnown ? sign : "unknown"} ${isAside ? "aside" : ""}`;
-      const place = `x1="${px(l)}" y1="${py(l, from)}" x2="${px(l + 1)}" y2="${py(l + 1, to)}"`;
-      const wide = 0.5 + (most ? (5 * Math.abs(value)) / most : 0);
-      lines += `<g data-k="${k}" data-e="${e}" class="edge ${kind} ${isLit(own, e) ? "lit" : ""}">`
-        + `<line ${place} stroke-width="${wide.toFixed(2)}"/><line class="target" ${place}/>`
-        + `<title>${plain(k)} [${j}, ${i}] = ${text(value)}</title></g>`;
-    }));
-  });
-  columns.forEach(({ k, isKnown, own, biases }, c) => {
-    const x = v[k], n = x.shape.at(-1), most = largest(x);
-    circles += `<text class="head" x="${px(c)}" y="14">${plain(k)}</text>`;
-    const rest = n > MOST_NEURONS ? `+ ${n - MOST_NEURONS}` : "";
-    circles += `<text class="head" x="${px(c)}" y="${height - 1}">${rest}</text>`;
-    shapes[c].forEach((j, i) => {
-      const place = `x="${px(c)}" y="${py(c, i) + 3.5}"`, e = sample * n + j, value = x.data[e];
-      const lit = isLit(own, e) || isLit(biases, j) ? "lit" : "";
-      const name = `${plain(k)} [${sample}, ${j}]${isKnown ? ` = ${text(value)}` : ", later"}`;
-      circles += `<g class="neuron ${lit}" data-k="${k}" data-e="${e}" tabindex="0" `
-        + `role="button" aria-label="${name}"><circle cx="${px(c)}" cy="${py(c, i)}" r="${
-          r.toFixed(1)}" style="fill:${isKnown ? colour(value, most) : "var(--panel)"}"/><text ${
-          place}>${isKnown && r > 9 ? short(value) : ""}</text><title>${name}</title></g>`;
-    });
-  });
-  const focused = document.activeElement?.closest?.("#network-svg g");
-  svg.innerHTML = lines + circles;
-  if (focused) svg.querySelector(`g.neuron[data-e="${focused.dataset.e}"]`)?.focus();
+  if (!data.network || svg.closest("[hidden]") || !svg.clientWidth) return;
+  if (drawn?.size !== `${svg.clientWidth} ${svg.clientHeight}`) drawNetwork(svg);
+  const wanted = [v, at, sample];
+  if (wanted.some((x, i) => x !== numbersOf[i])) setNumbers();
+  numbersOf = wanted;
+  setLights();
+}
+
+// The cell that a neuron or line shows.
+function cellOfNode({ dataset: { column, link, i, j } }) {
+  if (link !== undefined) {
+    return [shownOfLink(links[link]).k, elementOf(links[link], Number(i), Number(j))];
+  }
+  const { width, is_box: isBox } = columns[column];
+  return [shownOfColumn(columns[column]).k, isBox ? 0 : sample * width + Number(j)];
 }

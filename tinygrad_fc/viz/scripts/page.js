@@ -19,13 +19,17 @@ function formulaHtml(step, number) {  // below the last layer, one of layer L ho
   if (!item) return "";
   const math = item.querySelector("math").outerHTML;
   const shown = step.is_hidden ? math.replaceAll("<mi>L</mi>", "<mi>l</mi>") : math;
-  const name = item.querySelector(".number").textContent + (shown === math ? "" : ", l for L");
-  return `<div class="formula">${shown}<span class="number">${name}</span></div>`;
+  const isSum = step.is_summed && samples > 1 && Number(number) > 0;
+  const sum = "<mo>=</mo><munder><mo>∑</mo><mi>b</mi></munder>";
+  const html = isSum ? shown.replace("<mo>=</mo>", sum) : shown;
+  const name = item.querySelector(".number").textContent + (shown === math ? "" : ", l for L")
+    + (isSum ? ", over the batch" : "");
+  return `<div class="formula">${html}<span class="number">${name}</span></div>`;
 }
 
 function showRule(step) {
   const formulas = step.formulas.map((number) => formulaHtml(step, number)).join("");
-  const lines = step.text.split("\n").map(inSymbols).join("<br>");
+  const lines = step.text.map(formulaOf).join("<br>");
   $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
     + `<div class="words"><p class="here-rule">${lines}</p>`
     + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
@@ -34,7 +38,7 @@ function showRule(step) {
 function* showHead() {  // and what else takes space from the arrays
   const step = steps[at];
   document.body.dataset.phase = step.phase;
-  $("step-title").innerHTML = `<span class="phase">${step.phase}</span> ${inSymbols(step.title)}`;
+  $("step-title").innerHTML = `<span class="phase">${step.phase}</span> ${titleOf(step, symbol)}`;
   showRule(step);
   yield;
   $("return").hidden = !trail.length;
@@ -114,7 +118,7 @@ const PRESSED = {
   "#program span[data-number]": ({ dataset }) => (
     openNext((step) => step.lines.includes(Number(dataset.number)))),
   "#cell a[data-k]": (node) => visit(...cellOf(node), false),
-  "#network-svg g[data-k]": (node) => visit(...cellOf(node), true),
+  "#network-svg .neuron, #network-svg .edge": (node) => visit(...cellOfNode(node), true),
 };
 const CHANGED = {
   slider: ({ value }) => move(Number(value)), sample: ({ value }) => chooseSample(Number(value)),
@@ -160,7 +164,8 @@ function listen() {
 // `costs` are the costs before each step that was trained; `values(name)` are the numbers of a
 // value by its name or symbol; `missing` names the functions that cannot run here.
 const page = {
-  steps: steps.map(({ title, phase, sentence }) => ({ title, phase, sentence })),
+  steps: steps.map((step) => (
+    { title: titleOf(step), phase: step.phase, sentence: step.sentence })),
   missing: data.missing,
   goTo: (k) => move(k - 1),
   train,
@@ -173,12 +178,12 @@ const page = {
 
 function start() {
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
-  $("rate-label").hidden = data.rate === null;
-  if (data.rate !== null) $("rate").value = decoded(data.values[data.rate]).data[0];
+  $("rate-label").hidden = !data.rates.length;
+  if (data.rates.length) $("rate").value = initial[data.rates[0]].data[0];
   compute(resetting());
   listen();
-  $("network-tab").hidden = !layers.length;
-  if (!layers.length) showTab($("graph-tab"));
+  $("network-tab").hidden = !data.network;
+  if (!data.network) showTab($("graph-tab"));
   goToLink();
   draw(...PARTS);
 }

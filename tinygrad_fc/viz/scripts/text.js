@@ -26,43 +26,32 @@ function colour(x, most) {
   return `rgb(${mix(r)},${mix(g)},${mix(b)})`;
 }
 
-// A symbol such as m_W^2′ as HTML, with indices below the layer.
-const SYMBOL = /^(∂C\/∂|Δ)?([^_^′]+)(?:_([^^′]+))?(?:\^(\d+))?(′)?$/;
+// A symbol as HTML, with indices below the layer.
 function symbol(k, indices = "") {
-  const parts = data.symbols[k]?.match(SYMBOL);
-  const name = elided(data.labels[k] ?? "constant");
-  if (!parts) return `<var>${escaped(name)}</var>${indices && `<sub>${indices}</sub>`}`;
-  const [, front = "", letter, low, layer, prime = ""] = parts;
+  const known = data.symbols[k], name = elided(data.labels[k] ?? data.constants[k] ?? "constant");
+  if (!known) return `<var>${escaped(name)}</var>${indices && `<sub>${indices}</sub>`}`;
+  const { front = "", letter, low, layer, prime = "" } = known;
   const upper = (layer ? `(${layer})` : "") + prime;
   const lower = [low, indices].filter(Boolean).join(" ");
   const scripts = `<span class="scripts"><span>${upper}</span><span>${lower}</span></span>`;
   return `<span class="symbol">${front}<i>${letter}</i>${upper || lower ? scripts : ""}</span>`;
 }
 
-const plain = (k) => (data.symbols[k] ?? data.labels[k] ?? "")
-  .replace(/\^(\d+)/, (_, n) => `⁽${[...n].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}⁾`);
+const plain = (k) => data.symbols[k]?.plain ?? data.labels[k] ?? "";
 
 function indices(k, element) {
   const next = ([rest, found], n) => [Math.floor(rest / n), [rest % n, ...found]];
   return v[k].shape.reduceRight(next, [element, []])[1].join(",");
 }
 
-// A line of the program in symbols.
-function inSymbols(line) {
-  const known = new Map(Object.keys(data.symbols).map((k) => [data.labels[k], k]));
-  const tidied = minus(escaped(line).replaceAll(".T", "<sup>T</sup>").replaceAll(" @ ", " ")
-    .replaceAll("np.", "").replaceAll(" * ", " · ").replaceAll("ones ", "1<sup>T</sup> "));
-  return tidied.replace(/(new |∂C\/∂)?[a-z_]\w*/gi, (name) => (
-    known.has(name) ? symbol(known.get(name)) : name));
-}
+// A formula in symbols: the number of a value, and texts of Python with numbers between them.
+const tidied = (x) => minus(escaped(x)).replaceAll(".T", "<sup>T</sup>").replaceAll(" @ ", " ")
+  .replaceAll("np.", "").replaceAll(" * ", " · ");
+const formulaOf = ([k, parts]) => `${symbol(k)} = ${
+  parts.map((x) => (typeof x === "number" ? symbol(x) : tidied(x))).join("")}`;
+const titleOf = ({ title, of }, name = plain) => (of === null ? title : `${title}: ${name(of)}`);
 
 // A tree in symbols or in numbers. Each cell is a link to the step that computed it.
-
-const INFIX = {  // sign and rank
-  add: [" + ", 1], subtract: [" − ", 1], multiply: ["·", 2], divide: [" / ", 2], power: ["^", 4],
-  equal: [" = ", 0], not_equal: [" ≠ ", 0], less: [" < ", 0], less_equal: [" ≤ ", 0],
-  greater: [" > ", 0], greater_equal: [" ≥ ", 0],
-};
 
 // The terms of a sum that are shown: of many the largest, and those of the chosen sample.
 const MOST_TERMS = 9;
@@ -75,7 +64,8 @@ function shownTerms(args, isChosen = () => false) {
 }
 
 function written(tree, inNumbers, rank = 0) {
-  const { op, args = [], cell } = tree, infix = INFIX[op], isSum = op === "sum";
+  const { op, args = [], cell } = tree, isSum = op === "sum";
+  const { sign, rank: own } = data.functions[op] ?? {};
   const bracketed = (html, own) => (own < rank ? `(${html})` : html);
   if (!op) {
     const isNumber = cell === undefined || inNumbers;
@@ -84,8 +74,8 @@ function written(tree, inNumbers, rank = 0) {
     const link = `<a role="button" data-k="${cell}" data-e="${tree.element}"`;
     return cell === undefined ? html : `${link}${inNumbers ? "" : ' tabindex="0"'}>${html}</a>`;
   }
-  if (infix) {
-    const [sign, own] = infix, right = own + (op === "subtract" || op === "divide" ? 0.5 : 0);
+  if (sign) {
+    const right = own + (op === "subtract" || op === "divide" ? 0.5 : 0);
     const [a, b] = [written(args[0], inNumbers, own), written(args[1], inNumbers, right)];
     return bracketed(a + sign + b, own);
   }

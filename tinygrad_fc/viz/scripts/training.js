@@ -58,11 +58,16 @@ function stop() {
   draw(...LIVE);
 }
 
-function rateChange() {  // a rate that is not accepted is marked
+// The rates of all groups of parameters, by the same factor; one that is not accepted is marked.
+function rateChange() {
   const rate = $("rate").valueAsNumber, isValid = rate >= 0 && rate < Infinity;
-  $("rate").setAttribute("aria-invalid", data.rate !== null && !isValid);
-  $("rate-note").textContent = data.rate === null || isValid ? "" : "not accepted: a number from 0";
-  return data.rate !== null && isValid ? [[data.rate, array([], [rate])]] : [];
+  const { rates } = data, isRefused = rates.length > 0 && !isValid;
+  $("rate").setAttribute("aria-invalid", isRefused);
+  $("rate-note").textContent = isRefused ? "not accepted: a number from 0" : "";
+  if (isRefused) return [];
+  const [first, ...others] = rates.map((k) => initial[k].data[0]);
+  const of = (x) => (first ? (x * rate) / first : rate);
+  return rates.map((k, i) => [k, array([], [i ? of(others[i - 1]) : rate])]);
 }
 
 function* resetting() {

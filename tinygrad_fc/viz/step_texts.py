@@ -1,0 +1,198 @@
+"""Titles, sentences and formulas of steps, computed from the settings of the ops and optimizers."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_fc.compiler.instructions import draw
+from tinygrad_fc.compiler.naming import FORMULAS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tinygrad_fc.compiler.ir import Value
+    from tinygrad_fc.viz.lesson import Call, Lesson
+
+__all__ = ["BETWEEN_NEURONS", "optimizer_text", "text_of"]
+
+TEXTS: dict[str, dict[str, Any]] = json.loads(
+    files("tinygrad_fc").joinpath("viz/step_texts.json").read_bytes()
+)
+"""Title, sentence and formula of steps: by op with the argument of its vjp rule, or phase.
+
+`part` is the formula of what one sample adds to the gradient. `{words}` in sentences are facts.
+"""
+BETWEEN_NEURONS = ("softmax", "log_softmax", "normalized")
+"""Ops whose results depend on several neurons."""
+NOT_ACTIVATIONS = {"linear", "softmax"}
+"""Ops of a layer that are no elementwise activation function."""
+
+
+def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
+    """Return title, sentence, formulas and perhaps the text of a call; "named" without a title."""
+    op, argument = call.origin.op, call.origin.argument
+    if call.kind in ("sum", "arrays") or (call.kind == "op" and call.phase == "backward"):
+        return _text_without_op(call)
+    rule = "forward" if argument < 0 else argument
+    kind = "activation" if layer and op not in NOT_ACTIVATIONS else op
+    texts = TEXTS.get(f"{op} {rule}") or TEXTS.get(f"{kind} {rule}")
+    if texts is None:
+        title = op if argument < 0 else f"back through {op}"
+        texts = {"title": title, "named": argument >= 0} | TEXTS[call.phase]
+    cited = () if op in BETWEEN_NEURONS else call.result.cited  # which are of single neurons
+    if argument == 0 and (kind == "linear" or (kind == "mse_loss" and call.origin.result.cited)):
+        cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
+    facts: dict[str, Any] = FACTS[op](lesson, call) if op in FACTS else {}
+    more = (texts["formula"],) if "formula" in texts and facts.get("holds", True) else ()
+    sentence = str(texts["sentence"]).format_map(facts) if facts else texts["sentence"]
+    text = {"text": facts["text"]} if "text" in facts else {}
+    return texts | {"sentence": sentence, "formulas": (*cited, *more)} | text
+
+
+def _text_without_op(call: Call) -> dict[str, Any]:
+    """Return the texts of what belongs to no op, or is computed from gradients."""
+    functions = {v.function for v in call.values}
+    if call.kind == "arrays":
+        title, kind = ("random numbers", "random") if draw in functions else ("values", "arrays")
+    elif call.kind == "op":
+        title, kind = call.origin.op, "after"
+    elif np.add in functions:
+        title, kind = "sum of gradients", "add"
+    elif np.add.reduce in functions:
+        title, kind = "sum over the batch", "broadcast"
+    else:
+        title, kind = "values", "after"
+    return {"title": title, "named": True} | TEXTS[kind]
+
+
+def optimizer_text(
+    op: str, kind: str = "", group: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the texts of an update with the options of `group`, of shared numbers, of guards."""
+    if group is None:
+        texts = TEXTS.get(f"{kind} of {op}", TEXTS[kind or op])
+        return texts | {"title": texts.get("title") or f"{op}: {kind}"}
+    name, plain = op, not group.get("weight_decay") and not group.get("maximize")
+    if group.get("momentum") and op == "SGD":
+        name = "SGD with Nesterov momentum" if group["nesterov"] else "SGD with momentum"
+    texts = TEXTS.get(name, TEXTS["update"])
+    plain &= not group.get("amsgrad") and not group.get("dampening")
+    formulas = (texts["formula"],) if "formula" in texts and plain else ()
+    decay = group.get("weight_decay")
+    is_added = decay and not group.get("decoupled_weight_decay") and op != "AdamW"
+    sentence = texts["sentence"] + TEXTS["weight decay"]["sentence"].format(decay) * bool(is_added)
+    return texts | {"title": op, "formulas": formulas, "sentence": sentence}
+
+
+# Facts of losses and norms
+
+
+def _scale(call: Call) -> float | None:
+    """Return the number that the gradient of a loss is, or None where it differs by element."""
+    cotangent = call.origin.cotangent
+    if cotangent is None or not cotangent.is_constant:
+        return None
+    numbers = np.unique(cotangent.sample)
+    return float(numbers[0]) if len(numbers) == 1 else None
+
+
+def _number(x: float) -> str:
+    return f"{x:.6g}"
+
+
+def _counts(x: Value, count: Any) -> tuple[int, int]:
+    return int(x.shape[0]) if x.shape else 1, int(count or 0)
+
+
+def _squared_error(lesson: Lesson, call: Call) -> dict[str, Any]:
+    x = lesson.arguments(call)[0]
+    samples, count = _counts(x, call.origin.settings["count"])
+    divided = {
+        samples: f"and averaged over the {samples} samples",
+        1: "and not averaged",
+    }.get(count, f"and averaged over all {count} numbers, which are {samples} samples")
+    scale = _scale(call)
+    factor = f"2 / {count}" + (f" · {_number(scale)}" if scale not in (None, 1.0) else "")
+    what = {samples: "samples", 1: "sums, as nothing is averaged"}.get(count, "elements")
+    return {"divided": divided, "factor": factor, "what": what, "count": count}
+
+
+def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
+    z, y = lesson.arguments(call)[:2]
+    count, is_hard = (call.origin.settings or {}).get("count"), len(y.shape) < len(z.shape)
+    samples, scale = z.shape[0], _scale(call)
+    logit, target = lesson.parts(z), lesson.parts(y)
+    if call.origin.argument < 0:
+        loss = ["logsumexp(", *logit, ") - pick(", *logit, ", ", *target, ")"]
+        if not is_hard:
+            loss = ["total(", *target, ") * logsumexp(", *logit, ") - total(", *target, " * "]
+            loss += [*logit, ")"]
+        parts = loss if count is None else ["sum(", *loss, f") / {count}"]
+    else:
+        p = ["softmax(", *logit, ") - one_hot(", *target, ", ", *logit, ")"]
+        if not is_hard:
+            p = ["softmax(", *logit, ") * column(total(", *target, ")) - ", *target]
+        g = ["column(", *lesson.parts(call.origin.cotangent), ")"] if scale is None else None
+        number = (scale or 0) / (count or 1)
+        factor = [f" / {1 / number:.12g}"] if number and (1 / number).is_integer() else None
+        parts = ["(", *p, ")", *([" * ", *g] if g else factor or [f" * {number!r}"])]
+        if g and count not in (None, 1):
+            parts += [f" / {count}"]
+    reduced = {
+        None: "One number per sample: later steps weigh or add them up.",
+        1: "All are added up.",
+    }
+    mean = f"The mean over the {samples} samples is (6)."
+    return {
+        "reduced": reduced.get(count, mean if count == samples else f"The sum is over {count}."),
+        "class": "of its class" if is_hard else "of each class, times its target, added up",
+        "less": "less the one-hot array: 1 at the sample's class, else 0"
+        if is_hard
+        else "times the sum of the targets of the sample, less the targets",
+        "times": f"; times {_number(number)}" if call.origin.argument >= 0 and scale is not None
+        else "; times the gradient of each sample's loss",
+        "holds": is_hard and count == samples and (scale in (None, 1.0)),
+        "text": [[lesson.numbers[id(call.result)], parts]],
+    }  # fmt: skip
+
+
+def _binary(lesson: Lesson, call: Call) -> dict[str, Any]:
+    """Return whether the mean over samples with one output follows."""
+    x = lesson.arguments(call)[0]
+    scale, is_alone = _scale(call), x.size == x.shape[0] if x.shape else True
+    if call.origin.argument < 0:
+        readers = [v.origin.op for v in lesson.users[id(call.result)]]
+        return {"holds": is_alone and readers[:1] == ["mean"]}
+    times = "the gradient of each loss" if scale is None else _number(scale)
+    return {"holds": is_alone and scale == 1 / max(x.size, 1), "times": times}
+
+
+def _normalized(lesson: Lesson, call: Call) -> dict[str, Any]:
+    x, settings = lesson.arguments(call)[0], call.origin.settings
+    axis = settings["axis"]
+    axes = {k % len(x.shape) for k in (axis if isinstance(axis, tuple) else (axis,))}
+    is_batch, centered = 0 in axes, settings.get("centered", True)
+    what = "each column over the batch" if is_batch else "each sample over its features"
+    return {
+        "holds": is_batch and centered,
+        "what": what,
+        "less": "Less the mean, divided by the standard deviation, for mean 0 and variance 1"
+        if centered
+        else "Divided by the root of the mean square",
+        "others": "all samples" if is_batch else "all features of the sample",
+        "ways": "Mean and variance depend" if centered else "The root of the mean square depends",
+    }
+
+
+FACTS: dict[str, Any] = {
+    "mse_loss": _squared_error,
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary,
+    "binary_cross_entropy_with_logits": _binary,
+    "normalized": _normalized,
+}
+"""What sentences say of an op with its settings; whether its formula `holds`; a shorter `text`."""
