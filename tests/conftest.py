@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tinygrad_fc.op import registry
+from tinygrad_fc.core.op import registry
 
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
 # 40 examples keep a whole run short; `thorough` keeps the depth.

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from hypothesis import Phase, settings
 
-from tinygrad_fc.graph import Node
-from tinygrad_fc.op import Op, registry
+from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import GradientError, check
 from tinygrad_fc.testing.tensors import differentiable
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import DtypeError, GraphError
+from tinygrad_fc.core.errors import DtypeError, GraphError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

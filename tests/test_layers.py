@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,27 +17,34 @@ import tinygrad_fc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PACKAGE = "tinygrad_fc"
 ROOT = Path(tinygrad_fc.__file__).parent
-# From the lowest to the highest; modules of one line may import each other. The methods of a tensor
-# are functions of `functional`, so that `tensor` stands above it.
-LAYERS = """errors errstate pytree
-device dtypes grad_mode
-domain graph
-op
+# From the lowest to the highest. The methods of a tensor are functions of `functional`, so that
+# `tensors` stands above it.
+LAYERS = """domain
+core
 ops
 functional
-random legacy
-numpy_dispatch assignment methods
-tensor
-autograd func
+random
+numpy_dispatch assignment
+methods
+tensors
+autograd
+func
 nn
 optim
 distributions serialization utils handderived
-testing compiler viz parallel
-__init__ torch""".splitlines()
+testing
+compiler
+viz parallel
+compat
+__init__""".splitlines()
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}
-# Imports inside functions, where a comment states the reason.
-ALLOWED = {("tensor", "autograd"), ("tensor", "viz"), ("nn", "viz"), ("optim", "viz")}
+PATHS = sorted(ROOT.rglob("*.py"))
+MODULES = [
+    ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    for p in PATHS
+]
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -41,22 +52,78 @@ def imports(tree: ast.AST) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
-        if isinstance(node, ast.ImportFrom) and node.module == "tinygrad_fc":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinygrad_fc."):
-            yield str(node.module).split(".")[1]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
+            parent = f"{node.module}.".removeprefix(f"{PACKAGE}.")
+            yield from (f"{parent}{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.startswith("tinygrad_fc."):
-                    yield alias.name.split(".")[1]
+            names = (alias.name for alias in node.names if alias.name.startswith(f"{PACKAGE}."))
+            yield from (name.removeprefix(f"{PACKAGE}.") for name in names)
         yield from imports(node)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_module_imports_lower_ones(path: Path) -> None:
-    module = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    for imported in set(imports(ast.parse(path.read_text()))):
-        assert imported in LAYER, f"{imported} has no layer"
-        assert LAYER[imported] <= LAYER[module] or (module, imported) in ALLOWED, (
-            f"{module} imports {imported}, which is of a higher layer"
-        )
+def test_a_module_imports_lower_ones():
+    for path in PATHS:
+        module = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for imported in set(imports(ast.parse(path.read_text("utf-8")))):
+            other = imported.split(".")[0]
+            assert other in LAYER, f"{other} has no layer"
+            if other == module:
+                continue
+            assert LAYER[other] < LAYER[module], (
+                f"{path} imports {imported}, which is not of a lower layer"
+            )
+
+
+def test_only_the_package_imports_compat():
+    importers = [
+        p
+        for p in PATHS
+        if any(m.startswith("compat") for m in imports(ast.parse(p.read_text("utf-8"))))
+    ]
+    assert {p.relative_to(ROOT).parts[0] for p in importers} == {"__init__.py", "compat"}
+
+
+HIDDEN = """
+import sys
+from importlib import import_module
+from types import ModuleType
+
+names = sys.argv[1:]
+public = {name: import_module(name) for name in names if hasattr(import_module(name), "__path__")}
+public = {(name, key): getattr(m, key) for name, m in public.items() for key in dir(m)}
+for name in names:
+    import_module(name)
+for (name, key), value in public.items():
+    if not isinstance(value, ModuleType):
+        assert getattr(import_module(name), key) is value, f"{name}.{key} is hidden"
+for name in names:
+    package, _, last = name.rpartition(".")
+    value = getattr(import_module(package), last) if package else sys
+    assert isinstance(value, ModuleType), f"{name} is hidden by a function"
+"""
+
+
+def test_no_module_and_public_name_hide_each_other():
+    subprocess.run(  # noqa: S603
+        [sys.executable, "-c", HIDDEN, *MODULES], check=True
+    )
+
+
+def test_no_circle_of_imports():
+    graph: dict[str, set[str]] = {}
+    for name, path in zip(MODULES, PATHS, strict=True):
+        used = {
+            f"tinygrad_fc.{imported}" for imported in imports(ast.parse(path.read_text("utf-8")))
+        }
+        modules = {p if p in MODULES else p.rpartition(".")[0] for p in used}
+        graph[name] = modules - {name, *(name.rsplit(".", k)[0] for k in (1, 2))}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_one_object_under_both_prefixes(name: str):
+    if name in {"tinygrad_fc", "tinygrad_fc.compat.torch"}:
+        return
+    other = import_module(name.replace("tinygrad_fc", "tinygrad_fc.torch", 1))
+    assert other is import_module(name)
+    assert other.__spec__.name == name

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.core.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
 
 # Terms of PyTorch's internals, which newcomers do not know.
 FOREIGN = re.compile(r"\b(grad_fn|non-singleton|singleton|version counter)\b", re.IGNORECASE)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.core.errors import DtypeError, GraphError, ShapeError
 
 # Tensors that share memory with a tensor of shape (2, 3).
 SHARING: dict[str, Any] = {

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+from tinygrad_fc.core.errors import DtypeError, GraphError, NoRuleError
+from tinygrad_fc.core.op import registry
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import DtypeError, GraphError, NoRuleError
-from tinygrad_fc.op import registry
 from tinygrad_fc.testing import assert_vjp
 
 DIFFERENTIABLE = ("add", "sub", "mul", "truediv", "pow", "mod", "matmul")

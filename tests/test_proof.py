@@ -37,7 +37,7 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.op import Chain, registry
+from tinygrad_fc.core.op import Chain, registry
 from tinygrad_fc.ops import elementwise, linalg, loss
 
 if TYPE_CHECKING:

@@ -14,10 +14,18 @@ from typing import Any
 import pytest
 
 import tinygrad_fc as tg
+from tinygrad_fc.compat.names import OLDER_NAMES
+from tinygrad_fc.compat.unsupported import LAYERS
 
 # Other parameters than those of the function
 METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_floating_point"}
-NOT_LISTED = {"inverse", "norm", "svd", "linear"}  # other functions of `tg.linalg`; in F alone
+NOT_LISTED = {
+    "inverse",
+    "norm",
+    "svd",
+    "linear",
+    "accepts_size_average",
+}  # other functions of `tg.linalg`; in F alone
 PACKAGE = Path(tg.__file__).parent
 
 
@@ -71,8 +79,9 @@ functional.linalg handderived nn nn.functional nn.init nn.utils nn.utils.paramet
 nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler parallel random serialization testing
 utils.benchmark utils.data viz"""
 # Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
-LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *tg.nn._UNSUPPORTED}
+LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *LAYERS, *OLDER_NAMES}
 HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}
+HELPERS |= {"warn_deprecated"}
 
 
 @cache

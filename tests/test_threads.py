@@ -14,8 +14,8 @@ from drawing import T, checked_array, close, seeds
 from hypothesis import given, settings
 
 import tinygrad_fc as tg
+from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import GraphError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

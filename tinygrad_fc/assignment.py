@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc import graph
-from tinygrad_fc.errors import GraphError
+from tinygrad_fc.core import graph
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.graph import Node, array_of, owner
 from tinygrad_fc.functional import shape
-from tinygrad_fc.graph import Node, array_of, owner
 from tinygrad_fc.ops import index
 
 _VIEW_REFCOUNT = 3  # of memory to which one view refers, a variable and the argument of the count

@@ -14,9 +14,9 @@ import functools
 from _thread import RLock
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.functional import Evaluation, gradients, transposed
 from tinygrad_fc.autograd.vmap import vmap
+from tinygrad_fc.core import grad_mode
 from tinygrad_fc.functional.shape import stack
 
 if TYPE_CHECKING:

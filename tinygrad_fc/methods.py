@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import grad_mode, graph, random
+from tinygrad_fc import random
 from tinygrad_fc.assignment import assign_elements, record_assignment
-from tinygrad_fc.device import device_of, move_to_device, refuse_dask
-from tinygrad_fc.dtypes import category
-from tinygrad_fc.errors import GraphError, error_class
-from tinygrad_fc.errstate import without_warnings
+from tinygrad_fc.core import grad_mode, graph
+from tinygrad_fc.core.device import device_of, move_to_device, refuse_dask
+from tinygrad_fc.core.dtypes import category
+from tinygrad_fc.core.errors import GraphError, error_class
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.graph import Node, mutation_lock, record, record_change, wrap
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
-from tinygrad_fc.graph import Node, mutation_lock, record, record_change, wrap
-from tinygrad_fc.legacy import OldMethods, accepts_factor
+from tinygrad_fc.functional.arguments import accepts_factor
+from tinygrad_fc.numpy_dispatch import Conversions
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg, special
@@ -28,7 +30,7 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 
 def _tracked(t: Any, *operands: Any) -> bool:
@@ -194,7 +196,7 @@ def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     _change(t, "x[...] = y", lambda a: assign_elements(a, steps, array), value)
 
 
-class Methods(OldMethods):
+class Methods(Conversions):
     """Base class of `Tensor` with the methods that are also functions, and the in-place methods."""
 
     __slots__ = ()

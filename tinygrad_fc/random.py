@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc import dtypes
-from tinygrad_fc.device import CPU, device_of, is_non_numpy_array, move_to_device
-from tinygrad_fc.device import check as check_device
-from tinygrad_fc.errors import ShapeError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core import dtypes
+from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device
+from tinygrad_fc.core.device import check as check_device
+from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
 from tinygrad_fc.functional import arguments
 from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
-from tinygrad_fc.graph import Node, array_of, as_array, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from tinygrad_fc.dtypes import Sizes
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.dtypes import Sizes
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed"]
 __all__ += ["manual_seed", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like"]

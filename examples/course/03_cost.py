@@ -20,10 +20,10 @@ the reduction of a loss, the way in which it makes one number of all squares, th
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from tinygrad_fc.errors import ShapeError
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.errors import ShapeError
 
 outputs = np.array([[0.8, 0.1], [0.4, 0.6], [0.5, 0.5]])  # 3 samples, 2 output neurons
 targets = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])

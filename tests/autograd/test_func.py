@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import func, nn, pytree
+from tinygrad_fc import func, nn
 from tinygrad_fc.autograd import functional
-from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.core import pytree
+from tinygrad_fc.core.errors import GraphError, ShapeError
 
 Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the untyped kind, too
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.autograd import Function, grad
 from tinygrad_fc.autograd.function import once_differentiable
-from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.core.errors import GraphError, ShapeError
 
 
 class Exp(Function):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.autograd import functional as F
-from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.pytree import flatten
+from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.pytree import flatten
 
 
 def number(x: Any, y: Any) -> Any:

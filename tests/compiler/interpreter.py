@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.compiler.ir import GuardFailed, Program, Value
-from tinygrad_fc.pytree import mapped
+from tinygrad_fc.core.pytree import mapped
 
 
 def interpret(program: Program, inputs: Any) -> list[Any]:

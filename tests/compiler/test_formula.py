@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.compiler.formula import forward_text, function_text, rule_text
 from tinygrad_fc.compiler.instructions import add_at, put
-from tinygrad_fc.op import Op, registry
-from tinygrad_fc.viz.explain import _required_settings, _sample
-from tinygrad_fc.viz.graph import argument_name
+from tinygrad_fc.core.op import Op, registry
+from tinygrad_fc.viz.computation_graph import argument_name
+from tinygrad_fc.viz.explanation import _required_settings, _sample
 
 OPS = list({id(op): op for op in registry.values() if op.outer is None and op.rules}.values())
 BUILTIN = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import testing
-from tinygrad_fc.op import registry
+from tinygrad_fc.core.op import registry
 
 from .twins import BACKENDS, native, near, same, share
 

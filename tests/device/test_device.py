@@ -19,7 +19,7 @@ from optimizers import OPTIMIZERS as STEPWISE
 import tinygrad_fc as tg
 from device.strict_array import Device, StrictArray, cupy, host
 from tinygrad_fc import nn, optim
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError
 from tinygrad_fc.functional import creation
 from tinygrad_fc.functional.arguments import created
 from tinygrad_fc.testing import inputs, real

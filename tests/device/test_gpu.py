@@ -10,7 +10,7 @@ import tinygrad_fc as tg
 from device.strict_array import cupy
 from device.test_device import assert_trained_alike, drawn_training
 from device.test_strict_array import OPS, compare
-from tinygrad_fc.op import Op
+from tinygrad_fc.core.op import Op
 
 if cupy is None or not cupy.cuda.is_available():
     pytest.skip("CuPy finds no GPU", allow_module_level=True)

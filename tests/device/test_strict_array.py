@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from device.strict_array import StrictArray
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import wrap
-from tinygrad_fc.op import Op, builtin_ops, registry
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.op import Op, builtin_ops, registry
 from tinygrad_fc.testing import inputs
 
 OPS = [op for op in dict.fromkeys(registry.values()) if op in builtin_ops]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
-from tinygrad_fc.errors import (
+from tinygrad_fc.core.errors import (
     DivisionError,
     DtypeError,
     GraphError,

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.nn.summary import summary
 from tinygrad_fc.nn.utils import parametrizations, parametrize, prune

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.graph import wrap
+from tinygrad_fc.core.graph import wrap
 
 F = nn.functional
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.errors import DtypeError, ShapeError
+from tinygrad_fc.core.errors import DtypeError, ShapeError
 
 F = nn.functional
 

@@ -12,7 +12,8 @@ import pytest
 from drawing import Plain
 
 import tinygrad_fc as tg
-from tinygrad_fc import graph, nn
+from tinygrad_fc import nn
+from tinygrad_fc.core import graph
 
 Module, Parameter = nn.Module, nn.Parameter
 

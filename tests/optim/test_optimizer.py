@@ -82,7 +82,7 @@ def test_steps_preserve_dtype_and_memory(name: str, data: st.DataObject):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_step_count_has_the_default_dtype(dtype: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tinygrad_fc.dtypes._default", np.dtype(dtype))
+    monkeypatch.setattr("tinygrad_fc.core.dtypes._default", np.dtype(dtype))
     state = stepped("NAdam", parameter(2, dtype=np.float16)).state.popitem()[1]
     found = [state[key].dtype for key in ("step", "mu_product", "exp_avg")]
     assert found == [dtype, dtype, np.float16]

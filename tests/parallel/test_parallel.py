@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from parallel import steps
 from tinygrad_fc import nn
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError
 
 dask = pytest.importorskip("dask", reason="parallel needs Dask")
 da = pytest.importorskip("dask.array", reason="parallel needs Dask")

@@ -6,9 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from against_torch import agree
-
 import tinygrad_fc.torch as tg
+from against_torch import agree
 
 torch = pytest.importorskip("torch")
 

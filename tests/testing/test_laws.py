@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_fc as tg
+from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.domain import real
-from tinygrad_fc.op import Op, registry
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce, shape
 from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_vjp

@@ -15,7 +15,7 @@ from hypothesis import settings
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.compiler import instructions
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.ops import special
 from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import output as network_output

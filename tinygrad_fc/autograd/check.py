@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd import grad
 from tinygrad_fc.autograd.functional import basis, gradients
 from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_two
-from tinygrad_fc.device import CPU, device_of, move_to_device
-from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.graph import Node, wrap
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.device import CPU, device_of, move_to_device
+from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.graph import Node, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.autograd.functional import copy_of, gradients, must_be_floats, sources, transposed
-from tinygrad_fc.errors import check_argument
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.errors import check_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level"]
 __all__ += ["make_dual", "unpack_dual"]

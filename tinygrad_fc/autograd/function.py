@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
-from tinygrad_fc.op import Op, VariadicRule, positional, readonly
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
+from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
+from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.ops.index import scatter_add
-from tinygrad_fc.pytree import flatten, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 

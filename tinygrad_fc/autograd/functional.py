@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import grad_mode, pytree
 from tinygrad_fc.autograd import grad
-from tinygrad_fc.device import device_of, move_to_device
-from tinygrad_fc.errors import GraphError, ShapeError
-from tinygrad_fc.graph import Node, record, wrap
+from tinygrad_fc.core import grad_mode, pytree
+from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.graph import Node, record, wrap
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-from tinygrad_fc.op import Op
+from tinygrad_fc.core.op import Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,9 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc import pytree, random
-from tinygrad_fc.errors import check_argument
+from tinygrad_fc import random
+from tinygrad_fc.core import pytree
+from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.functional.shape import stack
 
 if TYPE_CHECKING:

@@ -29,15 +29,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
-from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errstate import silent
-from tinygrad_fc.graph import Node, array_of, owner, record_change, record_changes_by_id, wrap
-from tinygrad_fc.pytree import flatten
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.errstate import silent
+from tinygrad_fc.core.graph import Node, array_of, owner, record_change, record_changes_by_id, wrap
+from tinygrad_fc.core.pytree import flatten
 
 
 class Miss(NamedTuple):

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler.call import Executable, Miss
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, not_repeated
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
-from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import Node, array_of, wrap
-from tinygrad_fc.pytree import flatten, mapped, unflatten
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.errors import ShapeError
+from tinygrad_fc.core.graph import Node, array_of, wrap
+from tinygrad_fc.core.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

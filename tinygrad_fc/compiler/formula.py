@@ -15,7 +15,7 @@ from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tinygrad_fc.op import Op
+    from tinygrad_fc.core.op import Op
 
 LONGEST = 200
 """Characters of a formula of a forward function."""

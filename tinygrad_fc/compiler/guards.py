@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir
-from tinygrad_fc.graph import Node
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.nn.hooks import Hook
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.optim.optimizer import Optimizer

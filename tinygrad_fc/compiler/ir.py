@@ -26,8 +26,8 @@ import numpy as np
 
 import tinygrad_fc
 from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of, known_number
-from tinygrad_fc.op import readonly
-from tinygrad_fc.pytree import flatten, mapped
+from tinygrad_fc.core.op import readonly
+from tinygrad_fc.core.pytree import flatten, mapped
 
 LARGE = 4096
 """Elements from which an array is large: it is no constant, and its memory is freed."""
@@ -188,7 +188,7 @@ def _folder(file: Any) -> str:
 
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
 _VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
-_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensor", "graph", "op", "methods")]
+_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensors", "core/graph", "core/op", "methods")]
 STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 
@@ -212,7 +212,7 @@ def asked_by_library() -> bool:
     It may branch, since its conditions are guards then; the user's code would have to branch again.
     """
     # who calls item() or float() of a tensor reads the value
-    frame = frame_outside((COMPILER, NUMPY, f"{LIBRARY}tensor.py"))
+    frame = frame_outside((COMPILER, NUMPY, f"{LIBRARY}tensors.py"))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.instructions import item
 from tinygrad_fc.compiler.ir import Origin, Program, Source, Value, operands
-from tinygrad_fc.op import Op
+from tinygrad_fc.core.op import Op
 from tinygrad_fc.ops import activation
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from tinygrad_fc.compiler.ir import GuardFailed, Value, sample_of
 from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import Unsupported
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
-from tinygrad_fc.pytree import mapped
+from tinygrad_fc.core.pytree import mapped
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program

@@ -20,7 +20,7 @@ from tinygrad_fc.compiler import instructions
 from tinygrad_fc.compiler.instructions import entry_of, uniform
 from tinygrad_fc.compiler.ir import CompileError, Value, leaves, operands, sample_of
 from tinygrad_fc.compiler.numba_codegen import GEMMS, TYPES, add_product
-from tinygrad_fc.pytree import mapped
+from tinygrad_fc.core.pytree import mapped
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program

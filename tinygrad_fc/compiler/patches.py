@@ -21,10 +21,10 @@ import numpy as np
 
 from tinygrad_fc.compiler.guards import ABSENT, refuse_impure_calls
 from tinygrad_fc.compiler.tracer import CREATORS, Tracer
-from tinygrad_fc.graph import Node, array_of
+from tinygrad_fc.core.graph import Node, array_of
+from tinygrad_fc.core.op import Op
 from tinygrad_fc.nn import container
 from tinygrad_fc.nn.module import Module
-from tinygrad_fc.op import Op
 from tinygrad_fc.optim.lr_scheduler.base import LRScheduler
 from tinygrad_fc.optim.optimizer import Optimizer
 from tinygrad_fc.random import Generator

@@ -19,9 +19,9 @@ import numpy as np
 
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output
-from tinygrad_fc.errstate import silent
-from tinygrad_fc.graph import array_of
-from tinygrad_fc.pytree import flatten
+from tinygrad_fc.core.errstate import silent
+from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.pytree import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

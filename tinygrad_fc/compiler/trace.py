@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
 from tinygrad_fc.compiler import ir, patches
 from tinygrad_fc.compiler.guards import Captured
 from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
-from tinygrad_fc.device import is_non_numpy_array
-from tinygrad_fc.graph import Node, array_of
-from tinygrad_fc.op import builtin_ops
-from tinygrad_fc.pytree import mapped
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.device import is_non_numpy_array
+from tinygrad_fc.core.graph import Node, array_of
+from tinygrad_fc.core.op import builtin_ops
+from tinygrad_fc.core.pytree import mapped
 
 _STATE = "state of an optimizer"
 

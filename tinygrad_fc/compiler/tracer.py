@@ -16,9 +16,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from tinygrad_fc.compiler import instructions, ir
 from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, entry_of
 from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_only, sample_of
-from tinygrad_fc.graph import Node, array_of
-from tinygrad_fc.op import Op
-from tinygrad_fc.pytree import mapped, unflatten
+from tinygrad_fc.core.graph import Node, array_of
+from tinygrad_fc.core.op import Op
+from tinygrad_fc.core.pytree import mapped, unflatten
 
 CREATORS = [f for f, entry in instructions.TABLE.items() if entry.traced in (CREATED, CONVERTED)]
 """NumPy's functions that make arrays, and do not ask a tracer."""

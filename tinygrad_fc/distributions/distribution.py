@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.distributions import constraints
-from tinygrad_fc.dtypes import get_default_dtype
 from tinygrad_fc.functional.creation import tensor
-from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import Node
 from tinygrad_fc.random import rand
-from tinygrad_fc.tensor import Size
+from tinygrad_fc.tensors import Size
 
 __all__ = ["Distribution", "kl_divergence"]
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
 from tinygrad_fc.functional import linalg
-from tinygrad_fc.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.random import randn, rng_of
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
 
-from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
-from tinygrad_fc.device import device as as_device
-from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError, RangeError, error_class
-from tinygrad_fc.graph import Node, as_array, wrap
-from tinygrad_fc.op import rename_settings
-from tinygrad_fc.pytree import flatten, mapped
+from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
+from tinygrad_fc.core.device import device as as_device
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.errors import DtypeError, RangeError, error_class, warn_deprecated
+from tinygrad_fc.core.graph import Node, as_array, wrap
+from tinygrad_fc.core.op import rename_settings
+from tinygrad_fc.core.pytree import flatten, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -213,3 +213,44 @@ def _translated(function: Any, error: Exception) -> Exception:
     return error_class(error)(
         f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}"
     )
+
+
+# Older forms of arguments
+
+
+def accepts_factor(name: str, tensors: int) -> Callable[[F], F]:
+    """Return a decorator of a method of tensors, whose factor `name` may come before them."""
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def wrapper(self: Any, *args: Any, **settings: Any) -> Any:
+            if len(args) > tensors:
+                call = f"{method.__name__}({', '.join(['tensor'] * tensors)}, {name}=...)"
+                warn_deprecated(f"a factor before the tensors is deprecated. Use {call}")
+                settings[name], *args = args  # type: ignore[assignment]
+            return method(self, *args, **settings)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def pop_reduction(settings: dict[str, Any]) -> None:
+    """Replace the old arguments `size_average` and `reduce` of a loss by `reduction`."""
+    size_average, reduce = (settings.pop(name, None) for name in ("size_average", "reduce"))
+    if size_average is not None or reduce is not None:
+        name = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warn_deprecated(f"size_average and reduce are deprecated. Use reduction={name!r}", 4)
+        settings["reduction"] = name
+
+
+def accepts_size_average(loss: Any) -> Any:
+    """Return the function `loss` with the old arguments `size_average` and `reduce`."""
+
+    @functools.wraps(loss)
+    def wrapper(*args: Any, **settings: Any) -> Any:
+        if settings:
+            pop_reduction(settings)
+        return loss(*args, **settings)
+
+    return wrapper

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import check_argument, check_dtypes
+from tinygrad_fc.core.device import device as as_device
+from tinygrad_fc.core.device import move_to_device
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.errors import check_argument, check_dtypes
+from tinygrad_fc.core.graph import Node, array_of, as_array
 from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
-from tinygrad_fc.graph import Node, array_of, as_array
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     import numpy.typing as npt
 
-    from tinygrad_fc.device import DeviceLike
-    from tinygrad_fc.dtypes import DTypeLike, Sizes
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.device import DeviceLike
+    from tinygrad_fc.core.dtypes import DTypeLike, Sizes
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["arange", "as_tensor", "clone", "detach", "empty"]
 __all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace"]
@@ -277,3 +280,23 @@ def new_full(self: Tensor, size: Any, fill_value: Any, **options: Unpack[Options
     tensor([7, 7])
     """
     return full(size, fill_value, **options_like(self, options))
+
+
+def sizes_or_data(args: tuple[Any, ...], dtype: Any, device: Any = None) -> Any:
+    """Return zeros of the sizes `args`, integers or a `Size`, or a copy of the data `args[0]`."""
+    if device is not None:
+        return move_to_device(sizes_or_data(args, dtype), as_device(device))
+    data: Any = args[0] if len(args) == 1 else None
+    if isinstance(data, Node):
+        return as_array(data, dtype, copy=True)
+    if not isinstance(data, bool) and all(hasattr(n, "__index__") for n in args):
+        if np.ndim(data) == 0 or not args:  # an array with one element has `__index__`, too
+            return np.zeros(as_shape(args or (0,)), dtype or get_default_dtype())
+    elif isinstance(data, tuple) and hasattr(data, "numel"):
+        return np.zeros(data, dtype or get_default_dtype())
+    if not hasattr(data, "__len__"):
+        raise TypeError(
+            "a tensor is constructed from sizes, Tensor(2, 3), or from data, Tensor([1.0, 2.0]), "
+            f"got {', '.join(map(repr, args)):.80}. For a number, use tensor(...)"
+        )
+    return as_array(data, dtype or get_default_dtype(), copy=True)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import check_argument, check_dtypes
+from tinygrad_fc.core.errors import check_argument, check_dtypes
+from tinygrad_fc.core.graph import Node, array_of, as_array, record
 from tinygrad_fc.functional.indexing import nonzero
-from tinygrad_fc.graph import Node, array_of, as_array, record
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import shape as s
@@ -17,7 +17,7 @@ from tinygrad_fc.ops import special
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["addcdiv", "addcmul", "allclose", "clamp_max", "clamp_min", "digamma", "div", "equal"]
 __all__ += ["logit", "masked_fill", "polygamma", "where"]

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, RangeError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.errors import (
+    GraphError,
+    RangeError,
+    check_argument,
+    check_dtypes,
+    check_shapes,
+)
+from tinygrad_fc.core.graph import Node, as_array, wrap
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import expand
-from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
@@ -19,7 +25,7 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
 __all__ += ["index_select", "masked_select", "narrow", "nonzero", "scatter", "scatter_add"]

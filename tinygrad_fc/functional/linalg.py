@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.errors import LinAlgError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.op import as_axes
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
-from tinygrad_fc.graph import wrap
-from tinygrad_fc.op import as_axes
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
 from tinygrad_fc.ops import reduce as r
@@ -20,9 +20,9 @@ from tinygrad_fc.ops import reduce as r
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.dtypes import DTypeLike
-    from tinygrad_fc.op import Dim
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.dtypes import DTypeLike
+    from tinygrad_fc.core.op import Dim
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["addmm", "bmm", "cdist", "cross", "det", "dot", "einsum", "inner", "kron", "mm", "mv"]
 __all__ += ["outer", "slogdet", "tensordot", "trace"]

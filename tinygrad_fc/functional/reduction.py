@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import check_argument, check_shapes
+from tinygrad_fc.core.errors import check_argument, check_shapes
+from tinygrad_fc.core.graph import Node, as_array, wrap
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
-from tinygrad_fc.graph import Node, as_array, wrap
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import reduce as r
@@ -22,8 +22,8 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tinygrad_fc.op import Dim
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.op import Dim
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["max", "median", "min", "quantile", "var_mean"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, ShapeError, check_argument, check_shapes
+from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
+from tinygrad_fc.core.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
-from tinygrad_fc.graph import array_of, as_array, owner, wrap
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
@@ -19,9 +19,9 @@ from tinygrad_fc.ops import shape as s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.dtypes import Sizes
-    from tinygrad_fc.op import Dim
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.dtypes import Sizes
+    from tinygrad_fc.core.op import Dim
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["broadcast_to", "cat", "chunk", "concat", "concatenate", "diag", "diag_embed"]
 __all__ += ["diagonal", "diff", "flatten", "flip", "hstack", "meshgrid", "movedim", "numel"]

@@ -11,9 +11,3 @@ from tinygrad_fc.nn.loss import *
 from tinygrad_fc.nn.module import *
 from tinygrad_fc.nn.norm import *
 from tinygrad_fc.nn.parameter import *
-from tinygrad_fc.nn.unsupported import LAYERS as _UNSUPPORTED
-
-# isort: split
-from tinygrad_fc.nn import modules as modules
-
-globals().update(_UNSUPPORTED)

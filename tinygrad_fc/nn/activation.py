@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
-from tinygrad_fc.graph import Node
-from tinygrad_fc.legacy import pop_reduction
+from tinygrad_fc.core.graph import Node
+from tinygrad_fc.functional.arguments import pop_reduction
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.layer_error import check_size
@@ -16,7 +16,7 @@ from tinygrad_fc.nn.parameter import unfilled
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",

@@ -17,10 +17,10 @@ from tinygrad_fc.nn.linear import Linear
 from tinygrad_fc.nn.module import Module, indented
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.ops import linalg
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_fc.op import Op
+    from tinygrad_fc.core.op import Op
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 

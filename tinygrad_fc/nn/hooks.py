@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.graph import Node
-from tinygrad_fc.tensor import RemovableHandle
+from tinygrad_fc.core.graph import Node
+from tinygrad_fc.tensors import RemovableHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError, check_argument
-from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.legacy import old_name
+from tinygrad_fc.core.errors import ShapeError, check_argument
+from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 _LINEAR = ("linear", *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), "sigmoid")
 _GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
@@ -296,7 +295,3 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     check_argument(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
     fan = _fans("kaiming", tensor)[modes.index(mode.lower())]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
-
-
-def __getattr__(name: str) -> Any:
-    return old_name(globals(), name)

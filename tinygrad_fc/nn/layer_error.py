@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.core.errors import ShapeError
 
 if TYPE_CHECKING:
     from tinygrad_fc.nn.module import Module

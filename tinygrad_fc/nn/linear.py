@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError, check_argument
+from tinygrad_fc.core.errors import ShapeError, check_argument
+from tinygrad_fc.core.graph import record
 from tinygrad_fc.functional.shape import flatten, unflatten
-from tinygrad_fc.graph import record
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import padding_row
@@ -21,10 +21,10 @@ from tinygrad_fc.ops import linalg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.device import DeviceLike
-    from tinygrad_fc.dtypes import DTypeLike
-    from tinygrad_fc.op import Op
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.device import DeviceLike
+    from tinygrad_fc.core.dtypes import DTypeLike
+    from tinygrad_fc.core.op import Op
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["Bilinear", "Embedding", "Flatten", "Identity", "Linear", "Unflatten"]
 

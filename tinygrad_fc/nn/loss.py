@@ -8,7 +8,7 @@ from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.activation import FromFunction
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CosineSimilarity", "CrossEntropyLoss",

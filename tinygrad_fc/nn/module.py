@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from tinygrad_fc import dtypes
-from tinygrad_fc.device import CPU, device, gpu
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.core import dtypes
+from tinygrad_fc.core.device import CPU, device, gpu
+from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.printing import html_table, shape_text
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
 from tinygrad_fc.nn.parameter import Parameter, collect_state, join_path, load_state, reset_grad
-from tinygrad_fc.tensor import Tensor, device_and_dtype
+from tinygrad_fc.tensors import Tensor, device_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tinygrad_fc.nn.parameter import IncompatibleKeys
-    from tinygrad_fc.tensor import RemovableHandle
+    from tinygrad_fc.tensors import RemovableHandle
 
 __all__ = ["Module"]
 
@@ -426,9 +427,15 @@ class Module:
         return f"{self._get_name()}({inside}\n)" if inside else f"{self._get_name()}()"
 
     def _repr_html_(self) -> str:
-        from tinygrad_fc.viz.html import module_html  # noqa: PLC0415  for notebooks alone
-
-        return module_html(self)
+        rows = []
+        for path, module in self.named_modules():
+            own = [(name, p.shape) for name, p in module.named_parameters(recurse=False)]
+            shapes = ", ".join(f"{name} {shape_text(shape)}" for name, shape in own)
+            count = sum(p.numel() for p in module.parameters(recurse=False))
+            layer = f"{type(module).__name__}({module.extra_repr()})"
+            rows.append((path, layer, shapes, f"{count:,}"))
+        rows.append(("total", "", "", f"{sum(p.numel() for p in self.parameters()):,}"))
+        return html_table(("path", "layer", "parameters", "count"), rows)
 
 
 _REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module

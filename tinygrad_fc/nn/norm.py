@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import check_argument
-from tinygrad_fc.graph import wrap
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import check_probability
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tinygrad_fc.nn.parameter import Parameter
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "AlphaDropout", "BatchNorm1d", "Dropout", "GroupNorm", "InstanceNorm1d", "LayerNorm", "RMSNorm",

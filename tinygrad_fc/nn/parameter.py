@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from tinygrad_fc.functional.creation import empty
-from tinygrad_fc.graph import (
+from tinygrad_fc.core.graph import (
     array_of,
     as_array,
     change_in_place,
@@ -16,7 +15,8 @@ from tinygrad_fc.graph import (
     record_change,
     wrap,
 )
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.functional.creation import empty
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import pytree
-from tinygrad_fc.dtypes import get_default_dtype
+from tinygrad_fc.core import pytree
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import full
-from tinygrad_fc.grad_mode import no_grad
 from tinygrad_fc.nn.module import Module, members
 from tinygrad_fc.nn.parameter import Parameter, join_path
 from tinygrad_fc.random import default_generator
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

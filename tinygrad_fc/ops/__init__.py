@@ -44,7 +44,7 @@ Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """
 
-from tinygrad_fc.op import builtin_ops, registry
+from tinygrad_fc.core.op import builtin_ops, registry
 from tinygrad_fc.ops import index as index
 from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
 

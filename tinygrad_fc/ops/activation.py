@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import check_argument
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.op import define
 from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
 

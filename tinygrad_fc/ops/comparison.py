@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
-from tinygrad_fc.errors import check_argument
-from tinygrad_fc.op import Dim, define
 
 __all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or"]
 __all__ += ["bitwise_xor", "ceil", "count_nonzero", "eq", "floor", "ge", "gt", "isclose"]

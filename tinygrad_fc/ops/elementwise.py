@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import DivisionError, DtypeError, ShapeError
+from tinygrad_fc.core.errstate import silent, without_warnings
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
-from tinygrad_fc.errors import DivisionError, DtypeError, ShapeError
-from tinygrad_fc.errstate import silent, without_warnings
-from tinygrad_fc.op import define
 
 __all__ = ["abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "clamp"]
 __all__ += ["clip", "cos", "cosh", "exp", "exp2", "expm1", "floor_divide", "fmod", "hypot", "lerp"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import is_non_numpy_array
+from tinygrad_fc.core.device import is_non_numpy_array
+from tinygrad_fc.core.graph import array_of, is_changeable, owner
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import indices, real
-from tinygrad_fc.graph import array_of, is_changeable, owner
-from tinygrad_fc.op import define
 
 _PLAIN = frozenset((int, slice, type(None)))
 BASIC = (int, slice, type(None), type(...), np.integer)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.graph import Node, constant_like
+from tinygrad_fc.core.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.domain import interval, real
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.graph import Node, constant_like
-from tinygrad_fc.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.ops import elementwise
 from tinygrad_fc.ops.elementwise import multiply_no_nan
 from tinygrad_fc.ops.shape import broadcast_to

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import is_non_numpy_array
+from tinygrad_fc.core.device import is_non_numpy_array
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import index, interval, real
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.op import define
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
 from tinygrad_fc.ops.elementwise import both_rules, clamp, log, log1p, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax

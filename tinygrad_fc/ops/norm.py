@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import axes, boolean, real, true_or_false
-from tinygrad_fc.op import define
 
 
 def _mean(x: Any, axis: Any) -> Any:

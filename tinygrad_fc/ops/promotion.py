@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_fc.dtypes import Promotion
+from tinygrad_fc.core.dtypes import Promotion
 from tinygrad_fc.ops import activation as a
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.graph import scalar_to_array
+from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
-from tinygrad_fc.errors import DtypeError
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import Dim, define
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
 from tinygrad_fc.ops.shape import broadcast_to
 

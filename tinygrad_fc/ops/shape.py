@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.device import CPU, device_of, move_to_device
+from tinygrad_fc.core.device import CPU, device_of, move_to_device
+from tinygrad_fc.core.op import Op, VariadicRule, define
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
-from tinygrad_fc.op import Op, VariadicRule, define
 
 
 @define(

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.graph import scalar_to_array
+from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import positive, real
-from tinygrad_fc.errors import check_argument
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.graph import scalar_to_array
-from tinygrad_fc.op import define
 from tinygrad_fc.ops.elementwise import multiply_no_nan
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.grad_mode import enable_grad
-from tinygrad_fc.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.core.grad_mode import enable_grad
+from tinygrad_fc.core.graph import as_array, mutation_lock, record_change, wrap
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.dtypes import float32, float64, get_default_dtype
-from tinygrad_fc.grad_mode import enable_grad
-from tinygrad_fc.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
+from tinygrad_fc.core.grad_mode import enable_grad
+from tinygrad_fc.core.graph import as_array, mutation_lock, record_change, wrap
 from tinygrad_fc.nn.parameter import refuse_module, reset_grad
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 __all__ = ["Optimizer"]
 

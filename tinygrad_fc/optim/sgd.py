@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.graph import record_change, wrap
+from tinygrad_fc.core.graph import record_change, wrap
 from tinygrad_fc.optim.optimizer import (
     BLOCK,
     FINITE,

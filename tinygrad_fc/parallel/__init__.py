@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.graph import accumulate_gradients, array_of, wrap
+from tinygrad_fc.core.graph import accumulate_gradients, array_of, wrap
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import Generator, drawing_from, rng_of
 from tinygrad_fc.utils.data.sampler import positive
@@ -49,7 +49,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["ChunkError", "Run", "backward", "batches", "evaluate", "map"]
 

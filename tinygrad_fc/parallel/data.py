@@ -13,7 +13,7 @@ import dask.array
 import numpy as np
 from dask.delayed import delayed
 
-from tinygrad_fc.graph import array_of
+from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.utils.data.sampler import count_batches, positive
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import distributed
 import numpy as np
 
 from tinygrad_fc.compiler import compile as compile_step
-from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.core.graph import as_array, wrap
 from tinygrad_fc.functional.creation import ones_like
-from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import as_array, wrap
 from tinygrad_fc.nn import BatchNorm1d, Parameter
 from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
@@ -24,7 +24,7 @@ from tinygrad_fc.random import Generator, drawing_from
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 BLOCK_ROWS = 2000
 """The number of rows of a chunk that a worker processes at a time, to stay in its caches."""

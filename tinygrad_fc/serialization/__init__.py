@@ -24,12 +24,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import CPU, check, device, move_to_device
-from tinygrad_fc.graph import wrap
+from tinygrad_fc.core.device import CPU, check, device, move_to_device
+from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
 from tinygrad_fc.serialization.safetensors import METADATA, FormatError, parse, supports
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,9 +17,9 @@ entry points).
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
 from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_vjp
@@ -52,9 +52,5 @@ __all__ = [
     "real",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the strategy when it is named: it needs hypothesis."""
-    if name != "inputs":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.strategies").inputs
+# It needs hypothesis.
+__getattr__ = lazy_names(__name__, {"inputs": "strategies:inputs"})

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.core.op import Op
 from tinygrad_fc.domain import Domain
-from tinygrad_fc.op import Op
 from tinygrad_fc.testing import options as o
 from tinygrad_fc.testing.failure import Source, placeholder_comment, source_of
 from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined

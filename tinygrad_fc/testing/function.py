@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.errors import GraphError, ShapeError
+from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.testing.report import DiscardError, GradientError, counted, first_line
 from tinygrad_fc.testing.rounding import Perturbation, cotangent
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.domain import Domain, boolean, real, smallest_sizes
-from tinygrad_fc.graph import Node
 from tinygrad_fc.testing.value import RTOL, Tolerance
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import autograd, grad_mode
+from tinygrad_fc import autograd
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.graph import Node, wrap
-from tinygrad_fc.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.viz.graph import Call, magnitude_text, number_text, shape_text
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.printing import number_text, shape_text
+from tinygrad_fc.viz.computation_graph import Call, magnitude_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tinygrad_fc.viz.graph import Graph, Leaf, OpNode
+    from tinygrad_fc.viz.computation_graph import Graph, Leaf, OpNode
 
 __all__ = ["BOX_WIDTH", "Box", "Layout", "fold"]
 

@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.ir import Origin, Value, operands
 from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
-from tinygrad_fc.pytree import mapped
+from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.viz.step_texts import optimizer_text, text_of
 
 if TYPE_CHECKING:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.viz.graph import graph, shape_text
+from tinygrad_fc.core.printing import shape_text
+from tinygrad_fc.viz.computation_graph import graph
 from tinygrad_fc.viz.layout import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinygrad_fc.tensor import Tensor
-    from tinygrad_fc.viz.graph import OpNode
+    from tinygrad_fc.tensors import Tensor
+    from tinygrad_fc.viz.computation_graph import OpNode
 
 __all__ = ["dot", "tree"]
 

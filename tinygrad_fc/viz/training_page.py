@@ -19,10 +19,9 @@ import numpy as np
 
 from tinygrad_fc.compiler.compiled import Compiled
 from tinygrad_fc.compiler.instructions import TABLE
-from tinygrad_fc.errors import ShapeError
-from tinygrad_fc.graph import array_of
-from tinygrad_fc.viz.draw import svg
-from tinygrad_fc.viz.graph import shape_text
+from tinygrad_fc.core.errors import ShapeError
+from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.printing import shape_text
 from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import (
@@ -35,6 +34,7 @@ from tinygrad_fc.viz.network import (
     symbols,
     threshold,
 )
+from tinygrad_fc.viz.picture import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 from types import FunctionType
 
-from tinygrad_fc.legacy import accepts_size_average
+from tinygrad_fc.functional.arguments import accepts_size_average
 from tinygrad_fc.ops.elementwise import *  # so that a new elementwise op is here as well
 
 # isort: split

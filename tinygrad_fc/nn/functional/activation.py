@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinygrad_fc.errors import ShapeError, check_argument
+from tinygrad_fc.core.errors import ShapeError, check_argument
+from tinygrad_fc.core.graph import record
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import chunk
-from tinygrad_fc.graph import record
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
     elu,
@@ -27,7 +27,7 @@ from tinygrad_fc.ops.promotion import FLOATS_ONLY
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",

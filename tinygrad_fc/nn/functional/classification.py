@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, move_to_device
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, check_argument
+from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
+from tinygrad_fc.core.graph import as_array, record
 from tinygrad_fc.functional.shape import permute
-from tinygrad_fc.graph import as_array, record
 from tinygrad_fc.nn.functional.loss import (
     check_prediction,
     check_shapes,
@@ -21,7 +21,7 @@ from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import logsigmoid, softplus
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy",

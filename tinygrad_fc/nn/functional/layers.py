@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, move_to_device
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError, check_argument
+from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
+from tinygrad_fc.core.graph import (
+    as_array,
+    constant_like,
+    mutation_lock,
+    record,
+    record_change,
+    wrap,
+)
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.graph import as_array, constant_like, mutation_lock, record, record_change, wrap
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
@@ -23,7 +30,7 @@ from tinygrad_fc.random import rng_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "alpha_dropout", "batch_norm", "bilinear", "dropout", "embedding", "group_norm",

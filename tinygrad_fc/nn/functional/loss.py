@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
-from tinygrad_fc.device import refuse_dask
-from tinygrad_fc.errors import DtypeError, ShapeError, check_argument
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.device import refuse_dask
+from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
+from tinygrad_fc.core.graph import Node, as_array, record, wrap
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
-from tinygrad_fc.graph import Node, as_array, record, wrap
 from tinygrad_fc.ops import elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
 from tinygrad_fc.ops.elementwise import exp, log
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = [
     "cosine_embedding_loss", "cosine_similarity", "gaussian_nll_loss", "hinge_embedding_loss",

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.device import device_of, move_to_device
-from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import DtypeError, ShapeError, check_argument
+from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
+from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.grad_mode import no_grad
-from tinygrad_fc.graph import wrap
-from tinygrad_fc.legacy import old_name
 from tinygrad_fc.nn.parameter import refuse_module
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from tinygrad_fc.nn.utils import parametrizations as parametrizations
@@ -28,16 +27,11 @@ Tensors = Tensor | Iterable[Tensor]
 
 
 # Imported on first use, since most training needs none of these.
-_OLDER = {"weight_norm": "older_weight_norm", "spectral_norm": "spectral_norm"}
-_OLDER |= {name: name for name in ("remove_spectral_norm", "remove_weight_norm")}
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("parametrizations", "parametrize", "prune"):
-        return import_module(f"{__name__}.{name}")
-    if name not in _OLDER:
-        return old_name(globals(), name)
-    return getattr(import_module(f"{__name__}.parametrizations"), _OLDER[name])
+_LAZY = {name: name for name in ("parametrizations", "parametrize", "prune")}
+_LAZY |= {"weight_norm": "parametrizations:older_weight_norm"}
+for _name in ("remove_spectral_norm", "remove_weight_norm", "spectral_norm"):
+    _LAZY[_name] = f"parametrizations:{_name}"
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def _norm(array: Any, order: float) -> float:

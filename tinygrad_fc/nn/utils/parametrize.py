@@ -11,11 +11,11 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.errors import check_argument
-from tinygrad_fc.grad_mode import no_grad
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.nn.container import ModuleDict, ModuleList
 from tinygrad_fc.nn.parameter import Parameter
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

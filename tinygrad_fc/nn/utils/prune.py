@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.errors import check_argument
+from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.nn.utils.parametrize import derive, restore
 from tinygrad_fc.random import rng_of

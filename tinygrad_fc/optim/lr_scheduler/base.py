@@ -9,9 +9,9 @@ from itertools import pairwise
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.optim.optimizer import Group, Optimizer
-from tinygrad_fc.pytree import mapped
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from tinygrad_fc.errors import RangeError, ShapeError
+from tinygrad_fc.core.errors import RangeError, ShapeError
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.functional.creation import as_tensor, tensor
 from tinygrad_fc.functional.shape import stack
-from tinygrad_fc.graph import Node
 from tinygrad_fc.utils.data.dataset import (
     Batch,
     IterableDataset,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.functional.creation import as_tensor
-from tinygrad_fc.graph import wrap
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of
 
 if TYPE_CHECKING:
     from tinygrad_fc.random import Generator
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
 __all__ = ["ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from tinygrad_fc.errors import ShapeError
+from tinygrad_fc.core.errors import ShapeError
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.functional.creation import as_tensor
-from tinygrad_fc.graph import Node
 from tinygrad_fc.random import multinomial, rng_of
 
 if TYPE_CHECKING:

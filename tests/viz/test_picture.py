@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
-from tinygrad_fc.errors import GraphError
+from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.viz.layout import BOX_WIDTH, fold
 from viz.networks import network, scalars, seeds, widths
 

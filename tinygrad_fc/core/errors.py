@@ -4,6 +4,7 @@ Each is also the built-in error that NumPy raises and the `RuntimeError` that Py
 that code written for either catches it.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,8 @@ def check_dtypes(fit: bool, function: str, expected: str, *tensors: Any) -> None
     if not fit:
         dtypes = " and ".join(str(x.dtype) for x in tensors)
         raise DtypeError(f"{function}: got dtype {dtypes}; expected {expected}")
+
+
+def warn_deprecated(message: str, stacklevel: int = 3) -> None:
+    """Warn of an old form, as PyTorch does."""
+    warnings.warn(message, UserWarning, stacklevel=stacklevel)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import AnomalyError
+from tinygrad_fc.core.errors import AnomalyError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

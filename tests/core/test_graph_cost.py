@@ -113,7 +113,7 @@ print(traced < 20_000_000, faults() < 5_000)
 
 EXIT = """
 import tinygrad_fc as tg
-from tinygrad_fc import graph
+from tinygrad_fc.core import graph
 changed = tg.zeros(3).add_(1)
 graph.state = None
 del changed

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, registry
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.ops.linalg import linear
 from viz.networks import network, scalars, seeds, widths
 

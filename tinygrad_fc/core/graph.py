@@ -25,16 +25,16 @@ from weakref import ref
 
 import numpy as np
 
-from tinygrad_fc import grad_mode
-from tinygrad_fc.device import is_non_numpy_array, refuse_dask
-from tinygrad_fc.dtypes import float32, float64, get_default_dtype, operand_of
-from tinygrad_fc.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.device import is_non_numpy_array, refuse_dask
+from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype, operand_of
+from tinygrad_fc.core.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tinygrad_fc.op import Op
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.core.op import Op
+    from tinygrad_fc.tensors import Tensor
 
 next_seq = count(1).__next__
 UNRECORDED = -1  # the sequence number of `x.data`, whose changes are never recorded

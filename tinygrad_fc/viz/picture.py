@@ -6,14 +6,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinygrad_fc.viz.graph import graph
+from tinygrad_fc.viz.computation_graph import graph
 from tinygrad_fc.viz.layout import BOX_WIDTH, PADDING, ROW_HEIGHT, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
     from tinygrad_fc.viz.layout import Box, Layout
 
 __all__ = ["Picture", "draw", "svg"]

@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from viz.networks import network, seeds, widths
 
 import tinygrad_fc as tg
-from viz.networks import network, seeds, widths
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=12)
 

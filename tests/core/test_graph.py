@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc import graph
+from tinygrad_fc.core import graph
+from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import GraphError, ShapeError
 
 # Inputs and outputs
 

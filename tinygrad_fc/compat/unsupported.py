@@ -25,3 +25,4 @@ class Unsupported(Module):
 
 
 LAYERS = {name: type(name, (Unsupported,), {"__module__": __name__}) for name in _NAMES.split()}
+globals().update(LAYERS)

@@ -25,19 +25,19 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
-from tinygrad_fc import errors
-from tinygrad_fc.device import CPU, device_of, move_to_device, refuse_dask
-from tinygrad_fc.errstate import without_warnings
-from tinygrad_fc.graph import Node, array_of, as_array, record
+from tinygrad_fc.core import errors
+from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
+from tinygrad_fc.core.errstate import without_warnings
+from tinygrad_fc.core.graph import Node, array_of, as_array, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from typing_extensions import ParamSpec
 
+    from tinygrad_fc.core.dtypes import Promotion
     from tinygrad_fc.domain import Domain
-    from tinygrad_fc.dtypes import Promotion
-    from tinygrad_fc.tensor import Tensor
+    from tinygrad_fc.tensors import Tensor
 
     VjpRule = Callable[..., Any]
     Settings = Mapping[str, Callable[..., Sequence[Any]]]

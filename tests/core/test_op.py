@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.op import Op, VariadicRule, builtin_ops, registry
 from tinygrad_fc.domain import real
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, VariadicRule, builtin_ops, registry
 from tinygrad_fc.testing import inputs
 from tinygrad_fc.testing.tensors import differentiable
 

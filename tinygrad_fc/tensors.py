@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
-from tinygrad_fc import graph, legacy, methods, numpy_dispatch
-from tinygrad_fc.device import CPU, device, device_of, gpu, is_on, move_to_device, refuse_dask
-from tinygrad_fc.dtypes import get_default_dtype
-from tinygrad_fc.errors import GraphError, check_dtypes, check_shapes
+from tinygrad_fc import methods, numpy_dispatch
+from tinygrad_fc.core import graph
+from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on, refuse_dask
+from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
+from tinygrad_fc.core.errors import GraphError, check_dtypes, check_shapes
+from tinygrad_fc.core.gradients import backward
+from tinygrad_fc.core.graph import Node, array_of, as_array, next_seq, record, wrap
+from tinygrad_fc.core.printing import tensor_html, tensor_text
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
-from tinygrad_fc.graph import Node, array_of, as_array, next_seq, record, wrap
+from tinygrad_fc.functional.creation import sizes_or_data
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index, linalg
@@ -34,9 +38,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from tinygrad_fc.device import DeviceLike
-    from tinygrad_fc.dtypes import DTypeLike
-    from tinygrad_fc.op import Op
+    from tinygrad_fc.core.device import DeviceLike
+    from tinygrad_fc.core.dtypes import DTypeLike
+    from tinygrad_fc.core.op import Op
 
     class Operator(Protocol):
         """A method of one argument."""
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
         def __get__(self, instance: Any, owner: Any = None) -> Callable[[Any], Tensor]: ...
 
 
-__all__ = ["Size", "Tensor", "set_printoptions"]
+__all__ = ["Size", "Tensor", "is_complex", "is_floating_point", "is_tensor"]
 
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
@@ -161,7 +165,7 @@ class Tensor(methods.Methods):
     def __init__(
         self, *data: Any, requires_grad: bool = False, dtype: Any = None, device: DeviceLike = None
     ) -> None:
-        self._set_leaf(legacy.sizes_or_data(data, dtype, device))
+        self._set_leaf(sizes_or_data(data, dtype, device))
         if requires_grad:
             self.requires_grad = True
 
@@ -311,11 +315,9 @@ class Tensor(methods.Methods):
         return format(str(self) if self.ndim else self.item(), spec)
 
     def __repr__(self) -> str:
-        return text("tensor(", self)
+        return tensor_text("tensor(", self)
 
     def _repr_html_(self) -> str:
-        from tinygrad_fc.viz.html import tensor_html  # noqa: PLC0415  for notebooks only
-
         return tensor_html(self)
 
     # The graph
@@ -499,9 +501,7 @@ class Tensor(methods.Methods):
             pairs = graph.backward((self,), (one,), retain_graph=bool(retain_graph))
             graph.accumulate_gradients(pairs)
             return
-        from tinygrad_fc import autograd  # noqa: PLC0415  which imports tensors
-
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        backward(self, gradient, retain_graph, create_graph, inputs)
 
     # Protocols of other libraries
 
@@ -656,8 +656,9 @@ class Tensor(methods.Methods):
         ('torch.DoubleTensor', tensor([1, 1]))
         """
         if dtype is None:
-            return legacy.name_of(self.dtype)
-        return self.to(legacy.dtype_of(dtype))
+            names = (name for name, named in TYPE_NAMES.items() if named == self.dtype)
+            return f"torch.{next(names, f'{self.dtype.name.title()}Tensor')}"
+        return self.to(dtype_of_type(dtype))
 
     def cpu(self) -> Tensor:
         """Return the tensor on the CPU; itself if it is there.
@@ -748,46 +749,47 @@ def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
     return loaded
 
 
-_print_options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3}
-_print_options |= {"linewidth": 75, "sci_mode": None}
+graph.tensor_class = Tensor
 
 
-def set_printoptions(
-    precision: int | None = None,
-    threshold: int | None = None,
-    edgeitems: int | None = None,
-    linewidth: int | None = None,
-    sci_mode: bool | None = None,
-) -> None:
-    """Set how tensors are printed: digits, elements before "...", elements at its ends, line width.
-
-    None leaves an option unchanged. `sci_mode=False` never writes exponents, `sci_mode=True` where
-    NumPy does.
+def is_tensor(obj: Any) -> bool:
+    """Return whether `obj` is a tensor.
 
     >>> import tinygrad_fc as tg
-    >>> tg.set_printoptions(precision=2)
-    >>> tg.tensor([1.0, 1 / 3])
-    tensor([1.  , 0.33])
-    >>> tg.set_printoptions(precision=4)
+    >>> tg.is_tensor(tg.ones(2)), tg.is_tensor(1.0)
+    (True, False)
     """
-    _print_options.update({k: value for k, value in locals().items() if value is not None})
+    return isinstance(obj, Node)
 
 
-def text(start: str, t: Any) -> str:
-    """Return the `repr` of a tensor as PyTorch does, with the name of the op for a result."""
-    array = move_to_device(t._array, CPU)
-    options = {"max_line_width" if k == "linewidth" else k: v for k, v in _print_options.items()}
-    options |= {"separator": ", ", "prefix": start, "floatmode": "maxprec"}
-    body = np.array2string(array, suppress_small=options.pop("sci_mode") is False, **options)
-    if not array.size:
-        body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
-    if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
-        body += f", dtype={array.dtype}"
-    if array is not t._array:
-        body += f", device={str(t.device)!r}"
-    if t._requires_grad:
-        body += ", requires_grad=True" if t.is_leaf else f", made_by={t._op.name}"
-    return f"{start}{body})"
+def is_floating_point(input: Tensor) -> bool:
+    """Return whether the elements are floats.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_floating_point(tg.ones(2))
+    True
+    """
+    return input.is_floating_point()
 
 
-graph.tensor_class = Tensor
+def is_complex(input: Tensor) -> bool:
+    """Return False: there are no complex tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_complex(tg.tensor(1.0))
+    False
+    """
+    del input
+    return False
+
+
+def dtype_of_type(kind: Any) -> Any:
+    """Return the dtype of a type of tensors, a class or its name; else `kind` as it is.
+
+    That of `Tensor` is the default dtype.
+    """
+    if isinstance(kind, str):
+        return TYPE_NAMES.get(kind.rpartition(".")[2], kind)
+    if kind is Tensor:
+        return get_default_dtype()
+    return kind.dtype if isinstance(getattr(kind, "dtype", None), np.dtype) else kind

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +38,19 @@ uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 bool, float, int = bool_, float32, int32  # as in PyTorch, where a float has 32 bits
 finfo, iinfo = np.finfo, np.iinfo
+
+TYPE_NAMES: dict[str, np.dtype[Any]] = {
+    "FloatTensor": float32,
+    "DoubleTensor": float64,
+    "HalfTensor": float16,
+    "LongTensor": int64,
+    "IntTensor": int32,
+    "ShortTensor": int16,
+    "CharTensor": int8,
+    "ByteTensor": uint8,
+    "BoolTensor": bool_,
+}
+"""PyTorch's names of the types of tensors."""
 
 _default: np.dtype[Any] = float64
 

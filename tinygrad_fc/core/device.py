@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from tinygrad_fc.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError
 
 KINDS = ("cpu", "cuda")
 
@@ -116,6 +116,10 @@ class backends:  # noqa: N801  a namespace, spelled as PyTorch's module
     >>> backends.cudnn.deterministic = True
     """
 
+    # For the statement `import tinygrad_fc.backends.cudnn`, which takes this class for a package
+    __path__: ClassVar[list[str]] = []
+    __spec__ = None
+
     class cudnn:  # noqa: N801
         """Flags of cuDNN."""
 
@@ -130,11 +134,6 @@ class backends:  # noqa: N801  a namespace, spelled as PyTorch's module
             return False
 
         is_built = is_available
-
-
-# For the statements `import tinygrad_fc.backends.cudnn as cudnn` and `import tinygrad_fc.cuda`
-_modules: dict[str, Any] = {"cuda": cuda, "backends": backends, "backends.cudnn": backends.cudnn}
-sys.modules.update({f"tinygrad_fc.{path}": module for path, module in _modules.items()})
 
 
 def cupy() -> Any:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import GraphError
+from tinygrad_fc.core.errors import GraphError
 
 SHAPES = ((), (2,), (1, 2), (2, 1), (2, 2))  # all of which broadcast together
 LARGEST = 50.0

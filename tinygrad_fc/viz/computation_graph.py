@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd
-from tinygrad_fc.device import CPU, move_to_device
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.graph import next_seq
-from tinygrad_fc.tensor import Tensor
+from tinygrad_fc.core.device import CPU, move_to_device
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.graph import next_seq
+from tinygrad_fc.core.printing import number_text
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tinygrad_fc.core.op import Op
     from tinygrad_fc.nn import Module
-    from tinygrad_fc.op import Op
 
 __all__ = ["Call", "Graph", "Leaf", "OpNode", "graph", "record"]
 
@@ -252,24 +253,6 @@ class _Builder:
 def argument_name(op: Op, i: int) -> str:
     """Return the name of argument `i` of `op`."""
     return op.operands[i] if i < len(op.operands) else f"argument {i}"
-
-
-def number_text(x: Any) -> str:
-    """Return a number in at most four significant digits.
-
-    >>> number_text(0.188041), number_text(3.0)
-    ('0.188', '3')
-    """
-    return f"{float(x):.4g}"
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape for a picture.
-
-    >>> shape_text((5, 3)), shape_text(())
-    ('5 × 3', 'scalar')
-    """
-    return " × ".join(map(str, shape)) or "scalar"
 
 
 def magnitude_text(array: Any) -> str:

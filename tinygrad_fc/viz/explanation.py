@@ -13,18 +13,19 @@ import numpy as np
 from tinygrad_fc import autograd
 from tinygrad_fc.compiler.formula import forward_text, rule_text
 from tinygrad_fc.compiler.naming import FORMULAS, number_layers
+from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.op import Op, registry
+from tinygrad_fc.core.printing import number_text, shape_text
 from tinygrad_fc.domain import parse_axis
-from tinygrad_fc.errors import GraphError
-from tinygrad_fc.op import Op, registry
-from tinygrad_fc.tensor import Tensor
-from tinygrad_fc.viz.graph import argument_name, graph, number_text, shape_text
+from tinygrad_fc.tensors import Tensor
+from tinygrad_fc.viz.computation_graph import argument_name, graph
 from tinygrad_fc.viz.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tinygrad_fc.domain import Domain
-    from tinygrad_fc.viz.graph import OpNode
+    from tinygrad_fc.viz.computation_graph import OpNode
 
 __all__ = ["explain"]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.errors import GraphError
+from tinygrad_fc.core.errors import GraphError
 
 filled = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3)
 

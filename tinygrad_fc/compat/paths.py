@@ -1,0 +1,89 @@
+"""PyTorch's module paths: an import finder that leads them to the modules of this package.
+
+`tinygrad_fc.torch.X` is `tinygrad_fc.X`, the same module object, for every `X`. The other paths are
+listed here.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+PACKAGE = "tinygrad_fc"
+_NN = {
+    **dict.fromkeys(("activation", "container", "linear", "loss", "module"), ""),
+    **dict.fromkeys(("batchnorm", "instancenorm", "normalization"), "norm"),
+    "distance": "loss",
+    "dropout": "linear",
+    "flatten": "linear",
+    "sparse": "linear",
+}
+LAYER_PATHS = {name: f"{PACKAGE}.nn.{home or name}" for name, home in _NN.items()}
+_FAMILIES = "bernoulli beta categorical gumbel multivariate_normal normal relaxed_categorical"
+_TRANSFORMED = "independent log_normal transformed_distribution"
+_OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop"
+
+PATHS = {
+    "autograd.variable": "autograd",
+    "backends": "core.device:backends",
+    "backends.cudnn": "core.device:backends.cudnn",
+    "backends.mps": "core.device:backends.mps",
+    "cuda": "core.device:cuda",
+    "distributions.kl": "distributions.distribution",
+    **{f"distributions.{name}": "distributions.families" for name in _FAMILIES.split()},
+    **{f"distributions.{name}": "distributions.transforms" for name in _TRANSFORMED.split()},
+    "errors": "core.errors",
+    "linalg": "functional.linalg",
+    "nn.modules": "compat.modules",
+    **{f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()},
+    **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},
+    **{f"optim.{name}": "optim" for name in _OPTIMIZERS.split()},
+    "torch": "compat.torch",
+}
+"""The module, or object of a module, for each path below the package."""
+
+
+class Finder:
+    """Finds the modules of `PATHS`, and those below `tinygrad_fc.torch`."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a path of PyTorch, None for any other module."""
+        del path, target
+        if not name.startswith("tinygrad_fc."):
+            return None
+        below = name.removeprefix("tinygrad_fc.")
+        if below.startswith("torch."):
+            home = below.removeprefix("torch.")
+        elif below in PATHS:
+            home = PATHS[below]
+        else:
+            return None
+        loader: Any = Finder()
+        return ModuleSpec(name, loader, origin=f"{PACKAGE}.{home}", is_package=True)
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Let Python create the module, which `exec_module` replaces."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Put the module of the package in the place of `module`."""
+        spec: Any = module.__spec__
+        path, _, name = str(spec.origin).partition(":")
+        home = import_module(path)
+        sys.modules[spec.name] = resolve_name(f"{path}:{name}") if name else home
+
+
+def install() -> None:
+    """Let the import statement find PyTorch's paths, before it looks for files."""
+    sys.meta_path.insert(0, Finder())

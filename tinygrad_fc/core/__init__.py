@@ -1,0 +1,14 @@
+"""All below the ops; no module above is needed to understand it. Read the files in this order.
+
+| file | what |
+|---|---|
+| `errors` | the errors of the package, checks of arguments |
+| `errstate` | calls without floating-point warnings |
+| `pytree` | values nested in tuples, lists and dicts |
+| `lazy` | names of a package that are imported when they are first used |
+| `dtypes` | the dtypes, the default one, and how operands are promoted |
+| `grad_mode` | `no_grad` and the other switches of recording |
+| `device` | NumPy arrays on the CPU, CuPy arrays on a GPU |
+| `graph` | the recorded graph, and the backward pass |
+| `op` | what an op is; the registry of ops |
+"""
