@@ -72,6 +72,15 @@ def test_a_gradient_has_the_dtype_of_its_tensor():
     checked_array(tg.autograd.grad(slope.sum(), y)[0], y)
 
 
+def test_tensor_of_sizes_or_data_has_the_default_dtype():
+    tg.set_default_dtype(np.float32)
+    try:
+        for t in (tg.Tensor(2, 3), tg.Tensor(), tg.Tensor([1, 2]), tg.Tensor(tg.zeros(2).size())):
+            assert t.dtype == np.float32
+    finally:
+        tg.set_default_dtype(np.float64)
+
+
 # Copies and shared memory
 
 

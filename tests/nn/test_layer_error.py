@@ -54,6 +54,25 @@ def test_fixes_for_transposed_1d_and_0d_inputs():
     )
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(2, 2), nn.LayerNorm(2), nn.BatchNorm1d(2), nn.PReLU(), nn.PReLU(2)]
+)
+def test_a_wider_input_warns_once_and_computes_in_its_dtype(layer: Any, monkeypatch: Any):
+    monkeypatch.setattr("tinygrad_fc.nn.layer_error._warned", False)
+    wide = tg.ones(3, 2)
+    assert layer(wide.float()).dtype == layer(wide).dtype == tg.float64
+    layer.float()
+    for _ in range(2):  # an error of a filter does not count
+        with pytest.raises(UserWarning, match=rf"^{layer.__class__.__name__}.* float64 .* float32"):
+            layer(wide)
+    net = nn.Sequential(layer, nn.Linear(2, 2).float())
+    with pytest.warns(UserWarning, match=r"x\.to\(float32\), or the layer, layer\.to\(float64\)"):
+        out = net(wide)
+    assert out.dtype == layer(wide).dtype == tg.float64
+    out.sum().backward()
+    assert {p.grad.dtype for p in net.parameters()} == {tg.float32}
+
+
 def test_pickled_errors_do_not_contain_the_model():
     net = nn.Sequential(nn.Linear(4, 500), nn.Linear(800, 2))
     error = layer_error(net, tg.zeros(2, 4))

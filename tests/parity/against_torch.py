@@ -337,17 +337,50 @@ def compare_dtypes(entry: Line, data: Any, seed: int, *, lenient: bool) -> None:
     """Draw integers of several dtypes, and compare results, or that both refuse them.
 
     Either may refuse what the other accepts if `lenient`, and where there are booleans, which
-    PyTorch refuses here and there, or no elements, of which it checks less.
+    PyTorch refuses here and there, or no elements, of which it checks less. What PyTorch refuses of
+    two float dtypes is compared with its result for the promoted ones.
     """
     rng = np.random.default_rng(seed)
     shapes, settings_ = data.draw(entry.drawn)
     arrays = [rng.integers(-3, 4, s).astype(DTYPES[rng.integers(len(DTYPES))]) for s in shapes]
     ours, theirs = (outcome(t, entry.call, arrays, settings_) for t in (tg, torch))
+    if isinstance(theirs, Exception) and len({a.dtype for a in arrays if a.dtype.kind == "f"}) > 1:
+        theirs = outcome(torch, entry.call, promoted(arrays), settings_)
     errors = [isinstance(results, Exception) for results in (ours, theirs)]
     if not any(errors):
         agree(ours, theirs, 1e-5)
     elif not lenient and all(a.size and a.dtype != bool for a in arrays):
         assert all(errors), (ours, theirs)
+
+
+def promoted(arrays: list[Any]) -> list[Any]:
+    """Return arrays whose floats have one dtype: the widest of those with axes, else of all."""
+    floats = [a for a in arrays if a.dtype.kind == "f"]
+    widest = max((a.dtype for a in [a for a in floats if a.ndim] or floats), default=None)
+    return [a.astype(widest) if a.dtype.kind == "f" else a for a in arrays]
+
+
+def compare_mixed_floats(entry: Line, data: Any, seed: int, *, always: bool) -> None:
+    """Draw floats of two dtypes; compare results and gradients, each in the dtype of its argument.
+
+    PyTorch gets the promoted ones where it refuses these, or `always`.
+    """
+    arrays, settings_, tied = arguments(entry, data, seed, np.float64)
+    rng = np.random.default_rng(seed)
+    arrays = [a.astype(rng.choice(["float32", "float64"])) for a in arrays]
+    wide = promoted(arrays)
+    ours, theirs = ([t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch))
+    dtype = wide[0].dtype if wide else None
+    results = listed(entry.call(tg, *ours, **with_tensors(tg, settings_, dtype)))
+    settings_ = with_tensors(torch, settings_, dtype)
+    casts = [x.to(getattr(torch, dtype_name(a))) for x, a in zip(theirs, wide, strict=True)]
+    try:
+        expected = listed(entry.call(torch, *(casts if always else theirs), **settings_))
+    except RuntimeError:
+        expected = listed(entry.call(torch, *casts, **settings_))
+    agree(results, expected, 1e-3)
+    if entry.order and not (tied and not entry.ties):
+        agree(gradients(tg, results, ours, seed), gradients(torch, expected, theirs, seed), 1e-3)
 
 
 def compare_special_values(entry: Line, data: Any, seed: int) -> None:

@@ -16,6 +16,7 @@ from against_torch import (
     compare,
     compare_aliases,
     compare_dtypes,
+    compare_mixed_floats,
     compare_refusals,
     compare_special_values,
 )
@@ -73,6 +74,20 @@ def test_dtypes(name: str, data: Any, seed: int, default: str):
     torch.set_default_dtype(getattr(torch, default))
     with np.errstate(all="ignore"):
         compare_dtypes(LINES[name], data, seed, lenient=bool(re.search(LENIENT, name)))
+
+
+# PyTorch casts to the dtype of the input, or ours keep a grid of two dtypes, or drop beta = 0.
+OWN_FLOATS = "huber_loss|soft_margin_loss|with_logits"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [n for n in VALUES if not re.search("addmm|meshgrid", n)])
+@given(st.data(), st.integers(0, 2**32 - 1))
+@laws
+def test_two_float_dtypes_promote(name: str, data: Any, seed: int):
+    with np.errstate(all="ignore"):
+        always = bool(re.search(OWN_FLOATS, name))
+        compare_mixed_floats(LINES[name], data, seed, always=always)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -136,7 +136,8 @@ class Promotion(NamedTuple):
     """How an op promotes its operands: by `result_type`, except for the first `skipped` ones.
 
     `to_float`: integers become the default dtype, or `to_long`: int64. `least`: the lowest category
-    that the result, or `each` operand, may have. `equal`: dtypes that differ are refused.
+    that the result, or `each` operand, may have. `equal`: dtypes that differ are refused, unless
+    all are floats.
     `numbers`: whether numbers take part. `wraps`: those out of the range of an integer dtype wrap.
     """
 
@@ -158,10 +159,10 @@ class Promotion(NamedTuple):
         ]
         result = result_type(used)
         dtypes = dict.fromkeys(result_type([x]) for x in used)
-        if self.equal and len(dtypes) > 1:
+        if self.equal and len(dtypes) > 1 and any(category(d) < _FLOATS for d in dtypes):
             raise DtypeError(
-                f"{name}: expected operands of one dtype, got {' and '.join(map(str, dtypes))}. "
-                "Convert one of them: x.to(y.dtype)"
+                f"{name}: expected operands of one dtype, or floats, got "
+                f"{' and '.join(map(str, dtypes))}. Convert one of them: x.to(y.dtype)"
             )
         if (self.to_float or self.to_long) and category(result) < _FLOATS:
             return _default if self.to_float else int64

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import (
     GraphError,
     RangeError,
@@ -60,6 +61,16 @@ def _indices(index: Any, n: int, what: str) -> Any:
     if at.size and (at.min() < 0 or at.max() >= n):
         raise RangeError(f"{what}: an index is out of range, expected 0 to {n - 1}")
     return at
+
+
+def _of_one_dtype(what: str, input: Any, source: Any) -> tuple[Any, Any]:
+    """Return both tensors, floats promoted; raise `DtypeError` for others of two dtypes."""
+    if source.dtype == input.dtype:
+        return input, source
+    floats = input.dtype.kind == source.dtype.kind == "f"
+    check_dtypes(floats, what, EQUAL_DTYPES, source, input)
+    dtype = promote_types(input.dtype, source.dtype)
+    return input.to(dtype), source.to(dtype)
 
 
 def _before(dim: int, *at: Any) -> tuple[Any, ...]:
@@ -212,7 +223,7 @@ def index_add(
     expected = (*input.shape[:dim], at.size, *input.shape[dim + 1 :]) if input.ndim else ()
     check_shapes(source.shape == expected, "index_add", f"a source of shape {expected}", source)
     source = source if alpha == 1 else source * alpha
-    check_dtypes(source.dtype == input.dtype, "index_add", EQUAL_DTYPES, source, input)
+    input, source = _of_one_dtype("index_add", input, source)
     if not input.ndim:
         return input + source
     return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
@@ -228,7 +239,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([4., 0., 2.])
     """
     dim, at = _elementwise_indices(input, dim, index, "scatter_add", src)
-    check_dtypes(src.dtype == input.dtype, "scatter_add", EQUAL_DTYPES, src, input)
+    input, src = _of_one_dtype("scatter_add", input, src)
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
@@ -264,7 +275,7 @@ def scatter(
         return scatter_add(input, dim, index, source)
     known = reduce in (None, "multiply")
     check_argument(known, "scatter", 'None, "add" or "multiply"', reduce=reduce)
-    check_dtypes(source.dtype == input.dtype, "scatter", EQUAL_DTYPES, source, input)
+    input, source = _of_one_dtype("scatter", input, source)
     dim, at = _elementwise_indices(input, dim, index, "scatter", source)
     if not input.ndim:
         out: Tensor = source.clone()

@@ -9,7 +9,7 @@ from tinygrad_fc.core.graph import Node
 from tinygrad_fc.functional.arguments import pop_reduction
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
-from tinygrad_fc.nn.layer_error import check_size
+from tinygrad_fc.nn.layer_error import check_size, warn_if_promoted
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
@@ -290,4 +290,5 @@ class PReLU(Module):
     def forward(self, input: Tensor) -> Tensor:
         if self.num_parameters != 1:
             check_size(self, input, 1, self.num_parameters, "num_parameters")
+        warn_if_promoted(self, input.dtype)
         return F.prelu(input, self.weight)

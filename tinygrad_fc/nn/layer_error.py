@@ -7,6 +7,7 @@ adds a name, so that the message contains the path of the layer as in `state_dic
 from __future__ import annotations
 
 import copyreg
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,10 +116,32 @@ class LayerError(ShapeError):
         )
 
 
-def check_size(layer: Module, input: Any, axis: int, expected: int, setting: str) -> None:
+_warned = False
+
+
+def check_size(layer: Any, input: Any, axis: int, expected: int, setting: str) -> None:
     """Raise `LayerError` if the input has an `axis`, and it is not of the size `expected`."""
     if -input.ndim <= axis < input.ndim and input.shape[axis] != expected:
         raise LayerError(layer, input, axis=axis, expected=expected, setting=setting)
+    if layer.weight is not None and input.dtype != layer.weight.dtype:
+        warn_if_promoted(layer, input.dtype)
+
+
+def warn_if_promoted(layer: Any, dtype: Any) -> None:
+    """Warn once if `dtype`, in which `layer` computes, is a float wider than its weight.
+
+    The layers after it get the wider results, so that only the first one is named.
+    """
+    global _warned  # noqa: PLW0603  one warning per process
+    own = layer.weight.dtype
+    if dtype.kind == "f" and dtype.itemsize > own.itemsize and not _warned:
+        warnings.warn(
+            f"{_short(layer)}: the input is {dtype} and the weight {own}; expected one dtype. The "
+            f"layer computes in {dtype}, which takes longer. Convert the input, x.to({own}), or "
+            f"the layer, layer.to({dtype})",
+            stacklevel=3,
+        )
+        _warned = True  # not before, since a filter may raise
 
 
 def add_path(

@@ -13,7 +13,7 @@ from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import padding_row
-from tinygrad_fc.nn.layer_error import LayerError, check_size
+from tinygrad_fc.nn.layer_error import LayerError, check_size, warn_if_promoted
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter, unfilled
 from tinygrad_fc.ops import linalg
@@ -75,7 +75,7 @@ class Linear(Module):
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
         # Sequential passes another op, which includes the activation that follows.
         try:
-            return record(op, (input, self.weight, self.bias), _NO_SETTINGS)
+            out = record(op, (input, self.weight, self.bias), _NO_SETTINGS)
         except ShapeError as error:
             if np.shape(input)[-1:] == (self.in_features,):
                 raise
@@ -83,6 +83,9 @@ class Linear(Module):
             raise LayerError(
                 self, input, axis=-1, expected=self.in_features, setting="in_features"
             ) from error.__cause__
+        if out._array.dtype is not self.weight._array.dtype:
+            warn_if_promoted(self, out._array.dtype)
+        return out
 
 
 def _init_uniform(weight: Any, bias: Any, fan_in: int) -> None:

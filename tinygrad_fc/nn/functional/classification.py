@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
 from tinygrad_fc.core.graph import as_array, record
 from tinygrad_fc.functional.shape import permute
@@ -80,6 +81,12 @@ class ClassificationInputs:
         y = self.indices
         return y.size > 0 and not (y.min() >= 0 and y.max() < self.num_classes)
 
+    @property
+    def _dtype(self) -> Any:
+        """The dtype of the scores, promoted to that of float weights of the classes."""
+        dtype, weight = self.scores._array.dtype, self.class_weight
+        return dtype if weight is None else promote_types(dtype, weight.dtype)
+
     def sample_weight(self) -> Any:
         """Return the sample weights (n,): the weight of the class, 0 for an ignored sample."""
         if self.class_weight is None:
@@ -87,7 +94,7 @@ class ClassificationInputs:
         else:
             weight = self.class_weight[self.indices]
         weight = weight if self.valid is None else np.where(self.valid, weight, 0)
-        return weight.astype(self.scores._array.dtype)
+        return weight.astype(self._dtype)
 
     def is_class(self) -> Any:
         """Return whether each class is that of the sample, (n, C)."""
@@ -101,7 +108,7 @@ class ClassificationInputs:
             out = out * self.class_weight
         if self.valid is not None:
             out = out * self.valid[:, None]
-        return out.astype(self.scores._array.dtype)
+        return out.astype(self._dtype)
 
     def reduced(self, losses: Tensor, reduction: str, *, is_weighted: bool = False) -> Tensor:
         """Return the weighted mean or sum of the losses (n,), or reshape them like the target.
