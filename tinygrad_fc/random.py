@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from _thread import allocate_lock
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,8 +15,14 @@ from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_
 from tinygrad_fc.core.device import check as check_device
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
-from tinygrad_fc.functional import arguments
-from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
+from tinygrad_fc.functional.arguments import (
+    Options,
+    accepts_arrays,
+    as_shape,
+    created,
+    dtype_in,
+    options_like,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,6 +221,7 @@ def _fill(array: Any, draw: Any, generator: Any) -> None:
 # Tensors by shape
 
 
+@accepts_arrays()
 def rand(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the uniform distribution on [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
@@ -231,6 +237,7 @@ def rand(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions
     return created(array, options)
 
 
+@accepts_arrays()
 def randn(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from the standard normal distribution; see `rand`.
 
@@ -241,6 +248,7 @@ def randn(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOption
     return normal(0.0, 1.0, as_shape(shape, size), **options)
 
 
+@accepts_arrays("input")
 def rand_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     """Return `rand` of the shape and, by default, the dtype of `input`.
 
@@ -251,6 +259,7 @@ def rand_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     return rand(size=input.shape, **options_like(input, options))
 
 
+@accepts_arrays("input")
 def randn_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     """Return `randn` of the shape and, by default, the dtype of `input`.
 
@@ -261,6 +270,7 @@ def randn_like(input: Tensor, **options: Unpack[RandomOptions]) -> Tensor:
     return randn(size=input.shape, **options_like(input, options))
 
 
+@accepts_arrays()
 def randint(
     low: int = 0, high: Any = None, size: Sizes | None = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
@@ -285,6 +295,7 @@ def randint(
     return created(np.asarray(numbers, dtype), options)
 
 
+@accepts_arrays("input")
 def randint_like(
     input: Tensor, low: int = 0, high: int | None = None, **options: Unpack[RandomOptions]
 ) -> Tensor:
@@ -298,6 +309,7 @@ def randint_like(
     return randint(low, high, input.shape, **options_like(input, options))
 
 
+@accepts_arrays()
 def randperm(n: int, **options: Unpack[RandomOptions]) -> Tensor:
     """Return the numbers 0 ... n-1 in random order, int64 by default.
 
@@ -315,6 +327,7 @@ def randperm(n: int, **options: Unpack[RandomOptions]) -> Tensor:
 # Distributions with tensors as parameters
 
 
+@accepts_arrays("input")
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
@@ -335,6 +348,7 @@ def bernoulli(
     return wrap(np.asarray(rng_of(generator).random(array.shape) < probability, array.dtype))
 
 
+@accepts_arrays("input")
 def multinomial(
     input: Tensor,
     num_samples: int,
@@ -377,6 +391,7 @@ def multinomial(
     return wrap(indices.reshape(*weights.shape[:-1], num_samples))
 
 
+@accepts_arrays()
 def normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Unpack[RandomOptions]) -> Tensor:
     """Return numbers from normal distributions of `mean` and `std`, numbers or tensors.
 
@@ -400,6 +415,3 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Unpack[Random
     array = np.empty(shape, dtype)
     fill_normal(array, mean, std, options.pop("generator", None))
     return created(array, options)
-
-
-arguments.accept_arrays(sys.modules[__name__])

@@ -616,7 +616,7 @@ class Tensor(methods.Methods):
 
     # Other dtypes
 
-    @accepts_arrays
+    @accepts_arrays()
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the tensor with another dtype or on another device; itself if nothing changes.
 

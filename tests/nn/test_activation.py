@@ -170,13 +170,13 @@ def test_settings_are_checked_by_name_and_number():
     assert nn.CrossEntropyLoss(tg.ones(3)).weight.tolist() == [1, 1, 1]
 
 
-def test_annotations_of_settings_may_be_types_or_strings():
+def test_settings_named_as_tensors_are_buffers():
     def scaled(input: Any, factor: Any, weight: Any) -> Any:
         return input * factor * weight
 
-    for types in ({"factor": float, "weight": tg.Tensor}, {"factor": "float", "weight": "Tensor"}):
+    for types in ({"factor": float, "weight": tg.Tensor}, {"factor": "float", "weight": "Any"}):
         body = {"factor": 2.0, "weight": None, "__annotations__": types}
-        kind: Any = type("Scaled", (FromFunction,), body, function=scaled)
+        kind: Any = type("Scaled", (FromFunction,), body, function=scaled, tensors=("weight",))
         module = kind(3.0, tg.ones(2))
         assert module(tg.ones(2)).tolist() == [3.0, 3.0]
         assert [name for name, _ in module.named_buffers()] == ["weight"]

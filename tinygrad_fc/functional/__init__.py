@@ -1,9 +1,20 @@
-"""Functions with PyTorch's names and parameters; tensor methods of the same name call them."""
+"""Functions composed of ops, with PyTorch's names; tensor methods of the same name call them.
+
+A function with vjp rules is an op, in `tinygrad_fc.ops`; one that calls others is here:
+
+| file | what |
+|---|---|
+| `arguments` | conversion and checks of arguments |
+| `creation` | tensors from data, from a shape, or ranges of numbers |
+| `elementwise` | one result per element, such as `addcmul` and `logit` |
+| `indexing` | elements by indices, sorting and searching |
+| `linalg` | products, norms, decompositions |
+| `reduction` | one result for the elements along axes, such as `quantile` |
+| `shape` | other shapes and orders, joining and splitting |
+
+Activations, layers and losses are in `tinygrad_fc.nn.functional`.
+"""
 
 from tinygrad_fc.functional import creation, elementwise, indexing, linalg, reduction, shape
-from tinygrad_fc.functional.arguments import accept_arrays
-
-for _module in (creation, elementwise, indexing, linalg, reduction, shape):
-    accept_arrays(_module)
 
 __all__ = ["creation", "elementwise", "indexing", "linalg", "reduction", "shape"]

@@ -19,8 +19,7 @@ from tinygrad_fc.core.op import rename_settings
 from tinygrad_fc.core.pytree import flatten, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
+    from collections.abc import Callable, Sequence
 
     from tinygrad_fc.tensors import Tensor
 
@@ -88,34 +87,30 @@ def options_like(input: Any, options: Options) -> Any:
 
 # Functions that accept arrays, lists and numbers in place of tensors
 
-_UNCONVERTED = {"div", "where", "reshape", "view", "transpose"}
-"""Not wrapped, since training steps call them; their ops raise clear errors."""
 
+def accepts_arrays(*tensors: str, sequence: str = "", variadic: bool = False) -> Callable[[F], F]:
+    """Return a decorator: arrays, lists and numbers are accepted in place of tensors, and `out=`.
 
-def accept_arrays(module: ModuleType) -> None:
-    """Apply `accepts_arrays` to the public functions of `module`, except `_UNCONVERTED`."""
-    converted: dict[Any, Any] = {}  # one wrapper for a function and its aliases
-    for name, function in list(vars(module).items()):
-        own = isinstance(function, FunctionType) and function.__module__ == module.__name__
-        if own and name[0] != "_" and name not in _UNCONVERTED:
-            if function not in converted:
-                converted[function] = accepts_arrays(function)
-            setattr(module, name, converted[function])
+    `tensors` names the parameters that get tensors, `sequence` the one that gets several of them,
+    and `variadic` says that `*args` are tensors. `out` is a tensor to which the result is copied;
+    NumPy's names of settings are accepted. Any other argument raises `DtypeError`. An error that
+    Python or NumPy raises inside is raised as an error of this package, whose message shows the
+    signature. What CuPy lacks is computed on the CPU for a tensor on a GPU.
 
-
-def accepts_arrays(function: F) -> F:
-    """Return `function` with arrays, lists and numbers accepted in place of tensors, and `out=`.
-
-    `out` is a tensor to which the result is copied; NumPy's names of settings are accepted. Any
-    other argument raises `DtypeError`. An error that Python or NumPy raises inside is raised as an
-    error of this package, whose message shows the signature. What CuPy lacks is computed on the
-    CPU for a tensor on a GPU.
+    Functions that training steps call are not decorated: their ops raise clear errors.
     """
 
+    def decorate(function: F) -> F:
+        return _accepting_arrays(function, tensors, sequence, variadic=variadic)
+
+    return decorate
+
+
+def _accepting_arrays(function: F, tensors: Sequence[str], sequence: str, *, variadic: bool) -> F:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         out = None
         try:
-            for i, name, convert, unchanged in tensors:
+            for i, name, convert, unchanged in converted:
                 if i < len(args):
                     if not isinstance(args[i], unchanged):
                         args = (*args[:i], convert(args[i], name, called), *args[i + 1 :])
@@ -129,28 +124,18 @@ def accepts_arrays(function: F) -> F:
             result = handled(error, function, converting, args, kwargs)
         return result if out is None else out.copy_(result)
 
-    called, handled = function.__name__, _handled
+    called, handled, code = function.__name__, _handled, function.__code__
     errors = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, OverflowError)
-    tensors, rest = _tensor_parameters(function)
+    converted = [(code.co_varnames.index(name), name, _tensor, Node) for name in tensors]
+    if sequence:
+        converted.append((code.co_varnames.index(sequence), sequence, _sequence, ()))  # type: ignore[arg-type]
+    rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if variadic else ""
     prepared = functools.partial(_prepared, function, rest)
     # With the globals of `function`: doctest compares them to find the functions of a module.
     converting = FunctionType(
         wrapper.__code__, function.__globals__, function.__name__, None, wrapper.__closure__
     )
     return functools.update_wrapper(converting, function)  # type: ignore[return-value]
-
-
-def _tensor_parameters(function: Any) -> tuple[list[tuple[int, str, Any, Any]], str]:
-    """Return position, name, converter and unconverted type of each, and the name of `*tensors`."""
-    converters: Any = {"Tensor": (_tensor, Node), "Sequence[Tensor]": (_sequence, ())}
-    code, annotations = function.__code__, function.__annotations__
-    tensors = [
-        (i, name, *converters[annotations[name]])
-        for i, name in enumerate(code.co_varnames[: code.co_argcount])
-        if annotations.get(name) in converters
-    ]
-    rest = (*code.co_varnames, "")[code.co_argcount + code.co_kwonlyargcount]
-    return tensors, rest if code.co_flags & 4 and "Tensor" in annotations.get(rest, "") else ""
 
 
 def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any) -> Any:

@@ -12,7 +12,14 @@ from tinygrad_fc.core.device import move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import Node, array_of, as_array
-from tinygrad_fc.functional.arguments import Options, as_shape, created, dtype_in, options_like
+from tinygrad_fc.functional.arguments import (
+    Options,
+    accepts_arrays,
+    as_shape,
+    created,
+    dtype_in,
+    options_like,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -28,6 +35,7 @@ __all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like
 __all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
 
 
+@accepts_arrays()
 def tensor(
     data: npt.ArrayLike,
     *,
@@ -50,6 +58,7 @@ def tensor(
     return created(as_array(data, dtype, copy=True), options)
 
 
+@accepts_arrays()
 def as_tensor(data: Any, dtype: DTypeLike = None, device: DeviceLike = None) -> Tensor:
     """Return `data` as a tensor; an array shares its memory, a tensor is returned unchanged.
 
@@ -65,6 +74,7 @@ def as_tensor(data: Any, dtype: DTypeLike = None, device: DeviceLike = None) -> 
     return created(as_array(data, dtype), {"device": device})
 
 
+@accepts_arrays("input")
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Return a copy; its gradient flows back to `input`.
 
@@ -75,6 +85,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     return input.clone(memory_format=memory_format)
 
 
+@accepts_arrays("input")
 def detach(input: Tensor) -> Tensor:
     """Return a tensor that shares the memory of `input`, but does not require grad.
 
@@ -85,6 +96,7 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
+@accepts_arrays()
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Return a tensor that shares the memory of an array.
 
@@ -102,6 +114,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return created(as_array(ndarray), {})
 
 
+@accepts_arrays()
 def from_dlpack(x: Any) -> Tensor:
     """Return a tensor that shares the memory of another library's array, by the DLPack protocol.
 
@@ -115,6 +128,7 @@ def from_dlpack(x: Any) -> Tensor:
     return created(as_array(np.from_dlpack(x)), {})
 
 
+@accepts_arrays()
 def full(size: int | Sizes, fill_value: npt.ArrayLike, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape filled with one value: `full((2, 3), 0.5)`.
 
@@ -126,6 +140,7 @@ def full(size: int | Sizes, fill_value: npt.ArrayLike, **options: Unpack[Options
     return created(np.full(as_shape((size,)), value), options)
 
 
+@accepts_arrays()
 def zeros(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of zeros of a shape: `zeros(2, 3)` or `zeros((2, 3))`.
 
@@ -138,6 +153,7 @@ def zeros(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Opti
     return created(np.zeros(as_shape(shape, size), dtype_in(options)), options)
 
 
+@accepts_arrays()
 def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of ones of a shape; see `zeros`.
 
@@ -148,6 +164,7 @@ def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Optio
     return created(np.ones(as_shape(shape, size), dtype_in(options)), options)
 
 
+@accepts_arrays()
 def empty(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of a shape, to be overwritten; it holds zeros, unlike in PyTorch.
 
@@ -158,6 +175,7 @@ def empty(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Opti
     return zeros(*shape, size=size, **options)
 
 
+@accepts_arrays("input")
 def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return zeros of the shape and dtype of `input`.
 
@@ -168,6 +186,7 @@ def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     return full_like(input, 0, **options)
 
 
+@accepts_arrays("input")
 def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return ones of the shape and dtype of `input`.
 
@@ -178,6 +197,7 @@ def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     return full_like(input, 1, **options)
 
 
+@accepts_arrays("input")
 def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Return zeros of the shape and dtype of `input`, to be overwritten.
 
@@ -188,6 +208,7 @@ def empty_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     return full_like(input, 0, **options)
 
 
+@accepts_arrays("input")
 def full_like(input: Tensor, fill_value: npt.ArrayLike, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of the shape and dtype of `input` filled with `fill_value`.
 
@@ -201,6 +222,7 @@ def full_like(input: Tensor, fill_value: npt.ArrayLike, **options: Unpack[Option
     return created(np.full_like(like, array_of(fill_value), dtype=dtype, order="C"), options)
 
 
+@accepts_arrays()
 def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     """Return the (n, m) matrix with ones on its diagonal.
 
@@ -212,6 +234,7 @@ def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     return created(np.eye(n, m, dtype=dtype_in(options)), options)
 
 
+@accepts_arrays()
 def arange(
     start: float, end: float | None = None, step: float = 1, **options: Unpack[Options]
 ) -> Tensor:
@@ -232,6 +255,7 @@ def arange(
     return created((start + np.arange(count) * step).astype(dtype), options)
 
 
+@accepts_arrays()
 def linspace(start: float, end: float, steps: int, **options: Unpack[Options]) -> Tensor:
     """Return `steps` numbers evenly spaced from `start` to `end`, both included.
 
@@ -242,6 +266,7 @@ def linspace(start: float, end: float, steps: int, **options: Unpack[Options]) -
     return created(np.linspace(start, end, steps, dtype=dtype_in(options)), options)
 
 
+@accepts_arrays("self")
 def new_zeros(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return zeros of shape `size`, by default of the dtype of `self`.
 
@@ -252,6 +277,7 @@ def new_zeros(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     return zeros(*size, **options_like(self, options))
 
 
+@accepts_arrays("self")
 def new_ones(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return ones of shape `size`, by default of the dtype of `self`.
 
@@ -262,6 +288,7 @@ def new_ones(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     return ones(*size, **options_like(self, options))
 
 
+@accepts_arrays("self")
 def new_empty(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     """Return zeros of shape `size`, to be overwritten, by default of the dtype of `self`.
 
@@ -272,6 +299,7 @@ def new_empty(self: Tensor, *size: Any, **options: Unpack[Options]) -> Tensor:
     return empty(*size, **options_like(self, options))
 
 
+@accepts_arrays("self")
 def new_full(self: Tensor, size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     """Return a tensor of shape `size` filled with one value, by default of the dtype of `self`.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import Node, array_of, as_array, record
+from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -67,6 +68,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return e.where(condition, input, other)
 
 
+@accepts_arrays("input")
 def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Tensor:
     """Return `input` with `value` where `mask`, which broadcasts to it, is true; in its dtype.
 
@@ -79,6 +81,7 @@ def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Ten
     return e.where(mask, value, input).to(input.dtype)
 
 
+@accepts_arrays("input")
 def clamp_min(input: Tensor, min: npt.ArrayLike) -> Tensor:
     """Return the larger of `input` and `min`, a number or a tensor, as `clamp(input, min=min)`.
 
@@ -89,6 +92,7 @@ def clamp_min(input: Tensor, min: npt.ArrayLike) -> Tensor:
     return e.clamp(input, min)
 
 
+@accepts_arrays("input")
 def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     """Return the smaller of `input` and `max`, a number or a tensor, as `clamp(input, max=max)`.
 
@@ -99,6 +103,7 @@ def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     return e.clamp(input, None, max)
 
 
+@accepts_arrays("input", "tensor1", "tensor2")
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 * tensor2`, broadcast.
 
@@ -109,6 +114,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return e.add(input, tensor1 * tensor2, alpha=value)
 
 
+@accepts_arrays("input", "tensor1", "tensor2")
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for integers.
 
@@ -121,6 +127,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return e.add(input, tensor1 / tensor2, alpha=value)
 
 
+@accepts_arrays("input")
 def digamma(input: Tensor) -> Tensor:
     """Return the derivative of `lgamma`, the logarithm of the gamma function.
 
@@ -131,6 +138,7 @@ def digamma(input: Tensor) -> Tensor:
     return special.polygamma(input, n=0)
 
 
+@accepts_arrays("input")
 def polygamma(n: int, input: Tensor) -> Tensor:
     """Return derivative `n` of `digamma`. Raises `ShapeError` unless 0 <= n <= 100.
 
@@ -141,6 +149,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return special.polygamma(input, n=n)
 
 
+@accepts_arrays("input")
 def allclose(
     input: Tensor, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
@@ -153,6 +162,7 @@ def allclose(
     return bool(c.isclose(input, other, rtol, atol, equal_nan).all())
 
 
+@accepts_arrays("input", "other")
 def equal(input: Tensor, other: Tensor) -> bool:
     """Return whether two tensors have the same shape and elements; NaN does not equal NaN.
 
@@ -163,6 +173,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return bool(np.array_equal(as_array(input), as_array(other)))
 
 
+@accepts_arrays("input")
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """Return `log(input / (1 - input))`, the inverse of `sigmoid`.
 

@@ -16,7 +16,7 @@ from tinygrad_fc.core.errors import (
     check_shapes,
 )
 from tinygrad_fc.core.graph import Node, as_array, wrap
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
@@ -98,6 +98,7 @@ def _elementwise_indices(
     return dim, at
 
 
+@accepts_arrays("input", "index")
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the elements at `index` along `dim`: `out[i][j] = input[index[i][j]][j]` for `dim=0`.
 
@@ -113,6 +114,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return i.getitem(input, at=i.full_index(at.copy(), dim)) if input.ndim else input.clone()
 
 
+@accepts_arrays("input", "indices")
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Return the elements at `indices` along `dim`, for example those that `argsort` returns.
 
@@ -134,6 +136,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(x, dim, at)
 
 
+@accepts_arrays("input", "index")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices along `dim` with the indices `index` (k,).
 
@@ -152,6 +155,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return input[_before(dim, at.reshape(-1))]
 
 
+@accepts_arrays("input")
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """Return the slice with the given index along `dim`, without that axis.
 
@@ -162,6 +166,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return input[_before(normalize_dim(dim, input.ndim, "select"), as_int(index))]
 
 
+@accepts_arrays("input")
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Return the slices `start` to `start + length - 1` along `dim`, a view of `input`.
 
@@ -179,6 +184,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return input[_before(dim, slice(first, first + length))]
 
 
+@accepts_arrays("input", "mask")
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where `mask` is true, as a vector; the two broadcast.
 
@@ -193,6 +199,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
 
 
+@accepts_arrays("input")
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Return the indices of the nonzero elements: (k, ndim), or `as_tuple` one vector per axis.
 
@@ -207,6 +214,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return wrap(np.argwhere(array))
 
 
+@accepts_arrays("input", "index", "source")
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
 ) -> Tensor:
@@ -229,6 +237,7 @@ def index_add(
     return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
 
 
+@accepts_arrays("input", "index", "src")
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return `input` with `out[index[i][j]][j] += src[i][j]` (for `dim=0`).
 
@@ -246,6 +255,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return input + i.scatter_add(part, at=i.full_index(at.copy(), dim), shape=input.shape)
 
 
+@accepts_arrays("input", "index")
 def scatter(
     input: Tensor,
     dim: int,
@@ -297,6 +307,7 @@ def scatter(
     return e.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 
 
+@accepts_arrays("input")
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> ValuesIndices:
@@ -310,6 +321,7 @@ def sort(
     return ValuesIndices(gather(input, dim, at) if input.ndim else input.clone(), at)
 
 
+@accepts_arrays("input")
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Return the indices that sort `input` along `dim`; equal elements keep their order.
 
@@ -327,6 +339,7 @@ PARTITIONED = 8
 """The share of the elements up to which `topk` chooses before it sorts."""
 
 
+@accepts_arrays("input")
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesIndices:
@@ -352,6 +365,7 @@ def topk(
     return ValuesIndices(gather(input, dim, at), at)
 
 
+@accepts_arrays("input")
 def unique(
     input: Tensor,
     sorted: bool = True,
@@ -379,6 +393,7 @@ def unique(
     return (values, *extra) if extra else values
 
 
+@accepts_arrays("input")
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """Return how often each of 0, 1, ... occurs in `input` (k,), or the sum of its weights.
 
@@ -404,6 +419,7 @@ class Histogram(NamedTuple):
     bin_edges: Any
 
 
+@accepts_arrays("input")
 def histogram(
     input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> Histogram:
@@ -423,6 +439,7 @@ def histogram(
     return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 
+@accepts_arrays("sorted_sequence")
 def searchsorted(
     sorted_sequence: Tensor,
     input: npt.ArrayLike,
@@ -458,6 +475,7 @@ def searchsorted(
     return wrap(indices.astype(np.int32 if out_int32 else np.int64))
 
 
+@accepts_arrays("input", "index")
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Return the elements of the flattened `input` at `index`, in the shape of `index`.
 
@@ -468,6 +486,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return input.reshape(-1)[index]
 
 
+@accepts_arrays("input", "index")
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """Return `input` with `value` in the slices along `dim` with the indices `index`.
 

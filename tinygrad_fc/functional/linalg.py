@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.core.op import as_axes
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import linalg as l
@@ -31,6 +31,7 @@ __all__ += ["outer", "slogdet", "tensordot", "trace"]
 _LETTERS = string.ascii_letters  # name axes in equations of `einsum`
 
 
+@accepts_arrays("input", "mat2")
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the product of two matrices, (n, k) and (k, m).
 
@@ -43,6 +44,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return l.matmul(input, mat2)
 
 
+@accepts_arrays("input", "vec")
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Return the product of a matrix (n, k) and a vector (k,).
 
@@ -55,6 +57,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return l.matmul(input, vec)
 
 
+@accepts_arrays("input", "tensor")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Return the inner product of two vectors (k,).
 
@@ -67,6 +70,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return l.matmul(input, tensor)
 
 
+@accepts_arrays("input", "mat2")
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the products of a batch of matrices, (b, n, k) and (b, k, m).
 
@@ -79,6 +83,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return l.matmul(input, mat2)
 
 
+@accepts_arrays("input", "vec2")
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """Return the outer product (n, m) of two vectors (n,) and (m,).
 
@@ -91,6 +96,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return input[:, None] * vec2
 
 
+@accepts_arrays("input", "mat1", "mat2")
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
@@ -105,6 +111,7 @@ def addmm(
     return out if beta == 0 else out + (input if beta == 1 else input * beta)
 
 
+@accepts_arrays("input", "other")
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Return the inner products along the last axes of `input` (..., k) and `other` (***, k).
 
@@ -121,6 +128,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, ([-1], [-1]))
 
 
+@accepts_arrays("a", "b")
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Return the sums of products over axes of `a` paired with axes of `b`.
 
@@ -149,6 +157,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     return l.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
 
 
+@accepts_arrays("input", "other")
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Return the Kronecker product: each element of `input` is replaced by it times `other`.
 
@@ -165,6 +174,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return (left * right).reshape(tuple(n * m for n, m in zip(first, second, strict=True)))
 
 
+@accepts_arrays("input")
 def trace(input: Tensor) -> Tensor:
     """Return the sum of the diagonal of a matrix (n, m).
 
@@ -176,6 +186,7 @@ def trace(input: Tensor) -> Tensor:
     return diag(input).sum()
 
 
+@accepts_arrays("input", "other")
 def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     """Return the vector products along the axis `dim` of size 3, broadcast over the others.
 
@@ -190,6 +201,7 @@ def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     return roll(input, -1, dim) * roll(other, 1, dim) - roll(input, 1, dim) * roll(other, -1, dim)
 
 
+@accepts_arrays(variadic=True)
 def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the Einstein summation `equation` of the operands, as `np.einsum`.
 
@@ -246,6 +258,7 @@ def _largest(x: Any, **settings: Any) -> Any:
     return (r.amax if x.shape[settings["dim"]] else r.sum)(x, **settings)
 
 
+@accepts_arrays("x")
 def vector_norm(
     x: Tensor, ord: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -281,6 +294,7 @@ def vector_norm(
     return e.where(limit, constant, e.where(limit, 1.0, total) ** (1 / ord))
 
 
+@accepts_arrays("A")
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -312,6 +326,7 @@ def matrix_norm(
     return out if keepdim else out.squeeze((rows, columns))
 
 
+@accepts_arrays("A")
 def svdvals(A: Tensor) -> Tensor:
     """Return the singular values (..., min(n, m)) of a matrix (..., n, m), in descending order.
 
@@ -333,6 +348,7 @@ class SVD(NamedTuple):
     Vh: Any
 
 
+@accepts_arrays("A")
 def svd(A: Tensor, full_matrices: bool = True) -> SVD:
     """Return U (..., n, k), S (..., k) and Vh (..., k, m) with A = U @ diag(S) @ Vh; k = min(n, m).
 
@@ -360,6 +376,7 @@ class ThinSVD(NamedTuple):
     V: Any
 
 
+@accepts_arrays("input")
 def thin_svd(input: Tensor, some: bool = True) -> ThinSVD:
     """Return U, S and V with `input` = U @ diag(S) @ V.mT, as `torch.svd`; see `linalg.svd`.
 
@@ -374,6 +391,7 @@ def thin_svd(input: Tensor, some: bool = True) -> ThinSVD:
 thin_svd.__name__ = "svd"  # its public name, `tg.svd`
 
 
+@accepts_arrays("A")
 def norm(
     A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: DTypeLike = None
 ) -> Tensor:
@@ -394,6 +412,7 @@ def norm(
     return vector_norm(A, ord, axes, keepdim, dtype=dtype)
 
 
+@accepts_arrays("input")
 def p_norm(
     input: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
 ) -> Tensor:
@@ -449,6 +468,7 @@ NOT_POSITIVE = (
 )
 
 
+@accepts_arrays("A")
 def inv(A: Tensor) -> Tensor:
     """Return the inverse of a matrix (..., n, n).
 
@@ -466,6 +486,7 @@ def inv(A: Tensor) -> Tensor:
     return out
 
 
+@accepts_arrays("A", "B")
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """Return X with `A @ X = B`, or `X @ A = B` if not `left`.
 
@@ -498,6 +519,7 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
+@accepts_arrays("A", "B")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
     """Return X (m, k) with the smallest |A X - B| for `A` (n, m) and `B` (n, k).
 
@@ -517,6 +539,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
     return LstsqResult(x, *rest)
 
 
+@accepts_arrays("A")
 def det(A: Tensor) -> Tensor:
     """Return the determinant of a matrix (..., n, n).
 
@@ -534,6 +557,7 @@ def det(A: Tensor) -> Tensor:
     return l.det(A)
 
 
+@accepts_arrays("A")
 def slogdet(A: Tensor) -> SignLog:
     """Return the sign of the determinant, and the logarithm of its absolute value, (...) each.
 
@@ -548,6 +572,7 @@ def slogdet(A: Tensor) -> SignLog:
     return SignLog(l.det_sign(A), l.logabsdet(A))
 
 
+@accepts_arrays("A")
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """Return the lower triangular L with `L @ L.mT = A`, or its transpose if `upper`.
 
@@ -565,6 +590,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return out.mT if upper else out
 
 
+@accepts_arrays("x1", "x2")
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     """Return the distances (..., n, m), in the `p`-norm, of rows (..., n, k) and (..., m, k).
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.graph import Node, as_array, wrap
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
 from tinygrad_fc.ops import comparison as c
@@ -36,6 +36,7 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, reduce: Any, index: Any, pa
     return values_at(input, dim, keepdim, index(input, dim, True))
 
 
+@accepts_arrays("input")
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the largest element; with `dim`, the values and their indices.
 
@@ -49,6 +50,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extreme(input, dim, keepdim, r.amax, c.argmax, e.maximum)
 
 
+@accepts_arrays("input")
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the smallest element; with `dim`, the values and their indices. See `max`.
 
@@ -59,6 +61,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _extreme(input, dim, keepdim, r.amin, c.argmin, e.minimum)
 
 
+@accepts_arrays("input")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the median; with `dim`, the values and their indices.
 
@@ -83,6 +86,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return values_at(input, along, keepdim, wrap(rank.argmax(along, keepdims=True)))
 
 
+@accepts_arrays("input")
 def quantile(
     input: Tensor,
     q: npt.ArrayLike,
@@ -123,6 +127,7 @@ def quantile(
     return s.reshape(out, shape=(*at.shape, *rest))
 
 
+@accepts_arrays("input")
 def var_mean(
     input: Tensor,
     dim: Dim = None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
 from tinygrad_fc.core.graph import array_of, as_array, owner, wrap
-from tinygrad_fc.functional.arguments import as_shape, normalize_dim
+from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
 from tinygrad_fc.ops import shape as s
@@ -65,6 +65,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     return out
 
 
+@accepts_arrays("input")
 def permute(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return the tensor with its axes in the order `dims`: `permute(x, (1, 0))`.
 
@@ -88,6 +89,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return s.transpose(input, axes=tuple(axes[: input.ndim]))
 
 
+@accepts_arrays("input")
 def numel(input: Tensor) -> int:
     """Return the number of elements.
 
@@ -98,6 +100,7 @@ def numel(input: Tensor) -> int:
     return input.numel()
 
 
+@accepts_arrays("input")
 def t(input: Tensor) -> Tensor:
     """Return the transpose of a matrix; a vector or 0-d tensor unchanged.
 
@@ -109,6 +112,7 @@ def t(input: Tensor) -> Tensor:
     return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
+@accepts_arrays("input")
 def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     """Return the tensor without its axes of size 1; `dim` (one or several) restricts them.
 
@@ -123,6 +127,7 @@ def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     )
 
 
+@accepts_arrays("input")
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Return the tensor with a new axis of size 1 at `dim`.
 
@@ -134,6 +139,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return s.reshape(input, shape=(*input.shape[:at], 1, *input.shape[at:]))
 
 
+@accepts_arrays("input")
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Return the tensor with the axes from `start_dim` to `end_dim` merged into one.
 
@@ -149,6 +155,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return s.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
 
 
+@accepts_arrays("input")
 def expand(input: Tensor, *shape: Any) -> Tensor:
     """Return a view with axes of size 1 broadcast to the sizes of `shape`; -1 keeps a size.
 
@@ -164,6 +171,7 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     return s.broadcast_to(input, shape=sizes)
 
 
+@accepts_arrays(sequence="tensors")
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along `dim`.
 
@@ -178,6 +186,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return s.concatenate(*tensors, axis=dim, ends=tuple(itertools.accumulate(sizes)))
 
 
+@accepts_arrays(sequence="tensors")
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return tensors of equal shape joined along a new axis `dim`.
 
@@ -188,6 +197,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return s.stack(*tensors, axis=dim)
 
 
+@accepts_arrays("tensor")
 def split(
     tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Tensor, ...]:
@@ -210,6 +220,7 @@ def split(
     return tuple(tensor[(*before, slice(*part))] for part in itertools.pairwise(ends))
 
 
+@accepts_arrays("input")
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return at most `chunks` slices of equal size along `dim`; the last may be smaller.
 
@@ -222,6 +233,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 
 
+@accepts_arrays("input")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Return the slices along `dim`, without that axis.
 
@@ -233,6 +245,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(input[(slice(None),) * dim + (k,)] for k in range(input.shape[dim]))
 
 
+@accepts_arrays("input")
 def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return the tensor with the order of elements along `dims` reversed: `flip(x, [0, 1])`.
 
@@ -246,6 +259,7 @@ def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor
     return s.flip(input, axis=along)
 
 
+@accepts_arrays(sequence="tensors")
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along axis 1; vectors along axis 0.
 
@@ -258,6 +272,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(parts, 0 if parts and parts[0].ndim == 1 else 1)
 
 
+@accepts_arrays(sequence="tensors")
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors joined along axis 0; a vector is one row.
 
@@ -269,6 +284,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([x if x.ndim > 1 else x.reshape(1, -1) for x in tensors], 0)
 
 
+@accepts_arrays("input")
 def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     """Return the tensor with elements shifted along `dims`; the last ones reappear at the front.
 
@@ -291,6 +307,7 @@ def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     return input.clone() if out is input else out
 
 
+@accepts_arrays("input")
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Return the tensor with axes moved to new positions; the other axes keep their order.
 
@@ -306,6 +323,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     return s.transpose(input, axes=np.moveaxis(sizes, source, destination).shape)
 
 
+@accepts_arrays("input")
 def ravel(input: Tensor) -> Tensor:
     """Return the elements as a vector: a view if they are contiguous in memory, else a copy.
 
@@ -316,6 +334,7 @@ def ravel(input: Tensor) -> Tensor:
     return flatten(input.contiguous())
 
 
+@accepts_arrays("input")
 def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     """Return the tensor with axis `dim` split into axes of `sizes`; one may be -1.
 
@@ -334,6 +353,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
 
+@accepts_arrays("input")
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a diagonal of a matrix, or a matrix with a vector on a diagonal and zeros elsewhere.
 
@@ -350,6 +370,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return diag_embed(input, diagonal) if input.ndim == 1 else _diagonal(input, diagonal).clone()
 
 
+@accepts_arrays("input")
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """Return the diagonals of the matrices in two dims (..., n, m) as a last dim (..., k).
 
@@ -370,6 +391,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 _diagonal = diagonal  # a parameter of `diag` has its name
 
 
+@accepts_arrays("input")
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Return matrices (..., n, n) with `input` (..., k) on a diagonal and zeros elsewhere.
 
@@ -391,6 +413,7 @@ def _lower_triangle(input: Tensor, diagonal: int, what: str) -> Any:
     return np.tri(n, m, diagonal, dtype=bool)
 
 
+@accepts_arrays("input")
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a matrix (..., n, m) with zeros above a diagonal.
 
@@ -402,6 +425,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     return e.where(_lower_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
 
 
+@accepts_arrays("input")
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return a matrix (..., n, m) with zeros below a diagonal.
 
@@ -413,6 +437,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return e.where(_lower_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
 
 
+@accepts_arrays("input")
 def broadcast_to(input: Tensor, size: Sizes) -> Tensor:
     """Return a view broadcast to the shape `size`; see `expand`.
 
@@ -424,6 +449,7 @@ def broadcast_to(input: Tensor, size: Sizes) -> Tensor:
     return expand(input, *as_shape((size,)))
 
 
+@accepts_arrays("input", "other")
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """Return a view broadcast to the shape of `other`; see `expand`.
 
@@ -434,6 +460,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, *other.shape)
 
 
+@accepts_arrays("input")
 def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     """Return copies of the tensor joined along each axis, their number per axis: `x.repeat(2, 3)`.
 
@@ -456,6 +483,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     return out.clone() if owner(out._array) is owner(input._array) else out
 
 
+@accepts_arrays("input")
 def tile(input: Tensor, *times: int | Sizes, dims: Sizes | None = None) -> Tensor:
     """Return `repeat` with 1 in front of `dims` if they are fewer than the axes.
 
@@ -468,6 +496,7 @@ def tile(input: Tensor, *times: int | Sizes, dims: Sizes | None = None) -> Tenso
     return repeat(input, *(1,) * (input.ndim - len(counts)), *counts)
 
 
+@accepts_arrays("input")
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
@@ -491,6 +520,7 @@ def repeat_interleave(
     return x[(slice(None),) * along + (at,)]
 
 
+@accepts_arrays(variadic=True)
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
     """Return the coordinates of a grid: tensors (n, m, ...) for vectors (n,), (m,), ...
 
@@ -514,6 +544,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     return tuple(x.transpose(0, 1) for x in grid) if swapped else tuple(grid)
 
 
+@accepts_arrays("input")
 def diff(
     input: Tensor,
     n: int = 1,

@@ -44,7 +44,7 @@ class FromFunction(Module):
     """Base of a module whose `forward(*inputs)` is `function(*inputs, **settings)`.
 
     A subclass passes `function` and declares its settings as the fields of a dataclass. They are
-    arguments of its constructor and attributes of the module; those annotated with Tensor are
+    arguments of its constructor and attributes of the module; those that `tensors` names are
     buffers. The docstring of the function is appended to that of the class.
 
     >>> import tinygrad_fc as tg
@@ -61,13 +61,12 @@ class FromFunction(Module):
     _function_name: ClassVar[str]
     __signature__: ClassVar[Any] = _Signature()
 
-    def __init_subclass__(cls, function: Callable[..., Any] | None = None) -> None:
+    def __init_subclass__(
+        cls, function: Callable[..., Any] | None = None, tensors: tuple[str, ...] = ()
+    ) -> None:
         super().__init_subclass__()
-        fields = inspect.get_annotations(cls)
-        cls._settings += tuple(fields)
-        cls._tensors += tuple(
-            name for name, annotation in fields.items() if "Tensor" in str(annotation)
-        )
+        cls._settings += tuple(inspect.get_annotations(cls))
+        cls._tensors += tensors
         if function is None:
             return
         cls._function_name = f"nn.functional.{function.__name__}"

@@ -22,7 +22,7 @@ class _Reduced(FromFunction):
     reduction: str = "mean"
 
 
-class _Weighted(FromFunction):
+class _Weighted(FromFunction, tensors=("weight",)):
     weight: Tensor | None = None
     reduction: str = "mean"
 
@@ -47,7 +47,7 @@ class HuberLoss(_Reduced, function=F.huber_loss):
     delta: float = 1.0
 
 
-class CrossEntropyLoss(FromFunction, function=F.cross_entropy):
+class CrossEntropyLoss(FromFunction, function=F.cross_entropy, tensors=("weight",)):
     """Cross entropy of logits and classes, for classification."""
 
     weight: Tensor | None = None
@@ -56,7 +56,7 @@ class CrossEntropyLoss(FromFunction, function=F.cross_entropy):
     label_smoothing: float = 0.0
 
 
-class NLLLoss(FromFunction, function=F.nll_loss):
+class NLLLoss(FromFunction, function=F.nll_loss, tensors=("weight",)):
     """Negative log-likelihood of classes."""
 
     weight: Tensor | None = None
@@ -68,7 +68,9 @@ class BCELoss(_Weighted, function=F.binary_cross_entropy):
     """Binary cross entropy of probabilities."""
 
 
-class BCEWithLogitsLoss(_Weighted, function=F.binary_cross_entropy_with_logits):
+class BCEWithLogitsLoss(
+    _Weighted, function=F.binary_cross_entropy_with_logits, tensors=("pos_weight",)
+):
     """Binary cross entropy of logits."""
 
     pos_weight: Tensor | None = None
@@ -126,7 +128,7 @@ class CosineEmbeddingLoss(FromFunction, function=F.cosine_embedding_loss):
     reduction: str = "mean"
 
 
-class MultiMarginLoss(FromFunction, function=F.multi_margin_loss):
+class MultiMarginLoss(FromFunction, function=F.multi_margin_loss, tensors=("weight",)):
     """Multi-class hinge loss."""
 
     p: int = 1

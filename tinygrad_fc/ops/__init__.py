@@ -1,5 +1,19 @@
 """The built-in ops, one module per family: forward functions and vjp rules.
 
+| file | what |
+|---|---|
+| `elementwise` | arithmetic, powers, exponentials, trigonometry, `where`, `clamp` |
+| `comparison` | comparisons, logic, rounding, `argmax`: ops without gradient |
+| `activation` | activations with rules of their own, such as `gelu` |
+| `loss` | losses as one op |
+| `norm` | normalization over axes |
+| `reduce` | sums, products, extrema, softmax, cumulative sums |
+| `shape` | `reshape`, `transpose`, `concatenate`, casts, moves between devices |
+| `index` | indexing and its adjoint |
+| `linalg` | products of matrices, `linear`, `solve`, decompositions |
+| `special` | `erf`, `lgamma` and other special functions |
+| `promotion` | the dtype in which each op computes |
+
 How to read an op:
 
 - `@define(f, domain=..., rules=...)` makes a documented function an op, the public function of that

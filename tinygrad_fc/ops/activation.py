@@ -7,21 +7,17 @@ Sigmoid, tanh and relu are in `elementwise`, softmax is in `reduce`, composition
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import real
 from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
-if TYPE_CHECKING:
-    from tinygrad_fc.tensors import Tensor
-
-__all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
+__all__ = ["elu", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
 
 # Smooth
 
@@ -198,18 +194,3 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     if 0 < negative_slope <= 1:  # half the work
         return np.maximum(input, input * negative_slope)
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
-
-
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
-
-    Raises `ValueError` for `min_val > max_val`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
-    tensor([-1. ,  0.5])
-    """
-    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
-    return clamp(input, min_val, max_val)

@@ -15,7 +15,6 @@ from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
     elu,
-    hardtanh,
     leaky_relu,
     logsigmoid,
     mish,
@@ -163,6 +162,21 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     elif weight.ndim > input.ndim:
         weight = weight.reshape(())
     return elementwise.where(input > 0, input, weight * input)
+
+
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
+
+    Raises `ValueError` for `min_val > max_val`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
+    return elementwise.clamp(input, min_val, max_val)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
