@@ -1,9 +1,15 @@
 """Autograd for fully connected networks, on NumPy, under PyTorch's names.
 
-Read in this order: `core` (the graph, its backward pass, what an op is), `ops` (the formulas), then
-`tensors`, `methods`, `assignment` and `numpy_dispatch`, which make a `Tensor` of them, then `nn`,
-`optim`, and `handderived`, the derivation by hand that all of it reproduces. Each module lists in
-`__all__` which of its names are PyTorch's, and so are here.
+Read it in one evening, in this order:
+
+1. `core`, the graph, its backward pass, and what an op is (1,570 lines of code);
+2. `ops`, the formulas and their derivatives (1,600);
+3. `tensors`, `methods`, `assignment`, `numpy_dispatch`, which make a `Tensor` of them (990);
+4. `nn.linear`, `optim.sgd`, and `handderived`, the derivation by hand that all of it reproduces.
+
+Functions composed of ops are in `functional`; what is left is above: `autograd`, `nn`, `optim`,
+`distributions`, the tests of gradients in `testing`, `compiler`, `viz`, `parallel`. Each module
+lists in `__all__` which of its names are PyTorch's, and so are here.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,9 +22,9 @@ from tinygrad_fc.compat import *
 from tinygrad_fc.core import errors as errors
 from tinygrad_fc.core.device import accelerator as accelerator
 from tinygrad_fc.core.device import backends as backends
-from tinygrad_fc.core.device import check as _check
 from tinygrad_fc.core.device import cuda as cuda
 from tinygrad_fc.core.device import device as device
+from tinygrad_fc.core.device import set_default_device as set_default_device
 from tinygrad_fc.core.dtypes import *
 from tinygrad_fc.core.grad_mode import *
 from tinygrad_fc.core.lazy import lazy_names as _lazy_names
@@ -61,7 +67,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.explanation import explain as explain
 
 inverse, norm, svd = linalg.inv, linalg.p_norm, linalg.thin_svd  # other names in `linalg`
-set_default_device = _check  # which raises for a GPU
 
 __version__ = "0.1.0"
 

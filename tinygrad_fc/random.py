@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device
-from tinygrad_fc.core.device import check as check_device
+from tinygrad_fc.core.device import refuse_gpu
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
 from tinygrad_fc.functional.arguments import (
@@ -56,7 +56,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu") -> None:
-        check_device(device)
+        refuse_gpu(device)
         self.device = CPU
         self.manual_seed(_FIRST_SEED)
 

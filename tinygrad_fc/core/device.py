@@ -179,8 +179,13 @@ def move_to_device(array: Any, where: device) -> Any:
         return cupy().asarray(array)
 
 
-def check(where: Any) -> None:
-    """Raise `RuntimeError` if the device `where` is not available."""
+def set_default_device(device: Any) -> None:
+    """Accept None and the CPU, on which tensors are created; raise `RuntimeError` for a GPU."""
+    refuse_gpu(device)
+
+
+def refuse_gpu(where: Any) -> None:
+    """Raise `RuntimeError` if `where` is not the CPU, where functions create tensors."""
     if where is not None and where is not CPU and device(where).type != "cpu":
         cupy()
         raise RuntimeError(

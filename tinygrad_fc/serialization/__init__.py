@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core.device import CPU, check, device, move_to_device
+from tinygrad_fc.core.device import CPU, device, move_to_device, refuse_gpu
 from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
@@ -97,7 +97,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     """
     del weights_only
     if isinstance(map_location, str | device):
-        check(map_location)
+        refuse_gpu(map_location)
     with _opened(f, "load") as file:
         return _unpack(*safetensors.read(file.read()))
 
