@@ -311,3 +311,14 @@ def test_filling_a_buffer_takes_linear_memory_and_leaves_no_cycle():
         return size
 
     assert peak(200) < 2.5 * peak(100)
+
+
+@given(seeds, st.sampled_from([2, -3, 0.5]))
+def test_round_and_divmod(seed: int, b: float):
+    a = np.random.default_rng(seed).normal(scale=9, size=(2, 3))
+    x = tg.tensor(a)
+    same(round(x), np.round(a))
+    same(round(x, 1), np.round(a, 1))
+    for results, expected in ((divmod(x, b), divmod(a, b)), (divmod(b, x), divmod(b, a))):
+        for result, value in zip(results, expected, strict=True):
+            same(result, value)

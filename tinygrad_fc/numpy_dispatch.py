@@ -2,7 +2,8 @@
 
 A NumPy function that is registered as an op calls the op. Functions with other signatures have an
 adapter here, with NumPy's semantics: `np.std(t)` divides by n, `np.median(t)` is the mean of the
-two middle elements.
+two middle elements. Any other function, such as `np.unique`, is called on the arrays and returns
+arrays; if a tensor requires grad, it raises an error.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tinygrad_fc.core.graph import (
     record_change,
     wrap,
 )
-from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, registry
+from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, readonly, registry
+from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.ops import reduce as r
@@ -172,8 +174,25 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
     function = called if method == "__call__" else getattr(called, method)
     op = registry.get(function)
     if op is None:
-        raise no_rule_error(function, len(inputs))
+        return _call_on_arrays(function, inputs, kwargs)
     return _record(called, op, inputs, kwargs)
+
+
+def _call_on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return the result of a function without a rule on the arrays of tensors: arrays.
+
+    The arrays are read-only. Raises `NoRuleError` if a tensor requires grad, whose gradient would
+    be lost.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Node) and value._requires_grad:
+            count = sum(isinstance(a, Node | np.ndarray) for a in args)
+            raise no_rule_error(function, count or 1)
+        return readonly(array_of(value))
+
+    args, kwargs = mapped(plain, (tuple(args), kwargs))
+    return function(*args, **kwargs)
 
 
 def _record(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) -> Any:
@@ -199,7 +218,7 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return adapter(*args, **kwargs)
     op = registry.get(called)
     if op is None:
-        raise no_rule_error(called, sum(isinstance(a, Node | np.ndarray) for a in args) or 1)
+        return _call_on_arrays(called, args, kwargs)
     names = list(inspect.signature(called).parameters)
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc.core import dtypes
-from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device
-from tinygrad_fc.core.device import refuse_gpu
+from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device, refuse_gpu
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
 from tinygrad_fc.functional.arguments import (

@@ -590,6 +590,15 @@ class Tensor(methods.Methods):
     def __pos__(self) -> Tensor:
         return self
 
+    def __round__(self, ndigits: int = 0) -> Tensor:
+        return self.round(decimals=ndigits)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
     def __getitem__(self, at: Any) -> Tensor:
         if at.__class__ is not int:
             at = _index(at)

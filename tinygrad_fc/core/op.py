@@ -507,7 +507,7 @@ def no_rule_error(function: Any, count: int = 1) -> errors.NoRuleError:
         f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, "
         f"domain=({'real, ' * count}), rules=({(rule + ', ') * count})), with the gradient of each "
         "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, if no "
-        f"gradient is needed, pass it the array: {name}(x.numpy())"
+        f"gradient is needed, call {name}(x.detach()), which returns an array"
     )
 
 
