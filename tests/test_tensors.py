@@ -246,29 +246,52 @@ def test_an_assigned_value_may_depend_on_other_elements(a: Any, b: Any, seed: in
             close(gradient, other)
 
 
-def test_views_from_before_a_first_assignment_raise_where_they_are_used():
-    # They do not require grad, so they cannot follow. Those of a recorded tensor do.
+VIEWS = (lambda x: x[:1], lambda x: x.view(2, 1)[0], lambda x: x.t()[:1].t().expand(1))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("assigned", ["base", "view", "sibling"])
+def test_a_view_that_was_not_recorded_knows_its_base(view: Any, assigned: str):
     w = tg.tensor(3.0, requires_grad=True)
-    for view in (lambda x: x[:1], lambda x: x.view(2, 1), lambda x: x.t()[1:]):
-        out = tg.zeros(1) + tg.zeros(2)
-        before, detached, result = view(out), out.detach(), (out + 1) * w
-        out[0] = w
-        assert detached.tolist() == out.tolist() == [3, 0]
-        for use in (lambda v: v * 2, lambda v: v.sum(), lambda v: v + w):
-            with pytest.raises(GraphError, match=r"cannot follow. Take it after the assignment"):
-                use(before)
-        assert (detached * 2).tolist() == [6, 0]
-        used = view(out)
-        out[1] = w
-        (used.sum() * 0 + out.sum() + result.sum()).backward()
-        assert w.grad.item() == 4
-        w.grad = None
-    whole = tg.zeros(2, 3)
-    with pytest.raises(GraphError, match="the tensor that x views would not follow"):
-        whole[0][1] = w
-    alone = tg.zeros(6).reshape(2, 3)
-    alone[0, 1] = w
-    assert alone.requires_grad
+    out = tg.zeros(1) + tg.zeros(2)
+    before, sibling = view(out), out.view(1, 2)[0]
+    detached, result = out.detach(), (out + 1) * w
+    {"base": out, "view": before, "sibling": sibling}[assigned][0] = w
+    assert detached.tolist() == out.tolist() == sibling.tolist() == [3, 0]
+    assert all(t.requires_grad and not t.is_leaf for t in (out, before, sibling))
+    assert not detached.requires_grad
+    assert not (detached * 2).requires_grad
+    total = before.sum() + 10 * sibling.sum() + 100 * out.sum() + 1000 * result.sum()
+    total.backward()
+    assert w.grad.item() == 111 + 2000
+
+
+def test_a_tensor_of_detached_memory_does_not_follow():
+    w = tg.tensor(3.0, requires_grad=True)
+    out = tg.zeros(1) + tg.zeros(2)
+    detached = out.detach()
+    detached[0] = w
+    assert not (out * 2).requires_grad
+    assert out.tolist() == [3, 0]
+    of_array = tg.from_numpy(np.zeros(4)[::2])
+    of_array[0] = w
+    assert of_array.requires_grad
+
+
+def test_a_view_whose_base_is_unknown_raises_where_it_is_assigned_or_used():
+    w = tg.tensor(3.0, requires_grad=True)
+    out = tg.zeros(1) + tg.zeros(2, 1)
+    with tg.no_grad():
+        view = out[:1]
+    reshaped = out[:1]
+    out.t_()
+    for v in (view, reshaped):
+        with pytest.raises(GraphError, match=r"cannot follow, since it was taken under `no_grad`"):
+            v[0] = w
+    out[0] = w
+    for v in (view, reshaped):
+        with pytest.raises(GraphError, match=r"cannot follow, .* Take it after the assignment"):
+            v * 2
     read = tg.zeros(2)
     result = read * w
     read[0] = w

@@ -1,14 +1,14 @@
 """Assignment of recorded values: `x[i] = y` makes `x` a result of `index_put`, in the same memory.
 
 Calls before the assignment refer to the same object: `graph` reads in them the state of `x` with
-the largest sequence number below theirs. A view of `x` gets its values from the memory, and its
-graph when it is next used. As in PyTorch, the backward pass raises if an earlier call needs a
-value that was changed, except for calls that computed `y`: they get copies.
+the largest sequence number below theirs. A view knows its base, `x`, whether or not it is recorded:
+it gets its values from the memory, and its graph when it is next used. As in PyTorch, the backward
+pass raises if an earlier call needs a value that was changed, except for calls that computed `y`:
+they get copies.
 """
 
 from __future__ import annotations
 
-from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,6 @@ from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.graph import Node, array_of, owner
 from tinygrad_fc.functional import shape
 from tinygrad_fc.ops import index
-
-_VIEW_REFCOUNT = 3  # of memory to which one view refers, a variable and the argument of the count
 
 
 def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
@@ -46,12 +44,6 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
     before = graph.keep_state(base) if base._requires_grad else None
     value = _with_earlier_state(value, base, before)
-    memory = owner(array)
-    if before is None and memory is not array and getrefcount(memory) > _VIEW_REFCOUNT:
-        raise GraphError(
-            "x[...] = y would make x a recorded result, and the tensor that x views would not "
-            "follow. Assign to that tensor, or to a copy (`x.clone()`)"
-        )
     with graph.mutation_lock:
         assign_elements(array, steps, array_of(value))
         graph.record_change(array)
@@ -60,16 +52,15 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         base._parents = [before, value if recorded else None]
         base._args = [base._array, array_of(value)]
         graph.state.assigned[id(owner(base._array))] = base._seq = graph.next_seq()
+    graph.follow_assignments((t,))
 
 
 def _base_and_views(t: Any) -> tuple[Any, list[Any]]:
     """Return the tensor that `t` is a view of, and the views that lead to `t`, outermost first."""
-    memory, views = id(owner(t._array)), []
-    while t._parents and t._parents[0] is not None and t._op is not index.index_put:
-        if id(owner(t._parents[0]._array)) != memory:
-            break
+    views: list[Any] = []
+    while t._op is not index.index_put and (base := graph.base_of(t)) is not None:
         views.append(t)
-        t = t._parents[0]
+        t = base
     return t, views
 
 

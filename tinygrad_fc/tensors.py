@@ -325,6 +325,8 @@ class Tensor(methods.Methods):
     @property
     def requires_grad(self) -> bool:
         """Whether the backward pass computes its gradient: set for leaves, inherited by results."""
+        if not self._requires_grad and getattr(self, "_base", None) is not None:
+            graph.follow_assignments((self,))
         return self._requires_grad
 
     @requires_grad.setter
@@ -353,7 +355,7 @@ class Tensor(methods.Methods):
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded op returned it; backward passes add to the `.grad` of leaves only."""
-        return self._op is None or not self._requires_grad
+        return self._op is None or not self.requires_grad
 
     @property
     def grad(self) -> Tensor | None:

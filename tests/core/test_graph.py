@@ -380,3 +380,36 @@ def test_no_two_gradients_share_memory(a: Any, seed: int):
     assert len(tensors) == 6
     for one, other in itertools.combinations(tensors, 2):
         assert not np.shares_memory(one.numpy(), other.numpy())
+
+
+@pytest.mark.usefixtures("_registry_restored")
+@given(arrays((2, 3)), arrays((2, 3)))
+def test_what_a_rule_of_the_user_returns_is_copied_before_it_is_changed(a: Any, returned: Any):
+    before = returned.copy()
+    for rule in (lambda g, out, x: returned, lambda g, out, x: x + 0 * g):
+        op = tg.op(lambda x: x * 1, name="op", domain=(real,), rules=(rule,))
+        x, y, row = T(a), T(a), T(a[0])
+        part = x * 1
+        total = part[0].sum() + op(part).sum()
+        buffer = y * 1
+        buffer[0] = row
+        total += op(buffer).sum()
+        total.backward()
+        for gradient in (x.grad, y.grad, row.grad):
+            gradient.add_(1.0)
+        expected = before if returned is rule(a, a, a) else a
+        first = np.array([[1.0], [0.0]])
+        assert np.array_equal(x.grad.numpy(), expected + first + 1)
+        assert np.array_equal(y.grad.numpy(), expected * (1 - first) + 1)
+        assert np.array_equal(row.grad.numpy(), expected[0] + 1)
+        assert np.array_equal(returned, before)
+
+
+def test_a_cotangent_that_two_operands_share_is_not_changed_for_one_of_them():
+    p = tg.ones(4, 3, requires_grad=True)
+    h = tg.nn.Linear(3, 3)(tg.ones(4, 3))
+    before = h.detach().clone()
+    h[0] = 0.0
+    ((h + p) ** 2).sum().backward()
+    before[0] = 0.0
+    assert np.array_equal(p.grad.numpy(), 2 * (before + 1).numpy())

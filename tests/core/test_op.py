@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.op import Op, VariadicRule, builtin_ops, registry
+from tinygrad_fc.core.graph import NO_GRADIENT
+from tinygrad_fc.core.op import Op, VariadicRule, registry
 from tinygrad_fc.domain import real
 from tinygrad_fc.testing import inputs
 from tinygrad_fc.testing.tensors import differentiable
 
+OPS = [op for op in dict.fromkeys(registry.values()) if op.is_builtin]
 RULES = [
     pytest.param(op, i, id=f"{op.name}-{i}")
-    for op in dict.fromkeys(registry.values())
-    if type(op) is Op and op in builtin_ops  # a chain has the rules of its two ops
+    for op in OPS
+    if type(op) is Op  # a chain has the rules of its two ops
     for i in differentiable(op)
 ]
 
@@ -114,6 +116,32 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
     assert complete()
 
 
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_a_rule_returns_a_new_array_or_its_cotangent_or_a_view_of_it(op: Op) -> None:
+    # The backward pass relies on this: it changes new arrays in place, and stores them as `.grad`.
+    def check_call(call: Any, seed: int) -> None:
+        operands, chosen = call
+        with np.errstate(all="ignore"):
+            out = np.asarray(op.forward(*operands, **chosen))
+        g = cotangent(out.shape, seed, out.dtype)
+        others = [out, *operands]
+        for i in (*differentiable(op), *differentiable(op)):  # no array is returned twice
+            with np.errstate(all="ignore"):
+                gradient = op.rules[i](g, out, *operands, **chosen)  # type: ignore[index]
+            if gradient is NO_GRADIENT or isinstance(gradient, np.generic):
+                continue
+            assert not any(np.may_share_memory(gradient, a) for a in others)
+            if not np.may_share_memory(gradient, g):
+                assert gradient.flags.writeable or gradient.base is not None
+                others.append(gradient)
+            else:
+                assert gradient is g or gradient.base is not None or not gradient.size
+
+    filtered = [HealthCheck.filter_too_much, HealthCheck.too_slow]
+    limits = settings(max_examples=settings.default.max_examples // 4)
+    settings(limits, suppress_health_check=filtered)(given(calls(op, 0), seeds)(check_call))()
+
+
 def after_change(rule: Any) -> tg.Tensor:
     """Return the sum of an op with this rule, whose argument was changed in place afterwards."""
     double = tg.op(lambda x: x * x, name="double", domain=(real,), rules=(rule,))
@@ -158,9 +186,6 @@ def test_a_parameter_with_an_underscore_may_change() -> None:
 
 
 # Documentation
-
-
-OPS = [op for op in dict.fromkeys(registry.values()) if op in builtin_ops]
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)

@@ -11,10 +11,10 @@ import tinygrad_fc as tg
 from device.strict_array import StrictArray
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.graph import wrap
-from tinygrad_fc.core.op import Op, builtin_ops, registry
+from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import inputs
 
-OPS = [op for op in dict.fromkeys(registry.values()) if op in builtin_ops]
+OPS = [op for op in dict.fromkeys(registry.values()) if op.is_builtin]
 
 
 def results(op: Op, operands: Any, options: Any, seed: int, library: Any) -> list[Any]:

@@ -26,7 +26,6 @@ from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.graph import Node, array_of
-from tinygrad_fc.core.op import builtin_ops
 from tinygrad_fc.core.pytree import mapped
 
 _STATE = "state of an optimizer"
@@ -165,7 +164,7 @@ class Trace(TraceBuilder):
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
         origin = self.origin
-        if op not in builtin_ops:
+        if not op.is_builtin:
             self.captured.follow(inspect.unwrap(function))
         if not origin.phase:
             options = self.values(settings)

@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -61,7 +60,7 @@ class Node:
 
     __slots__ = (
         *("__weakref__", "_args", "_array", "_grad", "_op", "_parents", "_requires_grad", "_seq"),
-        *("_before", "_settings", "_hooks"),
+        *("_base", "_before", "_settings", "_hooks"),
     )
 
     _array: Any
@@ -74,6 +73,7 @@ class Node:
     _seq: int  # sequence number of the call, or of the creation of a leaf; 0 if not recorded
     _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
     _before: Any  # its state before the last recorded assignment to its memory; unset without one
+    _base: Any  # of an unrecorded view, the tensor viewed, None if unknown; unset for others
 
 
 class GradientHooks:
@@ -173,7 +173,19 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         t._requires_grad = False
         t._parents = t._args = None
         t._seq = seq if _assigned else 0
+        if getattr(out, "base", None) is not None:
+            _set_base(t, args, arrays, settings, is_recording=bool(flags & _RECORD))
     return t
+
+
+def _set_base(
+    t: Any, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any], *, is_recording: bool
+) -> None:
+    """Note of which tensor the unrecorded result `t` is a view; unknown if under `no_grad`."""
+    memory = owner(t._array)
+    if any(isinstance(a, Node) and owner(a._array) is memory for a in args):
+        t._base = args[0] if is_recording and len(args) == 1 else None
+        t._args, t._settings = arrays, settings
 
 
 def _promoted(
@@ -406,22 +418,43 @@ def follow_assignments(values: Iterable[Any]) -> None:
         if isinstance(t, Node) and t._op is not None:
             key = id(owner(t._array))
             if _assigned.get(key, 0) > t._seq:
-                _renew(t, key)
+                _renew(t)
 
 
-def _renew(view: Any, key: int) -> None:
+def base_of(t: Any) -> Any:
+    """Return the tensor of which the result `t` is a view, or None if it is none.
+
+    Raises `GraphError` if it is a view of an unknown tensor, or of a memory that the tensor left.
+    """
+    array = t._array
+    if t._op is None or getattr(array, "base", None) is None:
+        return None
+    base = t._parents[0] if t._parents else getattr(t, "_base", t)
+    if base is t:  # a view of an array, or of a tensor whose graph was freed
+        return None
+    if base is not None and t._args[0] is base._array:
+        return base if owner(base._array) is owner(array) else None
+    if base is not None and owner(t._args[0]) is not owner(array):
+        return None
+    raise GraphError(
+        f"the result of {t._op.name} shares memory with a tensor to whose elements a recorded "
+        "value is assigned, and cannot follow, since it was taken under `no_grad`, or the other "
+        "tensor was reshaped in place. Take it after the assignment, or use a copy (x.clone())"
+    )
+
+
+def _renew(view: Any) -> None:
     if view._requires_grad and view._parents is None:
         raise _freed_graph_error(view)
-    base = view._parents and view._parents[0]
-    if base is None or id(owner(base._array)) != key:
-        raise GraphError(
-            f"the result of {view._op.name} shares memory with a tensor to whose elements a "
-            "recorded value was assigned since, and cannot follow. Take it after the assignment, "
-            "or use a copy (x.clone())"
-        )
+    base = base_of(view)
+    if base is None:
+        return
     follow_assignments((base,))
-    keep_state(view)
-    view._parents = [base, *view._parents[1:]]
+    if view._requires_grad:
+        keep_state(view)
+        view._parents = [base, *view._parents[1:]]
+    elif base._requires_grad and view._op.rules is not None:
+        view._parents, view._requires_grad = [base], True
     view._seq = next_seq()
 
 
@@ -455,7 +488,6 @@ def backward(
     pass_ = _Pass(wanted, needed)
     for root, cotangent in zip(roots, grad_outputs, strict=True):
         pass_.add(root, cotangent)
-    del grad_outputs  # `_copy_aliased` counts references
     if create_graph:
         with grad_mode.enable_grad():
             pass_.run(create_graph=True)
@@ -463,7 +495,6 @@ def backward(
     else:
         pass_.run(create_graph=False)
         pairs = pass_.gradients
-        _copy_aliased(pairs)
     with mutation_lock:
         changed_during_pass = state.last_change != before  # by another thread, or by a rule
     if changed_during_pass:
@@ -537,25 +568,32 @@ def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
 class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
-    __slots__ = ("gradients", "leaves", "needed", "pending", "queue", "visited", "wanted")
+    __slots__ = ("gradients", "leaves", "needed", "owned", "pending", "queue", "visited", "wanted")
 
     def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
+        self.owned: set[int] = set()  # ids of tensors to whose gradient nothing else refers
         self.queue: list[tuple[int, int, Any]] = []  # the ids decide between states of a tensor
         self.leaves: list[Any] = []
         self.visited: list[Any] = []
         self.gradients: list[list[Any]] = []
 
-    def add(self, a: Any, gradient: Any) -> None:
-        """Add to the gradient of `a`, and queue it for a visit after all later calls."""
+    def add(self, a: Any, gradient: Any, is_owned: bool = False) -> None:
+        """Add to the gradient of `a`, and queue it for a visit after all later calls.
+
+        `is_owned` says that nothing else refers to the memory of `gradient`.
+        """
         key = id(a)
         if key in self.pending:
             total = self.pending[key] + gradient
             self.pending[key] = np.asarray(total) if isinstance(total, np.generic) else total
+            self.owned.add(key)
             return
         self.pending[key] = gradient
+        if is_owned:
+            self.owned.add(key)
         if a._op is None:
             self.leaves.append(a)
         else:
@@ -566,13 +604,18 @@ class _Pass:
         return a is not None and (self.needed is None or id(a) in self.needed)
 
     def changeable(self, a: Any, array: Any) -> Any:
-        """Return the gradient of `a` so far, zeros at first, as an unaliased array."""
-        total = self.pending.get(id(a))
-        if total is None:
-            self.add(a, np.zeros(array.shape, array.dtype))
-        elif not is_changeable(total):
-            self.pending[id(a)] = total.copy()
-        return self.pending[id(a)]
+        """Return the gradient of `a` so far, zeros at first, as an array that may be changed."""
+        key = id(a)
+        if key not in self.pending:
+            self.add(a, np.zeros(array.shape, array.dtype), is_owned=True)
+        elif key not in self.owned:
+            self.pending[key] = self.pending[key].copy()
+            self.owned.add(key)
+        return self.pending[key]
+
+    def unaliased(self, a: Any, g: Any) -> Any:
+        """Return `g`, the complete gradient of `a`, or a copy if something else refers to it."""
+        return g if id(a) in self.owned else g.copy()
 
     def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes, filling `gradients` and `visited`."""
@@ -607,7 +650,7 @@ class _Pass:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
                 g = op.outer.rules[0](g, out, None)
-            rules = op.rules
+            rules, is_trusted = op.rules, op.is_builtin and not create_graph
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
@@ -624,12 +667,11 @@ class _Pass:
                     gradient = _unbroadcast(gradient, array, node, a, create_graph=create_graph)
                 if detect_anomaly:
                     op.check_finite(gradient, (g,), _argument_name(node, a))
-                add(a, gradient)
+                # A rule of this package returns a new array, its cotangent, or a view.
+                is_new = is_trusted and gradient is not g
+                add(a, gradient, is_new and (gradient.base is None or _owns_memory(gradient)))
         for a in self.leaves:
-            if a._hooks is None and not has_inputs:
-                self.gradients.append([a, pending.pop(id(a))])
-            else:
-                self.finish(a, pending.pop(id(a)), create_graph=create_graph)
+            self.finish(a, pending.pop(id(a)), create_graph=create_graph)
 
     def finish(self, a: Any, g: Any, *, create_graph: bool, is_visited: bool = False) -> Any:
         """Call the hooks of `a` with its complete gradient; store and return the result.
@@ -640,20 +682,21 @@ class _Pass:
         hooks, before = a._hooks, g
         if hooks is not None and hooks.functions:
             g = _call_hooks(a, hooks, g, create_graph=create_graph)
+            self.owned.discard(id(a))  # a hook may keep what it gets and returns
         if self.wanted is not None:
             keep = id(a) in self.wanted
         else:
             keep = a._op is None or (hooks is not None and hooks.retain)
         if keep:
-            is_inner_input = is_visited and self.wanted is not None
-            self.gradients.append([a, before if is_inner_input else g])
+            gradient = before if is_visited and self.wanted is not None else g
+            if not create_graph:  # after a visit, the pass goes on with the array
+                gradient = gradient.copy() if is_visited else self.unaliased(a, gradient)
+            self.gradients.append([a, gradient])
         return g
 
 
-def is_changeable(gradient: Any) -> bool:
-    """Return whether only one variable of the caller, and one that holds it, refer to an array."""
-    is_owned = getrefcount(gradient) <= _CALLER_REFCOUNT and gradient.__class__ is _ndarray
-    return is_owned and gradient.base is None and gradient.flags.writeable
+def _owns_memory(array: Any) -> bool:
+    return is_non_numpy_array(array) and bool(array.flags.owndata)
 
 
 def _freed_graph_error(node: Any) -> GraphError:
@@ -738,27 +781,3 @@ def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) 
                 returned = returned.to(node._array.dtype)  # type: ignore[attr-defined]
             shown = returned
     return shown if create_graph else shown._array
-
-
-def _copy_aliased(pairs: list[list[Any]]) -> None:
-    """Replace every aliased gradient by a copy."""
-    for pair in pairs:
-        g = pair[1]
-        # An array that a rule has just created has one reference.
-        if getrefcount(g) != _UNALIASED_REFCOUNT or not (
-            g.base is None and g.flags.writeable
-            if g.__class__ is _ndarray
-            else is_non_numpy_array(g) and g.flags.owndata
-        ):
-            pair[1] = g.copy()
-
-
-def _unaliased_refcount() -> int:
-    """Return `getrefcount(g)` in `_copy_aliased` for an array that only its pair refers to."""
-    pair: list[Any] = [None, np.zeros(1)]
-    g = pair[1]
-    return getrefcount(g)
-
-
-_UNALIASED_REFCOUNT = _unaliased_refcount()
-_CALLER_REFCOUNT = _UNALIASED_REFCOUNT + 1

@@ -52,7 +52,6 @@ Dim = int | Sequence[int] | None  # the type of `dim` in signatures
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
 """The names of an op's settings, by NumPy's names, which calls may use instead."""
 
-builtin_ops: set[Any] = set()  # the ops of this package, filled by ops/__init__.py
 registry: dict[Any, Op] = {}
 """All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
 
@@ -67,9 +66,9 @@ class Op(Generic[P]):
     """
 
     __slots__ = (
-        *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function", "name"),
-        *("names", "options", "outer", "plain", "prepare", "promotion", "rules", "run_in_place"),
-        "settings",
+        *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function"),
+        *("is_builtin", "name", "names", "options", "outer", "plain", "prepare", "promotion"),
+        *("rules", "run_in_place", "settings"),
     )
 
     def __init__(
@@ -88,6 +87,7 @@ class Op(Generic[P]):
         self.forward = forward
         self.plain = plain or forward  # for calls without settings, which may be faster
         self.prepare = prepare
+        self.is_builtin = False  # of ops/, whose tests hold its rules to the laws of ownership
         self.promotion: Promotion | None = None  # of operands; None: as NumPy, in `forward`
         self.domain = domain
         self.rules = rules
@@ -231,7 +231,7 @@ class Op(Generic[P]):
         vars(other).update(vars(self))
         for name in Op.__slots__[1:]:
             setattr(other, name, getattr(self, name))
-        other.run_in_place = None  # which stands for these rules
+        other.is_builtin, other.run_in_place = False, None  # which stand for these rules
         return other
 
     def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
@@ -429,7 +429,7 @@ def op(
     tensor(12.)
     """
     op_name = str(name or getattr(function, "__name__", "op"))
-    if registry.get(function) in builtin_ops:
+    if function in registry and registry[function].is_builtin:
         raise ValueError(
             f"{op_name} is already registered as an op, which operators and methods use. Register "
             f"a function of your own: op(lambda *xs: {op_name}(*xs), ...)"

@@ -58,8 +58,11 @@ Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """
 
-from tinygrad_fc.core.op import builtin_ops, registry
+from tinygrad_fc.core.op import registry
 from tinygrad_fc.ops import index as index
+from tinygrad_fc.ops import linalg, shape
 from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
 
-builtin_ops.update(registry.values())  # which `tinygrad_fc.op` refuses to replace
+_unregistered = (shape.to_device, linalg.singular_values, linalg.singular_vectors)
+for _op in (*registry.values(), *_unregistered):
+    _op.is_builtin = True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.device import is_non_numpy_array
-from tinygrad_fc.core.graph import array_of, is_changeable, owner
+from tinygrad_fc.core.graph import array_of, owner
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import indices, real
 
@@ -196,12 +196,12 @@ def _assign_in_place(run: Any, node: Any, g: Any) -> None:
     (before, values), at = node._parents, node._settings["at"]
     if run.is_needed(values):
         dtype = node._args[1].dtype
-        # A copy, since `g` changes; without a variable for the view, which would refer to `g`.
-        run.add(values, np.array(_assigned_rule(g, None, None, None, at), dtype))
+        # A copy, since `g` changes.
+        run.add(values, np.array(_assigned_rule(g, None, None, None, at), dtype), is_owned=True)
     if run.is_needed(before):
-        g = g if is_changeable(g) else g.copy()
+        g = run.unaliased(node, g)
         g[at] = 0
-        run.add(before, g)
+        run.add(before, g, is_owned=True)
 
 
 getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_place
