@@ -291,6 +291,7 @@ for _reducing, _function in zip(_REDUCING, _REDUCTIONS, strict=True):
     define(_function, traced=partial(_reduced, _reducing))
 define(np.dot, traced=RECORDED, numpy=_dot_text, lowered="dot", js="dot")
 define(np.matmul, lowered="dot", js="dot")
+define(np.linalg.norm, traced=RECORDED, js="norm")
 define(np.vdot, traced=RECORDED, lowered="dot", js="vdot")
 define(np.argmax, traced=RECORDED, lowered="extremum", js="argmax", cells=REDUCED)
 define(np.argmin, traced=RECORDED, lowered="extremum")
@@ -349,7 +350,7 @@ _ONLY_NUMPY = """
 allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose kron mean
 median nan_to_num outer pad partition roll round searchsorted sort std take take_along_axis
 tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
-linalg.norm linalg.slogdet linalg.solve linalg.svd
+linalg.slogdet linalg.solve linalg.svd
 """
 for _name in _ONLY_NUMPY.split():
     define(operator.attrgetter(_name)(np), traced=RECORDED)

@@ -113,6 +113,12 @@ const R = (() => {
     }
     return make([...a.shape.slice(0, -1), ...b.shape.slice(1)], out);
   };
+  run.norm = (x, order = 2) => {  // of a vector
+    const most = x.data.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    if (order === Infinity || !most) return make([], Float64Array.of(most));
+    const total = x.data.reduce((sum, y) => sum + (Math.abs(y) / most) ** order, 0);
+    return make([], Float64Array.of(most * total ** (1 / order)));
+  };
   run.vdot = (a, b) => run.item(a.data.reduce((sum, x, i) => sum + x * b.data[i], 0));
 
   const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
@@ -155,6 +161,8 @@ const R = (() => {
         shape.push(some.length);
         add(some.map((k) => k * step));
       } else {
+        const wrong = i.data.find((k) => !Number.isInteger(k) || k < -n || k >= n);
+        if (wrong !== undefined) throw new RangeError(`index ${wrong} is out of range for ${n}`);
         const cells = run.broadcast(i, joint).data.map((k) => (k < 0 ? k + n : k) * step);
         joined = joined ? joined.map((c, k) => c + cells[k]) : cells;
         waiting -= 1;

@@ -168,7 +168,7 @@ class Lesson:
         result = call.origin.result if call.kind == "rule" else call.result
         return next(self._operands(c.values) for c in self.calls if c.result is result)
 
-    def _ancestors(self, values: Sequence[Value]) -> set[int]:
+    def ancestors(self, values: Sequence[Value]) -> set[int]:
         """Return the ids of values and of all that they are computed from."""
         needed = {*map(id, values)}
         for v in reversed(self.program.instructions):
@@ -189,7 +189,7 @@ class Lesson:
         for v in program.instructions:
             if any(id(x) in from_rules for x in operands(v)):
                 from_rules.add(id(v))
-        returned = self._ancestors([program.outputs[k] for k in program.returned])
+        returned = self.ancestors([program.outputs[k] for k in program.returned])
         last = max((position[k] for k in returned - from_rules if k in position), default=-1)
 
         def phase(v: Value) -> str:
@@ -235,7 +235,8 @@ class Lesson:
             if value.function is np.transpose and len(values) > 1:
                 continue  # read by a product after its left factor
             for v in operands(value):
-                turned = v.function is np.transpose and id(v) in inside
+                is_transposed = v.function is np.transpose
+                turned = is_transposed and (id(v) in inside or v.args[0].is_input)
                 read = v.args[0] if turned else v
                 if id(read) not in inside and not read.is_constant and read.dtype is not None:
                     outside[id(read)] = read
@@ -408,7 +409,7 @@ class Lesson:
 
     def _leading_to(self, new: Value) -> list[Value]:
         """Return the instructions of an update that `new` depends on, in order."""
-        needed = self._ancestors([new])
+        needed = self.ancestors([new])
         return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
 
     def parts(self, value: Value) -> list[Any]:

@@ -111,10 +111,12 @@ class Network:
         weights = Counter(link.weight for link in self.links if link.weight is not None)
         text = ("-" if self.is_chain else " → ").join(parts)
         text += ", shared weights" if max(weights.values(), default=0) > 1 else ""
+        products = {(link.source, link.target) for link in self.links if link.kind == "weights"}
+        depth = [column.depth for column in self.columns]
         is_skipped = any(
-            link.kind == "same"
-            and self.columns[link.source].depth < self.columns[link.target].depth
+            depth[link.target] - depth[link.source] > 1 or (link.source, link.target) in products
             for link in self.links
+            if link.kind == "same"
         )
         return text + ", skip" * is_skipped
 
@@ -122,15 +124,20 @@ class Network:
 class _Builder:
     """Adds columns and links, call by call."""
 
-    def __init__(self, lesson: Lesson) -> None:
+    def __init__(self, lesson: Lesson, end: Value | None) -> None:
         self.lesson = lesson
         self.columns: list[Column] = []
+        self.ends: list[Value] = []  # the values that columns end in
         self.links: list[Link] = []
         self.column_of: dict[int, int] = {}  # by id of the value that the column ends in
         self.cotangents = {
-            id(result): lesson.numbers.get(key) for key, result in lesson.cotangent_of.items()
+            id(call.origin.result): lesson.numbers[id(call.origin.cotangent)]
+            for call in lesson.calls
+            if call.kind == "rule" and not call.origin.cotangent.is_constant
         }
-        behind = [(call, lesson.behind(call)) for call in lesson.boxes]
+        wanted = None if end is None else lesson.ancestors([end])
+        calls = [c for c in lesson.boxes if wanted is None or id(c.result) in wanted]
+        behind = [(call, lesson.behind(call)) for call in calls]
         self.readers = Counter(id(v) for _, values in behind for v in values)
         updated = {id(old) for old, _ in lesson.program.changes} | {
             id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in gradients(lesson)
@@ -144,6 +151,9 @@ class _Builder:
                 if is_data and v.shape[0] == self.samples and id(v) not in self.column_of:
                     self._add(v, lesson.labels[id(v)])
             self._read(call, [v for v in read if id(v) in self.column_of])
+
+    def _depth(self, v: Value) -> int:
+        return self.columns[self.column_of[id(v)]].depth
 
     def _is_neurons(self, v: Value) -> bool:
         return bool(v.shape) and v.shape[0] == self.samples and len(v.shape) < 3
@@ -159,6 +169,7 @@ class _Builder:
             self.links.append(replace(link, target=target))
         column.lane = sum(other.depth == column.depth for other in self.columns)
         self.columns.append(column)
+        self.ends.append(v)
 
     def _absorb(self, v: Value, source: Value, *, is_elementwise: bool = True) -> None:
         """Let the column of `source` end in `v`."""
@@ -166,7 +177,21 @@ class _Builder:
         column, column_slope = self.columns[number], self.cotangents.get(id(v))
         column.output, column.slope = self.lesson.numbers[id(v)], column_slope
         column.own.append(column.output)
+        self.ends[number] = v
         column.is_elementwise &= is_elementwise
+
+    def _merge(self, source: int, target: int) -> bool:
+        """Let weighted sums that are only added to another column be links to that column."""
+        column, own = self.columns[source], [x for x in self.links if x.target == source]
+        is_sum = len(column.own) == 1 and len(own) == 1 and own[0].kind == "weights"
+        others = {x.source for x in self.links if x.target == target}
+        is_shared = self.readers[id(self.ends[source])] > 1
+        if not is_sum or is_shared or own[0].source in others:
+            return False
+        own[0].target = target
+        self.columns[target].biases += column.biases
+        self.columns[target].own += column.own
+        return True
 
     def _read(self, call: Call, read: list[Value]) -> None:
         """Add what a call computes from values that are columns."""
@@ -184,18 +209,26 @@ class _Builder:
             self._add(result, op, [Link(sources[0], 0, "weights", numbers[id(weight)], turned)])
             self.columns[-1].biases += biases
             return
-        last = max(read, key=lambda v: self.column_of[id(v)])
+        last = max(read, key=lambda v: (self._depth(v), self.column_of[id(v)]))
         target = self.column_of[id(last)]
+        if op == "transpose" and self.readers[id(last)] == 1 and not self._is_neurons(result):
+            self.column_of[id(result)] = target  # a reader of the turned array reads the column
+            return
         is_alike = all(v.shape == result.shape for v in read) or (
             len(read) == 1 and read[0].size == result.size
         )
         is_join = len(read) == 1 or any(v.function in JOINS for v in call.values)
         is_same_kind = self.columns[target].is_box != self._is_neurons(result)
-        if is_alike and is_join and is_same_kind and self.readers[id(last)] == 1:
+        others_lie_below = all(
+            self.columns[k].depth < self.columns[target].depth for k in {*sources} - {target}
+        )
+        is_absorbed = is_join and is_same_kind and self.readers[id(last)] == 1
+        if is_alike and is_absorbed and others_lie_below:
             is_own = len(read) == 1 and op not in BETWEEN_NEURONS
             self._absorb(result, last, is_elementwise=is_own)
             for source in {*sources} - {target}:
-                self.links.append(Link(source, target, "same", title=op))
+                if not (op == "add" and self._merge(source, target)):
+                    self.links.append(Link(source, target, "same", title=op))
             self.columns[target].biases += biases if op == "add" else []
             return
         kind = "same" if is_alike and is_join and are_neurons else "all"
@@ -210,14 +243,19 @@ def network(lesson: Lesson) -> Network | None:
     """
     if not lesson.boxes:
         return None
-    builder = _Builder(lesson)
-    columns, links, end = builder.columns, builder.links, output(lesson)
+    end = output(lesson)
+    builder = _Builder(lesson, end)
+    columns, links = builder.columns, builder.links
     last = builder.column_of.get(id(end))
     if end is not None and last is None:
         last = next((k for k, c in enumerate(columns) if lesson.numbers[id(end)] in c.own), None)
-    needed = {*range(len(columns))} if last is None else {last}
-    for k in range(len(columns) - 1, -1, -1):
-        needed |= {link.source for link in links if link.target == k} if k in needed else set()
+    needed = {x for link in links for x in (link.source, link.target)} if last is None else {last}
+    waiting = [*needed]
+    while waiting:
+        target = waiting.pop()
+        below = {link.source for link in links if link.target == target} - needed
+        needed |= below
+        waiting += below
     place = {k: n for n, k in enumerate(sorted(needed))}
     columns = [columns[k] for k in place]
     links = [

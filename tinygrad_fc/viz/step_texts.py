@@ -116,9 +116,13 @@ def _squared_error(lesson: Lesson, call: Call) -> dict[str, Any]:
         1: "and not averaged",
     }.get(count, f"and averaged over all {count} numbers, which are {samples} samples")
     scale = _scale(call)
-    factor = f"2 / {count}" + (f" · {_number(scale)}" if scale not in (None, 1.0) else "")
-    what = {samples: "samples", 1: "sums, as nothing is averaged"}.get(count, "elements")
-    return {"divided": divided, "factor": factor, "what": what, "count": count}
+    what = "samples" if count == samples else "elements"
+    over = f", over the number of {what}, {count}" * (count != 1)
+    return {
+        "divided": divided,
+        "scaled": "" if scale in (None, 1.0) else f", times {_number(scale)}",
+        "over": over,
+    }
 
 
 def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
@@ -129,17 +133,18 @@ def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
     if call.origin.argument < 0:
         loss = ["logsumexp(", *logit, ") - pick(", *logit, ", ", *target, ")"]
         if not is_hard:
-            loss = ["total(", *target, ") * logsumexp(", *logit, ") - total(", *target, " * "]
+            loss = ["row_sum(", *target, ") * logsumexp(", *logit, ") - row_sum(", *target, " * "]
             loss += [*logit, ")"]
-        parts = loss if count is None else ["sum(", *loss, f") / {count}"]
+        parts = loss if count is None else ["sum(", *loss, ")", f" / {count}" * (count != 1)]
     else:
         p = ["softmax(", *logit, ") - one_hot(", *target, ", ", *logit, ")"]
         if not is_hard:
-            p = ["softmax(", *logit, ") * column(total(", *target, ")) - ", *target]
+            p = ["softmax(", *logit, ") * column(row_sum(", *target, ")) - ", *target]
         g = ["column(", *lesson.parts(call.origin.cotangent), ")"] if scale is None else None
         number = (scale or 0) / (count or 1)
-        factor = [f" / {1 / number:.12g}"] if number and (1 / number).is_integer() else None
-        parts = ["(", *p, ")", *([" * ", *g] if g else factor or [f" * {number!r}"])]
+        is_whole = number and (1 / number).is_integer()
+        factor = f" / {1 / number:.12g}" if is_whole and number != 1 else f" * {number!r}"
+        parts = ["(", *p, ")", *([" * ", *g] if g else [factor] * (number != 1))]
         if g and count not in (None, 1):
             parts += [f" / {count}"]
     reduced = {

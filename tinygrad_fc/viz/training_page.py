@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Page", "page"]
 
 SCRIPTS = (
-    *("values", "expression", "work", "text", "arrays", "cell", "network", "plots"),
-    *("training", "page"),
+    *("values", "expression", "work", "text", "arrays", "cell", "network", "path", "plots"),
+    *("training", "lecture", "page"),
 )
 MOST_WIDTHS = 8
 MOST_BYTES = 3_000_000
@@ -251,6 +251,7 @@ def _html(lesson: Lesson) -> str:
         "trains": "disabled" if notice else "",
         "formulas": "".join(_formulas(data.steps, lesson.layer_count)),
         "data": json.dumps(vars(data), separators=(",", ":")).replace("</", "<\\/"),
+        "tours": _file("viz/tours.json").decode().replace("\n", ""),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),
         "script": _short("".join(scripts)),

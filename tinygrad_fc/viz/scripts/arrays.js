@@ -7,6 +7,10 @@ const DENSITIES = [
   [20, 54], [17, 54], [15, 31], [13, 31],
   [13, 0], [11, 0], [9, 0], [8, 0], [7, 0], [6, 0], [5, 0], [4, 0], [3, 0],
 ];
+const LECTURE = [[38, 96], [30, 80], [24, 62], ...DENSITIES];  // one sample's numbers, large
+const isLecture = () => document.body.classList.contains("lecture");
+const isPhone = () => innerWidth <= 700;
+const TAP = [28, 46];  // cells that a finger hits
 let sample = Math.min(samples - 1, Math.round(samples * 0.4));
 let pinned = null;   // the cell that is held: {k, element}
 let hovered = null;  // the cell under the pointer
@@ -18,7 +22,9 @@ function extents({ k, x }) {
   const { shape, data: { length } } = x, batch = isBatch(k);
   const width = shape.length > 1 ? shape.at(-1) : 1, height = shape.length ? length / width : 1;
   const [n, m] = batch ? [width, height] : [height, width];
-  const rows = Math.min(n, 24), columns = Math.min(m, batch ? 120 : 32, Math.floor(960 / rows));
+  const rows = Math.min(n, 24), most = isPhone() ? Math.floor((innerWidth - 60) / (TAP[1] + 1))
+    : batch && isLecture() ? 1 : batch ? 120 : 32;
+  const columns = Math.min(m, most, Math.floor(960 / rows));
   const own = pinned?.k === k ? pinned.element : 0;
   const [i, j] = batch ? [own % width, sample] : [Math.floor(own / width), own % width];
   const start = (wanted, all, some) => (
@@ -29,14 +35,16 @@ function extents({ k, x }) {
 // Sizes in pixels of an array's cells and box at a density, where `space` is the page's column.
 function sized(entry, [cellHeight, numberWidth], space) {
   const { batch, rows, columns, m } = entry;
-  const numbers = numberWidth > 0 && columns === m && columns * (numberWidth + 1) + SIDE <= space;
+  const isWhole = columns === m || isPhone() || (batch && isLecture());
+  const numbers = numberWidth > 0 && isWhole && columns * (numberWidth + 1) + SIDE <= space;
   const isTall = cellHeight >= 8, beside = batch && !numbers && isTall ? BESIDE : 0;
   const most = Math.floor((space - SIDE - beside) / columns) - 1;
   const wide = clamped(most, 1, batch && isTall ? 14 : Math.max(4, cellHeight));
   const cellWidth = numbers ? numberWidth : wide;
   const axis = isTall && (batch || columns > 1) ? AXIS : 0;
-  const boxWidth = clamped(SIDE + columns * (cellWidth + 1) + beside, 192, space);
-  const boxHeight = FRAME + HEAD + rows * (cellHeight + 1) + axis, tight = numberWidth < 40;
+  const wanted = SIDE + columns * (cellWidth + 1) + beside, tight = numberWidth < 50;
+  const boxWidth = clamped(wanted, isLecture() ? 150 : 128, space);
+  const boxHeight = FRAME + HEAD + rows * (cellHeight + 1) + axis;
   return { ...entry, cellHeight, cellWidth, boxWidth, boxHeight, numbers, beside, axis, tight };
 }
 
@@ -81,7 +89,8 @@ function boxHtml(box) {
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
   const size = x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`);
   const code = data.symbols[k] ? ` <code>${escaped(elided(name))}</code>` : "";
-  const font = cellHeight < 8 ? 0 : Math.min(cellHeight - 2, box.tight ? 10 : 11);
+  const font = cellHeight < 8 ? 0 : cellHeight > 22 ? cellHeight * 0.56
+    : Math.min(cellHeight - 2, box.tight ? 10 : 11);
   const style = `width:${boxWidth}px;--h:${cellHeight}px;--w:${cellWidth}px;--text-size:${font}px`;
   return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${
     role === "result" || !role ? plain(k) : role}" style="${style}"><h3 title="${escaped(name)}, ${
@@ -113,8 +122,8 @@ function* showArrays() {  // the height of all is computed for each density unti
   const boxesAt = (density) => arrays.map((entry) => sized(entry, density, space));
   const fits = (density) => stacked(boxesAt(density), space) <= panel.clientHeight;
   const isFree = getComputedStyle(panel).overflowY === "visible";  // the page scrolls instead
-  const density = isFree ? DENSITIES[space < 500 ? 2 : 0]
-    : DENSITIES.find(fits) ?? DENSITIES.at(-1);
+  const density = isPhone() ? TAP : isFree ? DENSITIES[space < 500 ? 2 : 0]
+    : (isLecture() ? LECTURE : DENSITIES).find(fits) ?? DENSITIES.at(-1);
   const boxes = boxesAt(density);
   yield;
   for (const [i, box] of boxes.entries()) {

@@ -5,7 +5,9 @@ let trail = [];             // where clicks on factors came from
 let litCells = new Set();   // "k,element" of the sources of the shown cell
 let edited = null;          // what the last change did to the cost
 let isChecking = false;
-let quotient = null;        // the last one: {k, element, h, values, number}
+let quotient = null;        // the last one: {k, element, h, values, number, error}
+let refused = null;         // a number that the program refuses: {k, element, number, why}
+const edits = new Map();    // numbers since the last Reset, by "k,element"
 
 const isEditable = (k) => (
   canRun && data.values[k] && !data.values[k].state && data.labels[k] !== undefined);
@@ -66,6 +68,7 @@ function* showCell() {
   }
   yield;
   showCheck(here);
+  showPath();
   yield;
   showNetwork();
 }
@@ -78,8 +81,11 @@ function computationOf({ k, element }) {
   const origin = gradient === undefined ? "an input of the step"
     : `∂C/∂${name} = ${linked(gradient)}`;
   const after = newOf[k] === undefined ? "" : `; after the update ${linked(newOf[k])}`;
+  const isRefused = isCell(refused, k, element);
+  const note = isRefused ? `<em role="alert">${text(refused.number)} is refused: ${
+    escaped(refused.why)}.</em>` : `${origin}${after}. Type another number, and Enter.`;
   const field = `<input id="editor" type="number" step="any" value="${number}" aria-label="${
-    plain(k)}, new number"> <span>${origin}${after}. Type another number, and Enter.</span>`;
+    plain(k)}, new number" aria-invalid="${isRefused}"> <span>${note}</span>`;
   const how = isLeaf ? "" : ` = ${computationHtml(tree)}`;
   const value = isLeaf && isEditable(k) ? field : `<b class="value">${text(number)}</b>`;
   return `<b>${name}</b>${how} = ${value}`;
@@ -93,6 +99,7 @@ function pin(k, element) {  // hold a cell, and its sample
   const b = sampleOf(k, element) ?? sample;
   if (b !== sample) chooseSample(b);
   else draw(showCell, ...(cellNode(pinned) ? [] : [showArrays]));  // another window of the array
+  writeAddress();
 }
 
 function chooseSample(b) {
@@ -102,6 +109,7 @@ function chooseSample(b) {
     pinned.element = sample * width + (pinned.element % width);
   }
   draw(showArrays, showCell, showFit);
+  writeAddress();
 }
 
 // Go to a cell in the step that computes it; to an input, or where `isNear`, in this step.
@@ -118,9 +126,17 @@ function visit(k, element, isNear) {
 
 function* changing(k, element, number, isUndo = false) {
   const before = cost(), old = v[k].data[element], gradient = v[data.gradients[k]];
-  const slope = gradient ? gradient.data[element] : NaN;
+  const slope = gradient ? gradient.data[element] : NaN, trial = v.slice();
+  trial[k] = withNumber(v[k], element, number);
+  const isWhole = !data.integers.includes(k) || Number.isInteger(number);
+  const why = isWhole ? yield* refusing(trial) : "these are whole numbers";
+  refused = why ? { k, element, number, why } : null;
+  if (why) return request(showCell);
+  if (isUndo) edits.delete(`${k},${element}`);
+  else edits.set(`${k},${element}`, number);
   yield* recomputing([[k, withNumber(v[k], element, number)]]);
   edited = isUndo ? null : { k, element, old, number, change: cost() - before, slope };
+  return writeAddress();
 }
 
 const undo = () => compute(changing(edited.k, edited.element, edited.old, true));
@@ -147,8 +163,13 @@ function digitsHtml(a, b) {  // both numbers to ten digits, those that agree mar
   return [html(p), html(q), p[0].slice(0, n).replace(/\D/g, "").length];
 }
 
+// The error to expect: of rounding C, and of the curve, by a quotient with twice the distance.
 function* checking(wanted) {
-  wanted.number = yield* differing(wanted.k, wanted.element, wanted.h);
+  const { k, element, h } = wanted, epsilon = isRounded ? 1.2e-7 : 2.2e-16;
+  wanted.number = yield* differing(k, element, h);
+  const twice = yield* differing(k, element, 2 * h);
+  const rounding = 8 * epsilon * (Math.abs(cost()) + Math.abs(v[k].data[element])) / h;
+  wanted.error = rounding + Math.abs(twice - wanted.number);
   request(showCell);
 }
 
@@ -164,9 +185,13 @@ function showCheck(here) {
   }
   $("check-result").textContent = "…";
   if (quotient.number === undefined) return;
-  const [p, q, digits] = digitsHtml(v[writes].data[here.element], quotient.number);
-  $("check-result").innerHTML = `<em>${digits === 1 ? "1 digit agrees" : `${digits} digits agree`}`
-    + `</em><i class="break"></i> back-propagated ${p} (C(w+h) − C(w−h)) / 2h ${q}`;
+  const own = v[writes].data[here.element], [p, q, digits] = digitsHtml(own, quotient.number);
+  const difference = Math.abs(own - quotient.number), isRight = difference <= quotient.error;
+  const verdict = digits === 1 ? "1 digit agrees" : digits ? `${digits} digits agree`
+    : isRight ? "Equal within the expected error" : "0 digits agree";
+  $("check-result").innerHTML = `<em>${verdict}</em> difference ${text(difference, 2)}, expected ${
+    isRight ? "up to" : "only"} ${text(quotient.error, 2)} by rounding and h²<i class="break"></i>`
+    + ` back-propagated ${p} (C(w+h) − C(w−h)) / 2h ${q}`;
 }
 
 // Pointer and keyboard

@@ -12,6 +12,7 @@ graph.forEach((node, k) => {
   node.k = k;
 });
 
+const isRounded = graph.some((node) => node?.rounded);
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
 
 const dependsOnBatch = new Set([data.x, data.y]);
@@ -31,11 +32,15 @@ const resolved = (x, value) => (isNode(x) ? value(x)
   : Array.isArray(x) ? x.map((y) => resolved(y, value)) : x);
 const valueOf = (x) => (typeof x === "number" ? array([], [x]) : v[x.k]);
 
-function evaluated(node, known) {  // with other values in the place of those in `known`
+// A value with others in the place of those in `known`; in evaluation without dropout.
+function evaluated(node, known, isEvaluation = false) {
   if (typeof node === "number") return node;
   if (!known.has(node.k)) {
+    const same = isEvaluation ? data.evaluation[node.k] : undefined;
+    if (same !== undefined) return evaluated(graph[same], known, true);
     const isCall = node.name && node.name !== "draw";
-    const args = isCall && node.args.map((x) => resolved(x, (y) => evaluated(y, known)));
+    const inner = (y) => evaluated(y, known, isEvaluation);
+    const args = isCall && node.args.map((x) => resolved(x, inner));
     const x = isCall ? R[node.name](...args) : v[node.k];
     known.set(node.k, node.rounded ? R.float32(x) : x);
   }
@@ -121,6 +126,10 @@ const EXPANDED = {
     const cells = spread(value, to.shape);
     return sum([inner(x, element), ...from.map((i) => inner(value, cells[i]))]);
   },
+  norm: (node, _, inner) => {
+    const args = [...valueOf(node.args[0]).data.keys()].map((i) => inner(node.args[0], i));
+    return { op: "norm", args, number: R.norm(row(args), ...node.args.slice(1)).data[0] };
+  },
   cumsum: (node, element, inner) => {
     const { found, to } = lines(node);
     return sum(found[to[element]].filter((i) => i <= element).map((i) => inner(node.args[0], i)));
@@ -194,12 +203,12 @@ function partOf(step, cotangent, b) {
   return evaluated(graph[step.writes], known);
 }
 
-// The output for other inputs. What has no row for each sample, such as the statistics of batch
-// norm, stays as it is, and so do random numbers.
+// The output for other inputs, without dropout. What has no row for each sample, such as the
+// statistics of batch norm, stays as it is.
 function outputFor(x) {
   const known = new Map([[data.x, x]]);
   v.forEach((value, k) => {
     if (k !== data.x && !(isBatch(k) && graph[k]?.name)) known.set(k, value);
   });
-  return evaluated(graph[data.output], known);
+  return evaluated(graph[data.output], known, true);
 }

@@ -34,10 +34,10 @@ function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
   const [a, b] = [places[source], places[target]];
   const isNear = columns[target].depth - columns[source].depth === 1;
   if (kind === "weights") {
-    const hue = shared === null ? "" : ` style="stroke:${hue(shared)}"`;
+    const colour = shared === null ? "" : ` style="stroke:${hue(shared)}"`;
     return to.flatMap((j, y) => from.map((i, x) => (
       `<line class="edge" data-link="${l}" data-i="${i}" data-j="${j}" x1="${a.x}" y1="${a.y(x)}"`
-      + ` x2="${b.x}" y2="${b.y(y)}"${hue}/>`))).join("");
+      + ` x2="${b.x}" y2="${b.y(y)}"${colour}/>`))).join("");
   }
   if (kind === "same" && isNear && from.length === to.length && !weightsBetween(source, target)) {
     return from.map((_, i) => (

@@ -1,6 +1,8 @@
 // The page: its steps, tabs, links and keys. `page` is for those who open the console.
 
-let at = 0;  // the step that is shown
+const walk = [...steps.keys()].filter((k) => steps[k].phase !== "guard");  // guards are folded
+let at = walk[0] ?? 0;  // the step that is shown
+const nextStep = (by) => (by > 0 ? walk.find((k) => k > at) : walk.findLast((k) => k < at)) ?? at;
 
 function light(selector, isLit) {
   const nodes = all(selector);
@@ -48,10 +50,11 @@ function* showHead() {  // and what else takes space from the arrays
   light("#program span", ({ number }) => step.lines.includes(Number(number)));
   light("#derivation li", ({ number }) => step.formulas.map(String).includes(number));
   light(".tg-graph g[data-box]", ({ box }) => Number(box) === step.box);
-  $("slider").value = at;
-  $("position").textContent = `Step ${at + 1} of ${steps.length}`;
-  $("back").disabled = $("first").disabled = at === 0;
-  $("next").disabled = at === steps.length - 1;
+  const place = walk.findLastIndex((k) => k <= at);
+  $("slider").value = Math.max(place, 0);
+  $("position").textContent = walk[place] === at ? `Step ${place + 1} of ${walk.length}` : "Guards";
+  $("back").disabled = $("first").disabled = at === walk[0];
+  $("next").disabled = nextStep(1) === at;
 }
 
 // Parts of the page in the order in which they are drawn; those of a step; those with numbers.
@@ -60,17 +63,13 @@ const STEP = PARTS.slice(0, 5), LIVE = PARTS.slice(1);
 
 function go(k) {
   at = clamped(k, 0, steps.length - 1);
-  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${at + 1}`);
+  openFit(false);
   draw(...STEP);
+  writeAddress();
 }
 
 // Go to a step by a control; clears the trail of clicks.
 const move = (k) => { trail = []; go(k); };
-
-function goToLink() {
-  const number = Number(location.hash.match(/^#step=(\d+)$/)?.[1]);
-  if (number) move(number - 1);
-}
 
 function showTab(tab) {
   for (const other of all("[role=tab]", tab.parentNode)) {
@@ -97,6 +96,24 @@ function exportWeights(link) {
   link.href = `data:application/json,${encodeURIComponent(text)}`;
 }
 
+function importWeights(content) {  // those of the file that have a name and shape of this network
+  let weights = {};
+  try {
+    weights = JSON.parse(content);
+  } catch {
+    $("note").textContent = "This is no JSON.";
+    return;
+  }
+  const changes = Object.keys(data.gradients).map(Number).flatMap((k) => {
+    const numbers = [weights[data.labels[k]]].flat(Infinity).map(Number);
+    const fits = numbers.length === v[k].data.length && numbers.every(Number.isFinite);
+    return fits ? [[k, array(v[k].shape, numbers)]] : [];
+  });
+  $("note").textContent = `${changes.length} of ${Object.keys(data.gradients).length} arrays fit.`;
+  stop();
+  compute(recomputing(changes));
+}
+
 async function copyProgram() {  // selected as well, where the clipboard is not allowed
   const program = document.querySelector("#program pre");
   getSelection().selectAllChildren(program);
@@ -108,7 +125,10 @@ async function copyProgram() {  // selected as well, where the clipboard is not 
 
 const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
-  "#first": () => move(0), "#back": () => move(at - 1), "#next": () => move(at + 1),
+  "#first": () => move(walk[0]), "#back": () => move(nextStep(-1)),
+  "#next, #begin": () => move(document.body.classList.contains("opening") ? at : nextStep(1)),
+  "#play": () => play(), "#lecture": toggleLecture, "#tour-next": nextStop,
+  "#path-on": () => { isTracing = !isTracing; draw(showCell); },
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
   "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
   "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
@@ -117,15 +137,20 @@ const PRESSED = {
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (
     openNext((step) => step.lines.includes(Number(dataset.number)))),
-  "#cell a[data-k]": (node) => visit(...cellOf(node), false),
+  "#cell a[data-k], #path a[data-k]": (node) => visit(...cellOf(node), false),
   "#network-svg .neuron, #network-svg .edge": (node) => visit(...cellOfNode(node), true),
 };
 const CHANGED = {
-  slider: ({ value }) => move(Number(value)), sample: ({ value }) => chooseSample(Number(value)),
+  slider: ({ value }) => move(walk[Number(value)]), tours: ({ value }) => startTour(value),
+  import: ({ files }) => files[0]?.text().then(importWeights),
+  sample: ({ value }) => chooseSample(Number(value)),
   rate: () => compute(recomputing(rateChange())), h: () => draw(showCell),
   zoom: ({ value }) => { $("left").style.setProperty("--zoom", value); draw(showCell); },
 };
-const KEYS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+const KEYS = {
+  ArrowRight: () => nextStep(1), ArrowLeft: () => nextStep(-1),
+  Home: () => walk[0], End: () => walk.at(-1),
+};
 
 function press(event) {
   for (const [selector, act] of Object.entries(PRESSED)) {
@@ -140,10 +165,13 @@ function pressKey(event) {  // buttons are pressed by the browser
   if (target.id === "editor" && key === "Enter") acceptNumber(target);
   if (isField || event.ctrlKey || event.metaKey || event.altKey) return;
   const isPress = key === "Enter" || key === " ";
-  if (isPress && target.matches("g, a[role]")) press(event);
+  if (isPress && target.matches("g, a[role]")) {
+    press(event);
+    if (target.matches("a")) idle().then(() => pinned && cellNode(pinned)?.focus());
+  }
   else if (isPress && here) edit(event);
   else if (here && ARROWS[key]) moveCell(here, ARROWS[key]);
-  else if (KEYS[key]) move(at + KEYS[key]);
+  else if (KEYS[key]) move(KEYS[key]());
   else return;
   event.preventDefault();
 }
@@ -160,14 +188,14 @@ function listen() {
   addEventListener("hashchange", goToLink);
 }
 
-// `page.steps` lists the steps; `goTo(k)` shows step k, from 1; `train(n)` returns a promise;
-// `costs` are the costs before each step that was trained; `values(name)` are the numbers of a
-// value by its name or symbol; `missing` names the functions that cannot run here.
+// `page.steps` lists the steps, without guards; `goTo(k)` shows step k, from 1; `train(n)` returns
+// a promise; `costs` are the costs before each step that was trained; `values(name)` are the
+// numbers of a value by its name or symbol; `missing` names the functions that cannot run here.
 const page = {
-  steps: steps.map((step) => (
+  steps: walk.map((k) => steps[k]).map((step) => (
     { title: titleOf(step), phase: step.phase, sentence: step.sentence })),
   missing: data.missing,
-  goTo: (k) => move(k - 1),
+  goTo: (k) => move(walk[clamped(k, 1, walk.length) - 1]),
   train,
   get costs() { return [...costs]; },
   values: (name) => {
@@ -177,7 +205,13 @@ const page = {
 };
 
 function start() {
-  [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
+  [$("slider").max, $("sample").max] = [walk.length - 1, samples - 1];
+  const has = ([, stops]) => stops.every(({ step }) => stepNamed(step) >= 0);
+  const fitting = Object.entries(TOURS).filter(has);
+  for (const [name] of fitting) $("tours").add(new Option(name, name));
+  $("tours").hidden = !fitting.length;
+  openFit(data.output !== null || data.loss !== null);
+  followTheme();
   $("rate-label").hidden = !data.rates.length;
   if (data.rates.length) $("rate").value = initial[data.rates[0]].data[0];
   compute(resetting());

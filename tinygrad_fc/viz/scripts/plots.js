@@ -154,6 +154,9 @@ function chooseInPlot(event) {
 // Cost and gradients over the steps
 
 function showTraining() {
+  const isEmpty = past.points.length < 2 && !previous;  // no empty plots
+  for (const id of ["cost", "norms"]) $(id).classList.toggle("empty", isEmpty);
+  if (isEmpty) return;
   const curve = (run, place, kind, stroke = "") => (
     { points: run.points.map((p) => [p[0], p[place]]), kind, stroke });
   const curves = [...(previous ? [curve(previous, 1, "before")] : []), curve(past, 1, "cost")];

@@ -73,7 +73,8 @@ function rateChange() {
 function* resetting() {
   yield* recomputing(rateChange(), initial);
   if (past?.points.length > 1) previous = past;
-  [costs, edited] = [[], null];
+  [costs, edited, refused] = [[], null, null];
+  edits.clear();
   past = { points: [], every: 1 };
   record();
 }

@@ -56,6 +56,17 @@ const updating = () => recomputing([
 
 const withNumber = (x, element, number) => array(x.shape, x.data.with(element, number));
 
+// Why the program refuses `values`, if it does: where one of its guards or an index fails.
+function* refusing(values) {
+  try {
+    yield* computing(values);
+  } catch (error) {
+    return error.message;
+  }
+  const fails = ([k, truth]) => Boolean(values[k].data[0]) !== truth;
+  return data.guards.some(fails) ? "a guard of the program fails for this number" : "";
+}
+
 const cost = (values = v) => (data.loss === null ? NaN : values[data.loss].data[0]);
 
 function* differing(k, element, h) {  // returns (C(w + h) - C(w - h)) / 2h; changes nothing
