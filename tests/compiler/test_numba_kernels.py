@@ -147,6 +147,13 @@ def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
     return graph.program
 
 
+def test_the_sign_of_integers_is_native() -> None:
+    for code in ("i1", "i2", "i4", "i8"):
+        info = np.iinfo(code)
+        program = one_instruction(np.sign, np.array([info.min, -3, 0, 2, info.max], code))
+        assert_agrees(program, build(program))
+
+
 @pytest.mark.parametrize("returned", [0, 1])
 def test_arrays_of_any_layout_are_taken(returned: int) -> None:
     x, y = np.arange(24.0).reshape(3, 8).T[::-2], np.broadcast_to(np.arange(3.0), (4, 3))

@@ -112,7 +112,8 @@ def test_wrong_factors_are_found_at_given_float32_arrays() -> None:
 
 
 @quiet
-@pytest.mark.filterwarnings("ignore:power")  # of 0, where the slope is approached too slowly
+# In float32 or at 0, many of the derivatives of some draws are inconclusive: no rule is refused.
+@pytest.mark.filterwarnings("ignore:.* inconclusive")
 @pytest.mark.parametrize("dtypes", [np.float32, np.float64])
 def test_right_rules_pass_at_closed_ends_and_beside_large_numbers(dtypes: Any) -> None:
     half = interval(0, 4, closed=True)

@@ -31,8 +31,12 @@ TALL = 1 << 10
 """Elements up to which matrices of more rows than columns are column-major; products of fewer rows
 by BLAS are, up to eight times as many."""
 BOOLEAN = np.dtype(bool)
-OF_FLOATS = (np.power, np.floor_divide, np.remainder, np.fmod, np.sign)
-"""Functions whose integer form in Numba is not NumPy's: the least number % -1 ends the process."""
+INEXACT_KINDS: dict[Any, str] = {
+    **dict.fromkeys((np.power, np.floor_divide, np.remainder, np.fmod), "iu"),
+    np.sign: "u",
+}
+"""Kinds of integers for which a function of Numba is not NumPy's: the least number % -1 ends the
+process, and Numba's sign of unsigned numbers is -1."""
 
 
 class Unsupported(CompileError):  # noqa: N818  it is an error by its base
@@ -223,7 +227,7 @@ class Lowering:
             dtype = np.result_type(*map(_promoted, args))
         native = operation(function)
         of_number = function is np.remainder and self.number(args[1]) is not None
-        wrong = function in OF_FLOATS and dtype.kind != "f" and not of_number
+        wrong = dtype.kind in INEXACT_KINDS.get(function, "") and not of_number
         if native is None or value.kwargs or wrong:
             raise unsupported(value)
         if function is np.where and self.constant(args[0]) is None:
