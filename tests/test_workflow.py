@@ -19,22 +19,25 @@ notes = runpy.run_path(str(ROOT / ".ci/release.py"))["release_notes"]
 
 
 def test_the_local_script_runs_every_job_of_linux():
-    """`tests` and `coverage` are the README's commands; a release needs a tag."""
+    """`tests` and `coverage` run README commands; `random` is weekly; `release` needs a tag."""
     script = (ROOT / ".ci/run").read_text()
     loops = "".join(re.findall(r"for job in (.+); do", script))
     run = {*loops.split(), *re.findall(r"run_job (\w+)", script)}
-    assert run == JOBS.keys() - {"tests", "coverage", "release"}
+    assert run == JOBS.keys() - {"tests", "coverage", "random", "release"}
     assert JOBS["coverage"]["steps"][-1]["run"] in script
     commands = [step["run"] for step in JOBS["tests"]["steps"] if "run" in step]
     readme = " && ".join(commands[-2:])
     assert readme in (ROOT / "README.md").read_text()
-    assert set(JOBS["release"]["needs"]) == JOBS.keys() - {"release"}
+    assert set(JOBS["release"]["needs"]) == JOBS.keys() - {"random", "release"}
 
 
 def test_the_matrix_has_every_python_that_is_allowed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     matrix = JOBS["tests"]["strategy"]["matrix"]
     assert ">=" + matrix["python"][0] == project["requires-python"]
+    classifiers = {c.rsplit(" ", 1)[-1] for c in project["classifiers"] if ":: Python ::" in c}
+    assert classifiers - {"3"} <= set(matrix["python"])
+    assert f"supported={matrix['python'][-1]} " in (ROOT / ".ci/run").read_text()
     assert {row["numpy"] for row in matrix["include"]} == {"oldest"}
     assert len(matrix["os"]) == 3
 
