@@ -56,7 +56,10 @@ HOSTILE = {
     "NaN": (assembled(b'{"a": NaN}'), "NaN is not a number of JSON"),
     "a number of many digits": (assembled(b'{"a": 1' + b"0" * 9999 + b"}"), "not JSON: Exceeds"),
     "twice the same name": (assembled(b'{"a": 1, "b": 2, "a": 3}'), "has the key 'a' twice"),
-    "deep lists": (assembled(b'{"a":' + b"[" * 10**5 + b"]" * 10**5 + b"}"), "recursion depth"),
+    "deep lists": (
+        assembled(b'{"a":' + b"[" * 10**5 + b"]" * 10**5 + b"}"),
+        "while decoding a JSON",
+    ),
     "metadata that is a list": (assembled({"__metadata__": []}), "not an object of strings"),
     "a number for a tensor": (assembled({"a": 1}), "entry of tensor 'a' is not an object"),
     "no dtype": (assembled({"a": {"shape": [1]}}), "tensor 'a' has no dtype"),
