@@ -272,30 +272,27 @@ def functional_call(
         own |= module.named_buffers(remove_duplicate=False)
         shared = {id(own[path]): t for path, t in new.items() if path in own}
         places = [
-            (*_container(module, path), t, new.get(path, shared[id(t)]))
+            (*_registry(module, path), t, new.get(path, shared[id(t)]))
             for path, t in own.items()
             if id(t) in shared
         ]
         try:
-            for container, key, _, value in places:
-                container[key] = value
+            for registry, name, _, value in places:
+                registry[name] = value
             return module(*args, **(kwargs or {}))
         finally:
-            for container, key, tensor, _ in places:
-                container[key] = tensor
+            for registry, name, tensor, _ in places:
+                registry[name] = tensor
 
 
 _replacing = RLock()  # held while a module has other tensors
 
 
-def _container(module: Any, path: str) -> tuple[Any, Any]:
-    """Return the dict or list that contains the tensor at `path`, and the key of the tensor."""
-    inner: Any = module
-    for part in path.split("."):
-        container = inner if isinstance(inner, dict | list) else vars(inner)
-        key: Any = int(part) if isinstance(container, list) else part
-        inner = container[key]
-    return container, key
+def _registry(module: Any, path: str) -> tuple[Any, str]:
+    """Return the registry of a module that has the tensor at `path`, and the tensor's name."""
+    inner, _, name = path.rpartition(".")
+    owner = module.get_submodule(inner)
+    return owner._parameters if name in owner._parameters else owner._buffers, name
 
 
 __all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp"]

@@ -735,15 +735,16 @@ class GradFn:
 class RemovableHandle:
     """The handle of a hook, returned by `register_hook`; `remove()` removes the hook."""
 
-    __slots__ = ("hooks", "id")
+    __slots__ = ("hooks", "id", "options")
 
-    def __init__(self, hooks: dict[int, Any]) -> None:
-        self.hooks = hooks
+    def __init__(self, hooks: dict[int, Any], *options: dict[int, Any]) -> None:
+        self.hooks, self.options = hooks, options  # which have entries by the same id
         self.id = next_seq()
 
     def remove(self) -> None:
         """Remove the hook; repeated calls have no effect."""
-        self.hooks.pop(self.id, None)
+        for entries in (self.hooks, *self.options):
+            entries.pop(self.id, None)
 
     def __enter__(self) -> Self:
         return self

@@ -29,7 +29,6 @@ import numpy as np
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.graph import Node
-from tinygrad_fc.nn.hooks import Hook
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.optim.optimizer import Optimizer
 
@@ -41,7 +40,7 @@ _MANY = 256
 """Items up to which a container, or an array, is compared."""
 _DEPTH = 2
 """Levels of containers that are compared."""
-_CODE = (FunctionType, MethodType, classmethod, staticmethod, property, Hook)
+_CODE = (FunctionType, MethodType, classmethod, staticmethod, property)
 """Functions, and what wraps one."""
 ABSENT = object()
 
@@ -152,12 +151,13 @@ class Captured:
     def watch_module(self, module: Module) -> None:
         """Note the attributes of a module that is called, and of those below it."""
         for inner in Module.modules(module):
-            kind, attributes = type(inner), vars(inner)
-            if self.watch(attributes, f"an attribute of a {kind.__name__}"):
-                for item in (kind, *attributes.values()):
-                    self._reach(item)
-                for owner in filter(_is_users_object, kind.__mro__):
-                    self._read(owner, "forward")
+            kind = type(inner)
+            for attributes in (*_registries(inner), vars(inner)):
+                if self.watch(attributes, f"an attribute of a {kind.__name__}"):
+                    for item in (kind, *attributes.values()):
+                        self._reach(item)
+            for owner in filter(_is_users_object, kind.__mro__):
+                self._read(owner, "forward")
 
     def follow(self, *values: Any) -> None:
         """Note what the functions read that are reached from `values`."""
@@ -198,6 +198,10 @@ class Captured:
                 else:
                     self._read(owner, name)
                     self._read(value, name)  # an attribute of the object may hide it
+        if isinstance(value, Module):
+            for registry in _registries(value):
+                for name in self._attributes & registry.keys():
+                    self._read(registry, name)
 
     def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
@@ -217,7 +221,7 @@ class Captured:
         if isinstance(value, FunctionType):
             self._functions.append(value)
         elif isinstance(value, _CODE):
-            for part in ("__self__", "__func__", "fget", "function"):
+            for part in ("__self__", "__func__", "fget"):
                 self._reach(getattr(value, part, None))
         elif isinstance(value, _CONTAINERS):
             items = contents(value)
@@ -261,6 +265,11 @@ class Captured:
             if isinstance(before, dict) and not same_contents(container, before):
                 container.clear()
                 container.update(before)
+
+
+def _registries(module: Module) -> tuple[dict[str, Any], ...]:
+    """Return the dicts that have attributes of a module, besides its `__dict__`."""
+    return module._parameters, module._buffers, module._modules
 
 
 def _is_users_object(value: Any) -> bool:

@@ -14,7 +14,7 @@ from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tinygrad_fc.tensors import Tensor
 
@@ -33,7 +33,10 @@ class _Signature:
 
     def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
         kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
-        defaults = {name: getattr(owner, name, empty) for name in owner._settings}
+        tensors = owner._tensors
+        defaults = {
+            name: tensors.get(name, getattr(owner, name, empty)) for name in owner._settings
+        }
         return inspect.Signature(
             [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
         )
@@ -57,7 +60,7 @@ class FromFunction(Module):
     """
 
     _settings: ClassVar[tuple[str, ...]] = ()
-    _tensors: ClassVar[tuple[str, ...]] = ()  # settings that may be tensors
+    _tensors: ClassVar[dict[str, Any]] = {}  # settings that may be tensors, and their defaults
     _function_name: ClassVar[str]
     __signature__: ClassVar[Any] = _Signature()
 
@@ -66,13 +69,15 @@ class FromFunction(Module):
     ) -> None:
         super().__init_subclass__()
         cls._settings += tuple(inspect.get_annotations(cls))
-        cls._tensors += tensors
+        cls._tensors = {**cls._tensors, **{name: vars(cls).get(name) for name in tensors}}
+        for name in vars(cls).keys() & set(tensors):  # a class attribute would hide the buffer
+            delattr(cls, name)
         if function is None:
             return
         cls._function_name = f"nn.functional.{function.__name__}"
         if cls.__doc__ and function.__doc__:
             cls.__doc__ += f"\n\n    {cls._function_name} as a module: {function.__doc__}"
-        cls.forward = _forward(function, cls._settings)  # type: ignore[method-assign]
+        cls.forward = _forward(function, cls._settings, cls._tensors)  # type: ignore[method-assign]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -95,18 +100,23 @@ class FromFunction(Module):
             raise TypeError(f"{signature}: {error}. Pass settings of the signature") from None
         bound.apply_defaults()
         for name, value in bound.arguments.items():
-            setattr(self, name, value)
             if name in self._tensors:
                 self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
 
 
-def _forward(function: Callable[..., Tensor], settings: Sequence[str]) -> Callable[..., Any]:
-    passed = [name for name in settings if name != "inplace"]  # `inplace` has no effect
+def _forward(
+    function: Callable[..., Tensor], settings: Sequence[str], tensors: Collection[str]
+) -> Callable[..., Any]:
+    passed = [name for name in settings if name not in {"inplace", *tensors}]  # it has no effect
 
     def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Tensor:
         attributes = vars(self)
         for name in passed:
             named_inputs[name] = attributes[name]
+        for name in tensors:
+            named_inputs[name] = getattr(self, name)
         return function(*inputs, **named_inputs)
 
     return forward

@@ -1,7 +1,7 @@
 """Modules that hold modules or parameters: in sequence, in a list, in a dict.
 
-Items are attributes like those of any module, with names "0", "1", ... or the keys, so that code
-that scans a model (parameters, state, repr) needs no special case for containers.
+Items are registered like those of any module, under the names "0", "1", ... or the keys, so that
+traversals of a model (parameters, state, repr) need no special case for containers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ T = TypeVar("T")
 
 
 class _Container(Module, Generic[T]):
-    """Base of all containers: `_is_item` tests attributes, `_as_item` converts a new item."""
-
-    def _is_item(self, name: str, value: object) -> bool:
-        del name
-        return isinstance(value, Module)
+    """Base of all containers: `_named_items` returns the items, `_as_item` converts a new one."""
 
     def _as_item(self, value: Any) -> Any:
         if isinstance(value, Module):
@@ -45,8 +41,9 @@ class _Container(Module, Generic[T]):
             fix = "Pass its items: *layers"
         raise TypeError(f"{name} got a {kind}, expected modules. {fix}")
 
-    def _named_items(self) -> dict[str, T]:
-        return {name: value for name, value in vars(self).items() if self._is_item(name, value)}
+    def _named_items(self) -> dict[str, Any]:
+        """Return the items by name, in their order."""
+        return self._modules
 
     def __len__(self) -> int:
         return len(self._named_items())
@@ -54,10 +51,6 @@ class _Container(Module, Generic[T]):
 
 class _ParameterItems(_Container[Any]):
     """Mixin: items may be any values; tensors are converted to parameters."""
-
-    def _is_item(self, name: str, value: object) -> bool:
-        del value
-        return name not in ("training", "_hooks", "_buffer_names")
 
     def _as_item(self, value: Any) -> Any:
         plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
@@ -86,7 +79,7 @@ class _List(_Container[T]):
     def _renumber(self, items: Iterable[Any]) -> None:
         """Set the items to `items`, with the names 0, 1, ..."""
         items = [self._as_item(item) for item in items]
-        for name in self._named_items():
+        for name in list(self._named_items()):
             delattr(self, name)
         for i, item in enumerate(items):
             setattr(self, str(i), item)
@@ -115,7 +108,7 @@ class _List(_Container[T]):
     def __getitem__(self, idx: slice | int) -> Self | T:
         if isinstance(idx, slice):
             return self._part(list(self._named_items().items())[idx])
-        return vars(self)[self._name(idx)]  # type: ignore[no-any-return]
+        return self._named_items()[self._name(idx)]  # type: ignore[no-any-return]
 
     def __setitem__(self, idx: int, item: Any) -> None:
         setattr(self, self._name(idx), self._as_item(item))
@@ -203,12 +196,11 @@ class Sequential(_List[Module]):
         current_name = ""
         pending: Any = None  # a Linear, which is fused with the next layer if that has a fused op
         try:
-            for name, layer in tuple(self.__dict__.items()):
-                if not isinstance(layer, Module):
-                    continue
+            for name, layer in self._modules.items():
                 # Fuse only original layers: no subclasses, no patched `forward`, no hooks.
                 kind = layer.__class__
-                forward = None if layer._hooks or "forward" in layer.__dict__ else kind.forward
+                is_original = not layer._hook_registries and "forward" not in layer.__dict__
+                forward = kind.forward if is_original else None
                 if pending is not None:
                     fused = _FUSED.get(forward)
                     if fused is not None and fused[0] is kind:
@@ -217,7 +209,7 @@ class Sequential(_List[Module]):
                     input, pending = pending(input), None
                 current_name = name
                 is_linear = kind is Linear and forward is _LINEAR_FORWARD
-                if is_linear and getattr(layer, "bias", None) is not None:
+                if is_linear and layer._parameters.get("bias") is not None:
                     pending = layer
                 else:
                     input = layer(input)
@@ -236,8 +228,8 @@ class Sequential(_List[Module]):
 class ModuleList(_List[Module]):
     """A list of modules, without `forward`: index, slice, append, extend, insert, pop, add.
 
-    A plain list works as well, but `repr` of the model does not group its equal items. Raises
-    `TypeError` for an item that is not a module.
+    Layers in a plain list are not part of the model. Raises `TypeError` for an item that is not a
+    module.
 
     >>> import tinygrad_fc as tg
     >>> tg.nn.ModuleList(tg.nn.Linear(2, 2) for _ in range(3))
@@ -269,9 +261,9 @@ class ParameterList(_ParameterItems, _List[Any]):
     ParameterList(  (0): Parameter containing: [float64 of size 2x3])
     """
 
-    def _is_item(self, name: str, value: object) -> bool:
-        del value
-        return name.isdigit()
+    def _named_items(self) -> dict[str, Any]:
+        names = [name for name in (*self._parameters, *vars(self)) if name.isdigit()]
+        return {name: getattr(self, name) for name in sorted(names, key=int)}
 
 
 class _Dict(_Container[T], MutableMapping[str, T]):
@@ -282,16 +274,14 @@ class _Dict(_Container[T], MutableMapping[str, T]):
         self.update(values or {})
 
     def __getitem__(self, key: str) -> T:
-        return self._named_items()[key]
+        return self._named_items()[key]  # type: ignore[no-any-return]
 
     def __setitem__(self, key: str, value: T) -> None:
-        item = self._as_item(value)
-        if key not in self:
-            self._register(key, None, type(None))  # raises for an invalid key
-        setattr(self, key, item)
+        self.add_module(key, self._as_item(value))
 
     def __delitem__(self, key: str) -> None:
-        del self._named_items()[key]  # raises KeyError for an attribute that is no item
+        if key not in self._named_items():  # not `delattr` alone: it may be another attribute
+            raise KeyError(key)
         delattr(self, key)
 
     def __iter__(self) -> Iterator[str]:
@@ -309,7 +299,7 @@ class _Dict(_Container[T], MutableMapping[str, T]):
 
 
 class ModuleDict(_Dict[Module]):
-    """A dict of modules, in the order of insertion. A plain dict works as well.
+    """A dict of modules, in the order of insertion. Those in a plain dict are no part of a model.
 
     It has the methods of a `MutableMapping`, and its items are attributes too. Raises `TypeError`
     for a value that is not a module, `KeyError` for a key that is empty, has a dot, or is an
@@ -341,4 +331,19 @@ class ParameterDict(_ParameterItems, _Dict[Any]):
     def __init__(
         self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None
     ) -> None:
+        self._keys: list[str] = []  # in order, of parameters and of other values
         super().__init__(parameters)
+
+    def _named_items(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in self._keys}
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in self._keys:
+            self.register_parameter(key, None)  # raises for an invalid key
+            delattr(self, key)
+            self._keys.append(key)
+        setattr(self, key, self._as_item(value))
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._keys.remove(key)

@@ -74,8 +74,13 @@ class Linear(Module):
 
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
         # Sequential passes another op, which includes the activation that follows.
+        parameters = self._parameters
+        if self.__class__ is Linear and "weight" in parameters and "bias" in parameters:
+            weight, bias = parameters["weight"], parameters["bias"]  # faster than attributes
+        else:
+            weight, bias = self.weight, self.bias
         try:
-            out = record(op, (input, self.weight, self.bias), _NO_SETTINGS)
+            out = record(op, (input, weight, bias), _NO_SETTINGS)
         except ShapeError as error:
             if np.shape(input)[-1:] == (self.in_features,):
                 raise
@@ -83,7 +88,7 @@ class Linear(Module):
             raise LayerError(
                 self, input, axis=-1, expected=self.in_features, setting="in_features"
             ) from error.__cause__
-        if out._array.dtype is not self.weight._array.dtype:
+        if out._array.dtype is not weight._array.dtype:
             warn_if_promoted(self, out._array.dtype)
         return out
 

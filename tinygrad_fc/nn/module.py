@@ -1,14 +1,12 @@
 """The base class of layers and models.
 
-A module has no registries: its methods scan `vars(module)` for parameters and submodules, also in
-lists, tuples and dicts. So `self.weight` is a plain attribute, and layers may be in a list. A
-subclass need not call `super().__init__()`, since all other state has defaults on the class.
+Parameters, buffers and submodules are in three dicts of a module, its registries, and nowhere else:
+attributes are looked up there. `__new__` creates them, so that a subclass need not call
+`super().__init__()`. All other state has defaults on the class.
 """
 
 from __future__ import annotations
 
-from collections import UserDict
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -16,37 +14,39 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device, gpu
 from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.core.printing import html_table, shape_text
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
-from tinygrad_fc.nn.parameter import Parameter, collect_state, join_path, load_state, reset_grad
+from tinygrad_fc.nn.parameter import Parameter, reset_grad
+from tinygrad_fc.nn.state_dict import HasState, join_path
+from tinygrad_fc.nn.unregistered import CONTAINERS, warn_of_layers_in_containers
 from tinygrad_fc.tensors import Tensor, device_and_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-    from tinygrad_fc.nn.parameter import IncompatibleKeys
-    from tinygrad_fc.tensors import RemovableHandle
 
 __all__ = ["Module"]
 
 T = TypeVar("T")
 _NOTHING: Any = object()
-_CONTAINERS = (list, tuple, dict)
 
 
-class Module:
+class Module(HasState):
     """Base of layers and models: a subclass sets parameters and layers, and defines `forward`.
 
-    Parameters and modules in lists, tuples and dicts belong to the model too, under names such as
-    `layers.0.weight`; a shared one is listed once. `state_dict` and `repr` raise
-    `RecursionError` for a module that contains itself, as in PyTorch. Call the module, not its
-    `forward`: only the call runs hooks, and adds the path in the model to errors.
+    An attribute that is a `Parameter` or a module is registered, in the order of assignment. Layers
+    in a plain list, tuple or dict are not part of the module, as in PyTorch: use `ModuleList` or
+    `ModuleDict`; the first call of `parameters` warns otherwise. A shared layer or parameter
+    is listed once. Call the module, not its `forward`: only the call runs hooks, and adds the path
+    in the model to errors.
 
     >>> import tinygrad_fc as tg
     >>> class Net(tg.nn.Module):
     ...     def __init__(self):
-    ...         self.layers = [tg.nn.Linear(3, 2), tg.nn.Linear(2, 1)]
+    ...         super().__init__()
+    ...         self.layers = tg.nn.ModuleList([tg.nn.Linear(3, 2), tg.nn.Linear(2, 1)])
     ...
     ...     def forward(self, x):
     ...         for layer in self.layers:
@@ -59,16 +59,24 @@ class Module:
     """
 
     training: bool = True
-    _buffer_names: Mapping[str, bool] = {}  # name: whether it is persistent
     _shown: tuple[str, ...] = ()  # names of the settings that `repr` shows
-    _hooks: dict[int, hooks.Hook] | None = None
+    _plain_containers: Any = frozenset()  # names of attributes that may hide layers
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        self = super().__new__(cls)
+        registries: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+        vars(self).update(registries, _non_persistent_buffers_set=set())
+        return self
+
+    def __init__(self) -> None:
+        """Do nothing: `__new__` has created the registries."""
 
     def __call__(self, x: Any = _NOTHING, /, *more: Any, **kwargs: Any) -> Tensor:
         """Return the result of `forward`, with the hooks called around it."""
         # Nearly every call has one positional argument. Passing it alone, not as *args, saves a
         # third of the cost of a call.
         try:
-            if self._hooks or kwargs or x is _NOTHING:
+            if self._hook_registries or kwargs or x is _NOTHING:
                 result: Tensor = hooks.call(self, more if x is _NOTHING else (x, *more), kwargs)
             else:
                 result = self.forward(x, *more) if more else self.forward(x)
@@ -85,103 +93,62 @@ class Module:
             "Define `def forward(self, x)`"
         )
 
-    # Parameters, buffers, submodules
+    # Attributes
 
-    def named_modules(
-        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Module]]:
-        """Yield path and module of this module and all modules below it, parents first.
+    def __getattr__(self, name: str) -> Any:
+        parameters = self._parameters
+        if name in parameters:
+            return parameters[name]
+        if name in self._modules:
+            return self._modules[name]
+        if name in self._buffers:
+            return self._buffers[name]
+        hint = ", or its property raised AttributeError" if hasattr(type(self), name) else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
-        `remove_duplicate=False` yields a shared module under each path.
-        """
-        seen = set() if memo is None else memo
-        return iter(_submodules(self, prefix, seen if remove_duplicate else None))
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._parameters:
+            self._set(name, value, self._parameters, Parameter)
+        elif isinstance(value, Parameter):
+            self._remove(name, vars(self), self._buffers, self._modules)
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._remove(name, vars(self), self._buffers)
+            self._modules[name] = value
+        elif name in self._modules:
+            self._set(name, value, self._modules, Module)
+        elif name in self._buffers:
+            self._set(name, value, self._buffers, Tensor)
+        else:
+            if isinstance(value, CONTAINERS):
+                vars(self).setdefault("_plain_containers", set()).add(name)
+            super().__setattr__(name, value)
 
-    def modules(self) -> Iterator[Module]:
-        """Yield this module and all modules below it, each once."""
-        return (module for _, module in self.named_modules())
+    def _set(self, name: str, value: Any, registry: dict[str, Any], kind: type) -> None:
+        """Set an item of a registry to an instance of `kind` or None."""
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"{name!r} of {type(self).__name__} is a registered {_ROLES[kind]}, and the new "
+                f"value is {_described(value)}, expected a {kind.__name__} or None. "
+                f"{_advice(name, kind)}"
+            )
+        registry[name] = value
 
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield name and module of the direct submodules, each once."""
-        return _unique(members(self, Module))
+    def _remove(self, name: str, *places: dict[str, Any]) -> None:
+        for place in places:
+            place.pop(name, None)
+        self._non_persistent_buffers_set.discard(name)
 
-    def children(self) -> Iterator[Module]:
-        """Yield the direct submodules, each once."""
-        return (module for _, module in self.named_children())
+    def __delattr__(self, name: str) -> None:
+        for registry in (self._parameters, self._modules, self._buffers):
+            if name in registry:
+                self._remove(name, registry)
+                return
+        super().__delattr__(name)
 
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Yield path and parameter; a shared one once, unless `remove_duplicate=False`."""
-        return self._named(
-            lambda module: members(module, Parameter), prefix, recurse, remove_duplicate
-        )
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Yield the parameters, each once; without `recurse`, not those of submodules.
-
-        >>> import tinygrad_fc as tg
-        >>> sum(p.numel() for p in tg.nn.Linear(3, 2).parameters())
-        8
-        """
-        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Yield path and buffer; a shared one once, unless `remove_duplicate=False`."""
-        return self._named(Module._own_buffers, prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Yield the buffers, each once; without `recurse`, not those of submodules."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
-
-    def _own_buffers(self) -> list[tuple[str, Tensor]]:
-        tensors = ((name, vars(self).get(name)) for name in self._buffer_names)
-        return [(name, t) for name, t in tensors if t is not None and not isinstance(t, Parameter)]
-
-    def _named(
-        self,
-        own: Callable[[Module], Iterable[tuple[str, T]]],
-        prefix: str,
-        recurse: bool,
-        remove_duplicate: bool,
-    ) -> Iterator[tuple[str, T]]:
-        modules: Iterable[tuple[str, Module]] = [(prefix, self)]
-        if recurse:
-            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
-        named = (
-            (join_path(path, name), tensor)
-            for path, module in modules
-            for name, tensor in own(module)
-        )
-        return _unique(named) if remove_duplicate else named
-
-    @property
-    def _modules(self) -> _Modules:
-        """The direct submodules by name, as in PyTorch; assigning an item adds a module."""
-        return _Modules(self)
-
-    def get_submodule(self, target: str) -> Module:
-        """Return the module at the path `target`, such as `"layers.0"`; `""` is this one.
-
-        Raises `AttributeError` if there is none.
-        """
-        return self._get(target, "module", self.named_modules(remove_duplicate=False))
-
-    def get_parameter(self, target: str) -> Parameter:
-        """Return the parameter at the path `target`; raises `AttributeError` if there is none."""
-        return self._get(target, "parameter", self.named_parameters(remove_duplicate=False))
-
-    def get_buffer(self, target: str) -> Tensor:
-        """Return the buffer at the path `target`; raises `AttributeError` if there is none."""
-        return self._get(target, "buffer", self.named_buffers(remove_duplicate=False))
-
-    def _get(self, path: str, kind: str, named: Iterable[tuple[str, T]]) -> T:
-        by_path = dict(named)
-        if path not in by_path:
-            raise AttributeError(f"{type(self).__name__} has no {kind} at {path!r}")
-        return by_path[path]
+    def __dir__(self) -> list[str]:
+        names = {*super().__dir__(), *self._parameters, *self._modules, *self._buffers}
+        return sorted(name for name in names if name.isidentifier())
 
     # Registration
 
@@ -192,7 +159,7 @@ class Module:
         one that no attribute can have, `TypeError` for a value that is neither a `Parameter` nor
         None, which means no parameter.
         """
-        self._register(name, param, Parameter)
+        self._register(name, param, self._parameters, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set the attribute `name` to a buffer: a tensor that is state, but not learned.
@@ -200,56 +167,140 @@ class Module:
         `to` converts it, and `state_dict` includes it if `persistent`. A tensor that is assigned to
         the attribute later becomes the buffer. Raises as `register_parameter` does.
         """
-        if name in self._buffer_names:
-            delattr(self, name)
-        self._register(name, tensor, Tensor)
-        vars(self).setdefault("_buffer_names", {})[name] = persistent
+        self._register(name, tensor, self._buffers, Tensor)
+        self._non_persistent_buffers_set.discard(name)
+        if not persistent:
+            self._non_persistent_buffers_set.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Set the attribute `name`, which may be digits as in `Sequential`, to a module.
 
         Raises as `register_parameter` does.
         """
-        self._register(name, module, Module)
+        self._register(name, module, self._modules, Module)
 
     register_module = add_module
 
-    def _register(self, name: str, value: Any, kind: type) -> None:
+    def _register(self, name: str, value: Any, registry: dict[str, Any], kind: type) -> None:
         if not isinstance(name, str):
             raise TypeError(f"{type(self).__name__}: name is {name!r}, expected a string")
         if not name or "." in name:
             raise KeyError(f"{type(self).__name__}: name is {name!r}, expected one without dots")
-        # For a name that only the class has, such as a method, `old` is `_NOTHING`, an instance of
-        # no `kind`.
-        old = vars(self).get(name, _NOTHING) if hasattr(self, name) else None
-        if old is not None and not isinstance(old, kind):
+        if name not in registry and hasattr(self, name):
             raise KeyError(
                 f"{type(self).__name__} has an attribute {name!r} already. Choose another name"
             )
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"{name!r} is {_described(value)}, expected a {kind.__name__} or None")
-        setattr(self, name, value)
+        registry[name] = value
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        old = vars(self).get(name)
-        if isinstance(old, Parameter | Module) and not isinstance(value, _REPLACEMENTS):
-            kind = "Parameter" if isinstance(old, Parameter) else "Module"
-            raise TypeError(
-                f"{name!r} of {type(self).__name__} is a {kind}; optimizers and state_dict would "
-                f"ignore its new value, which is {_described(value)}. Assign a {kind} or None; to "
-                f"change a parameter's values, write `with no_grad(): module.{name}.copy_(values)`"
-            )
-        if name in self._buffer_names and not isinstance(value, Tensor | None):
-            raise TypeError(
-                f"buffer {name!r} is {_described(value)}, expected a Tensor or None. Write "
-                "tensor(value)"
-            )
-        super().__setattr__(name, value)
+    # Traversal
 
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        if name in self._buffer_names:
-            vars(self)["_buffer_names"].pop(name)
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield path and module of this module and all modules below it, parents first.
+
+        `remove_duplicate=False` yields a shared module under each path.
+        """
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child.named_modules(memo, join_path(prefix, name), remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all modules below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield name and module of the direct submodules, each once."""
+        return _unique(self._modules.items())
+
+    def children(self) -> Iterator[Module]:
+        """Yield the direct submodules, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield path and parameter; a shared one once, unless `remove_duplicate=False`."""
+        return self._named_members(
+            lambda module: module._parameters.items(), prefix, recurse, remove_duplicate
+        )
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield the parameters, each once; without `recurse`, not those of submodules.
+
+        >>> import tinygrad_fc as tg
+        >>> sum(p.numel() for p in tg.nn.Linear(3, 2).parameters())
+        8
+        """
+        warn_of_layers_in_containers(self, stacklevel=2)
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield path and buffer; a shared one once, unless `remove_duplicate=False`."""
+        return self._named_members(
+            lambda module: module._buffers.items(), prefix, recurse, remove_duplicate
+        )
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield the buffers, each once; without `recurse`, not those of submodules."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _named_members(
+        self,
+        get_members_fn: Callable[[Module], Iterable[tuple[str, T | None]]],
+        prefix: str = "",
+        recurse: bool = True,
+        remove_duplicate: bool = True,
+    ) -> Iterator[tuple[str, T]]:
+        """Yield the members of this module, and of those below it if `recurse`, by path."""
+        modules: Iterable[tuple[str, Module]] = [(prefix, self)]
+        if recurse:
+            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        named = (
+            (join_path(path, name), member)
+            for path, module in modules
+            for name, member in get_members_fn(module)
+        )
+        if remove_duplicate:
+            return _unique(named)
+        return ((path, member) for path, member in named if member is not None)
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module at the path `target`, such as `"layers.0"`; `""` is this one.
+
+        Raises `AttributeError` if there is none.
+        """
+        module: Any = self
+        for name in target.split(".") if target else ():
+            module = self._checked(target, "module", getattr(module, name, None), Module)
+        return module  # type: ignore[no-any-return]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at the path `target`; raises `AttributeError` if there is none."""
+        path, _, name = target.rpartition(".")
+        value = getattr(self.get_submodule(path), name, None)
+        return self._checked(target, "parameter", value, Parameter)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer at the path `target`; raises `AttributeError` if there is none."""
+        path, _, name = target.rpartition(".")
+        value = self.get_submodule(path)._buffers.get(name)
+        return self._checked(target, "buffer", value, Tensor)  # type: ignore[no-any-return]
+
+    def _checked(self, path: str, kind: str, value: Any, expected: type) -> Any:
+        if isinstance(value, expected):
+            return value
+        raise AttributeError(f"{type(self).__name__} has no {kind} at {path!r}")
 
     # Changes of the whole model
 
@@ -267,8 +318,9 @@ class Module:
         """Set `training` of all modules, which dropout and batch norm read; return this module."""
         if not isinstance(mode, bool):
             raise ValueError(f"the mode is {mode!r}, expected True or False. Write train(True)")  # noqa: TRY004  as in PyTorch
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:
@@ -321,88 +373,24 @@ class Module:
             raise DtypeError(
                 f"to: dtype is {dtype}, expected a float dtype. Use float32 or float64"
             )
-        for tensor in chain(self.parameters(), self.buffers()):
-            for t in (tensor, tensor.grad):
-                if t is not None:
-                    t.data = t.data.to(to, dtype if t.dtype.kind == "f" else None)
+        return self._apply(lambda t: t.to(to, dtype if t.dtype.kind == "f" else None))
+
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Self:
+        """Replace the data of parameters and of gradients, and the buffers, by results of `fn`."""
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        with no_grad():
+            for parameter in self._parameters.values():
+                for tensor in () if parameter is None else (parameter, parameter.grad):
+                    if tensor is not None:
+                        tensor.data = fn(tensor.data)
+            for name, buffer in self._buffers.items():
+                if buffer is not None:
+                    self._buffers[name] = fn(buffer)
         return self
 
-    # State
-
-    def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
-        """Return a dict of all parameters and persistent buffers by path, detached, not copied.
-
-        A shared parameter is under each of its paths, as in PyTorch. `keep_vars=True` returns the
-        parameters themselves. Paths begin with `prefix`; `destination` is the dict to fill.
-        Training changes the values in the dict: `copy.deepcopy(model.state_dict())` preserves them.
-
-        >>> import tinygrad_fc as tg
-        >>> {name: t.shape for name, t in tg.nn.Linear(3, 2).state_dict().items()}
-        {'weight': Size([2, 3]), 'bias': Size([2])}
-        """
-        return collect_state(self, {} if destination is None else destination, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy the tensors or arrays of `state_dict` into the parameters and buffers by path.
-
-        `strict=False` ignores paths that only one side has, and returns them as `missing_keys` and
-        `unexpected_keys`. `assign=True` uses the memory and dtype of the values instead of a copy.
-        Raises `RuntimeError` with a list of missing and unexpected paths and wrong shapes, and then
-        changes nothing.
-        """
-        return load_state(self, state_dict, strict=strict, assign=assign)
-
-    # Hooks
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, args)` before each `forward`; return a handle that removes it.
-
-        Its result, unless None, replaces the arguments. `with_kwargs` calls
-        `hook(module, args, kwargs)`, which returns both or None; `prepend` puts it first.
-        """
-        return self._hook(hooks.Hook(hook, "before", with_kwargs), prepend=prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """Call `hook(module, args, output)` after each `forward`; return a handle to remove it.
-
-        Its result, unless None, replaces the output. `with_kwargs` calls
-        `hook(module, args, kwargs, output)`; `prepend` puts it first; `always_call` calls it also
-        if `forward` raised, with the output None.
-        """
-        return self._hook(hooks.Hook(hook, "after", with_kwargs, always_call), prepend=prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` in each backward pass; return a handle.
-
-        `grad_input` has one gradient per positional argument of `forward`, or None for an argument
-        that does not require grad; `grad_output` has one per output. The hook may return another
-        `grad_input`.
-
-        >>> import tinygrad_fc as tg
-        >>> layer = tg.nn.Tanh()
-        >>> handle = layer.register_full_backward_hook(lambda _, grad_input, __: print(grad_input))
-        >>> layer(tg.tensor([0.0], requires_grad=True)).sum().backward()
-        (tensor([1.]),)
-        """
-        return self._hook(hooks.Hook(hook, "backward"), prepend=prepend)
-
-    def _hook(self, hook: hooks.Hook, *, prepend: bool) -> RemovableHandle:
-        return hooks.add(vars(self).setdefault("_hooks", {}), hook, prepend=prepend)
+    # Representation
 
     def extra_repr(self) -> str:
         """Return the settings that `repr` shows, of a parameter whether the layer has it."""
@@ -416,7 +404,7 @@ class Module:
 
     def _lines(self) -> list[str]:
         """Return one string per submodule for `repr`."""
-        return [f"({name}): {indented(module)}" for name, module in members(self, Module)]
+        return [f"({name}): {indented(module)}" for name, module in self._modules.items()]
 
     def __repr__(self) -> str:
         extra, lines = self.extra_repr().split("\n"), self._lines()
@@ -438,77 +426,37 @@ class Module:
         return html_table(("path", "layer", "parameters", "count"), rows)
 
 
-_REPLACEMENTS = (Parameter, Module, *_CONTAINERS, type(None))  # of a parameter or module
-
-
-class _Modules(UserDict[str, Any]):
-    """The direct submodules of a module by name; changes of it change the module."""
-
-    def __init__(self, module: Module) -> None:
-        self.module, self.data = module, dict(members(module, Module))
-
-    def items(self) -> Any:
-        """Return the names and modules; unlike the views of `UserDict`, they can be reversed."""
-        return self.data.items()
-
-    def values(self) -> Any:
-        """Return the modules."""
-        return self.data.values()
-
-    def __setitem__(self, name: str, module: Module | None) -> None:
-        self.module.add_module(name, module)
-        super().__setitem__(name, module)
-
-    def __delitem__(self, name: str) -> None:
-        delattr(self.module, name)
-        super().__delitem__(name)
-
-
-def members(owner: object, kind: type[T]) -> list[tuple[str, T]]:
-    """Return (name, value) of all attributes of type `kind`, and of such items in containers.
-
-    Items of lists, tuples and dicts, nested too, have names `attribute.key`.
-    """
-    result: list[tuple[str, T]] = []
-    for name, value in vars(owner).items():
-        _collect(name, value, kind, result)
-    return result
-
-
-def _collect(name: str, value: Any, kind: type[T], result: list[tuple[str, T]]) -> None:
-    if isinstance(value, kind):
-        result.append((name, value))
-    elif isinstance(value, _CONTAINERS):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _collect(f"{name}.{key}", item, kind, result)
-
-
-def _submodules(root: Module, path: str, seen: set[Module] | None) -> list[tuple[str, Module]]:
-    """Return (path, module) of `root` and all modules below it, each once if `seen` is a set."""
-    if seen is not None:
-        if root in seen:
-            return []
-        seen.add(root)
-    result = [(path, root)]
-    for name, module in members(root, Module):
-        result += _submodules(module, join_path(path, name), seen)
-    return result
-
-
 def indented(value: object) -> str:
     """Return `repr(value)` with all lines but the first indented."""
     return repr(value).replace("\n", "\n  ")
 
 
-def _unique(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+def _unique(named: Iterable[tuple[str, T | None]]) -> Iterator[tuple[str, T]]:
+    """Yield names and values, each value once and None never."""
     seen = set()
     for name, value in named:
-        if id(value) not in seen:
+        if value is not None and id(value) not in seen:
             seen.add(id(value))
             yield name, value
+
+
+_ROLES: dict[type, str] = {Parameter: "parameter", Module: "submodule", Tensor: "buffer"}
 
 
 def _described(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}, not an instance"
     return f"of type {type(value).__name__}"
+
+
+def _advice(name: str, kind: type) -> str:
+    if kind is Parameter:
+        return (
+            "Assign a Parameter; to change its values, write "
+            f"`with no_grad(): module.{name}.copy_(values)`"
+        )
+    return (
+        "Write tensor(value)"
+        if kind is Tensor
+        else f"Delete the attribute first: del module.{name}"
+    )

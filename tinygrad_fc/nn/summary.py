@@ -14,8 +14,8 @@ from tinygrad_fc.core import pytree
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import full
-from tinygrad_fc.nn.module import Module, members
-from tinygrad_fc.nn.parameter import Parameter, join_path
+from tinygrad_fc.nn.module import Module
+from tinygrad_fc.nn.state_dict import join_path
 from tinygrad_fc.random import default_generator
 from tinygrad_fc.tensors import Tensor
 
@@ -158,13 +158,14 @@ def _add_rows(
         row.same_as = first_rows[id(module)].path or "model"
         return
     first_rows[id(module)] = row
-    for _, parameter in members(module, Parameter):
-        if id(parameter) not in first_rows:
+    for parameter in module._parameters.values():
+        if parameter is not None and id(parameter) not in first_rows:
             first_rows[id(parameter)] = row
             row.parameters += parameter.numel()
             row.trainable += parameter.numel() * parameter.requires_grad
-    for name, child in members(module, Module):
-        _add_rows(layers, first_rows, child, join_path(path, name), depth + 1)
+    for name, child in module._modules.items():
+        if child is not None:
+            _add_rows(layers, first_rows, child, join_path(path, name), depth + 1)
 
 
 def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> int:
@@ -173,7 +174,7 @@ def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> in
 
     def note(module: Module, args: Any, output: Any) -> None:
         rows[id(module)].outputs.append(pytree.mapped(_shape_of, output))
-        if not members(module, Module):
+        if not module._modules:
             outputs, inputs = _tensors(output), _tensors(args)
             # An output that is a view of an input takes no memory.
             shared = {t for t in outputs for x in inputs if np.may_share_memory(t._array, x._array)}

@@ -66,7 +66,7 @@ def older_weight_norm(module: Any, name: str = "weight", dim: int | None = 0) ->
     delattr(module, name)
     for part, value in zip("gv", norm.right_inverse(weight.detach()), strict=True):
         module.register_parameter(f"{name}_{part}", Parameter(value))
-    derive(module, name, lambda m: norm(vars(m)[f"{name}_g"], vars(m)[f"{name}_v"]))
+    derive(module, name, lambda m: norm(m._parameters[f"{name}_g"], m._parameters[f"{name}_v"]))
     return module
 
 

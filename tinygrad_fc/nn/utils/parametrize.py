@@ -85,7 +85,7 @@ class ParametrizationList(ModuleList):
 
     def _originals(self) -> list[Any]:
         # Not by `parameters()`: `functional_call` puts other tensors in their place.
-        return [value for name, value in vars(self).items() if name.startswith("original")]
+        return list(self._parameters.values())
 
     def forward(self) -> Any:
         """Return the tensor."""
@@ -128,7 +128,7 @@ def register_parametrization(
     if is_parametrized(module, tensor_name):
         module.parametrizations[tensor_name].append(parametrization)
         return module
-    parameter = vars(module).get(tensor_name)
+    parameter = module._parameters.get(tensor_name)
     has_parameter = isinstance(parameter, Parameter)
     check_argument(has_parameter, "parametrize", "the name of a parameter", tensor_name=tensor_name)
     parametrizations = ParametrizationList([parametrization], parameter, unsafe)
@@ -149,7 +149,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     >>> nn.utils.parametrize.is_parametrized(layer, "weight")
     True
     """
-    names = vars(module).get("parametrizations", ())
+    names = module._modules.get("parametrizations") or ()
     return bool(names) if tensor_name is None else tensor_name in names
 
 

@@ -28,19 +28,20 @@ def custom_from_mask(module: Any, name: str, mask: Any) -> Any:
     True
     """
     parameter = getattr(module, name)
-    if f"{name}_mask" in vars(module):
-        mask = mask * vars(module)[f"{name}_mask"]
+    if f"{name}_mask" in module._buffers:
+        mask = mask * module._buffers[f"{name}_mask"]
     else:
         delattr(module, name)
         module.register_parameter(f"{name}_orig", parameter)
-        derive(module, name, lambda self: vars(self)[f"{name}_mask"] * vars(self)[f"{name}_orig"])
+        derive(module, name, lambda m: m._buffers[f"{name}_mask"] * m._parameters[f"{name}_orig"])
     module.register_buffer(f"{name}_mask", mask.to(parameter.dtype))
     return module
 
 
 def _unstructured(module: Any, name: str, amount: float, importance: Any) -> Any:
     """Prune the elements of least importance, an array."""
-    mask = vars(module).get(f"{name}_mask", getattr(module, name) * 0 + 1).detach().numpy().copy()
+    mask = module._buffers.get(f"{name}_mask", getattr(module, name) * 0 + 1)
+    mask = mask.detach().numpy().copy()
     (remaining,) = mask.reshape(-1).nonzero()
     most = remaining.size if isinstance(amount, int) else 1
     fits = 0 <= amount <= most
