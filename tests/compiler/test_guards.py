@@ -204,7 +204,8 @@ class Parts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer, self.layers = nn.Linear(2, 2), nn.ModuleList([nn.Linear(2, 2)])
-        self.weight, self.others = nn.Parameter(tg.ones(2)), [nn.Tanh()]
+        self.weight = nn.Parameter(tg.ones(2))
+        object.__setattr__(self, "others", [nn.Tanh()])
         self.options, self.scale, self.flag = {"shift": 1.0}, np.ones(2), False
 
     def encode(self, x: Any) -> Any:

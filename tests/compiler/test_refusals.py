@@ -104,8 +104,9 @@ def stored_in_a_global(x: Any) -> Any:  # here
 class Storing(nn.Module):
     """A module that stores a result."""
 
-    first: Any = None
-    layer: Any = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.layer = None, None
 
     def forward(self, x: Any) -> Any:
         self.first = x * 2

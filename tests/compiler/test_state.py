@@ -188,11 +188,11 @@ class Square(tg.autograd.Function):
 
 
 class Model(nn.Module):
-    """Layers in a list, a number as an attribute, a buffer that changes, a rule of one's own."""
+    """Layers in a `ModuleList`, a number as an attribute, a buffer that changes, a rule of one's own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = [nn.Linear(4, 4), nn.Linear(4, 4)]
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
         self.last = nn.Linear(4, 3)
         self.factor = 0.5
         self.register_buffer("mean", tg.zeros(4))

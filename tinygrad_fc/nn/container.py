@@ -182,7 +182,7 @@ class Sequential(_List[Module]):
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        if len(args) == 1 and isinstance(args[0], Mapping):
+        if len(args) == 1 and isinstance(args[0], Mapping) and not isinstance(args[0], Module):
             for name, module in args[0].items():
                 self.add_module(name, self._as_item(module))
         else:
