@@ -188,7 +188,7 @@ class Square(tg.autograd.Function):
 
 
 class Model(nn.Module):
-    """Layers in a `ModuleList`, a number as an attribute, a buffer that changes, a rule of one's own."""
+    """Layers in a list, a number as an attribute, a buffer that changes, a rule of one's own."""
 
     def __init__(self) -> None:
         super().__init__()
