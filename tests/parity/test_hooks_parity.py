@@ -1,0 +1,184 @@
+"""Hooks of modules, of optimizers and of leaves, side by side with PyTorch's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from against_torch import array
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+
+torch = pytest.importorskip("torch")
+
+LIBRARIES = (tg, torch)
+
+
+def shown(value: Any) -> Any:
+    """Return tensors inside of `value` as lists of rounded numbers."""
+    if isinstance(value, tuple | list):
+        return [shown(v) for v in value]
+    if isinstance(value, dict):
+        return {name: shown(v) for name, v in value.items()}
+    return np.round(array(value), 10).tolist() if hasattr(value, "shape") else value
+
+
+def pair_class(lib: Any) -> Any:
+    """Return a module of two inputs and two outputs, with a keyword, that may raise."""
+
+    class Pair(lib.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = lib.nn.Parameter(lib.tensor([2.0, -1.0], dtype=lib.float64))
+            self.raises = False
+
+        def forward(self, a: Any, b: Any, scale: float = 1.0) -> Any:
+            if self.raises:
+                raise ValueError("raised")
+            return a * self.weight * scale, a + b
+
+    return Pair
+
+
+KINDS = ["forward_pre", "forward", "full_backward_pre", "full_backward"]
+hooks = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(KINDS),
+            "prepend": st.booleans(),
+            "with_kwargs": st.booleans(),
+            "always_call": st.booleans(),
+            "changes": st.booleans(),
+            "raises": st.sampled_from([False, False, False, True]),
+            "removed": st.sampled_from([False, False, True]),
+        }
+    ),
+    max_size=5,
+)
+
+
+def changed(kind: str, values: tuple[Any, ...], with_kwargs: bool) -> Any:
+    """Return what a hook returns to change something."""
+    if kind == "forward_pre":
+        args = tuple(v * 2 for v in values[0])
+        return (args, {**values[1], "scale": 3.0}) if with_kwargs else args
+    if kind == "forward":
+        return tuple(v * 3 for v in values[-1]) if values[-1] is not None else None
+    return tuple(g if g is None else g * 0.5 for g in values[0])
+
+
+def register(module: Any, number: int, hook: dict[str, Any], log: list[Any]) -> None:
+    kind = hook["kind"]
+    has_kwargs = kind in ("forward_pre", "forward")
+    options = {"prepend": hook["prepend"]}
+    if has_kwargs:
+        options["with_kwargs"] = hook["with_kwargs"]
+    if kind == "forward":
+        options["always_call"] = hook["always_call"]
+
+    def function(m: Any, *values: Any) -> Any:
+        assert m is module
+        log.append((number, kind, shown(values)))
+        if hook["raises"] and has_kwargs:
+            raise ValueError("raised in a hook")
+        with_kwargs = has_kwargs and hook["with_kwargs"]
+        return changed(kind, values, with_kwargs) if hook["changes"] else None
+
+    handle = getattr(module, f"register_{kind}_hook")(function, **options)
+    if hook["removed"]:
+        handle.remove()
+
+
+@pytest.mark.filterwarnings("ignore:.*(always_call|Full backward hook is firing):UserWarning")
+@given(
+    hooks,
+    st.sampled_from([(False, False), (True, False), (True, True), (False, True)]),
+    st.sampled_from([{}, {"scale": 2.0}]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_hooks_of_modules_are_called_alike(
+    described: list[dict[str, Any]], require: Any, kwargs: Any, raises: bool, twice: bool
+):
+    results = []
+    for lib in LIBRARIES:
+        log: list[Any] = []
+        module = pair_class(lib)()
+        module.raises = raises
+        inputs = [
+            lib.tensor([1.0, 2.0], dtype=lib.float64, requires_grad=require[0]),
+            lib.tensor([0.5, -3.0], dtype=lib.float64, requires_grad=require[1]),
+        ]
+        for number, hook in enumerate(described):
+            register(module, number, hook, log)
+        for _ in range(1 + twice):
+            try:
+                first, second = module(*inputs, **kwargs)
+            except ValueError as error:
+                log.append(str(error))
+                continue
+            log.append(shown((first, second)))
+            total = (first * lib.tensor([0.3, 0.7], dtype=lib.float64)).sum()
+            (total + (second * second).sum()).backward()
+            log.append(shown([x.grad for x in (*inputs, module.weight)]))
+        registries = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")
+        results.append((log, [len(getattr(module, name)) for name in registries]))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    "returned", [(1,), (1, 2, 3)], ids=["too few gradients", "too many gradients"]
+)
+@pytest.mark.parametrize("kind", ["full_backward", "full_backward_pre"])
+def test_backward_hooks_that_return_another_number_of_gradients(kind: str, returned: Any):
+    for lib in LIBRARIES:
+        module = pair_class(lib)()
+        wrong = tuple(lib.ones(2, dtype=lib.float64) for _ in returned)
+        getattr(module, f"register_{kind}_hook")(lambda *_, wrong=wrong: wrong)
+        x = lib.ones(2, dtype=lib.float64, requires_grad=True)
+        first, second = module(x, x)
+        with pytest.raises(RuntimeError, match=r"returned|number of grad"):
+            (first + second).sum().backward()
+
+
+def test_hooks_of_states():
+    logs = []
+    for lib in LIBRARIES:
+        log: list[Any] = []
+        model = lib.nn.Sequential(lib.nn.Linear(1, 1), lib.nn.Linear(1, 1))
+        inner = model[1]
+
+        def before(m: Any, prefix: str, keep_vars: bool, log: Any = log) -> None:
+            log.append(("before", type(m).__name__, prefix, keep_vars))
+
+        def after(m: Any, state: Any, prefix: str, metadata: Any, log: Any = log) -> None:
+            log.append(("after", type(m).__name__, prefix, dict(metadata), list(state)))
+            state[f"{prefix}renamed"] = state.pop(f"{prefix}weight", None)
+
+        def loading(m: Any, state: Any, prefix: str, *rest: Any, log: Any = log) -> None:
+            log.append(("loading", type(m).__name__, prefix, list(state), *map(shown, rest[1:])))
+            state[f"{prefix}weight"] = state.pop(f"{prefix}renamed")
+
+        def loaded(m: Any, keys: Any, log: Any = log) -> None:
+            log.append(("loaded", type(m).__name__, list(keys.missing_keys), len(keys)))
+            keys.missing_keys.clear()
+
+        for module in (model, inner):
+            module.register_state_dict_pre_hook(before)
+        inner.register_state_dict_post_hook(after)
+        inner.register_load_state_dict_pre_hook(loading)
+        inner._register_load_state_dict_pre_hook(
+            lambda state, prefix, *_, log=log: log.append(("private", prefix, sorted(state)))
+        )
+        for module in (model, inner):
+            module.register_load_state_dict_post_hook(loaded)
+        state = model.state_dict()
+        log.append((list(state), list(state._metadata)))
+        log.append(tuple(map(list, model.load_state_dict(state))))
+        del state["1.bias"]
+        log.append(tuple(map(list, model.load_state_dict(state))))
+        logs.append(log)
+    assert logs[0] == logs[1]
