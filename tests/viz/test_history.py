@@ -35,7 +35,7 @@ def test_records_are_those_of_a_loop(sizes: list[int], seed: int):
     criterion(model(x), y).backward()
     optimizer.step()
     assert len(history.loss) == 3
-    assert not model[1]._hooks
+    assert not model[1]._forward_hooks
 
 
 def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: pytest.MonkeyPatch):

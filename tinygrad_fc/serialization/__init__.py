@@ -186,7 +186,8 @@ def _pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
     packer = _Packer()
     root = packer.packed(obj, ())
     flat = {name: {"tensor": [name, False]} for name in packer.arrays}
-    if root in ({"dict": flat}, {"OrderedDict": flat} if hasattr(obj, "_metadata") else None):
+    kind = "OrderedDict" if hasattr(obj, "_metadata") else "dict"  # of `Module.state_dict`
+    if root == {kind: flat}:
         return packer.arrays, {}
     text = json.dumps({"root": root}, separators=(",", ":"))
     return packer.arrays, {_VERSION_KEY: _VERSION, _STRUCTURE: text}
