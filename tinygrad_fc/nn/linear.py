@@ -65,7 +65,7 @@ class Linear(Module):
         self.in_features = int(in_features)
         self.out_features = int(out_features)
         self.weight = unfilled((out_features, in_features), device, dtype)
-        self.bias = unfilled(out_features, device, dtype) if bias else None
+        self.register_parameter("bias", unfilled(out_features, device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -74,6 +74,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
         # Sequential passes another op, which includes the activation that follows.
+        weight: Any
         parameters = self._parameters
         if self.__class__ is Linear and "weight" in parameters and "bias" in parameters:
             weight, bias = parameters["weight"], parameters["bias"]  # faster than attributes
@@ -129,7 +130,7 @@ class Bilinear(Module):
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
         self.weight = unfilled((out_features, in1_features, in2_features), device, dtype)
-        self.bias = unfilled(out_features, device, dtype) if bias else None
+        self.register_parameter("bias", unfilled(out_features, device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -35,8 +35,8 @@ class _Affine(Module):
     def _add_affine(
         self, shape: Any, device: Any, dtype: Any, *, weight: bool, bias: bool = True
     ) -> None:
-        self.weight = unfilled(shape, device, dtype) if weight else None
-        self.bias = unfilled(shape, device, dtype) if weight and bias else None
+        for name, is_present in (("weight", weight), ("bias", weight and bias)):
+            self.register_parameter(name, unfilled(shape, device, dtype) if is_present else None)
 
     def reset_parameters(self) -> None:
         """Set scales to 1 and shifts to 0."""
