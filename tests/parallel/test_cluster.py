@@ -1,7 +1,9 @@
 """Processes: the same bits with any number of workers, and clear errors where one fails."""
 
 import copy
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -84,6 +86,70 @@ def test_a_loss_that_always_ends_its_worker_is_named(client: Any) -> None:
     assert not steps.gradients(model)
     parallel.backward(model, steps.mean, x, y, **settings)
     assert steps.gradients(model)
+
+
+def test_a_frozen_worker_is_given_up(client: Any, tmp_path: Path) -> None:
+    marker = tmp_path / "frozen"
+    expected = trained(steps.mean, None)
+    try:
+        assert trained(partial(steps.freezing, marker), client, timeout=8) == expected
+    finally:
+        os.kill(int(marker.read_text()), signal.SIGKILL)  # its nanny starts another one
+
+
+def test_workers_with_other_versions_are_refused_by_name() -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+
+    def become(version: str | None) -> None:
+        if version:
+            tg.__version__ = version
+        else:
+            sys.modules["tinygrad_fc.parallel"] = sys.modules["tinygrad_fc.parallel.worker"] = None  # type: ignore[assignment]
+
+    for version, pattern in (
+        ("0.0", r"worker tcp://.* tinygrad_fc 0\.0, NumPy .* this process has tinygrad_fc \d"),
+        (None, r"worker tcp://.* cannot import the package: .*tinygrad_fc"),
+    ):
+        with local_cluster(processes=True) as cluster, connected(cluster) as client:
+            client.run(become, version)
+            with pytest.raises(ConnectionError, match=pattern):
+                parallel.backward(model, steps.mean, x, y, client=client)
+    assert not steps.gradients(model)
+
+
+def test_errors_that_cannot_be_pickled_arrive(client: Any) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    lock = threading.Lock()
+    for loss_fn, pattern in (
+        (steps.recursive, r"rows 0:4: RecursionError: .*steps\.py:\d+: return recursive"),
+        (lambda *_: lock.locked(), r"pickle of the function .*lock"),
+    ):
+        with pytest.raises(parallel.ChunkError, match=pattern):
+            parallel.backward(model, loss_fn, x, y, client=client, check=False)
+
+
+def test_a_run_that_ends_its_worker_is_one_failed_entry(client: Any, tmp_path: Path) -> None:
+    def train(n: int) -> Any:
+        (tmp_path / f"{n}").touch()
+        if n == 2:
+            os._exit(1)
+        return {"loss": tg.rand(n), "n": n}
+
+    tg.manual_seed(0)
+    whole = parallel.map(train, [1, 3], folder=tmp_path / "alone")
+    tg.manual_seed(0)
+    runs = parallel.map(train, [1, 3, 2, 4], client=client, timeout=PATIENT, folder=tmp_path / "s")
+    assert [run.configuration for run in runs] == [1, 3, 2, 4]
+    assert [run.result and run.result["n"] for run in runs] == [1, 3, None, 4]
+    assert "ended its worker, also when it ran alone" in str(runs[2].error)
+    for a, b in zip(whole, runs, strict=False):
+        assert (a.result["loss"] == b.result["loss"]).all()
+    for n in (1, 3, 4):
+        (tmp_path / f"{n}").unlink()
+    again = parallel.map(train, [3, 1, 1], folder=tmp_path / "s")
+    assert [run.result["n"] for run in again] == [3, 1, 1]
+    assert not (tmp_path / "3").exists()
+    assert (tmp_path / "1").exists()  # the second one is another run
 
 
 def test_parameters_that_only_lost_workers_held_are_sent_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Data-parallel gradients in threads: those of one batch, for every loss that separates."""
 
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -317,6 +318,42 @@ def test_a_wrong_loss_is_told_what_is_expected(loss_fn: Callable[..., Any], matc
         parallel.backward(model, loss_fn, *data, check=False)
     with pytest.raises(ValueError, match="'mean' or 'sum', got 'none'"):
         parallel.backward(model, steps.mean, *data, reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"chunk_rows": 0}, ValueError, "chunk_rows"),
+        ({"timeout": -1}, ValueError, "seconds above 0, got -1"),
+        ({"client": "tcp://host:8786"}, TypeError, r"got 'tcp://host:8786': Client\(address\)"),
+    ],
+)
+def test_invalid_settings_are_refused(options: Any, error: type[Exception], match: str) -> None:
+    model, (x, y) = steps.network(0), steps.data(0, 4)
+    with pytest.raises(error, match=match):
+        parallel.backward(model, steps.mean, x, y, **options)
+    if "chunk_rows" not in options:
+        with pytest.raises(error, match=match):
+            parallel.map(abs, [1], **options)
+
+
+def test_a_sweep_stores_results_as_they_come(tmp_path: Path) -> None:
+    calls = []
+
+    def train(n: int) -> Any:
+        calls.append(n)
+        if n < 0:
+            sys.exit("wrong")
+        return [object] if n == 9 else n * n
+
+    with dask.config.set(num_workers=1):
+        runs = parallel.map(train, [1, -1, 9], folder=tmp_path)
+    assert [run.result for run in runs] == [1, None, [object]]
+    assert "wrong" in str(runs[1].error)
+    assert "cannot save ['result'][0]" in str(runs[2].error)
+    calls.clear()
+    assert [run.result for run in parallel.map(train, [-2, 1, 2], folder=tmp_path)] == [None, 1, 4]
+    assert sorted(calls) == [-2, 2]
 
 
 LAZY: Any = da.ones((4, 3))

@@ -13,22 +13,27 @@ on the chunks alone: neither the number of workers nor the death of one changes 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import time
-from concurrent.futures import CancelledError
-from contextlib import nullcontext, suppress
+from collections import Counter
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import groupby, pairwise
+from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tinygrad_fc.core.graph import accumulate_gradients, array_of, wrap
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import Generator, drawing_from, rng_of
+from tinygrad_fc.serialization import load, save
 from tinygrad_fc.utils.data.sampler import positive
 
 try:
@@ -37,9 +42,11 @@ try:
     import distributed
     from dask.delayed import delayed
     from dask.diagnostics.progress import ProgressBar
+    from tornado.ioloop import PeriodicCallback
+    from tqdm import tqdm
 
     from tinygrad_fc.parallel import worker
-    from tinygrad_fc.parallel.data import batches, columns
+    from tinygrad_fc.parallel.data import batches, check_client, columns
     from tinygrad_fc.parallel.worker import ChunkError, Step, tensors_of
 except ImportError as error:
     raise ImportError(
@@ -47,7 +54,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from tinygrad_fc.tensors import Tensor
 
@@ -56,6 +63,8 @@ __all__ = ["ChunkError", "Run", "backward", "batches", "evaluate", "map"]
 SCATTERED = 1 << 20
 """From how many bytes on parameters go to the workers directly."""
 _POLL_SECONDS, _TRIES = 0.5, 3
+_checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+"""The workers of each client that have the same versions of the packages as this process."""
 
 
 class Run(NamedTuple):
@@ -99,7 +108,9 @@ def backward(
 
     Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, or one that ended its
     worker; `ValueError` for arrays that do not match; `ConnectionError` for a client that is closed
-    or cut off, or has no worker that takes tasks for `timeout` seconds. Nothing is changed then.
+    or cut off, has workers with other versions of the packages, or no worker that takes tasks for
+    `timeout` seconds. Nothing is changed then. A worker that says nothing for `timeout` seconds is
+    given up, and its rows go to others.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import nn, parallel
@@ -158,24 +169,52 @@ def map(  # noqa: A001  the name that Client and executors have
     configurations: Iterable[Any],
     *,
     client: Any = None,
+    folder: Any = None,
     timeout: float = 60.0,
     progress: bool = False,
 ) -> list[Run]:
     """Return a `Run` for each of the `configurations`, with the result of `train(configuration)`.
 
     The runs are spread over the workers of `client`, or over threads. A run that raises has its
-    `error` and the `line` that raised, and the others go on. Random numbers are drawn from a seed
-    per run, so that results do not depend on the workers. Raises `ConnectionError` like `backward`.
+    `error` and the `line` that raised; one that ends its worker, as for want of memory, is tried
+    again alone, and has an `error` if it does so again. The others go on. Random numbers are drawn
+    from a seed per run, so that results do not depend on the workers. Each result is saved in
+    `folder` as it comes, by `save`, and a later call takes it from there instead of running the
+    same configuration: use another folder for another `train`. Raises `ConnectionError` like
+    `backward`.
 
     >>> from tinygrad_fc import parallel
     >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
     [4, 9]
     """
-    seed = int(rng_of(None).integers(2**62))
-    code = delayed(train if client is None else _pickled(train), traverse=False)
-    run = delayed(_attempt, pure=False)
-    tasks = [run(code, c, seed + k) for k, c in enumerate(configurations)]
-    return list(_computed(lambda: tasks, client, timeout, progress))
+    check_client(client, timeout)
+    configurations, seed = list(configurations), int(rng_of(None).integers(2**62))
+    paths = _paths(folder, configurations)
+    runs = {k: Run(configurations[k], load(p)["result"]) for k, p in paths.items() if p.exists()}
+    code = train if client is None else delayed(_pickled(train), traverse=False)
+    calls = {k: (code, c, seed + k) for k, c in enumerate(configurations) if k not in runs}
+    finished = _from_threads(calls) if client is None else _from_workers(client, calls, timeout)
+    for k, run in tqdm(finished, total=len(calls), disable=not progress):
+        runs[k] = run
+        if paths and not run.error:
+            try:
+                save({"result": run.result}, paths[k])
+            except TypeError as error:  # of a type that files do not hold
+                runs[k] = run._replace(error=error)
+    return [runs[k] for k in range(len(configurations))]
+
+
+def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
+    """Return the file of each run, by its configuration, and the number of the same before it."""
+    if folder is None:
+        return {}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    names = [hashlib.sha256(_pickled(c)).hexdigest()[:20] for c in configurations]
+    paths, seen = {}, Counter[str]()
+    for k, name in enumerate(names):
+        paths[k] = Path(folder) / f"{name}-{seen[name]}.safetensors"
+        seen[name] += 1
+    return paths
 
 
 def _attempt(code: Any, configuration: Any, seed: int) -> Run:
@@ -183,8 +222,48 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
     try:
         with drawing_from(Generator().manual_seed(seed)):
             return Run(configuration, train(configuration))
-    except Exception as error:  # noqa: BLE001  a run of the user's, whose error is the result
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a run of the user's, whose error is the result
+        error = error if isinstance(error, Exception) else RuntimeError(f"exit, {error}")
         return Run(configuration, error=error, line=worker.line_of(error))
+
+
+def _from_threads(calls: dict[int, Any]) -> Iterator[tuple[int, Run]]:
+    """Yield the number of each call and its run, as they finish."""
+    executor = ThreadPoolExecutor(dask.config.get("num_workers", None))
+    futures = {executor.submit(_attempt, *call): k for k, call in calls.items()}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _from_workers(
+    client: Any, calls: dict[int, Any], timeout: float, *, alone: bool = False
+) -> Iterator[tuple[int, Run]]:
+    """Yield the number of each call and its run, as they finish; those that end workers last."""
+    run, ended = delayed(_attempt, pure=False), []
+    with _connected(client, timeout):
+        _workers_of(client, timeout)
+        futures = client.compute([run(*call) for call in calls.values()])
+        left = dict(zip(futures, calls, strict=True))
+        try:
+            while left:
+                for future in _done(client, [*left], timeout, "FIRST_COMPLETED"):
+                    k, error = left.pop(future), future.exception()
+                    if isinstance(error, distributed.KilledWorker):
+                        ended.append(k)  # or it waited on a worker that another run ended
+                    else:
+                        yield k, Run(calls[k][1], error=error) if error else future.result()
+        finally:
+            if client.status == "running":
+                client.cancel(list(left), force=True)
+    for k in ended:
+        if alone:
+            text = "it ended its worker, also when it ran alone: look at the memory, and for exits"
+            yield k, Run(calls[k][1], error=RuntimeError(text))
+        else:
+            yield from _from_workers(client, {k: calls[k]}, timeout, alone=True)
 
 
 def _sums(
@@ -192,6 +271,7 @@ def _sums(
 ) -> Any:
     """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays."""
     groups = positive("groups", groups)
+    check_client(*where[:2])
     rows, *chunks = columns(arrays, chunk_rows)
     seed, tensors = int(rng_of(None).integers(2**62)), tensors_of(model)
     pickle, values = _pickled((model, function), tensors), [t._array for t in tensors]
@@ -202,11 +282,18 @@ def _sums(
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
 
+    name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
+
     def tasks() -> list[Any]:
         state, workers = _shared((pickle, values), *where[:2])
         return [
             _tree(
-                _groups([state, step, seed, max(1, count // worker.SAMPLE)], parts, groups, workers)
+                _groups(
+                    [state, step, seed, max(1, count // worker.SAMPLE), name],
+                    parts,
+                    groups,
+                    workers,
+                )
             )
         ]
 
@@ -229,7 +316,6 @@ def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> l
     need not travel; without workers Dask chooses.
     """
     run = delayed(worker.chunk_sums, pure=False)
-    name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     sums = []
     for k, (start, stop) in enumerate(pairwise(ends)):
@@ -237,7 +323,9 @@ def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> l
         with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
             for rows, *chunks in parts[start:stop]:
                 span = rows[0].start, rows[-1].stop  # which a message names if the worker dies
-                before = run(shared, range(*span), before, *chunks, dask_key_name=(name, *span))
+                before = run(
+                    shared, range(*span), before, *chunks, dask_key_name=(shared[-1], *span)
+                )
         sums.append(before)
     return sums
 
@@ -259,11 +347,11 @@ def _shared(state: Any, client: Any, timeout: float) -> tuple[Any, list[str]]:
 
     Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
     """
+    workers = [] if client is None else _workers_of(client, timeout)
     if client is None or sum(a.nbytes for a in state[1]) <= SCATTERED:
         return delayed(state, traverse=False), []
-    _wait_for_workers(client, timeout)
     future = client.scatter([state], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
-    return future, sorted(_workers(client))
+    return future, workers
 
 
 def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: bool) -> Any:
@@ -274,48 +362,109 @@ def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: b
     if client is None:
         with ProgressBar() if progress else nullcontext():
             return dask.base.compute(*tasks(), scheduler="threads")
-    for _ in range(_TRIES):
+    for _ in range(_TRIES - 1):
         with suppress(CancelledError, distributed.comm.CommClosedError):
-            if client.status == "running":
-                return _results(client, tasks(), timeout, progress)
-    raise ConnectionError(
-        f"the client is {client.status}: it was closed, or the scheduler or workers with data went "
-        "away. Nothing changed. Connect again, Client(address), and persist the data again"
-    )
+            return _results(client, tasks, timeout, progress)
+    with _connected(client, timeout):
+        return _results(client, tasks, timeout, progress)
 
 
-def _results(client: Any, tasks: Any, timeout: float, progress: bool) -> Any:
+def _results(client: Any, tasks: Callable[[], Any], timeout: float, progress: bool) -> Any:
     """Return the results of tasks; cancel all of them where an error is raised."""
-    futures = client.compute(tasks)
-    if progress:  # in a thread, since it waits without end where there is no worker
-        show = partial(distributed.progress, futures, notebook=False)
-        threading.Thread(target=show, daemon=True).start()
+    futures: list[Any] = []
     try:
-        while True:
-            try:
-                with client.as_current():
-                    distributed.wait(futures, timeout=_POLL_SECONDS)
-                return client.gather(futures, direct=True)
-            except TimeoutError:
-                _wait_for_workers(client, timeout)
+        with _without_silent_workers(client, timeout):
+            futures += client.compute(tasks())
+            if progress:  # in a thread, since it waits without end where there is no worker
+                show = partial(distributed.progress, futures, notebook=False)
+                threading.Thread(target=show, daemon=True).start()
+            _done(client, futures, timeout)
+            return client.gather(futures, direct=True)
     except distributed.KilledWorker as error:
-        last, count = error.last_worker.address, error.allowed_failures + 1
-        events = [m["rows"] for _, m in client.get_events(worker.STARTED) if m["worker"] == last]
-        start, stop = events[-1] if events else error.task[1:]
         raise ChunkError(
-            f"rows {start}:{stop}: {count} workers ended while they ran this chunk. Parameters and "
-            "gradients are unchanged. Look at the memory, since Dask ends workers that exceed a "
-            "limit, and run loss_fn on these rows in this process"
+            f"{_rows_that_ended(client, error)}: {error.allowed_failures + 1} workers ended while "
+            "they ran this chunk. Parameters and gradients are unchanged. Look at the memory: Dask "
+            "ends workers that exceed a limit. Or run loss_fn on these rows in this process"
         ) from error
+    except (ChunkError, OSError, CancelledError):
+        raise
+    except Exception as error:  # in sending or reading
+        message = f"{type(error).__name__}: {error}. Parameters and gradients are unchanged"
+        raise ChunkError(message) from error
     finally:
         if client.status == "running":
             client.cancel(futures, force=True)
 
 
-def _wait_for_workers(client: Any, timeout: float) -> None:
-    """Return once a worker takes tasks; raise `ConnectionError` after `timeout` seconds."""
+def _rows_that_ended(client: Any, error: Any) -> str:
+    """Return the rows that most workers which ended had begun with last, or the name of the task.
+
+    The task that Dask names may have waited on a worker that another one ended.
+    """
+    if not isinstance(error.task, tuple) or len(error.task) != 3:
+        return f"task {error.task}"
+    step, start, stop = error.task
+    alive, last = client.nthreads(), {}
+    for _, event in client.get_events(worker.STARTED):
+        if event["step"] == step and event["worker"] not in alive:
+            last[event["worker"]] = tuple(event["rows"])
+    ((start, stop), _), *_ = Counter([(start, stop), *last.values()]).most_common()
+    return f"rows {start}:{stop}"
+
+
+def _done(client: Any, futures: Any, timeout: float, which: str = "ALL_COMPLETED") -> Any:
+    """Return the futures that are done, once all are, or the first one."""
+    while True:
+        with suppress(TimeoutError), client.as_current():
+            return distributed.wait(futures, timeout=_POLL_SECONDS, return_when=which).done
+        _workers_of(client, timeout)
+
+
+@contextmanager
+def _connected(client: Any, timeout: float) -> Iterator[None]:
+    """Raise `ConnectionError` where the client loses its scheduler, or data of workers."""
+    try:
+        with _without_silent_workers(client, timeout):
+            yield
+    except (CancelledError, distributed.comm.CommClosedError) as error:
+        raise ConnectionError(
+            f"the client is {client.status}: it was closed, or the scheduler or workers with data "
+            "went away. Nothing changed. Connect again, Client(address), and persist the data again"
+        ) from error
+
+
+@contextmanager
+def _without_silent_workers(client: Any, timeout: float) -> Iterator[None]:
+    """Remove workers from the scheduler that it does not hear from for `timeout` seconds."""
+    if client.status != "running":
+        raise distributed.comm.CommClosedError("the client is closed")
+    heard: dict[str, tuple[float, float]] = {}
+
+    async def look() -> None:
+        workers = (await client.scheduler.identity())["workers"]
+        for address, state in workers.items():
+            last, since = heard.get(address, (None, 0.0))
+            if last != state["last_seen"]:
+                heard[address] = state["last_seen"], time.monotonic()
+            elif time.monotonic() - since > timeout:
+                await client.scheduler.unregister(address=address, stimulus_id="silent")
+                await client.rpc.remove(address)
+
+    watch = PeriodicCallback(look, 1000 * min(timeout / 4, 5.0))
+    client.loop.add_callback(watch.start)
+    try:
+        yield
+    finally:
+        client.loop.add_callback(watch.stop)
+
+
+def _workers_of(client: Any, timeout: float) -> list[str]:
+    """Return the workers that take tasks, once there is one: Dask pauses those short of memory.
+
+    Raises `ConnectionError` after `timeout` seconds without one, and for other versions in one.
+    """
     started = time.monotonic()
-    while not _workers(client):
+    while not (workers := _running(client)):
         if time.monotonic() - started > timeout:
             left = [a for a, e in client.get_events("all") if e.get("action") == "remove-worker"]
             last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
@@ -325,12 +474,25 @@ def _wait_for_workers(client: Any, timeout: float) -> None:
                 f"dask worker {client.scheduler.address}, give them memory, or a longer timeout"
             )
         time.sleep(_POLL_SECONDS)
+    if new := workers - _checked.setdefault(client, set()):
+        answers, own = (
+            client.run(worker.versions, workers=[*new], on_error="return"),
+            worker.versions(),
+        )
+        for address, answer in answers.items():
+            if answer != own and not isinstance(answer, OSError):  # one that has just left
+                lacks = "cannot import the package: " * isinstance(answer, Exception)
+                raise ConnectionError(
+                    f"worker {address} {lacks}{answer}, and this process has {own}. Install the "
+                    "same versions there"
+                )
+        _checked[client] |= new
+    return sorted(workers)
 
 
-def _workers(client: Any) -> Any:
-    """Return the workers that take tasks: Dask pauses one that is near its memory limit."""
+def _running(client: Any) -> set[str]:
     try:
-        return client.sync(client.scheduler.ncores_running, workers=None)
+        return set(client.sync(client.scheduler.ncores_running, workers=None))
     except Exception as error:  # of several types, by how far the scheduler has closed
         raise distributed.comm.CommClosedError("the scheduler does not answer") from error
 
@@ -354,5 +516,11 @@ def _pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
     """Return a pickle without the values of `tensors`: the same bytes for every step."""
     pickler = _Pickler(file := io.BytesIO())
     pickler.emptied = {id(t) for t in tensors}
-    pickler.dump(value)
+    try:
+        pickler.dump(value)
+    except Exception as error:
+        message = (
+            f"workers get a pickle of the function and the model: {type(error).__name__}: {error}"
+        )
+        raise ChunkError(message) from error
     return file.getvalue()

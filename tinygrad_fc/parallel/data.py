@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array
 import numpy as np
 from dask.delayed import delayed
+from distributed import Client
 
 from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.utils.data.sampler import count_batches, positive
@@ -23,8 +24,17 @@ CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
 
 
+def check_client(client: Any, timeout: float) -> None:
+    """Raise `TypeError` unless the client is one of Dask, `ValueError` for a timeout <= 0."""
+    if client is not None and not isinstance(client, Client):
+        raise TypeError(f"client is a dask.distributed.Client, got {client!r:.80}: Client(address)")
+    if not timeout > 0:
+        raise ValueError(f"timeout is a number of seconds above 0, got {timeout!r}")
+
+
 def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
     """Return the ranges of rows of all chunks, and then the chunks of each array."""
+    chunk_rows = None if chunk_rows is None else positive("chunk_rows", chunk_rows)
     arrays = [array_of(a) for a in arrays]
     shapes = [getattr(a, "shape", ()) for a in arrays]
     if len({str(shape[:1]) for shape in shapes}) != 1 or not shapes[0]:
@@ -107,6 +117,7 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         self.batch_size = positive("batch_size", batch_size)
         self.window, self.pieces = positive("window", window), positive("pieces", pieces)
         self.seed, self.client, self.drop_last = seed, client, drop_last
+        check_client(client, 1.0)
         rows, *chunks = columns(arrays, chunk_rows)
         self._sizes = sizes = [len(r) for r in rows]
         read, one = delayed(loaded, pure=False), dask.array.from_delayed

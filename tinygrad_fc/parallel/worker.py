@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import traceback
 from contextlib import suppress
@@ -12,6 +13,7 @@ import cloudpickle
 import distributed
 import numpy as np
 
+import tinygrad_fc
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.grad_mode import no_grad
@@ -59,15 +61,22 @@ def may_be_cut(model: Any, step: Step) -> bool:
     return step.check and not any(m.training for m in norms)
 
 
+def versions() -> str:
+    """Return the versions on which the bits of results depend."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"tinygrad_fc {tinygrad_fc.__version__}, NumPy {np.__version__}, Python {python}"
+
+
 def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:
     """Return the sums `before` plus the weight, loss, gradients and buffers of some `rows`.
 
     The `columns` are lists of the chunks of each array that have these rows. The first of the sums
     is a list of samples, one row in `stride` of each chunk, for the check of the loss.
     """
-    (code, arrays), step, seed, stride = shared
+    (code, arrays), step, seed, stride, name = shared
     with suppress(ValueError):  # in a thread of the client there is no worker to report from
-        distributed.get_worker().log_event(STARTED, {"rows": [rows.start, rows.stop]})
+        event = {"step": name, "rows": [rows.start, rows.stop]}
+        distributed.get_worker().log_event(STARTED, event)
     try:
         tensors = [wrap(as_array(loaded(*chunks))) for chunks in columns]
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
@@ -88,10 +97,11 @@ def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:
         samples = [[t.numpy() for t in sample]]
         # in place, so that a worker holds no third gradient
         return add_sums(before, [samples, *(sums or ())], in_place=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  of the user's
         message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := line_of(error)) else ""
-        raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from error
+        cause = None if isinstance(error, RecursionError) else error  # too deep for a pickle
+        raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from cause
 
 
 def add_sums(total: Any, part: Any, *, in_place: bool = False) -> Any:
