@@ -386,7 +386,7 @@ def _results(client: Any, tasks: Callable[[], Any], timeout: float, progress: bo
             "they ran this chunk. Parameters and gradients are unchanged. Look at the memory: Dask "
             "ends workers that exceed a limit. Or run loss_fn on these rows in this process"
         ) from error
-    except (ChunkError, OSError, CancelledError):
+    except (ChunkError, ConnectionError, CancelledError, distributed.comm.CommClosedError):
         raise
     except Exception as error:  # in sending or reading
         message = f"{type(error).__name__}: {error}. Parameters and gradients are unchanged"
