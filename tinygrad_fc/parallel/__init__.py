@@ -13,48 +13,47 @@ on the chunks alone: neither the number of workers nor the death of one changes 
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
-import time
 from collections import Counter
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import CancelledError
+from contextlib import nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import groupby, pairwise
-from pathlib import Path
-from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc.core.graph import accumulate_gradients, array_of, wrap
 from tinygrad_fc.nn import Module, Parameter
-from tinygrad_fc.random import Generator, drawing_from, rng_of
-from tinygrad_fc.serialization import load, save
+from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import positive
 
 try:
-    import cloudpickle
     import dask
     import distributed
     from dask.delayed import delayed
     from dask.diagnostics.progress import ProgressBar
-    from tornado.ioloop import PeriodicCallback
-    from tqdm import tqdm
 
     from tinygrad_fc.parallel import worker
-    from tinygrad_fc.parallel.data import batches, check_client, columns
-    from tinygrad_fc.parallel.worker import ChunkError, Step, tensors_of
+    from tinygrad_fc.parallel.clients import (
+        ChunkError,
+        check_client,
+        connected,
+        done,
+        pickled,
+        workers_of,
+    )
+    from tinygrad_fc.parallel.data import batches, columns
+    from tinygrad_fc.parallel.sweeps import Run, map  # noqa: A004
+    from tinygrad_fc.parallel.worker import Step, tensors_of
 except ImportError as error:
     raise ImportError(
         "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable
 
     from tinygrad_fc.tensors import Tensor
 
@@ -62,18 +61,7 @@ __all__ = ["ChunkError", "Run", "backward", "batches", "evaluate", "map"]
 
 SCATTERED = 1 << 20
 """From how many bytes on parameters go to the workers directly."""
-_POLL_SECONDS, _TRIES = 0.5, 3
-_checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-"""The workers of each client that have the same versions of the packages as this process."""
-
-
-class Run(NamedTuple):
-    """A run of a sweep: its configuration, and its result, or its error and the line of code."""
-
-    configuration: Any
-    result: Any = None
-    error: Exception | None = None
-    line: str = ""
+_TRIES = 3
 
 
 def backward(
@@ -164,108 +152,6 @@ def evaluate(
     return float(total / weight)
 
 
-def map(  # noqa: A001  the name that Client and executors have
-    train: Callable[[Any], Any],
-    configurations: Iterable[Any],
-    *,
-    client: Any = None,
-    folder: Any = None,
-    timeout: float = 60.0,
-    progress: bool = False,
-) -> list[Run]:
-    """Return a `Run` for each of the `configurations`, with the result of `train(configuration)`.
-
-    The runs are spread over the workers of `client`, or over threads. A run that raises has its
-    `error` and the `line` that raised; one that ends its worker, as for want of memory, is tried
-    again alone, and has an `error` if it does so again. The others go on. Random numbers are drawn
-    from a seed per run, so that results do not depend on the workers. Each result is saved in
-    `folder` as it comes, by `save`, and a later call takes it from there instead of running the
-    same configuration: use another folder for another `train`. Raises `ConnectionError` like
-    `backward`.
-
-    >>> from tinygrad_fc import parallel
-    >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
-    [4, 9]
-    """
-    check_client(client, timeout)
-    configurations, seed = list(configurations), int(rng_of(None).integers(2**62))
-    paths = _paths(folder, configurations)
-    runs = {k: Run(configurations[k], load(p)["result"]) for k, p in paths.items() if p.exists()}
-    code = train if client is None else delayed(_pickled(train), traverse=False)
-    calls = {k: (code, c, seed + k) for k, c in enumerate(configurations) if k not in runs}
-    finished = _from_threads(calls) if client is None else _from_workers(client, calls, timeout)
-    for k, run in tqdm(finished, total=len(calls), disable=not progress):
-        runs[k] = run
-        if paths and not run.error:
-            try:
-                save({"result": run.result}, paths[k])
-            except TypeError as error:  # of a type that files do not hold
-                runs[k] = run._replace(error=error)
-    return [runs[k] for k in range(len(configurations))]
-
-
-def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
-    """Return the file of each run, by its configuration, and the number of the same before it."""
-    if folder is None:
-        return {}
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    names = [hashlib.sha256(_pickled(c)).hexdigest()[:20] for c in configurations]
-    paths, seen = {}, Counter[str]()
-    for k, name in enumerate(names):
-        paths[k] = Path(folder) / f"{name}-{seen[name]}.safetensors"
-        seen[name] += 1
-    return paths
-
-
-def _attempt(code: Any, configuration: Any, seed: int) -> Run:
-    train = cloudpickle.loads(code) if isinstance(code, bytes) else code
-    try:
-        with drawing_from(Generator().manual_seed(seed)):
-            return Run(configuration, train(configuration))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a run of the user's, whose error is the result
-        error = error if isinstance(error, Exception) else RuntimeError(f"exit, {error}")
-        return Run(configuration, error=error, line=worker.line_of(error))
-
-
-def _from_threads(calls: dict[int, Any]) -> Iterator[tuple[int, Run]]:
-    """Yield the number of each call and its run, as they finish."""
-    executor = ThreadPoolExecutor(dask.config.get("num_workers", None))
-    futures = {executor.submit(_attempt, *call): k for k, call in calls.items()}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _from_workers(
-    client: Any, calls: dict[int, Any], timeout: float, *, alone: bool = False
-) -> Iterator[tuple[int, Run]]:
-    """Yield the number of each call and its run, as they finish; those that end workers last."""
-    run, ended = delayed(_attempt, pure=False), []
-    with _connected(client, timeout):
-        _workers_of(client, timeout)
-        futures = client.compute([run(*call) for call in calls.values()])
-        left = dict(zip(futures, calls, strict=True))
-        try:
-            while left:
-                for future in _done(client, [*left], timeout, "FIRST_COMPLETED"):
-                    k, error = left.pop(future), future.exception()
-                    if isinstance(error, distributed.KilledWorker):
-                        ended.append(k)  # or it waited on a worker that another run ended
-                    else:
-                        yield k, Run(calls[k][1], error=error) if error else future.result()
-        finally:
-            if client.status == "running":
-                client.cancel(list(left), force=True)
-    for k in ended:
-        if alone:
-            text = "it ended its worker, also when it ran alone: look at the memory, and for exits"
-            yield k, Run(calls[k][1], error=RuntimeError(text))
-        else:
-            yield from _from_workers(client, {k: calls[k]}, timeout, alone=True)
-
-
 def _sums(
     model: Any, function: Any, arrays: Any, step: Step, chunk_rows: Any, groups: int, *where: Any
 ) -> Any:
@@ -274,7 +160,7 @@ def _sums(
     check_client(*where[:2])
     rows, *chunks = columns(arrays, chunk_rows)
     seed, tensors = int(rng_of(None).integers(2**62)), tensors_of(model)
-    pickle, values = _pickled((model, function), tensors), [t._array for t in tensors]
+    pickle, values = pickled((model, function), tensors), [t._array for t in tensors]
     limit, count = 1, rows[-1].stop
     if worker.may_be_cut(model, step):  # one gradient for chunks that are smaller than it
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
@@ -347,7 +233,7 @@ def _shared(state: Any, client: Any, timeout: float) -> tuple[Any, list[str]]:
 
     Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
     """
-    workers = [] if client is None else _workers_of(client, timeout)
+    workers = [] if client is None else workers_of(client, timeout)
     if client is None or sum(a.nbytes for a in state[1]) <= SCATTERED:
         return delayed(state, traverse=False), []
     future = client.scatter([state], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
@@ -362,24 +248,24 @@ def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: b
     if client is None:
         with ProgressBar() if progress else nullcontext():
             return dask.base.compute(*tasks(), scheduler="threads")
-    for _ in range(_TRIES - 1):
-        with suppress(CancelledError, distributed.comm.CommClosedError):
-            return _results(client, tasks, timeout, progress)
-    with _connected(client, timeout):
-        return _results(client, tasks, timeout, progress)
+    with connected(client, timeout):
+        for _ in range(_TRIES):
+            with suppress(CancelledError, distributed.comm.CommClosedError):
+                if client.status == "running":
+                    return _results(client, tasks, timeout, progress)
+        raise CancelledError
 
 
 def _results(client: Any, tasks: Callable[[], Any], timeout: float, progress: bool) -> Any:
     """Return the results of tasks; cancel all of them where an error is raised."""
     futures: list[Any] = []
     try:
-        with _without_silent_workers(client, timeout):
-            futures += client.compute(tasks())
-            if progress:  # in a thread, since it waits without end where there is no worker
-                show = partial(distributed.progress, futures, notebook=False)
-                threading.Thread(target=show, daemon=True).start()
-            _done(client, futures, timeout)
-            return client.gather(futures, direct=True)
+        futures += client.compute(tasks())
+        if progress:  # in a thread, since it waits without end where there is no worker
+            show = partial(distributed.progress, futures, notebook=False)
+            threading.Thread(target=show, daemon=True).start()
+        done(client, futures, timeout)
+        return client.gather(futures, direct=True)
     except distributed.KilledWorker as error:
         raise ChunkError(
             f"{_rows_that_ended(client, error)}: {error.allowed_failures + 1} workers ended while "
@@ -410,117 +296,3 @@ def _rows_that_ended(client: Any, error: Any) -> str:
             last[event["worker"]] = tuple(event["rows"])
     ((start, stop), _), *_ = Counter([(start, stop), *last.values()]).most_common()
     return f"rows {start}:{stop}"
-
-
-def _done(client: Any, futures: Any, timeout: float, which: str = "ALL_COMPLETED") -> Any:
-    """Return the futures that are done, once all are, or the first one."""
-    while True:
-        with suppress(TimeoutError), client.as_current():
-            return distributed.wait(futures, timeout=_POLL_SECONDS, return_when=which).done
-        _workers_of(client, timeout)
-
-
-@contextmanager
-def _connected(client: Any, timeout: float) -> Iterator[None]:
-    """Raise `ConnectionError` where the client loses its scheduler, or data of workers."""
-    try:
-        with _without_silent_workers(client, timeout):
-            yield
-    except (CancelledError, distributed.comm.CommClosedError) as error:
-        raise ConnectionError(
-            f"the client is {client.status}: it was closed, or the scheduler or workers with data "
-            "went away. Nothing changed. Connect again, Client(address), and persist the data again"
-        ) from error
-
-
-@contextmanager
-def _without_silent_workers(client: Any, timeout: float) -> Iterator[None]:
-    """Remove workers from the scheduler that it does not hear from for `timeout` seconds."""
-    if client.status != "running":
-        raise distributed.comm.CommClosedError("the client is closed")
-    heard: dict[str, tuple[float, float]] = {}
-
-    async def look() -> None:
-        workers = (await client.scheduler.identity())["workers"]
-        for address, state in workers.items():
-            last, since = heard.get(address, (None, 0.0))
-            if last != state["last_seen"]:
-                heard[address] = state["last_seen"], time.monotonic()
-            elif time.monotonic() - since > timeout:
-                await client.scheduler.unregister(address=address, stimulus_id="silent")
-                await client.rpc.remove(address)
-
-    watch = PeriodicCallback(look, 1000 * min(timeout / 4, 5.0))
-    client.loop.add_callback(watch.start)
-    try:
-        yield
-    finally:
-        client.loop.add_callback(watch.stop)
-
-
-def _workers_of(client: Any, timeout: float) -> list[str]:
-    """Return the workers that take tasks, once there is one: Dask pauses those short of memory.
-
-    Raises `ConnectionError` after `timeout` seconds without one, and for other versions in one.
-    """
-    started = time.monotonic()
-    while not (workers := _running(client)):
-        if time.monotonic() - started > timeout:
-            left = [a for a, e in client.get_events("all") if e.get("action") == "remove-worker"]
-            last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
-            raise ConnectionError(
-                f"no worker takes tasks for {timeout:g} s: {len(client.nthreads())} are paused for "
-                f"their memory, {len(left)} left, the last at {last}. Nothing changed. Start one: "
-                f"dask worker {client.scheduler.address}, give them memory, or a longer timeout"
-            )
-        time.sleep(_POLL_SECONDS)
-    if new := workers - _checked.setdefault(client, set()):
-        answers, own = (
-            client.run(worker.versions, workers=[*new], on_error="return"),
-            worker.versions(),
-        )
-        for address, answer in answers.items():
-            if answer != own and not isinstance(answer, OSError):  # one that has just left
-                lacks = "cannot import the package: " * isinstance(answer, Exception)
-                raise ConnectionError(
-                    f"worker {address} {lacks}{answer}, and this process has {own}. Install the "
-                    "same versions there"
-                )
-        _checked[client] |= new
-    return sorted(workers)
-
-
-def _running(client: Any) -> set[str]:
-    try:
-        return set(client.sync(client.scheduler.ncores_running, workers=None))
-    except Exception as error:  # of several types, by how far the scheduler has closed
-        raise distributed.comm.CommClosedError("the scheduler does not answer") from error
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Leaves the values of tensors out, and keeps the names of files, which cloudpickle drops."""
-
-    emptied: Container[int] = ()
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, CodeType):
-            build, values = self.dispatch_table[CodeType](obj)
-            return build, tuple(obj.co_filename if v == "<dynamic-code>" else v for v in values)
-        if id(obj) in self.emptied:
-            build, parts = obj.__reduce__()
-            return build, tuple(np.zeros(0) if isinstance(p, np.ndarray) else p for p in parts)
-        return super().reducer_override(obj)
-
-
-def _pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
-    """Return a pickle without the values of `tensors`: the same bytes for every step."""
-    pickler = _Pickler(file := io.BytesIO())
-    pickler.emptied = {id(t) for t in tensors}
-    try:
-        pickler.dump(value)
-    except Exception as error:
-        message = (
-            f"workers get a pickle of the function and the model: {type(error).__name__}: {error}"
-        )
-        raise ChunkError(message) from error
-    return file.getvalue()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import dask.array
 import numpy as np
 from dask.delayed import delayed
-from distributed import Client
 
 from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.parallel.clients import check_client
 from tinygrad_fc.utils.data.sampler import count_batches, positive
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
-
-
-def check_client(client: Any, timeout: float) -> None:
-    """Raise `TypeError` unless the client is one of Dask, `ValueError` for a timeout <= 0."""
-    if client is not None and not isinstance(client, Client):
-        raise TypeError(f"client is a dask.distributed.Client, got {client!r:.80}: Client(address)")
-    if not timeout > 0:
-        raise ValueError(f"timeout is a number of seconds above 0, got {timeout!r}")
 
 
 def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:

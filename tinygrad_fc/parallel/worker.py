@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import threading
 import traceback
 from contextlib import suppress
@@ -13,13 +12,13 @@ import cloudpickle
 import distributed
 import numpy as np
 
-import tinygrad_fc
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.core.graph import as_array, wrap
 from tinygrad_fc.functional.creation import ones_like
 from tinygrad_fc.nn import BatchNorm1d, Parameter
+from tinygrad_fc.parallel.clients import ChunkError
 from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
 
@@ -42,10 +41,6 @@ _FOREIGN = (__file__.removesuffix("parallel/worker.py"), "-packages")
 _thread = threading.local()
 
 
-class ChunkError(RuntimeError):
-    """A chunk failed in a worker: the message names its rows and the line that raised."""
-
-
 class Step(NamedTuple):
     """The settings of a step that all its chunks share."""
 
@@ -59,12 +54,6 @@ def may_be_cut(model: Any, step: Step) -> bool:
     """Return whether chunks may be cut and joined: not where their own statistics count."""
     norms = [m for m in model.modules() if isinstance(m, BatchNorm1d)]
     return step.check and not any(m.training for m in norms)
-
-
-def versions() -> str:
-    """Return the versions on which the bits of results depend."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return f"tinygrad_fc {tinygrad_fc.__version__}, NumPy {np.__version__}, Python {python}"
 
 
 def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:

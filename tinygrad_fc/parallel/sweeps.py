@@ -1,0 +1,134 @@
+"""Sweeps: one training function over many configurations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cloudpickle
+import dask
+import distributed
+from dask.delayed import delayed
+from tqdm import tqdm
+
+from tinygrad_fc.parallel import worker
+from tinygrad_fc.parallel.clients import check_client, connected, done, pickled, workers_of
+from tinygrad_fc.random import Generator, drawing_from, rng_of
+from tinygrad_fc.serialization import load, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+class Run(NamedTuple):
+    """A run of a sweep: its configuration, and its result, or its error and the line of code."""
+
+    configuration: Any
+    result: Any = None
+    error: Exception | None = None
+    line: str = ""
+
+
+def map(  # noqa: A001  the name that Client and executors have
+    train: Callable[[Any], Any],
+    configurations: Iterable[Any],
+    *,
+    client: Any = None,
+    folder: Any = None,
+    timeout: float = 60.0,
+    progress: bool = False,
+) -> list[Run]:
+    """Return a `Run` for each of the `configurations`, with the result of `train(configuration)`.
+
+    The runs are spread over the workers of `client`, or over threads. A run that raises has its
+    `error` and the `line` that raised; one that ends its worker, as for want of memory, is tried
+    again alone, and has an `error` if it does so again. The others go on. Random numbers are drawn
+    from a seed per run, so that results do not depend on the workers. Each result is saved in
+    `folder` as it comes, by `save`, and a later call takes it from there instead of running the
+    same configuration: use another folder for another `train`. Raises `ConnectionError` like
+    `backward`.
+
+    >>> from tinygrad_fc import parallel
+    >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
+    [4, 9]
+    """
+    check_client(client, timeout)
+    configurations, seed = list(configurations), int(rng_of(None).integers(2**62))
+    paths = _paths(folder, configurations)
+    runs = {k: Run(configurations[k], load(p)["result"]) for k, p in paths.items() if p.exists()}
+    code = train if client is None else delayed(pickled(train), traverse=False)
+    calls = {k: (code, c, seed + k) for k, c in enumerate(configurations) if k not in runs}
+    finished = _from_threads(calls) if client is None else _from_workers(client, calls, timeout)
+    for k, run in tqdm(finished, total=len(calls), disable=not progress):
+        runs[k] = run
+        if paths and not run.error:
+            try:
+                save({"result": run.result}, paths[k])
+            except TypeError as error:  # of a type that files do not hold
+                runs[k] = run._replace(error=error)
+    return [runs[k] for k in range(len(configurations))]
+
+
+def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
+    """Return the file of each run, by its configuration, and the number of the same before it."""
+    if folder is None:
+        return {}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    names = [hashlib.sha256(pickled(c)).hexdigest()[:20] for c in configurations]
+    paths, seen = {}, Counter[str]()
+    for k, name in enumerate(names):
+        paths[k] = Path(folder) / f"{name}-{seen[name]}.safetensors"
+        seen[name] += 1
+    return paths
+
+
+def _attempt(code: Any, configuration: Any, seed: int) -> Run:
+    train = cloudpickle.loads(code) if isinstance(code, bytes) else code
+    try:
+        with drawing_from(Generator().manual_seed(seed)):
+            return Run(configuration, train(configuration))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a run of the user's, whose error is the result
+        error = error if isinstance(error, Exception) else RuntimeError(f"exit, {error}")
+        return Run(configuration, error=error, line=worker.line_of(error))
+
+
+def _from_threads(calls: dict[int, Any]) -> Iterator[tuple[int, Run]]:
+    """Yield the number of each call and its run, as they finish."""
+    executor = ThreadPoolExecutor(dask.config.get("num_workers", None))
+    futures = {executor.submit(_attempt, *call): k for k, call in calls.items()}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _from_workers(
+    client: Any, calls: dict[int, Any], timeout: float, *, alone: bool = False
+) -> Iterator[tuple[int, Run]]:
+    """Yield the number of each call and its run, as they finish; those that end workers last."""
+    run, ended = delayed(_attempt, pure=False), []
+    with connected(client, timeout):
+        workers_of(client, timeout)
+        futures = client.compute([run(*call) for call in calls.values()])
+        left = dict(zip(futures, calls, strict=True))
+        try:
+            while left:
+                for future in done(client, [*left], timeout, "FIRST_COMPLETED"):
+                    k, error = left.pop(future), future.exception()
+                    if isinstance(error, distributed.KilledWorker):
+                        ended.append(k)  # or it waited on a worker that another run ended
+                    else:
+                        yield k, Run(calls[k][1], error=error) if error else future.result()
+        finally:
+            if client.status == "running":
+                client.cancel(list(left), force=True)
+    for k in ended:
+        if alone:
+            text = "it ended its worker, also when it ran alone: look at the memory, and for exits"
+            yield k, Run(calls[k][1], error=RuntimeError(text))
+        else:
+            yield from _from_workers(client, {k: calls[k]}, timeout, alone=True)
