@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Store compiled programs in the cache of pytest, not in that of the user."""
     if getattr(config, "cache", None) is not None:
         os.environ.setdefault("TINYGRAD_FC_CACHE", str(config.cache.mkdir("programs")))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
+    """Restore the settings of a test: Hypothesis nests them once more for each parameter.
+
+    Without a database it reads them by recursion, which ends at some nine hundred parameters.
+    """
+    name = "_hypothesis_internal_use_settings"
+    attributes = vars(getattr(item, "function", item))
+    before = attributes.get(name)
+    result = yield
+    if before is not None:
+        attributes[name] = before
+    return result
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ utils.benchmark utils.data viz"""
 LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *LAYERS, *OLDER_NAMES}
 HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}
 HELPERS |= {"warn_deprecated"}
+LEFT_OUT |= {"weight_norm", "remove_weight_norm", "remove_spectral_norm"}  # of early PyTorch
 
 
 @cache

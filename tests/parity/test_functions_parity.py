@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.nn import unsupported
+from tinygrad_fc.compat import unsupported
 from tinygrad_fc.ops import elementwise
 
 torch = pytest.importorskip("torch")
