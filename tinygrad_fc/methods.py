@@ -282,7 +282,7 @@ class Methods(Conversions):
     fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
     maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
     clip = clamp = e.clamp
-    clamp_min, clamp_max, logit = elementwise.clamp_min, elementwise.clamp_max, elementwise.logit
+    clamp_min, clamp_max, logit = elementwise.clamp_min, elementwise.clamp_max, special.logit
     lerp, addcmul, addcdiv = e.lerp, elementwise.addcmul, elementwise.addcdiv
     nan_to_num, round = e.nan_to_num, c.round
     sign, floor, ceil, trunc = c.sign, c.floor, c.ceil, c.trunc

@@ -393,6 +393,26 @@ def compare_special_values(entry: Line, data: Any, seed: int) -> None:
     agree(ours, theirs, 1e-9, exact=True)
 
 
+def compare_nan(entry: Line, data: Any, seed: int) -> None:
+    """Draw NaN among distinct numbers, and compare results and gradients."""
+    rng = np.random.default_rng(seed)
+    shapes, settings_ = data.draw(entry.drawn)
+    arrays = [rng.uniform(-2, 2, shape) for shape in shapes]
+    for a in arrays:
+        a[rng.random(a.shape) < 0.2] = np.nan
+    inputs = [[t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch)]
+    ours, theirs = (
+        listed(entry.call(t, *xs, **with_tensors(t, settings_)))
+        for t, xs in zip((tg, torch), inputs, strict=True)
+    )
+    agree(ours, theirs, 1e-9)
+    ours, theirs = (
+        gradients(t, outs, xs, seed)
+        for t, outs, xs in zip((tg, torch), (ours, theirs), inputs, strict=True)
+    )
+    agree(ours, theirs, 1e-9)
+
+
 def compare_refusals(entry: Line, data: Any, seed: int) -> None:
     """Draw arguments, put an axis in, out or in the place of one, and compare what is refused.
 

@@ -17,6 +17,7 @@ from against_torch import (
     compare_aliases,
     compare_dtypes,
     compare_mixed_floats,
+    compare_nan,
     compare_refusals,
     compare_special_values,
 )
@@ -97,6 +98,26 @@ def test_two_float_dtypes_promote(name: str, data: Any, seed: int):
 def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
     with np.errstate(all="ignore"):
         compare_special_values(LINES[name], data, seed)
+
+
+# Also those whose gradient at NaN was 0 here: a loss that is NaN must not look stationary.
+NAN = """add sub mul div pow exp log sqrt sin tanh sigmoid relu square where maximum minimum max min
+    max(dim) min(dim) amax amin median median(dim) quantile sum mean std var logit softmax log_softmax
+    logsumexp hypot atan2 sort topk cumsum linalg.vector_norm nn.functional.relu6
+    nn.functional.hardtanh nn.functional.leaky_relu nn.functional.softshrink
+    nn.functional.hardshrink nn.functional.softplus nn.functional.silu nn.functional.gelu
+    nn.functional.mish nn.functional.mse_loss nn.functional.cross_entropy nn.functional.nll_loss
+    nn.functional.binary_cross_entropy_with_logits nn.functional.softmax nn.functional.normalize
+    nn.LayerNorm nn.RMSNorm nn.BatchNorm1d nn.GroupNorm""".split()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAN)
+@given(st.data(), st.integers(0, 2**32 - 1))
+@laws
+def test_gradients_at_nan(name: str, data: Any, seed: int):
+    with np.errstate(all="ignore"):
+        compare_nan(LINES[name], data, seed)
 
 
 # Where PyTorch refuses elements that are not there, or shapes that broadcast; or factors another

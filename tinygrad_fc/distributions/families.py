@@ -323,6 +323,11 @@ class Categorical(_Probabilities):
         at = value.long().expand(*shape)[..., None]
         return self.logits.expand(*shape, -1).gather(-1, at)[..., 0]
 
+    def entropy(self) -> Any:
+        """Return the expectation of -log_prob, in nats; where a probability is 0, as in PyTorch."""
+        least = float(np.finfo(self.logits.dtype).min)
+        return -(self.logits.clamp(min=least) * self.probs).sum(-1)
+
     def _cross_entropy(self, q: Any) -> Any:
         terms = (-self.probs * q.logits).masked_fill(q.probs == 0, math.inf)
         return terms.masked_fill(self.probs == 0, 0.0).sum(-1)

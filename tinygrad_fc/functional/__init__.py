@@ -6,7 +6,7 @@ A function with vjp rules is an op, in `tinygrad_fc.ops`; one that calls others 
 |---|---|
 | `arguments` | conversion and checks of arguments |
 | `creation` | tensors from data, from a shape, or ranges of numbers |
-| `elementwise` | one result per element, such as `addcmul` and `logit` |
+| `elementwise` | one result per element, such as `addcmul` |
 | `indexing` | elements by indices, sorting and searching |
 | `linalg` | products, norms, decompositions |
 | `reduction` | one result for the elements along axes, such as `quantile` |

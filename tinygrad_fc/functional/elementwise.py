@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
 __all__ = ["addcdiv", "addcmul", "allclose", "clamp_max", "clamp_min", "digamma", "div", "equal"]
-__all__ += ["logit", "masked_fill", "polygamma", "where"]
+__all__ += ["masked_fill", "polygamma", "where"]
 
 
 def div(input: Tensor, other: npt.ArrayLike, *, rounding_mode: str | None = None) -> Tensor:
@@ -171,19 +171,3 @@ def equal(input: Tensor, other: Tensor) -> bool:
     False
     """
     return bool(np.array_equal(as_array(input), as_array(other)))
-
-
-@accepts_arrays("input")
-def logit(input: Tensor, eps: float | None = None) -> Tensor:
-    """Return `log(input / (1 - input))`, the inverse of `sigmoid`.
-
-    With `eps`, `input` is first limited to [eps, 1 - eps].
-
-    >>> import tinygrad_fc as tg
-    >>> tg.logit(tg.tensor([0.5, 0.75]))
-    tensor([0.    , 1.0986])
-    """
-    if eps is not None:  # at eps, unlike that of `clamp`, the derivative is not 0
-        input = e.where(input < eps, eps, e.where(input > 1 - eps, 1 - eps, input))
-    x = e.divide(input, 1) if input.dtype.kind != "f" else input
-    return e.log(e.divide(x, e.subtract(1, x)))

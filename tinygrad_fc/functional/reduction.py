@@ -118,8 +118,8 @@ def quantile(
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
     ordered = sort(movedim(x, along, -1)).values
     out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
-    largest = ordered._array[..., -1:] if at.ndim else ordered._array[..., -1]
-    out = e.where(np.isnan(largest), np.nan, out)  # NaN is sorted last
+    last = ordered[..., -1:] if at.ndim else ordered[..., -1]
+    out = e.where(np.isnan(as_array(last)), last, out)  # NaN is sorted last
     out = movedim(out, -1, 0) if at.ndim else out
     if not keepdim:
         return out

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import real
 from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
-__all__ = ["elu", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
+__all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]
 
 # Smooth
 
@@ -177,7 +178,8 @@ def elu(
 
 
 def _leaky_relu_rule(g: Any, _out: Any, x: Any, negative_slope: Any = 0.01) -> Any:
-    return g * ((x > 0) + (x <= 0).astype(x.dtype) * negative_slope)
+    positive = (x > 0).astype(x.dtype)
+    return g * (positive + (1 - positive) * negative_slope)
 
 
 _SLOPES = {"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)}
@@ -194,3 +196,25 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     if 0 < negative_slope <= 1:  # half the work
         return np.maximum(input, input * negative_slope)
     return np.maximum(input, 0) + np.minimum(input, 0) * negative_slope
+
+
+def _hardtanh_rule(g: Any, _out: Any, x: Any, min_val: Any = -1.0, max_val: Any = 1.0) -> Any:
+    return multiply_no_nan(~((x <= min_val) | (x >= max_val)), g)  # NaN is inside, as in PyTorch
+
+
+@define(
+    domain=(real,),
+    settings={"min_val": lambda *_: (-1.0, 0.5), "max_val": lambda *_: (1.0, 6.0)},
+    rules=(_hardtanh_rule,),
+)
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
+
+    Raises `ValueError` for `min_val > max_val`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
+    tensor([-1. ,  0.5])
+    """
+    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
+    return input.clip(min_val, max_val)

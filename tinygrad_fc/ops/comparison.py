@@ -225,13 +225,25 @@ def isfinite(input: Any) -> Any:
 @define(
     np.sign, forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x), domain=(real,)
 )
+def numpy_sign(input: Any) -> Any:
+    """Return NumPy's sign of `input`: -1, 0 or 1, and NaN for NaN.
+
+    >>> np.sign(np.array([-2.0, np.nan]))
+    array([-1., nan])
+    """
+
+
+@define(domain=(real,))
 def sign(input: Any) -> Any:
-    """Return the sign of `input`: -1, 0 or 1.
+    """Return the sign of `input`: -1, 0 or 1, and 0 for NaN, as PyTorch does.
 
     >>> import tinygrad_fc as tg
     >>> tg.sign(tg.tensor([-2.0, 0.0]))
     tensor([-1.,  0.])
     """
+    if input.dtype.kind != "f":
+        return numpy_sign.forward(input)
+    return np.where(input == input, np.sign(input), 0)  # noqa: PLR0124  false for NaN
 
 
 # Rounding

@@ -632,12 +632,17 @@ def arctanh(input: Any) -> Any:
     """
 
 
+def infinite_at_0(length: Any) -> Any:
+    """Return `length`, a divisor, infinite where it is 0: all derivatives of the quotient are 0."""
+    return np.where(length == 0, np.inf, length)
+
+
 @define(
     np.hypot,
     domain=(real, real),
     rules=(
-        lambda g, out, x, _y: multiply_no_nan(g, divide_no_nan(x, out)),
-        lambda g, out, _x, y: multiply_no_nan(g, divide_no_nan(y, out)),
+        lambda g, out, x, _y: multiply_no_nan(g, divide(x, infinite_at_0(out))),
+        lambda g, out, _x, y: multiply_no_nan(g, divide(y, infinite_at_0(out))),
     ),
 )
 def hypot(input: Any, other: Any) -> Any:
@@ -666,7 +671,7 @@ def over_squares(x: Any, y: Any) -> Any:
     array([0.4, 0. ])
     """
     out = 1 / (x * (x / y) + y)
-    return np.where(y == 0, 0, out)
+    return np.where((y == 0) & (x == x), 0, out)  # noqa: PLR0124  false for NaN
 
 
 @define(
@@ -690,12 +695,13 @@ def arctan2(input: Any, other: Any) -> Any:
 # as long as ten multiplications.
 
 
-def _extremum_rule(wins: Any, g: Any, _out: Any, x: Any, y: Any) -> Any:
-    halves = wins(x, y).astype(np.int8) * 2 + (x == y).astype(np.int8)
+def _extremum_rule(loses: Any, g: Any, _out: Any, x: Any, y: Any) -> Any:
+    # Where either is NaN, so is the result, and both get the gradient, as in PyTorch.
+    halves = 2 - loses(x, y).astype(np.int8) * 2 - (x == y).astype(np.int8)
     return multiply_no_nan(halves, g * 0.5)
 
 
-@define(np.maximum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.greater)))
+@define(np.maximum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.less)))
 def maximum(input: Any, other: Any) -> Any:
     """Return the larger of two; a tie shares the gradient evenly.
 
@@ -705,7 +711,7 @@ def maximum(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.minimum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.less)))
+@define(np.minimum, domain=(real, real), rules=both_rules(partial(_extremum_rule, np.greater)))
 def minimum(input: Any, other: Any) -> Any:
     """Return the smaller of two; a tie shares the gradient evenly.
 
@@ -737,9 +743,14 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _clamp_rule(g: Any, _out: Any, x: Any, min: Any, max: Any) -> Any:
+    if not (hasattr(min, "dtype") or hasattr(max, "dtype")):
+        inside = (
+            (x > min) & (x < max)
+            if min is not None is not max
+            else (x > min if max is None else x < max)
+        )
+        return multiply_no_nan(inside, g)
     low, high = -math.inf if min is None else min, math.inf if max is None else max
-    if not (hasattr(low, "dtype") or hasattr(high, "dtype")):
-        return multiply_no_nan((x > low) & (x < high), g)
     inside = ((x > low) & (x < high)) | ((x == low) & (low == high))
     return np.where(inside, g, np.where(((x == low) | (x == high)) & (low < high), g * 0.5, 0))
 
@@ -864,7 +875,8 @@ def sigmoid(input: Any) -> Any:
     return one / denominator
 
 
-@define(domain=(real,), rules=(lambda g, out, _x: g * (out > 0),))
+# The result is positive, 0, or NaN for NaN, whose gradient is that of the result.
+@define(domain=(real,), rules=(lambda g, out, _x: g * (out != 0),))
 def relu(input: Any, inplace: bool = False) -> Any:
     """Return `max(input, 0)`; the derivative at 0 is 0.
 

@@ -41,7 +41,8 @@ TABLE: dict[Promotion, tuple[Any, ...]] = {
         *(e.divide, e.reciprocal, e.sqrt, e.rsqrt, e.exp, e.exp2, e.expm1, e.log, e.log1p, e.log2),
         *(e.log10, e.xlogy, e.sigmoid, e.sin, e.cos, e.tan, e.asin, e.acos, e.atan, e.atan2),
         *(e.sinh, e.cosh, e.tanh, e.asinh, e.acosh, e.atanh, special.erf, special.lgamma),
-        *(special.polygamma, special.ndtr, special.gaussian, r.logsumexp),
+        *(special.polygamma, special.ndtr, special.gaussian, special.logit, r.logsumexp),
+        a.hardtanh,
     ),
     FLOATS_ONLY: (
         *(e.hypot, e.logaddexp, a.softplus, a.logsigmoid, a.silu, a.mish, a.gelu, a.gelu_tanh),

@@ -18,7 +18,13 @@ from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import scalar_to_array
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
-from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan, multiply_no_nan_symmetric
+from tinygrad_fc.ops.elementwise import (
+    divide,
+    divide_no_nan,
+    infinite_at_0,
+    multiply_no_nan,
+    multiply_no_nan_symmetric,
+)
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["amax", "amin", "cumprod", "cumsum", "log_softmax", "logsumexp", "mean", "prod"]
@@ -28,7 +34,11 @@ _add_reduce: Any = np.add.reduce
 _multiply_reduce: Any = np.multiply.reduce
 _REDUCTION_SETTINGS = {"dim": axes, "keepdim": true_or_false}
 _EXTREMUM_SETTINGS = {"dim": nonempty_axes, "keepdim": true_or_false}
-_VARIANCE_SETTINGS = {**_REDUCTION_SETTINGS, "correction": lambda *_: (0, 1)}
+_VARIANCE_SETTINGS = {
+    **_REDUCTION_SETTINGS,
+    # Of a single element, without degrees of freedom, variance and gradient are NaN.
+    "correction": lambda x: (0, 1) if min(x.shape, default=1) > 1 else (0,),
+}
 _AXIS_SETTINGS = {"dim": axis}
 
 
@@ -126,10 +136,11 @@ def _correction(settings: dict[str, Any]) -> dict[str, Any]:
 def _var_rule(
     g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, correction: Any = 1
 ) -> Any:
-    d = x - mean(x, dim=dim, keepdim=True)
-    scaled = divide_no_nan(g * 2, _degrees_of_freedom(x.shape, dim, correction))
-    # 0 for equal elements, also with 0 degrees of freedom.
-    return multiply_no_nan(d, broadcast_back(scaled, x.shape, dim, keepdim))
+    d, g = x - mean(x, dim=dim, keepdim=True), broadcast_back(g, x.shape, dim, keepdim)
+    divisor = _degrees_of_freedom(x.shape, dim, correction)
+    if not divisor:  # the variance is NaN, or infinite
+        return multiply_no_nan(g, np.where(d == 0, np.nan, np.inf))
+    return multiply_no_nan(d, g * (2 / divisor))  # 0 for equal elements
 
 
 @define(domain=(real,), settings=_VARIANCE_SETTINGS, prepare=_correction, rules=(_var_rule,))
@@ -162,6 +173,8 @@ def _std_rule(
     # 0; adding 1 to the denominator makes all derivatives of the quotient 0.
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
+    if not divisor:
+        return multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), d * np.nan)
     denominator = out * divisor + 1 if _count(x.shape, dim) == 1 else out * divisor
     scaled = divide_no_nan(g, denominator)
     return multiply_no_nan(d, broadcast_back(scaled, x.shape, dim, keepdim))
@@ -189,10 +202,14 @@ def std(
 
 
 def _extreme_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    # Ties divide the gradient evenly.
+    # Ties divide the gradient evenly. Of NaN, all elements that are NaN get it if the extreme is of
+    # all elements, else the gradients of the row are NaN, as in PyTorch.
     is_extreme = x == broadcast_back(out, x.shape, dim, keepdim)
-    ties = np.maximum(is_extreme.sum(axis=dim, keepdims=True), 1).astype(x.dtype)
-    return multiply_no_nan(is_extreme, g.reshape(ties.shape) / ties)
+    if dim is None:
+        is_extreme = is_extreme | (x != x)  # noqa: PLR0124  true for NaN
+    ties = is_extreme.sum(axis=dim, keepdims=True).astype(x.dtype)
+    divisor = np.where(ties == 0, np.nan, ties)
+    return multiply_no_nan(is_extreme | (ties == 0), divide_no_nan(g.reshape(ties.shape), divisor))
 
 
 @define(numpy=np.max, domain=(real,), settings=_EXTREMUM_SETTINGS, rules=(_extreme_rule,))
@@ -345,11 +362,11 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """
     dim = _softmax_dim(input, dim, "log_softmax")
     _, d, rest = _shifted_logits(input if dtype is None else input.astype(dtype), dim)
-    return d - rest
+    return d - np.where(rest < np.inf, rest, np.nan)  # of an infinite logit, as in PyTorch
 
 
 def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    unit = divide_no_nan(x, broadcast_back(out, x.shape, dim, keepdim))
+    unit = divide(x, broadcast_back(infinite_at_0(out), x.shape, dim, keepdim))
     return broadcast_back(g, x.shape, dim, keepdim) * unit  # g / out may overflow
 
 

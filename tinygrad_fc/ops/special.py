@@ -24,14 +24,14 @@ from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import scalar_to_array
 from tinygrad_fc.core.op import define
-from tinygrad_fc.domain import positive, real
-from tinygrad_fc.ops.elementwise import multiply_no_nan
+from tinygrad_fc.domain import interval, positive, real
+from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["erf", "lgamma"]
+__all__ = ["erf", "lgamma", "logit"]
 
 # From here on the asymptotic series are accurate to double precision.
 FAR = 10.0
@@ -290,3 +290,26 @@ def ndtr(input: Any) -> Any:
     return _by_tail_probability(
         input, 1.0, lambda x: 0.5 + 0.5 * _erf_near(x * SQRT_HALF), _lower_tail
     )
+
+
+# The inverse of sigmoid
+
+
+def _logit_rule(g: Any, _out: Any, x: Any, eps: Any = None) -> Any:
+    low, beyond = (0.0, np.nan) if eps is None else (eps, np.inf)  # infinite: the derivative is 0
+    outside = (x < low) | (x > 1 - low)
+    return divide_no_nan(g, np.where(outside, beyond, x * (1 - x)))
+
+
+@define(domain=(interval(0, 1),), settings={"eps": lambda *_: (None, 0.125)}, rules=(_logit_rule,))
+def logit(input: Any, eps: float | None = None) -> Any:
+    """Return `log(input / (1 - input))`, the inverse of `sigmoid`, NaN outside of [0, 1].
+
+    With `eps`, `input` is first limited to [eps, 1 - eps].
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logit(tg.tensor([0.5, 0.75]))
+    tensor([0.    , 1.0986])
+    """
+    x = input if eps is None else input.clip(eps, 1 - eps)
+    return np.log(x / (1 - x))

@@ -15,12 +15,14 @@ from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
     elu,
+    hardtanh,
     leaky_relu,
     logsigmoid,
     mish,
     silu,
     softplus,
 )
+from tinygrad_fc.ops.comparison import sign
 from tinygrad_fc.ops.elementwise import relu, sigmoid, tanh
 from tinygrad_fc.ops.promotion import FLOATS_ONLY
 from tinygrad_fc.ops.reduce import log_softmax, softmax
@@ -164,21 +166,6 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return elementwise.where(input > 0, input, weight * input)
 
 
-def hardtanh(
-    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Tensor:
-    """Return `x` clamped to [min_val, max_val]; the derivative at a bound is 0.
-
-    Raises `ValueError` for `min_val > max_val`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5]))
-    tensor([-1. ,  0.5])
-    """
-    check_argument(min_val <= max_val, "hardtanh", f"at most max_val = {max_val}", min_val=min_val)
-    return elementwise.clamp(input, min_val, max_val)
-
-
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `x` clamped to [0, 6]; the derivative at a bound is 0.
 
@@ -197,7 +184,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([0.  , 0.5 , 0.75])
     """
     _check_floats("hardsigmoid", input)
-    return (hardtanh(input, -3.0, 3.0) + 3) / 6
+    return (elementwise.clamp(input, -3.0, 3.0) + 3) / 6
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -233,7 +220,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     _check_floats("softshrink", input)
     check_argument(lambd >= 0, "softshrink", "at least 0", lambd=lambd)
-    return elementwise.relu(input - lambd) - elementwise.relu(-lambd - input)
+    shrunk = input - sign(input) * lambd
+    return elementwise.where((input >= -lambd) & (input <= lambd), 0, shrunk)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
