@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+NAN = np.nan
 floats = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 
 
@@ -57,6 +58,23 @@ KINKS = (
     Kink("0**y", lambda y: 0.0**y, [2.0], [0.0]),
     Kink("sqrt at 0", tg.sqrt, [0.0], [np.inf]),
     Kink("log at 0", tg.log, [0.0], [np.inf]),
+    # At NaN, where the result is NaN and a gradient of 0 would look like a minimum.
+    Kink("relu of NaN", tg.relu, [NAN], [1.0]),
+    Kink("leaky_relu of NaN", tg.nn.functional.leaky_relu, [NAN], [0.01]),
+    Kink("hardtanh of NaN", tg.nn.functional.hardtanh, [NAN], [1.0]),
+    Kink("maximum of NaN", tg.maximum, [2.0, NAN], [1.0, 1.0]),
+    Kink("max of all, NaN", lambda x: x.max(), [[NAN, 1.0, NAN]], [[0.5, 0.0, 0.5]]),
+    Kink("amax of NaN", lambda x: x.amax(0), [[NAN, 1.0]], [[NAN, NAN]]),
+    Kink("median of NaN", lambda x: x.median(), [[1.0, NAN, 2.0]], [[0.0, 1.0, 0.0]]),
+    Kink("quantile of NaN", lambda x: x.quantile(0.2), [[1.0, NAN, 2.0]], [[0.0, 1.0, 0.0]]),
+    Kink("abs of NaN", tg.abs, [NAN], [NAN]),
+    Kink("norm of NaN", np.linalg.norm, [[NAN, 0.0]], [[NAN, NAN]]),
+    Kink("hypot of NaN", np.hypot, [NAN, 0.0], [NAN, NAN]),
+    Kink("std of one element", lambda x: x.std(), [[2.0]], [[NAN]]),
+    Kink("logit at 0", tg.logit, [0.0], [np.inf]),
+    Kink("logit at 1", tg.logit, [1.0], [np.inf]),
+    Kink("logit outside", tg.logit, [2.0], [NAN]),
+    Kink("log_softmax", lambda x: x.log_softmax(0)[1], [[np.inf, 1.0]], [[NAN, NAN]]),
 )  # fmt: skip
 
 

@@ -406,6 +406,7 @@ def compare_nan(entry: Line, data: Any, seed: int) -> None:
         for t, xs in zip((tg, torch), inputs, strict=True)
     )
     agree(ours, theirs, 1e-9)
+    ours, theirs = ([x for x in outs if not isinstance(x, str)] for outs in (ours, theirs))
     ours, theirs = (
         gradients(t, outs, xs, seed)
         for t, outs, xs in zip((tg, torch), (ours, theirs), inputs, strict=True)
