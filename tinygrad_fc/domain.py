@@ -36,7 +36,8 @@ class Domain(NamedTuple):
     as kinks; `without` are excluded values; `distinct` means that no two elements are equal; `kind`
     is `"float"`, `"bool"` or `"index"`; `size`, for an index, is the size of the indexed axis, a
     number or an axis name (negative indices are included unless `low` is 0); `condition` is a
-    predicate on the whole array.
+    predicate on the whole array; `mapping` makes the array of one with these bounds and this shape;
+    `form` is how its representation is completed, as by `map`.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Domain(NamedTuple):
     shape: tuple[int | str | EllipsisType, ...] | None = None
     condition: Callable[[Any], Any] | None = None
     closed: bool = False
+    mapping: Callable[[Any], Any] | None = None
+    form: str = "{}"
 
     def __call__(
         self,
@@ -67,6 +70,20 @@ class Domain(NamedTuple):
             return self._replace(shape=axes)
         # A condition without a shape applies to arrays of every shape.
         return self._replace(shape=axes if shape else self.shape, condition=partial(holds, where))
+
+    def map(self, function: Callable[[Any], Any]) -> Domain:
+        """Return the domain of the arrays `function(x)`, for `x` of this domain.
+
+        `function` takes and returns NumPy arrays of floats and is smooth, so that a gradient can
+        be compared along the directions that stay in the domain, and only along these. `where=` is
+        a condition on its results.
+
+        >>> real("n", "n").map(lambda a: a - a.T)
+        real('n', 'n').map(<lambda>)
+        """
+        first, name = self.mapping, getattr(function, "__name__", type(function).__name__)
+        both = function if first is None else lambda x: function(first(x))
+        return self._replace(form=f"{self.form}.map({name})", mapping=both)
 
     def contains(self, x: Any) -> Any:
         """Return elementwise whether `x` is in the domain; NaN is if it is one of `special`."""
@@ -86,9 +103,9 @@ class Domain(NamedTuple):
 
     def __repr__(self) -> str:
         if self.shape is None:
-            return self.name
+            return self.form.format(self.name)
         axes_ = ("..." if axis is ... else repr(axis) for axis in self.shape)
-        return f"{self.name}({', '.join(axes_)})"
+        return self.form.format(f"{self.name}({', '.join(axes_)})")
 
 
 def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
@@ -198,6 +215,63 @@ positive = Domain("positive", low=0.0, special=(1.0, 0.5, 2.0))
 nonzero = Domain("nonzero", without=(0.0,), special=(1.0, -1.0))
 distinct = Domain("distinct", special=(0.0, 1.0, -1.0, 0.5), distinct=True)
 boolean = Domain("boolean", kind="bool")
+
+
+def constant(domain: Domain) -> Domain:
+    """Return the domain of an argument of floats from `domain` that has no gradient.
+
+    >>> constant(positive("n"))
+    constant(positive('n'))
+    """
+    return domain._replace(form=f"constant({domain.form})", kind="constant")
+
+
+# Structured arrays: each is made of an array of plain numbers by a smooth function.
+
+
+def _turned(a: Any) -> Any:
+    return a.swapaxes(-1, -2)
+
+
+def _symmetric(a: Any) -> Any:
+    return (a + _turned(a)) / 2
+
+
+def _positive_definite(a: Any) -> Any:
+    return _symmetric(a @ _turned(a)) + np.eye(a.shape[-1], dtype=a.dtype) / 2
+
+
+def _orthogonal(a: Any) -> Any:
+    skew, one = (a - _turned(a)) / 2, np.eye(a.shape[-1])
+    return np.linalg.solve(one + skew, one - skew).astype(a.dtype)
+
+
+def _simplex(a: Any) -> Any:
+    e = np.exp(a - a.max(-1, keepdims=True, initial=-np.inf))
+    return e / e.sum(-1, keepdims=True)
+
+
+def _increasing(a: Any) -> Any:
+    steps = np.concatenate([a[..., :1], a[..., 1:] + 4.25], axis=-1)
+    return steps.cumsum(-1)
+
+
+def _unit_vectors(a: Any) -> Any:
+    return a / np.sqrt((a * a).sum(-1, keepdims=True))
+
+
+def _structured(name: str, domain: Domain, mapping: Callable[[Any], Any], *axes: str) -> Domain:
+    return domain._replace(name=name, shape=(..., *axes), mapping=mapping)
+
+
+_four = interval(-4, 4, (0.0, 1.0, -1.0, 0.5))
+symmetric = _structured("symmetric", real, _symmetric, "n", "n")
+positive_definite = _structured("positive_definite", _four, _positive_definite, "n", "n")
+orthogonal = _structured("orthogonal", _four, _orthogonal, "n", "n")
+lower_triangular = _structured("lower_triangular", nonzero, np.tril, "n", "n")
+simplex = _structured("simplex", _four, _simplex, "n>=1")
+increasing = _structured("increasing", _four, _increasing, "n")
+unit_vectors = _structured("unit_vectors", nonzero, _unit_vectors, "n>=1")
 
 
 # For `settings` of an op: functions from its arrays to valid values of a keyword argument.

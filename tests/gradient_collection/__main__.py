@@ -53,7 +53,7 @@ def chosen(only: str) -> list[Case | Function]:
 def under_seeds(name: str, seeds: Iterable[int], *, hints: bool) -> list[Outcome]:
     """Check the case of this name under each seed; a name goes to another process, a case not."""
     if not hints:
-        testing.hints.HINT_SHARE = testing.run.SHRINK_SHARE = 0.0
+        testing.hints.OTHERS = testing.run.SHRINKS = 0
     return [checked(CASES[name], seed) for seed in seeds]
 
 

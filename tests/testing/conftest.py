@@ -10,8 +10,8 @@ settings.register_profile("same inputs", settings.get_profile("default"), derand
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.hints.HINT_SHARE", 0)
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINK_SHARE", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.hints.OTHERS", 0)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKS", 0)
 
 
 @pytest.fixture

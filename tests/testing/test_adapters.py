@@ -84,7 +84,6 @@ def _require_library(adapter: Any) -> None:
 def test_functions_of_one_result_are_required(
     adapter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     _require_library(adapter)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
@@ -100,7 +99,6 @@ def test_float32_alone(adapter: Any) -> None:
 
 
 def test_a_function_of_another_library_needs_its_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     torch = pytest.importorskip("torch")
     for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
         with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hints() -> Iterator[None]:
-    """Look for hints, without a limit of time, so that the result does not depend on it."""
+    """Look for hints at other inputs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinygrad_fc.testing.hints.HINT_SHARE", 12)
+        patch.setattr("tinygrad_fc.testing.hints.OTHERS", 24)
         yield
 
 
@@ -144,7 +144,7 @@ SMALL: dict[str, tuple[Any, Any, tuple[Domain, ...], Any]] = {
 @pytest.mark.parametrize("name", SMALL)
 def test_a_failure_is_made_small_and_plain(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     f, vjp, domains, is_small = SMALL[name]
-    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINK_SHARE", 0.1)
+    monkeypatch.setattr("tinygrad_fc.testing.run.SHRINKS", 150)
     with pytest.raises(GradientError) as caught, np.errstate(all="ignore"):
         check_vjp(f, vjp, *domains)
     assert caught.value.kind == "value"

@@ -84,7 +84,6 @@ def _shown(error: BaseException) -> Iterator[Path]:
 @pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("name", FAILING)
 def test_the_kits_own_frames_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_fc.testing.run.SEARCH_SHARE", 0.02)
     with pytest.raises(Exception, match=r"\w") as caught:
         FAILING[name]()
     shown = list(_shown(caught.value))

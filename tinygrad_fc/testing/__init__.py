@@ -3,6 +3,7 @@
     from tinygrad_fc.testing import check, check_vjp, real, positive, nonzero, index
 
 `check` takes functions of tensors and ops, `check_vjp` a function and its vjp in plain NumPy,
+`check_jvp` a function and its derivative along tangents,
 `check_derivatives` makes a test of a function; `inputs` and `assert_vjp` are for ordinary
 hypothesis tests. Drawing inputs needs hypothesis (`pip install 'tinygrad-fc[testing]'`); checks at
 given arrays do not.
@@ -11,7 +12,7 @@ Reading order: `tinygrad_fc.domain` (where a function is defined), `function` (w
 a point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
 bounds), `laws`, `value` and `float32` (what must hold), `tensors` and `adapters` (functions of
 tensors and of other libraries), `options` and `strategies` (what is validated and drawn), `run`
-(the search with its time budget), `entries`, `hints` and `failure` (the message), `checks` (the
+(the search), `entries`, `hints` and `failure` (the message), `checks` (the
 entry points).
 """
 
@@ -20,9 +21,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.lazy import lazy_names
-from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
+from tinygrad_fc.domain import (
+    Domain,
+    boolean,
+    constant,
+    distinct,
+    increasing,
+    index,
+    interval,
+    lower_triangular,
+    nonzero,
+    orthogonal,
+    positive,
+    positive_definite,
+    real,
+    simplex,
+    symmetric,
+    unit_vectors,
+)
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
-from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_vjp
+from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_jvp, check_vjp
 from tinygrad_fc.testing.function import CheckedFunction
 from tinygrad_fc.testing.report import GradientError, NothingCheckedError, Report
 
@@ -39,17 +57,26 @@ __all__ = [
     "boolean",
     "check",
     "check_derivatives",
+    "check_jvp",
     "check_vjp",
+    "constant",
     "distinct",
     "from_autograd",
     "from_jax",
     "from_torch",
+    "increasing",
     "index",
     "inputs",
     "interval",
+    "lower_triangular",
     "nonzero",
+    "orthogonal",
     "positive",
+    "positive_definite",
     "real",
+    "simplex",
+    "symmetric",
+    "unit_vectors",
 ]
 
 # It needs hypothesis.

@@ -32,8 +32,9 @@ CONSTANT = (
 def from_torch(f: Callable[..., Any]) -> CheckedFunction:
     """Return a function of PyTorch's tensors with the gradients of PyTorch, which `check` takes.
 
-    The parameters of a model are constants, as the report says: only its inputs are arguments.
-    Raises `ImportError` without torch.
+    It gets the memory of the arrays as it lies, where PyTorch allows that: transposed, strided,
+    expanded. Several results are joined end to end. The parameters of a model are constants, as
+    the report says: only its inputs are arguments. Raises `ImportError` without torch.
 
     >>> from_torch(abs)  # doctest: +SKIP
     CheckedFunction(name='abs', ...)
@@ -41,10 +42,16 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
     torch = import_module("torch")
 
     def tensor(a: Any) -> Any:
-        t = torch.from_numpy(aligned(np.asarray(a)))
-        return t.requires_grad_() if t.dtype.is_floating_point else t
+        array = np.asarray(a)
+        repeats = [n > 1 and s == 0 for n, s in zip(array.shape, array.strides, strict=True)]
+        once = array[tuple(slice(1) if r else slice(None) for r in repeats)]
+        if not once.flags.writeable or not once.flags.aligned or min(once.strides, default=0) < 0:
+            once = aligned(once)
+        t = torch.from_numpy(once)
+        return t.expand(array.shape) if any(repeats) else t
 
-    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
+        floats = [t.requires_grad_() for t in floats]
         out = function(*floats)
         outs = out if isinstance(out, tuple) else (out,)
 
@@ -54,7 +61,7 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
             grads = [None] * len(floats)
             if pairs:
                 tracked, used = zip(*pairs, strict=True)
-                options = {"create_graph": True, "allow_unused": True}
+                options = {"retain_graph": True, "create_graph": again, "allow_unused": True}
                 grads = torch.autograd.grad(tracked, floats, used, **options)
             return [
                 torch.zeros_like(x) if t is None else t for t, x in zip(grads, floats, strict=True)
@@ -62,7 +69,11 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
 
         return out, pull
 
-    library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback)
+    def joined(outs: Sequence[Any]) -> Any:
+        parts = [t.reshape(-1) for t in outs if t.is_floating_point()]
+        return torch.cat(parts)
+
+    library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback, joined)
     return _checked_function(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
 
 
@@ -70,8 +81,8 @@ def from_jax(f: Callable[..., Any]) -> CheckedFunction:
     """Return a function of JAX's arrays with the gradients of `jax.vjp`, which `check` takes.
 
     JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
-    it check with `dtypes=np.float32`. It compiles for each shape: two are drawn, with
-    many values, and 50 examples are checked even if that takes longer than `seconds`.
+    it check with `dtypes=np.float32`. It compiles for each shape: five are drawn, with many
+    values (axes of 1, 2, 64, 0, and mixed ones), in at most 50 examples.
 
     Raises:
     `ImportError` without jax.
@@ -90,12 +101,17 @@ def from_jax(f: Callable[..., Any]) -> CheckedFunction:
 
         return call
 
-    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
+        del again  # derivatives are differentiable
         out, pull = jax.vjp(function, *floats)
         dtypes = jax.tree.map(lambda a: a.dtype, out)
         return out, lambda g: pull(jax.tree.map(jax.numpy.asarray, g, dtypes))
 
-    library = Library("jax", lambda a: aligned(np.asarray(a)), np.array, pullback, compiled)
+    def joined(outs: Sequence[Any]) -> Any:
+        return jax.numpy.concatenate([a.ravel() for a in outs if a.dtype.kind == "f"])
+
+    native = lambda a: aligned(np.asarray(a))  # noqa: E731
+    library = Library("jax", native, np.array, pullback, joined, compiled)
     return replace(_checked_function(f, library), few_shapes=True)
 
 
@@ -106,7 +122,9 @@ def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
     """
     core, builtins = import_module("autograd.core"), import_module("autograd.builtins")
 
-    def pullback(function: Callable[..., Any], floats: Sequence[Any]) -> Any:
+    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
+        del again  # derivatives are differentiable
+
         def of_tuple(t: Any) -> Any:
             out = function(*t)
             return builtins.tuple(tuple(out)) if isinstance(out, tuple | list) else out
@@ -114,7 +132,11 @@ def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
         pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
         return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
 
-    return _checked_function(f, Library("autograd", np.asarray, np.array, pullback))
+    def joined(outs: Sequence[Any]) -> Any:
+        numpy = import_module("autograd.numpy")
+        return numpy.concatenate([numpy.ravel(a) for a in outs if a.dtype.kind == "f"])
+
+    return _checked_function(f, Library("autograd", np.asarray, np.array, pullback, joined))
 
 
 class Library(NamedTuple):
@@ -125,67 +147,93 @@ class Library(NamedTuple):
     to_numpy: Callable[[Any], Array]
     pullback: Pullback
     """Takes a function and its floats, returns the result and its vjp."""
+    joined: Callable[[Sequence[Any]], Any]
+    """Joins several results end to end."""
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
     is_float: Callable[[Any], bool] = lambda a: a.dtype.kind == "f"
 
 
-def _native(f: Callable[..., Any], library: Library) -> tuple[Callable[..., Any], ...]:
-    """Return `f` and its gradients of first and second order, functions of native arrays."""
+class _Native(NamedTuple):
+    """A function and its gradients, of native arrays."""
+
+    result: Callable[..., Any]
+    gradients: Callable[..., Any]
+    second: Callable[..., Any]
+    begin: Callable[..., Any]
+    """Returns the function that one forward pass leaves for backward passes."""
+
+
+def _native(f: Callable[..., Any], library: Library, alone: int | None) -> _Native:
+    """Return `f` and its gradients, of all floats or of one argument `alone`."""
 
     def one_result(*args: Any) -> Any:
         out = f(*args)
+        if isinstance(out, tuple | list) and all(hasattr(a, "dtype") for a in out):
+            out = library.joined(out)
         if not hasattr(out, "dtype"):
             raise TypeError(
-                f"from_{library.name}: the function returned {out!r:.80}; expected one tensor or "
-                "array. Choose one, or join them, as by a lambda"
+                f"from_{library.name}: the function returned {out!r:.80}; expected tensors or "
+                "arrays. Choose these, as by a lambda"
             )
         return out
 
     def of_floats(args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
-        """Return the function of the arguments that are floats alone, and these."""
+        """Return the function of the arguments that have a gradient, and these."""
+        needed = [library.is_float(a) and alone in {None, k} for k, a in enumerate(args)]
 
         def function(*floats: Any) -> Any:
             rest = iter(floats)
-            return one_result(*(next(rest) if library.is_float(a) else a for a in args))
+            return one_result(*(next(rest) if n else a for a, n in zip(args, needed, strict=True)))
 
-        return function, [a for a in args if library.is_float(a)]
+        return function, [a for a, n in zip(args, needed, strict=True) if n]
+
+    def begin(*args: Any) -> Any:
+        function, floats = of_floats(args)
+        return library.pullback(function, floats, again=False)[1]
 
     def gradients(g: Any, *args: Any) -> Any:
-        function, floats = of_floats(args)
-        return tuple(library.pullback(function, floats)[1](g))
+        return tuple(begin(*args)(g))
 
     def second(h: Any, g: Any, *args: Any) -> Any:
         function, floats = of_floats(args)
 
         def first(g: Any, *floats: Any) -> Any:
-            return tuple(library.pullback(function, floats)[1](g))
+            return tuple(library.pullback(function, floats, again=True)[1](g))
 
-        return tuple(library.pullback(first, [g, *floats])[1](h))
+        return tuple(library.pullback(first, [g, *floats], again=False)[1](h))
 
-    return tuple(map(library.compiled, (one_result, gradients, second)))
+    result, first_order, second_order = map(library.compiled, (one_result, gradients, second))
+    return _Native(result, first_order, second_order, begin)
 
 
-def _checked_function(f: Callable[..., Any], library: Library) -> CheckedFunction:
+def _checked_function(
+    f: Callable[..., Any], library: Library, alone: int | None = None
+) -> CheckedFunction:
     """Return a function of another library, whose loops may depend on addresses."""
     if not callable(f):
         raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
-    result, gradients, second = _native(f, library)
+    own = _native(f, library, alone)
     native, to_numpy = library.native, library.to_numpy
 
     def by_argument(grads: Iterator[Any], arrays: Sequence[Any]) -> tuple[Any, ...]:
         floats = [np.asarray(a).dtype.kind == "f" for a in arrays]
-        return tuple(to_numpy(next(grads)) if x else None for x in floats)
+        needed = (x and alone in {None, k} for k, x in enumerate(floats))
+        return tuple(to_numpy(next(grads)) if n else None for n in needed)
 
     def forward(*arrays: Any) -> Any:
-        return to_numpy(result(*map(native, arrays)))
+        return to_numpy(own.result(*map(native, arrays)))
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        return by_argument(iter(gradients(native(g), *map(native, arrays))), arrays)
+        return by_argument(iter(own.gradients(native(g), *map(native, arrays))), arrays)
 
     def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
         used = tuple(native(w) for w in h if w is not None)
-        grads = iter(second(used, native(g), *map(native, arrays)))
+        grads = iter(own.second(used, native(g), *map(native, arrays)))
         return to_numpy(next(grads)), *by_argument(grads, arrays)
+
+    def begin(*arrays: Any) -> Callable[[Any], Any]:
+        pull = own.begin(*map(native, arrays))
+        return lambda g: by_argument(iter(pull(native(g))), arrays)
 
     functools.update_wrapper(forward, f, assigned=())  # its signature
     source = source_of(f, "f")
@@ -196,4 +244,6 @@ def _checked_function(f: Callable[..., Any], library: Library) -> CheckedFunctio
         names=argument_names(f),
         call=f"check(from_{library.name}({source.text})",
         comment=placeholder_comment(source),
+        begin=begin,
+        alone=functools.partial(_checked_function, f, library),
     )

@@ -10,13 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.op import Op
-from tinygrad_fc.domain import Domain
+from tinygrad_fc.domain import Domain, interval
+from tinygrad_fc.nn import Module
 from tinygrad_fc.testing import options as o
 from tinygrad_fc.testing.failure import Source, placeholder_comment, source_of
 from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined
 from tinygrad_fc.testing.report import Report, counted
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
-from tinygrad_fc.testing.tensors import of_function, of_op, zero_outside
+from tinygrad_fc.testing.tensors import of_function, of_module, of_op, zero_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
+PARAMETER = interval(-2, 2, (0.0, 1.0, 0.5))
+"""The numbers that are drawn for a parameter of a module."""
 VJP = "vjp(g, out, *arrays), which returns the gradient of each array, or one rule for each"
+JVP = "jvp(t, out, *arrays), which returns the tangent of the result"
 VJP2 = "vjp2(h, g, *arrays), which returns the gradients of g and of each array"
 
 
@@ -41,14 +45,17 @@ def check(
     broadcast; called, they have axes by names or sizes: `real(..., "n", 3)`. Arrays in their
     place are checked as they are (`domains=(real,)` says where they may move). An op alone is
     checked on its own domain, against the laws of ops; `settings` are its keywords at given arrays.
+    Of a module the parameters that require grad are drawn and checked too, as the report says; at
+    given arrays they are those of the module, or by name those of `settings`.
 
     Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `dtypes`,
-    np.float64, np.float32 or both (default); `where(*arrays)`, a condition; `max_examples`, by
-    default that of hypothesis' profile; `seconds`, how long it may take, 5 by default, unless the
-    first 20 of them take longer (long axes are left out where short ones are slow); `seed` of
-    hypothesis; `rtol`, demanded of the gradient relative to its terms, by default half of the
-    digits, 0 for all that can be resolved; `noise`, the relative accuracy of `f`; `kinks`,
-    "subgradient" (between the slopes to both sides) or "skip".
+    np.float64, np.float32 or both (default); `where(*arrays)`, a condition; `map(*arrays)`, which
+    makes the arguments of the drawn arrays, where one depends on another; `max_examples`, by
+    default that of hypothesis' profile; `seed`, which decides with `f` alone what is drawn and
+    found; `seconds`, after which the check is stopped and is no verdict, by default none; `rtol`,
+    demanded of the gradient relative to its terms, by default half of the digits, 0 for all that
+    can be resolved; `noise`, the relative accuracy of `f`; `kinks`, "subgradient" (between the
+    slopes to both sides) or "skip".
 
     Returns a `Report` and warns where little was checked. Raises `GradientError` where a gradient
     is wrong, `NothingCheckedError` where nothing could be compared, `TypeError` or `ValueError`
@@ -63,6 +70,8 @@ def check(
         raise TypeError(f"check got {f!r:.80}; expected a function of tensors or an op")
     if isinstance(f, Op) and not any(isinstance(d, Domain) for d in domains):
         return _check_op(f, domains, dict(settings or {}), options)
+    if isinstance(f, Module):
+        return _check_module(f, domains, dict(settings or {}), options)
     if settings is not None:
         raise TypeError(f"settings is {settings!r:.80}; expected none, since f is no op")
     if not isinstance(f, CheckedFunction):
@@ -94,6 +103,35 @@ def check_vjp(
     True
     """
     return _run("check_vjp", _numpy_function(f, vjp, vjp2, len(domains)), domains, options)
+
+
+def check_jvp(
+    f: Callable[..., Any], jvp: Callable[..., Any], *domains: Any, **options: Any
+) -> Report:
+    """Check `jvp(t, out, *arrays)`, the derivative of `f(*arrays)` along tangents, on NumPy arrays.
+
+    `t` is the tangent of the argument, or a tuple of one for each, None where there is none; `out`
+    is the result, and the tangent of it is returned. Domains, options and errors are those of
+    `check`.
+
+    >>> import numpy as np
+    >>> from tinygrad_fc.domain import real
+    >>> report = check_jvp(np.sin, lambda t, out, x: t * np.cos(x), real, max_examples=20)
+    >>> report.compared > report.inconclusive.total()
+    True
+    """
+    sources = [_source_of(f, "f", "a function of arrays"), _source_of(jvp, "jvp", JVP)]
+    call = f"check_jvp({', '.join(s.text for s in sources)}"
+    name = getattr(f, "__name__", "")
+    names, comment = argument_names(f) or argument_names(jvp)[2:], placeholder_comment(*sources)
+    checked = CheckedFunction(
+        *(name if name.isidentifier() else "f", f, jvp),
+        jvp=jvp,
+        names=names,
+        call=call,
+        comment=comment,
+    )
+    return _run("check_jvp", checked, domains, options)
 
 
 def assert_vjp(
@@ -205,7 +243,7 @@ def _run(
     domains, arrays = o.domains_and_arrays(name, values, chosen)
     second = f.of_tensors or f.vjp2 is not None
     notes = f.not_checked(len(values))
-    if chosen.order > 1 and not second:
+    if chosen.order > 1 and not second and f.jvp is None:
         notes += ("Second derivatives are not checked: there is no vjp2",)
     laws = laws_for(chosen, f, second=second)
     plan = Plan(f, domains, laws, chosen, {}, notes=notes)
@@ -216,6 +254,21 @@ def _run(
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
         warnings.warn(f"{f.name}: {text}", stacklevel=4)
     return report
+
+
+def _check_module(
+    module: Module, values: Any, settings: Mapping[str, Any], options: dict[str, Any]
+) -> Report:
+    """Check a module, whose parameters are arguments, too."""
+    source = source_of(module, "model")
+    f, own = of_module(module, source.text, placeholder_comment(source), len(values))
+    if any(isinstance(v, Domain) for v in values):
+        values = (*values, *(PARAMETER(*p.shape) for p in own.values()))
+    elif values:
+        values = (*values, *(settings.get(name, p) for name, p in own.items()))
+        if options.get("domains") is not None:
+            options = {**options, "domains": (*options["domains"], *[PARAMETER] * len(own))}
+    return _run("check", f, values, options)
 
 
 def _check_op(

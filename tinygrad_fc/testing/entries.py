@@ -54,7 +54,7 @@ class Entries:
 def entries_of_failure(error: GradientError) -> Entries | None:
     """Return the gradients entry by entry; None if no entry alone is wrong."""
     mismatch: Mismatch | None = error.mismatch
-    if mismatch is None:
+    if mismatch is None or mismatch.problem.vjp is None:
         return None
     rtol = 0.0 if error.kind == "imprecise" else RTOL
     measured = _measured(mismatch.problem, mismatch.w, rtol)
@@ -75,7 +75,7 @@ def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:
 def _measured(problem: Problem, w: Array, rtol: float) -> Entries:
     """Return gradients beside numerical ones, of the first `MANY` entries."""
     with np.errstate(all="ignore"):
-        grads = [np.asarray(a, float) for a in problem.vjp(w)]
+        grads = [np.asarray(a, float) for a in problem.vjp(w)]  # type: ignore[misc]
     pairs = enumerate(problem.arguments)
     indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
     numerical = [np.zeros(p.x.shape) for p in problem.arguments]

@@ -15,20 +15,21 @@ from tinygrad_fc.testing.rounding import split_like
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
-    from tinygrad_fc.testing.report import Report
     from tinygrad_fc.testing.run import Plan
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
+MOST_SHOWN = 12
+"""How many entries of an array a message shows."""
 KINK = (
     ". At a kink any value between the slopes to both sides is legal, and this one is not; "
     "kinks='skip' leaves kinks out"
 )
 
 
-def explained(error: GradientError, plan: Plan, report: Report | None = None) -> GradientError:
+def explained(error: GradientError, plan: Plan, seed: int | None = None) -> GradientError:
     """Return `error` with its whole message: entry, arrays, hint, reproducer."""
     case = error.case
     if case is None:
@@ -40,9 +41,7 @@ def explained(error: GradientError, plan: Plan, report: Report | None = None) ->
     error.__notes__, error.__traceback__ = [], None
     lines = [_headline(error, case) + text, *_values(error, case)]
     lines += [f"  hint: {error.hint}"] * bool(error.hint)
-    if report is not None and report.time_limit:
-        lines.append(f"  {report.time_limit}")
-    lines.append(f"  reproduce: {reproducer(error.drawn or case, plan)}")
+    lines.append(f"  reproduce: {reproducer(error.drawn or case, plan, seed)}")
     error.args = ("\n".join(lines),)
     return error
 
@@ -62,7 +61,15 @@ def _values(error: GradientError, case: Case) -> list[str]:
     if error.kind == "second-order" and error.mismatch is not None:
         several = split_like(error.mismatch.w, [case.arrays[i] for i in case.floats])
         named |= {"h" if len(several) == 1 else f"h[{k}]": h for k, h in enumerate(several)}
-    return [f"  {name} = {as_code(value)}" for name, value in named.items()]
+    return [f"  {name} = {_shown(value)}" for name, value in named.items()]
+
+
+def _shown(value: Any) -> str:
+    """Return an array as code, shortened if it is long."""
+    if not isinstance(value, np.ndarray) or value.size <= MOST_SHOWN:
+        return as_code(value)
+    first = ", ".join(map(repr, value.ravel()[:MOST_SHOWN].tolist()))
+    return f"array of {value.dtype}, shape {value.shape}: {first}, ..."
 
 
 def _set_entry(error: GradientError, case: Case, measured: Entries) -> str:
@@ -86,13 +93,18 @@ def _set_entry(error: GradientError, case: Case, measured: Entries) -> str:
     return text + KINK * (error.kind == "kink")
 
 
-def reproducer(case: Case, plan: Plan) -> str:
-    """Return the call that checks at the very arrays of `case`."""
-    settings = ", ".join(f"{k}={as_code(v)}" for k, v in case.settings.items())
-    parts = [case.function.call, *map(as_code, case.arrays)]
+def reproducer(case: Case, plan: Plan, seed: int | None) -> str:
+    """Return the call that checks at the very arrays of `case`, or draws them again."""
+    if seed is not None and (plan.options.map or any(a.size > MOST_SHOWN for a in case.raw)):
+        return f"the same check with seed={seed} finds it again"
+    count, settings = case.function.inputs, {k: as_code(v) for k, v in case.settings.items()}
+    parts = [case.function.call, *map(as_code, case.raw[:count])]
+    if count is not None:
+        pairs = zip(case.function.names[count:], case.raw[count:], strict=True)
+        settings = {name: as_code(a) for name, a in pairs}
     if settings:
-        parts.append(f"settings=dict({settings})")
-    options = plan.options.as_code(() if plan.strict else plan.domains)
+        parts.append(f"settings={{{', '.join(f'{k!r}: {v}' for k, v in settings.items())}}}")
+    options = plan.options.as_code(() if plan.strict else plan.domains[:count])
     return ", ".join(parts) + f"{case.function.call_end}{options}){case.function.comment}"
 
 

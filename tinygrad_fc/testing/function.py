@@ -26,7 +26,8 @@ Array = np.ndarray[Any, Any]
 
 SEEDS = 16
 """How many sets of directions and cotangents there are; an input is tried with one of them."""
-SECOND = "the gradient of the gradient"
+GRADIENT, SECOND = "the gradient", "the gradient of the gradient"
+TANGENT = "the tangent of the result"
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,25 @@ class CheckedFunction:
     """A function of arrays and its gradient: `forward(*arrays)`, `vjp(g, out, *arrays)`.
 
     `vjp` returns a gradient for each argument, None where there is none. `vjp2(h, g, *arrays)`
-    returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument.
-    `names` are those of the arguments; `call` and `call_end` are how a call that checks it at
-    given arrays begins and ends, `comment` what stands behind it.
+    returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument. A
+    `jvp(t, out, *arrays)` takes tangents instead, and returns that of the result. `names` are
+    those of the arguments; `call` and `call_end` are how a call that checks it at given arrays
+    begins and ends, `comment` what stands behind it.
     """
 
     name: str
     forward: Callable[..., Any]
     vjp: Callable[..., Any]
     vjp2: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
     names: tuple[str, ...] = ()
     call: str = ""
     call_end: str = ""
     comment: str = ""
     differentiable: tuple[int, ...] | None = None
     """Which arguments have a gradient, where not all floats do."""
+    inputs: int | None = None
+    """How many arguments a module has; its parameters follow, which are named by `settings`."""
     limits: tuple[str, ...] = ()
     """Sentences about what is not checked at any input."""
     assertions: bool = False
@@ -58,6 +63,10 @@ class CheckedFunction:
     """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
     few_shapes: bool = False
     """Whether it is compiled for each shape."""
+    begin: Callable[..., Callable[[Array], Any]] | None = None
+    """Takes arrays, runs forward, returns the vjp that this pass leaves, a function of `g`."""
+    alone: Callable[[int], CheckedFunction] | None = None
+    """Takes the number of an argument, returns the function of which it alone has a gradient."""
 
     of_tensors = False
     """Whether it is a function of this package's tensors, which promise more."""
@@ -71,6 +80,14 @@ class CheckedFunction:
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`."""
         return _as_sequence(self.vjp(g, out, *arrays, **settings))
+
+    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        """Run forward, and return the vjp that this pass leaves; None without such a pass."""
+        return self.begin and self.begin(*arrays, **settings)
+
+    def only(self, i: int) -> CheckedFunction | None:
+        """Return the function of which argument `i` alone has a gradient, None if there is none."""
+        return self.alone and self.alone(i)
 
     def second(
         self, h: Sequence[Array], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
@@ -143,6 +160,14 @@ class Case:
     where: Callable[..., Any] | None = None
     drawn: bool = True
     """Whether the arrays are inputs of the check, or others that a law needs."""
+    mapping: Callable[[Sequence[Array]], Sequence[Array]] | None = None
+    """What makes the arrays of `unmapped` ones, so that they have a structure."""
+    unmapped: tuple[Array, ...] = ()
+
+    @property
+    def raw(self) -> tuple[Array, ...]:
+        """The arrays whose numbers move freely: those that are mapped, or the arguments."""
+        return self.arrays if self.mapping is None else self.unmapped
 
     @cached_property
     def out(self) -> Array:
@@ -165,16 +190,29 @@ class Case:
         """Return the same function at other arrays."""
         return replace(self, arrays=tuple(arrays), drawn=False)
 
+    def at_raw(self, raw: Sequence[Array]) -> Case:
+        """Return the same function at the arrays that other `raw` ones are mapped to."""
+        return replace(self.at(self._mapped(raw)), unmapped=tuple(raw))
+
     def at_point(self, point: Sequence[Array]) -> Case:
         """Return the same function at another point, of the arguments that have a gradient."""
-        return self.at(self.with_point(point))
+        return self.at_raw(self._with_point(point))
 
-    def with_point(self, point: Sequence[Array]) -> list[Array]:
-        """Return the arguments with `point` in place of those that have a gradient."""
-        arrays = list(self.arrays)
+    def arrays_at(self, point: Sequence[Array]) -> list[Array]:
+        """Return the arguments for another point, in their dtypes."""
+        arrays = self._mapped(self._with_point(point))
+        pairs = zip(arrays, self.arrays, strict=True)
+        return [np.asarray(x).astype(a.dtype, copy=False) for x, a in pairs]
+
+    def _with_point(self, point: Sequence[Array]) -> list[Array]:
+        """Return the raw arrays with `point` in place of those that have a gradient."""
+        raw = list(self.raw)
         for i, x in zip(self.floats, point, strict=True):
-            arrays[i] = x
-        return arrays
+            raw[i] = x
+        return raw
+
+    def _mapped(self, raw: Sequence[Array]) -> Sequence[Array]:
+        return raw if self.mapping is None else self.mapping(raw)
 
     def typed(self, point: Sequence[Array]) -> list[Array]:
         """Return a point in the dtypes of the arguments that have a gradient."""
@@ -190,7 +228,7 @@ class Case:
 
     def inside(self) -> bool:
         """Return whether the arrays lie in their domains and meet the conditions."""
-        pairs = zip(self.domains, self.arrays, strict=True)
+        pairs = zip(self.domains, self.raw, strict=True)
         return all(d.contains(x).all() for d, x in pairs if d.kind == "float") and self.legal()
 
     def forward(self, arrays: Sequence[Array] | None = None) -> Array:
@@ -214,8 +252,15 @@ class Case:
             out = self.forward(used)
         if perturbation is not None:
             g, out = perturbation(g), perturbation(np.asarray(out)) if perturbation.results else out
-        result = self._call("the gradient", self.function.gradients, g, out, used, self.settings)
+        result = self._call(GRADIENT, self.function.gradients, g, out, used, self.settings)
         return self._checked_count(result, used)
+
+    def pullback(self, arrays: Sequence[Array]) -> Callable[[Array], list[Array]] | None:
+        """Run forward, and return the vjp that this pass leaves; None without such a pass."""
+        pull = self._call("the function", self.function.pullback, arrays, self.settings)
+        if pull is None:
+            return None
+        return lambda g: self._checked_count(_as_sequence(self._call(GRADIENT, pull, g)), arrays)
 
     def second(
         self, h: Sequence[Array], g: Array, perturbation: Perturbation | None = None
@@ -236,6 +281,36 @@ class Case:
         for i, a in zip(self.floats, seconds[1:], strict=True):
             self.require_like(i, a, used[i], f"{SECOND} for")
         return seconds
+
+    def dual_tangent(self, v: Sequence[Array]) -> Array:
+        """Return the tangent of the result by dual numbers, for a function of tensors."""
+        full: list[Any] = [None] * len(self.arrays)
+        for i, a in zip(self.floats, v, strict=True):
+            full[i] = a
+        result: Array = self._call(
+            "forward mode",
+            *(self.function.dual_tangent, full, self.arrays, self.settings),  # type: ignore[attr-defined]
+        )
+        return result
+
+    def tangent(self, v: Sequence[Array], perturbation: Perturbation | None = None) -> Array:
+        """Return the tangent of the result for those of the arguments that have a gradient."""
+        used = list(self.arrays)
+        if perturbation is not None:
+            used = [perturbation(a) for a in used]
+        full: list[Any] = [None] * len(used)
+        for i, a in zip(self.floats, v, strict=True):
+            full[i] = np.array(a)
+        out, t = self.forward(used), full[0] if len(full) == 1 else tuple(full)
+        jvp: Any = self.function.jvp
+        result = np.asarray(self._call(TANGENT, jvp, t, out, *used))
+        for kind, got, expected in (
+            ("shape", result.shape, out.shape),
+            ("dtype", result.dtype, out.dtype),
+        ):
+            if got != expected:
+                raise self.wrong(kind, f"{TANGENT} has {kind} {got}; expected {expected}")
+        return result
 
     def require_like(self, i: int, a: Array, x: Array, what: str = "the gradient of") -> None:
         """Raise unless the gradient `a` has the shape and dtype of `x`, argument `i` (-1: `g`)."""
@@ -322,4 +397,4 @@ def _about_one(shape: tuple[int, ...]) -> Array:
 
 def ordinary_point(case: Case) -> list[Array]:
     """Return ordinary numbers for the arguments of `case` that have a gradient."""
-    return [ordinary(case.domains[i], case.arrays[i].shape) for i in case.floats]
+    return [ordinary(case.domains[i], case.raw[i].shape) for i in case.floats]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +22,8 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-HINT_SHARE = 0.1
-"""Share of the seconds of a check in which other inputs are tried that may confirm a hint."""
+OTHERS = 16
+"""How many other inputs are tried that may confirm a hint."""
 FEW = 16
 """The most entries of other inputs."""
 TIES = "where numbers are equal, their gradients must add up to g"
@@ -87,13 +86,9 @@ def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:
 
 
 def _other_cases(case: Case, plan: Plan) -> Iterator[Case]:
-    """Yield other inputs, until time is up: the same shapes with other numbers, and small ones."""
-    deadline = time.monotonic() + HINT_SHARE * plan.options.seconds
-    for other in chain(*zip_longest(_moved(case), _other_shapes(case, plan))):
-        if time.monotonic() > deadline:
-            return
-        if other is not None:
-            yield other
+    """Yield other inputs: the same shapes with other numbers, and small ones."""
+    both = chain(*zip_longest(_moved(case), _other_shapes(case, plan)))
+    yield from islice((other for other in both if other is not None), OTHERS)
 
 
 def _moved(case: Case) -> Iterator[Case]:
@@ -120,7 +115,12 @@ def _other_shapes(case: Case, plan: Plan) -> Iterator[Case]:
     shapes = [a.shape for a in case.arrays]
     for other in islice(first_cases(plan), 24):
         sizes = [a.size for a in other.arrays]
-        if all(sizes) and sum(sizes) <= FEW and [a.shape for a in other.arrays] != shapes:
+        if (
+            all(sizes)
+            and sum(sizes) <= FEW
+            and other.legal()
+            and [a.shape for a in other.arrays] != shapes
+        ):
             yield other.cast(case.arrays[case.floats[0]].dtype)
 
 

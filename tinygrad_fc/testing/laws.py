@@ -7,6 +7,7 @@ first that fails is the nearest to the cause.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS, longest_steps
 from tinygrad_fc.testing import rounding as r
-from tinygrad_fc.testing.function import ordinary, ordinary_point
+from tinygrad_fc.testing.function import TANGENT, ordinary, ordinary_point
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ IDENTITY = "for arrays changed since", "Arrays are recognised as objects, not by
 LATEST = (
     "after the function was called elsewhere",
     "What the latest call of the function left is read, not g, out and the arguments" + OR_RANDOM,
+)
+BACKWARD = (
+    "in a second backward pass",
+    "The first one changes what forward saved for it" + OR_RANDOM,
 )
 EQUAL = ("in a second, equal call", STATE)
 
@@ -201,7 +206,7 @@ def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
 def _ordinary_points(case: Case) -> Iterator[list[Array]]:
     """Yield the arguments with ordinary numbers in place of all of them, and of each."""
     usual = ordinary_point(case)
-    mine = [case.arrays[i] for i in case.floats]
+    mine = [case.raw[i] for i in case.floats]
     yield usual
     for k, i in enumerate(case.floats):
         for sign in (1, -1)[: 1 + (case.domains[i].low < -1)]:
@@ -239,6 +244,35 @@ def purity(case: Case) -> None:
     _require_repeated(case, case.gradients(g, out, arrays), before)
 
 
+def passes(case: Case) -> None:
+    """What forward leaves for backward is not changed by other calls, nor by a backward pass."""
+    arrays, other = [aligned(a) for a in case.arrays], _elsewhere(case)
+    pull = case.pullback(arrays)
+    if pull is None:
+        return
+    with np.errstate(all="ignore"):
+        pull_other = other.pullback([aligned(a) for a in other.arrays])
+        first = [a.copy() for a in pull(case.g)]
+        if pull_other is not None:
+            pull_other(r.cotangent(other.out, case.seed + 1))
+    _require_repeated(case, first, case.gradients(case.g, None, arrays), LATEST)
+    _require_repeated(case, pull(case.g), first, BACKWARD)
+
+
+def alone(case: Case) -> None:
+    """The gradient of an argument does not depend on which others need one."""
+    k = case.seed % len(case.floats)
+    i = case.floats[k]
+    function = case.function.only(i) if len(case.floats) > 1 else None
+    if function is None:
+        return
+    single = replace(case, function=function, floats=(i,))
+    a, b = single.gradients(case.g, case.out)[0], case.gradients(case.g, case.out)[k]
+    if a.shape != b.shape or not r.close(a, b, partial(_rounding, case, case.g, k)):
+        how = "where no other argument needs one"
+        raise differs(case, "value", i, a, b, how, "With all of them it is that", g=case.g)
+
+
 def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
     """Return whether equal calls gave equal results, bit by bit where the library promises it."""
     if case.function.repeatable or r.same(a, b):
@@ -261,18 +295,18 @@ def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
     They share the first or last number, or all numbers in another order: keys of a cache that
     would return the earlier gradient. `law` is that of the value.
     """
-    if max(case.arrays[i].size for i in case.floats) < 2:
+    if max(case.raw[i].size for i in case.floats) < 2:
         return None
     first = case.gradients(case.g, case.out)
-    point = [np.flip(case.arrays[i]).copy() for i in case.floats]
+    point = [np.flip(case.raw[i]).copy() for i in case.floats]
     if case.seed // 4 % 2:
         usual = ordinary_point(case)
         for k, i in enumerate(case.floats):
-            x = case.arrays[i]
+            x = case.raw[i]
             point[k] = np.asarray(1.25 * x + usual[k], x.dtype)
-            kept = -(case.seed // 8 % 2)  # the first number or the last one
             if x.size:
-                point[k].flat[kept] = x.flat[kept]
+                end = -(case.seed // 8 % 2)  # the first number or the last one
+                point[k].flat[end] = x.flat[end]
     other = case.at_point(point)
     if not other.inside():
         return None
@@ -285,6 +319,51 @@ def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
                 text = f"the gradient of {case.function.argument(i)} is that of an earlier call"
                 raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
         raise
+
+
+def keyed(case: Case, law: Callable[[Case], Any]) -> None:
+    """The gradient is that of all arguments, after a call with the same array for one of them.
+
+    A cache whose key is one argument returns what it stored for other numbers of the rest. The
+    keys are new: numbers that are some ulps from those of the case, so that a second check, too,
+    finds what the first one did. `law` is that of the value.
+    """
+    if len(case.arrays) < 2 or case.mapping is not None:
+        return
+    usual = _elsewhere(case)
+    for k, x in enumerate(case.arrays):
+        if x.dtype.kind != "f" or not x.any():
+            continue  # ulps of 0 are none
+        before, after, fresh = (list(a) for a in (usual.arrays, case.arrays, case.arrays))
+        before[k] = after[k] = KEYS[0](x)
+        fresh[k] = KEYS[1](x)
+        before_case, after_case, fresh_case = map(case.at, (before, after, fresh))
+        if not (after_case.inside() and before_case.inside() and fresh_case.inside()):
+            continue
+        with np.errstate(all="ignore"):
+            g = r.cotangent(before_case.out, case.seed)
+            before_case.gradients(g, before_case.out)
+            pair = [c.gradients(case.g, c.out) for c in (after_case, fresh_case)]
+        pairs = zip(case.floats, *pair, strict=True)
+        off = [i for i, a, b in pairs if (r.distance(a, b) > 1e-6 * np.abs(b).max(initial=0)).any()]
+        if off and _fails(after_case, law) and not _fails(fresh_case, law):
+            names = case.function.argument(off[0]), case.function.argument(k)
+            text = "the gradient of {} is that of an earlier call with the same {}".format(*names)
+            raise case.wrong("nondeterministic", text, argument=off[0], hint=STATE)
+
+
+KEYS = r.Perturbation(0, 64 * EPS, 1, results=False), r.Perturbation(0, 64 * EPS, 2, results=False)
+"""What makes two arrays of an array that a cache has not seen."""
+
+
+def _fails(case: Case, law: Callable[[Case], Any]) -> bool:
+    try:
+        law(case)
+    except GradientError:
+        return True
+    except DiscardError:
+        pass
+    return False
 
 
 def _differing(
@@ -302,10 +381,10 @@ def _differing(
 
 def _elsewhere(case: Case) -> Case:
     """Return the case at ordinary numbers, or itself if the function is not finite there."""
-    other = case.at(
+    other = case.at_raw(
         [
             ordinary(d, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
-            for d, a in zip(case.domains, case.arrays, strict=True)
+            for d, a in zip(case.domains, case.raw, strict=True)
         ]
     )
     try:
@@ -331,7 +410,7 @@ def ownership(case: Case) -> None:
 def same_object(case: Case) -> None:
     """One array, passed for two arguments, gives the gradients of two equal arrays."""
     shapes = [case.arrays[i].shape for i in case.floats]
-    if len(shapes) < 2 or shapes[0] != shapes[1]:
+    if len(shapes) < 2 or shapes[0] != shapes[1] or case.mapping is not None:
         return
     i, j = case.floats[:2]
     arrays = list(case.arrays)
@@ -345,6 +424,54 @@ def same_object(case: Case) -> None:
     for k, a, b in _differing(equal, case.g, grads, expected, r.close):
         how = f"where arguments {i} and {j} are one array"
         raise differs(equal, "layout", k, a, b, how, "Two equal arrays give that", g=case.g)
+
+
+# Forward mode
+
+
+def tangents(case: Case) -> None:
+    """Tangents have the shape and dtype of the result, repeat, are linear, and change no input."""
+    require_finite(case)
+    arrays = [a.copy() for a in case.arrays]
+    u, v = ([r.cotangent(case.arrays[i], case.seed + k + i) for i in case.floats] for k in (0, 1))
+    a, b = (case.at(arrays).tangent(t) for t in (u, v))
+    _require_unchanged(case, arrays, case.arrays, TANGENT)
+    both = case.tangent([x + y for x, y in zip(u, v, strict=True)])
+    rounding = partial(_tangent_rounding, case, u)
+    for text, got, expected, size in (
+        ("in a second, equal call", case.tangent(u), a, None),
+        ("for t = 0", case.tangent([0 * x for x in u]), 0 * a, None),
+        ("for -t", case.tangent([-x for x in u]), -a, None),
+        ("for 1024 t", case.tangent([1024 * x for x in u]), 1024 * a, None),
+        ("for t + u", both, a + b, np.abs(a) + np.abs(b)),
+    ):
+        if r.all_finite([expected]) and not r.close(got, expected, rounding, size):
+            at = r.worst_index(got, expected)
+            message = f"{TANGENT} {text} is {got[at]} at {at}; expected {expected[at]}"
+            raise case.wrong("nonlinear", message, hint="It is linear in the tangents")
+
+
+def _tangent_rounding(case: Case, v: Sequence[Array]) -> Array:
+    return np.asarray(1024 * r.spread(lambda p: [case.tangent(v, p)], EPS)[0])
+
+
+def forward_mode(case: Case) -> None:
+    """Dual numbers and the backward pass give the same derivative along a direction."""
+    require_finite(case)
+    v = [r.cotangent(case.arrays[i], case.seed + i) for i in case.floats]
+    tangent = case.dual_tangent(v)
+    grads = case.gradients(case.g, case.out)
+    if not r.all_finite([*grads, tangent]):
+        raise DiscardError
+    pairs = zip((case.g, *grads), (tangent, *v), strict=True)
+    by_dual, *by_rules = (np.asarray(a * b, float) for a, b in pairs)
+    total, expected = by_dual.sum(), sum(a.sum() for a in by_rules)
+    size = np.abs(by_dual).sum() + sum(np.abs(a).sum() for a in by_rules)
+    rows = zip(case.floats, v, strict=True)
+    slack = sum((_rounding(case, case.g, k) * np.abs(x)).sum() for k, (_, x) in enumerate(rows))
+    if abs(total - expected) > 2.0**-20 * size + 32 * slack:
+        text = f"the derivative along one direction is {total:.10g} by dual numbers"
+        raise case.wrong("value", f"{text}; expected {expected:.10g}, that of the backward pass")
 
 
 # Layouts of memory
@@ -398,7 +525,7 @@ def layout(case: Case) -> Report:
     names, count = [*LAYOUTS], len(case.arrays)
     trials = []
     for k in range(3):  # all of them, the cotangent alone, or the arguments alone
-        name = names[(case.seed + 2 * k) % (len(names) - 1)]
+        name = names[(case.seed + 2 * k) % (len(names) - 1 - (case.mapping is not None))]
         trials.append((name, [k != 1] * count + [k != 2]))
     if case.out.ndim:  # the cotangent of a sum, the most usual one there is
         trials += [(name, [False] * count + [True]) for name in names[-2:]]

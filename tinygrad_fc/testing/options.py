@@ -33,15 +33,31 @@ class Options:
 
     order: int = 2
     where: Callable[..., Any] | None = None
+    map: Callable[..., Any] | None = None
     dtypes: tuple[Any, ...] = FLOATS
     rtol: float = RTOL
     noise: float = 0.0
     kinks: str = "subgradient"
     max_examples: int | None = None
-    seconds: float = 5.0
+    seconds: float | None = None
     seed: int | None = None
     domains: tuple[Domain, ...] | None = None
     """Those of given arrays, around which steps are made."""
+
+    def mapping(self, domains: Sequence[Domain]) -> Callable[..., Any] | None:
+        """Return what makes the arguments of drawn arrays; None where they are the same."""
+        if self.map is None and not any(d.mapping for d in domains):
+            return None
+
+        def mapped(raw: Sequence[Array]) -> list[Array]:
+            pairs = zip(domains, raw, strict=True)
+            arrays = [x if d.mapping is None else d.mapping(x) for d, x in pairs]
+            arrays = list(arrays if self.map is None else self.map(*arrays))
+            if len(arrays) != len(raw):
+                raise ValueError(f"map= returned {len(arrays)} arrays; expected {len(raw)}")
+            return [np.asarray(a, x.dtype) for a, x in zip(arrays, raw, strict=True)]
+
+        return mapped
 
     @property
     def tolerance(self) -> Tolerance:
@@ -59,7 +75,7 @@ class Options:
         for name in ("order", "rtol", "noise", "kinks"):
             value = getattr(self, name)
             parts += [f"{name}={value!r}"] * (value != getattr(Options, name))
-        if any(d.restricted for d in domains):
+        if any(d.restricted or d.mapping or d.kind == "constant" for d in domains):
             plain = ", ".join(repr(d._replace(shape=None)) for d in domains)
             parts.append(f"domains=({plain.replace('inf', 'np.inf')},)")
         return "".join(f", {p}" for p in parts)
@@ -80,6 +96,7 @@ def _size(value: Any) -> bool:
 LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
     "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
+    "map": (lambda v: v is None or callable(v), "a function of the arrays that returns as many"),
     "dtypes": (
         lambda v: v and {np.dtype(d) for d in v} <= {np.dtype(d) for d in FLOATS},
         "np.float64, np.float32, or a tuple of both",
@@ -88,7 +105,10 @@ LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "noise": (_size, "the relative accuracy of the function, such as 1e-9"),
     "kinks": (lambda v: v in {"subgradient", "skip"}, "'subgradient' or 'skip'"),
     "max_examples": (lambda v: _whole(v, 1), "an integer of at least 1"),
-    "seconds": (lambda v: _size(v) and v > 0, "the seconds that a check may take, such as 5"),
+    "seconds": (
+        lambda v: v is None or (_size(v) and v > 0),
+        "the seconds after which a check is stopped, such as 5, or None",
+    ),
     "seed": (lambda v: _whole(v, -math.inf), "an integer"),
     "domains": (
         lambda v: v is None or all(isinstance(d, Domain) for d in v),
@@ -167,7 +187,7 @@ def _domains_beside(
     whole = {"float": real, "bool": boolean, "index": any_index}
     kinds = [DOMAIN_KINDS[a.dtype.kind] for a in arrays]
     chosen = tuple(whole[kind] for kind in kinds) if domains is None else tuple(domains)
-    if [d.kind for d in chosen] != kinds:
+    if [d.kind.replace("constant", "float") for d in chosen] != kinds:
         raise ValueError(f"domains is {domains!r:.80}; expected one for each array: {kinds}")
     return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,14 +71,20 @@ class Report:
     "jump or noise" (no derivative, or none within reach) or "wide bound" (above a 64th). `raised`
     and `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped`
     laws that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
-    inconclusive inputs, the least and the greatest of their largest absolute numbers.
+    inconclusive inputs, the least and the greatest of their largest absolute numbers. `not_checked`
+    inputs were left out because of `seconds=`: the check is no verdict then. With `seed` the same
+    check draws the same inputs. `shapes` counts those of the arguments, `rejected` the inputs that
+    a condition refused.
     """
 
     examples: int = 0
     planned: int = 0
+    seed: int | None = None
     compared: int = 0
     kinks: int = 0
     inconclusive: Counter[str] = field(default_factory=Counter)
+    shapes: Counter[tuple[tuple[int, ...], ...]] = field(default_factory=Counter)
+    rejected: int = 0
     raised: int = 0
     refusal: str = ""
     nonfinite: int = 0
@@ -97,12 +104,6 @@ class Report:
             a, b = self.inconclusive_range.get(name, (low, high))
             self.inconclusive_range[name] = min(a, low), max(b, high)
 
-    @property
-    def time_limit(self) -> str:
-        """The sentence about inputs that were left out for time; empty if there were none."""
-        done = self.planned - self.not_checked
-        return f"time limit: {done} of {self.planned} examples checked" if self.not_checked else ""
-
     def warnings(self) -> list[str]:
         """Return warnings about a check that passed."""
         texts = []
@@ -117,12 +118,16 @@ class Report:
                 "is smooth and not much rounded (another domain, where=), or state its accuracy "
                 "(noise=1e-6)"
             )
-        if self.not_checked > self.planned / 2:
-            texts.append(f"{self.time_limit}. Use small shapes, or give more time (seconds=20)")
         for reason, count in self.skipped.items():
             # Models have one dtype: that those of float64 refuse float32 is no gap.
             if 10 * count > self.examples and reason != FLOAT32_REFUSED:
                 texts.append(f"{reason} at {count} of {self.examples} examples")
+        if self.rejected > 9 * self.examples:
+            texts.append(
+                f"where= refused {self.rejected} of {self.examples + self.rejected} inputs, and "
+                f"those left have {self._shapes()}. Draw arrays that meet it: by positive_definite "
+                "or simplex, by map of a domain, by map= of all arguments"
+            )
         for count, what in (
             (self.nonfinite, "the result is NaN or infinite"),
             (self.raised, f"the function raises {self.refusal}"),
@@ -135,19 +140,33 @@ class Report:
                 )
         return texts
 
+    def _shapes(self) -> str:
+        """Return a few of the shapes, from the smallest on, and how many there are."""
+        sizes = {shapes: sum(map(math.prod, shapes)) for shapes in self.shapes}
+        ordered = sorted(sizes, key=lambda shapes: (sizes[shapes], shapes))
+        few = ordered if len(ordered) <= 6 else [*ordered[:3], *ordered[-2:]]
+        texts = [" ".join(map(str, shapes)) for shapes in few]
+        if len(few) < len(ordered):
+            texts.insert(3, "...")
+        return f"{counted(len(ordered), 'shape')}: {', '.join(texts)}" if texts else "no shape"
+
     def _reasons(self) -> str:
         return ", ".join(f"{n} {reason}" for reason, n in sorted(self.inconclusive.items()) if n)
 
     def __str__(self) -> str:
         unclear = self.inconclusive.total()
-        reasons = f" ({self._reasons()})" if unclear else ""
+        total = self.compared + self.kinks + unclear
+        share = f", {100 * unclear / total:.0f} % of all" if 50 * unclear > total else ""
+        reasons = f" ({self._reasons()}{share})" if unclear else ""
         text = (
             f"{counted(self.examples, 'example')}: {counted(self.compared, 'derivative')} "
             f"compared, {unclear} inconclusive{reasons}, {self.kinks} at kinks"
         )
+        if self.not_checked:
+            text = f"not finished: {self.examples} of {self.planned} examples, no verdict. {text}"
         skipped = (f"{reason} at {n} of {self.examples}" for reason, n in self.skipped.items())
-        texts = (text, self.time_limit, *skipped, *self.notes, *self.warnings())
-        return ". ".join(dict.fromkeys(filter(None, texts)))
+        shapes = (self._shapes().capitalize(),) if self.shapes else ()
+        return ". ".join(dict.fromkeys((text, *shapes, *skipped, *self.notes, *self.warnings())))
 
 
 def counted(many: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""A check: laws are checked at given arrays, or at drawn inputs until one fails or time is up."""
+"""A check: laws are checked at given arrays, or at a fixed number of drawn inputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import sys
 import time
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import islice
+from random import getrandbits
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import SkipTest
 
 import numpy as np
 
@@ -33,15 +36,12 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 Array = np.ndarray[Any, Any]
 
-SEARCH_SHARE, SHRINK_SHARE = 0.64, 0.24
-"""Shares of the seconds of a check: for laws, and for making a failure small; then come hints."""
-LEAST, LEAST_COMPILED = 20, 50
-"""How many examples are checked however long they take, the late ones by the essential laws.
-
-More of a function that is compiled for each shape, since its time is that of the compiler.
-"""
-SMALL = 32
-"""How many numbers an example may have however slow others were."""
+SHRINKS = 150
+"""How many inputs are tried to make a failure small: a number, so that no clock decides."""
+COMPILED = 50
+"""The most examples of a function that is compiled for each shape."""
+LARGE = 128
+"""Arrays of more numbers are checked by the essential laws alone."""
 
 
 class Law(NamedTuple):
@@ -50,7 +50,7 @@ class Law(NamedTuple):
     check: Callable[[Case], Report | None]
     every: int = 1
     essential: bool = False
-    """Whether it is checked when time is up, too."""
+    """Whether it is checked for large arrays, too."""
 
 
 class Plan(NamedTuple):
@@ -72,23 +72,34 @@ class Plan(NamedTuple):
         """Return a case of this plan."""
         floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
         called = self.function, self.domains, tuple(arrays), settings
-        return Case(*called, seed, self.strict, floats, self.options.where)
+        case = Case(*called, seed, self.strict, floats, self.options.where)
+        mapping = self.options.mapping(self.domains)
+        if mapping is None:
+            return case
+        return replace(case, mapping=mapping, unmapped=case.arrays, arrays=tuple(mapping(arrays)))
 
 
 def laws_for(options: Options, function: CheckedFunction, *, second: bool) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
     value = partial(first_order, tolerance=options.tolerance)
+    if function.jvp is not None:
+        narrow = Law(lambda case: value(case.cast(np.float32)), 3)
+        linear, agree = Law(laws.tangents, essential=True), Law(value, essential=True)
+        return (linear, agree, *[narrow] * both)
     chosen = [Law(laws.soundness, essential=True), Law(finite_gradient)]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.linearity), Law(laws.layout)]
-    chosen += [Law(laws.same_object, 2)]
+    chosen += [Law(laws.same_object, 2), Law(laws.passes, 2), Law(laws.alone, 2)]
     if function.of_tensors:
         chosen.append(Law(laws.ownership, 2))
-    chosen += [Law(value, essential=True), Law(partial(laws.partly_equal, law=value), 3)]
+    chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
+    chosen += [Law(partial(laws.partly_equal, law=value), 3)]
     chosen += [Law(float32)] * both
     if second and options.order > 1:
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
+        if function.of_tensors:
+            chosen.append(Law(laws.forward_mode, 2))
     return tuple(chosen)
 
 
@@ -104,14 +115,12 @@ def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     return nullcontext() if plan.strict else quiet
 
 
-def check_case(
-    case: Case, plan: Plan, count: int = 0, last: int | None = None, *, late: bool = False
-) -> Report:
-    """Check the laws of a plan up to the `last` one at the `count`-th case, few if it is `late`."""
-    report = Report()
+def check_case(case: Case, plan: Plan, count: int = 0, last: int | None = None) -> Report:
+    """Check the laws of a plan up to the `last` one at the `count`-th case."""
+    report, large = Report(), case.drawn and max(a.size for a in case.arrays) > LARGE
     raising: Any = {"all": "raise", "under": "ignore"} if plan.strict else {}
     for k, law in enumerate(plan.laws):
-        if count % law.every or (last is not None and k > last) or late > law.essential:
+        if count % law.every or (last is not None and k > last) or large > law.essential:
             continue
         try:
             with np.errstate(**raising):
@@ -178,64 +187,61 @@ def _require_floats(plan: Plan, out: Array) -> None:
         )
 
 
-class TimeUp(BaseException):
-    """The time of a check is over: no Exception, which hypothesis would take for a failure."""
+class StopCheckError(BaseException):
+    """The check ends before its examples do: no Exception, which hypothesis takes for a failure."""
 
 
 class _Search:
     """One run over drawn cases: what was checked, and what failed."""
 
-    def __init__(self, plan: Plan, examples: int) -> None:
-        self.plan, self.report = plan, Report(planned=examples)
-        self.shrink_seconds = SHRINK_SHARE * plan.options.seconds
-        self.deadline = time.monotonic() + SEARCH_SHARE * plan.options.seconds
-        self.pace = 0.0  # the most seconds for each number of an example
+    def __init__(self, plan: Plan, examples: int, seed: int) -> None:
+        self.plan, self.report = plan, Report(planned=examples, seed=seed)
+        seconds = plan.options.seconds
+        self.deadline = None if seconds is None else time.monotonic() + seconds
         self.failure: GradientError | None = None
+        self.tries_after_failure = 0
         self.empty_checked = 0
 
     def check(self, case: Case) -> None:
         """Check one case; raise what is wrong."""
         if self.plan.options.drawn_dtype != np.float64:
             case = case.cast(self.plan.options.drawn_dtype)
-        before, start = self.failure, time.monotonic()
-        late = start > self.deadline
-        least = LEAST_COMPILED if self.plan.function.few_shapes else LEAST
-        if late and (before is not None or self.report.examples >= least):
-            raise TimeUp
-        size = sum(a.size for a in case.arrays)
-        if before is None and size > SMALL and self.pace * size > self.deadline - start:
-            raise DiscardError  # it would take longer than what is left
+        before = self.failure
+        self.tries_after_failure += before is not None
+        refused = max(self.report.raised, self.report.nonfinite, self.report.rejected)
+        if not self.report.examples and refused >= 2 * self.report.planned + 50:
+            raise StopCheckError  # it takes none
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        if late or self.tries_after_failure > SHRINKS:
+            raise StopCheckError
+        if not case.legal():
+            self.report.rejected += before is None
+            raise DiscardError
         count, last = (self.report.examples, None) if before is None else (0, before.law)
         try:
             with _quiet(self.plan):
                 self._call(case)
-                part = check_case(case, self.plan, count, last, late=late)
+                part = check_case(case, self.plan, count, last)
         except GradientError as error:
             if before is None or _rank(error) <= _rank(before):
                 self.failure = error
             elif error.kind != before.kind:
                 return  # another bug
-            self.deadline = min(self.deadline, time.monotonic() + self.shrink_seconds)
             raise
-        if before is not None:
-            return
-        self.pace = max(self.pace, (time.monotonic() - start) / max(size, SMALL))
-        self.report.examples += 1
-        self.empty_checked += _has_empty(case)
-        self.report.add(part)
+        if before is None:
+            self.report.examples += 1
+            self.report.shapes[tuple(a.shape for a in case.arrays)] += 1
+            self.empty_checked += _has_empty(case)
+            self.report.add(part)
 
     def begin(self, cases: Iterator[Case]) -> None:
-        """Check the first cases, up to one that fails."""
+        """Check the first cases, up to one that fails, which hypothesis then makes small."""
         for case in cases:
             try:
                 self.check(case)
             except DiscardError:
                 continue
-            except TimeUp:  # as the next example does again
-                return
             except GradientError:
-                # It is made small where hypothesis finds it again.
-                self.deadline = time.monotonic() + self.shrink_seconds
                 return
 
     def _call(self, case: Case) -> None:
@@ -270,11 +276,33 @@ def _has_empty(case: Case) -> bool:
 
 def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
-    strategies = import_module("tinygrad_fc.testing.strategies")
     hy = import_module("hypothesis")  # whose import takes a second
-    most = max((plan.options.max_examples or hy.settings().max_examples) // one_in, 1)
-    search = _Search(plan, most)
-    search.begin(islice(strategies.first_cases(plan), most // 2))
+    most = plan.options.max_examples or hy.settings().max_examples
+    if plan.function.few_shapes:
+        most = min(most, COMPILED)
+    seed = plan.options.seed
+    if seed is None:
+        seed = 0 if hy.settings().derandomize else getrandbits(32)
+    search = _Search(plan, max(most // one_in, 1), seed)
+    report = search.report
+    try:
+        _search(search, hy)
+    except StopCheckError:
+        report.not_checked = (report.planned - report.examples) * (search.deadline is not None)
+    except hy.errors.Flaky:
+        if search.failure is None:
+            raise
+    except (GradientError, hy.errors.Unsatisfiable, SkipTest):
+        pass  # the first cases may be all there are, as in a profile that generates none
+    if search.failure is not None:
+        raise explained(search.failure, plan, report.seed) from search.failure.__cause__
+    return _finished(search)
+
+
+def _search(search: _Search, hy: Any) -> None:
+    """Check the first cases, then those that hypothesis draws."""
+    strategies, report = import_module("tinygrad_fc.testing.strategies"), search.report
+    search.begin(islice(strategies.first_cases(search.plan), report.planned // 2))
 
     def run(case: Case) -> None:
         try:
@@ -283,30 +311,17 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
             hy.reject()
 
     settings = hy.settings(
-        max_examples=max(most - search.report.examples, 1),
+        max_examples=max(report.planned - report.examples, 1),
         deadline=None,
         database=None,  # its key would be that of this function, for every check
+        derandomize=False,
         report_multiple_bugs=False,
         phases=[phase for phase in hy.settings().phases if phase is not hy.Phase.explain],
         suppress_health_check=list(hy.HealthCheck),
         print_blob=False,
     )
-    drawn = settings(hy.given(strategies.drawn_cases(plan))(run))
-    if plan.options.seed is not None:
-        drawn = hy.seed(plan.options.seed)(drawn)
-    try:
-        with hy.reporting.with_reporter(lambda _: None):
-            drawn()
-    except TimeUp:
-        search.report.not_checked = most - search.report.examples if search.failure is None else 0
-    except hy.errors.Flaky:
-        if search.failure is None:
-            raise
-    except (GradientError, hy.errors.Unsatisfiable):  # the first cases may be all there are
-        pass
-    if search.failure is not None:
-        raise explained(search.failure, plan, search.report) from search.failure.__cause__
-    return _finished(search)
+    with hy.reporting.with_reporter(lambda _: None):
+        hy.seed(report.seed)(settings(hy.given(strategies.drawn_cases(search.plan))(run)))()
 
 
 def _finished(search: _Search) -> Report:

@@ -57,6 +57,8 @@ DRAWN_ENTRIES = 128
 """How many numbers of an array are drawn one by one; more are random numbers of a drawn seed."""
 SIZES = (33, 64, 6, 16, 10, 8)
 """Long axes, at which code may switch to blocks, unrolled loops or another algorithm."""
+LONGEST = (131, 1003)
+"""Longer ones than blocks of 64, 128 and 1,000, each for one name at a time."""
 
 
 @lru_cache(maxsize=64)
@@ -297,6 +299,9 @@ def templates(domains: Sequence[Domain]) -> list[Template]:
     values = [Template(all_of(3), (3,), kind) for kind in kinds]
     powers = [Template(all_of(1), (1,), single=s * 2.0**e) for e in SINGLE for s in (1, -1)]
     large = _large_templates(count)
+    longest = [Template(all_of(), except_for(k, n, 2), WIDE) for n in LONGEST for k in names]
+    longest += [Template(all_of(n), (2,), WIDE) for n in LONGEST] * (not names and bool(batched))
+    large = [t for pair in zip_longest(longest, large) for t in pair if t is not None]
     rest = zip_longest(empty, _broadcast_templates(count, batched), values, ones, large)
     return usual + [t for several in rest for t in several if t is not None] + powers
 
@@ -333,7 +338,10 @@ def template_shapes(domains: Sequence[Domain], template: Template) -> tuple[list
     if math.prod((*np.broadcast_shapes(*batch), *sizes)) > MOST_ENTRIES:
         batch = ((),) * len(domains)
     # Names come in the order of `smallest_sizes`.
-    return _filled(_patterns(domains), batch, iter(sizes).__next__, shortest)
+    shapes, named = _filled(_patterns(domains), batch, iter(sizes).__next__, shortest)
+    if max(map(math.prod, shapes)) > MOST_ENTRIES:  # one name twice
+        return template_shapes(domains, template._replace(sizes=(3,)))
+    return shapes, named
 
 
 def _template_values(template: Template, i: int, domain: Domain, shape: Shape) -> Array:
@@ -378,8 +386,6 @@ def first_examples(domains: Sequence[Domain]) -> Iterator[tuple[Array, ...]]:
 
 # Cases of a plan
 
-FEW = 2
-"""How many shapes are drawn for functions that are compiled for each."""
 _SEED = st.integers(0, SEEDS - 1)
 
 
@@ -394,9 +400,7 @@ def first_cases(plan: Plan) -> Iterator[Case]:
         if not all(choices.values()):
             continue
         settings = {name: several[k % len(several)] for name, several in choices.items()}
-        case = plan.case(arrays, settings, k % SEEDS)
-        if case.legal():
-            yield case
+        yield plan.case(arrays, settings, k % SEEDS)
 
 
 @st.composite
@@ -409,10 +413,7 @@ def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
         if not choices:
             reject()
         settings[name] = choices[draw(_BYTE) % len(choices)]
-    case = plan.case(arrays, settings, draw(_SEED))
-    if not case.legal():
-        reject()
-    return case
+    return plan.case(arrays, settings, draw(_SEED))
 
 
 def _plan_domains(plan: Plan) -> tuple[Domain, ...]:
@@ -424,7 +425,11 @@ def _few_shapes(plan: Plan) -> list[Any] | None:
     """Return the only shapes for a function that is compiled for each; None for others."""
     if not plan.function.few_shapes:
         return None
-    few = templates(plan.domains)[3 : 3 + FEW]
+    count, names = len(plan.domains), len(smallest_sizes(plan.domains))
+    several = ((2, 2), (2,)), ((1,), (1,)), ((3, 2), (4, 3, 2, 5)), ((64,), (64, 2)), ((0,), (0, 2))
+    few = [Template((batch,) * count, sizes) for batch, sizes in several]
+    if names:
+        few = [t._replace(batch=((2,) * (len(t.batch[0]) > 1),) * count) for t in few]
     return [template_shapes(plan.domains, template) for template in few]
 
 

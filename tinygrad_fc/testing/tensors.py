@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from dataclasses import replace
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import autograd
+from tinygrad_fc.autograd import forward_ad
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.graph import Node, wrap
 from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
+from tinygrad_fc.func import functional_call
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
@@ -21,6 +24,7 @@ from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tinygrad_fc.nn import Module
     from tinygrad_fc.testing.function import Case
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -50,6 +54,34 @@ class TensorFunction(CheckedFunction):
             result._array = out
         grads = _gradients(result, args, wrap(np.asarray(g)))
         return [None if t is None else t._array for t in grads]
+
+    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        """Run forward, and return the vjp that this pass leaves."""
+        args = self._arguments(arrays, self.differentiable)
+        result = self._call(args, settings)
+
+        def pull(g: Any) -> list[Any]:
+            grads = _gradients(result, args, wrap(np.asarray(g)), retain_graph=True)
+            return [None if t is None else t._array for t in grads]
+
+        return pull
+
+    def dual_tangent(
+        self, v: Sequence[Any], arrays: Sequence[Any], settings: Mapping[str, Any]
+    ) -> Array:
+        """Return the tangent of the result for the tangents `v`, None for constants."""
+        with forward_ad.dual_level():
+            duals = [
+                t if a is None else forward_ad.make_dual(t, wrap(a))
+                for t, a in zip(self._arguments(arrays, self.differentiable), v, strict=True)
+            ]
+            result = self._call(duals, settings)
+            tangent: Any = forward_ad.unpack_dual(result).tangent
+            return np.zeros_like(result._array) if tangent is None else np.array(tangent._array)
+
+    def only(self, i: int) -> CheckedFunction:
+        """Return the function of which argument `i` alone has a gradient."""
+        return replace(self, differentiable=(i,))
 
     def second(
         self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
@@ -89,16 +121,34 @@ class TensorFunction(CheckedFunction):
         return parts[0] if len(parts) == 1 else cat([t.reshape(-1) for t in parts])
 
 
-def _gradients(out: Any, args: Sequence[Any], g: Any, *, create_graph: bool = False) -> list[Any]:
+def _gradients(out: Any, args: Sequence[Any], g: Any, **options: bool) -> list[Any]:
     """Return the gradients of the arguments that require grad, None for the others."""
     needed = [isinstance(t, Node) and t._requires_grad for t in args]
     wanted: Any = [t for t, n in zip(args, needed, strict=True) if n]
     if wanted and (out if isinstance(out, tuple) else out._requires_grad):
-        grads = autograd.grad(out, wanted, g, create_graph=create_graph, materialize_grads=True)
+        grads = autograd.grad(out, wanted, g, materialize_grads=True, **options)
     else:
         grads = tuple(wrap(np.zeros_like(t._array)) for t in wanted)
     rest = iter(grads)
     return [next(rest) if n else None for n in needed]
+
+
+def of_module(
+    module: Module, source: str, comment: str, count: int
+) -> tuple[CheckedFunction, dict[str, Any]]:
+    """Return a module as a function of `count` inputs and its parameters, and these by name."""
+    own = {name: p for name, p in module.named_parameters() if p._array.dtype.kind == "f"}
+    own = {name: p for name, p in own.items() if p._requires_grad}
+
+    def forward(*args: Any) -> Any:
+        return functional_call(module, dict(zip(own, args[count:], strict=True)), args[:count])
+
+    functools.update_wrapper(forward, module.forward, assigned=())  # its signature
+    function = of_function(forward, source, comment)
+    inputs = (*argument_names(module.forward), *(f"input {i}" for i in range(count)))[:count]
+    limits = (f"Parameters checked too: {', '.join(own)}",) if own else ()
+    names, name = (*inputs, *own), type(module).__name__
+    return replace(function, name=name, names=names, limits=limits, inputs=count), own
 
 
 def of_function(f: Any, source: str, comment: str = "") -> CheckedFunction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,12 +148,22 @@ def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
 
 
 class Problem(NamedTuple):
-    """A function with flat results, its gradients for weights of these, and its point."""
+    """A function with flat results, its derivatives by a rule, and its point."""
 
     f: Callable[..., Array]
-    vjp: Callable[..., list[Array]]
+    terms: Callable[..., list[Array]]
+    """Takes weights of the results, moves of the arguments, and a perturbation or None.
+
+    The sum of the terms is the derivative along the moves according to the rule.
+    """
     arguments: list[Argument]
     eps: float
+    vjp: Callable[[Array], list[Array]] | None = None
+    """Takes weights, returns gradients in the shapes of the arguments, where there are such."""
+    moved: Callable[[Direction], Derivative] | None = None
+    """Takes a direction, returns how the arguments of the function move, where they are mapped."""
+    plain: Sequence[Array] = ()
+    """The arguments that are mapped, in the shapes that the function gets."""
 
     @property
     def point(self) -> list[Array]:
@@ -161,44 +171,75 @@ class Problem(NamedTuple):
         return [p.x for p in self.arguments]
 
 
+def _products(grads: Sequence[Array], moves: Direction) -> list[Array]:
+    return [np.where(b == 0, 0, a * b) for a, b in zip(grads, moves, strict=True)]
+
+
 def first_problem(case: Case) -> Problem:
     """Return the function of `case`, of the arguments that have a gradient."""
-    kinds = [case.arrays[i].dtype for i in case.floats]
 
     def f(*point: Array) -> Array:
-        return case.function.result(case.with_point(case.typed(point)), case.settings).ravel()
+        return case.function.result(case.arrays_at(point), case.settings).ravel()
 
     def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
-        return case.gradients(
-            w.reshape(case.out.shape).astype(case.out.dtype), perturbation=perturbation
-        )
+        g = w.reshape(case.out.shape).astype(case.out.dtype)
+        return case.gradients(g, perturbation=perturbation)
 
-    dtypes = [case.out.dtype, *kinds]
+    def terms(w: Array, v: Direction, perturbation: r.Perturbation | None) -> list[Array]:
+        if case.function.jvp is not None:
+            return [w * case.tangent(case.typed(v), perturbation).ravel()]
+        return _products(vjp(w, perturbation), v)
+
+    dtypes = [case.out.dtype, *(case.arrays[i].dtype for i in case.floats)]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    arguments = [_argument(case.domains[i], case.arrays[i]) for i in case.floats]
+    arguments = [_argument(case.domains[i], case.raw[i]) for i in case.floats]
+    f = _nan_where_it_raises(f, case.out.size)
+    if case.mapping is not None:
+        moved, plain = (
+            partial(_moved_arguments, case, arguments),
+            [case.arrays[i] for i in case.floats],
+        )
+        return Problem(f, terms, arguments, eps, moved=moved, plain=plain)
+    if case.function.jvp is not None:
+        return Problem(f, terms, arguments, eps)
     if any(p.edge.any() for p in arguments):  # there a slope may be infinite, and 0 times it NaN
         pairs = zip(arguments, case.gradients(case.g, case.out), strict=True)
         moves = [np.where(p.edge & ~np.isfinite(a), 0, p.reach) for p, a in pairs]
         arguments = [p._replace(reach=m) for p, m in zip(arguments, moves, strict=True)]
-    return Problem(_nan_where_it_raises(f, case.out.size), vjp, arguments, eps)
+    return Problem(f, terms, arguments, eps, vjp)
+
+
+def _moved_arguments(case: Case, arguments: Sequence[Argument], direction: Direction) -> Derivative:
+    """Return how the arguments of a function move where those that are mapped move."""
+
+    def arrays(*point: Array) -> Array:
+        at = case.at_point(point).arrays
+        return np.concatenate([np.asarray(at[i], float).ravel() for i in case.floats])
+
+    with np.errstate(all="ignore"):
+        return nd.derivative(arrays, [p.x for p in arguments], direction)
 
 
 def second_problem(case: Case, g: Array) -> Problem:
     """Return the gradient of `case` as a function of `g` and of the arguments."""
     first = first_problem(case)
+    plain = [case.arrays[i] for i in case.floats]
 
     def f(g: Array, *point: Array) -> Array:
-        grads = case.gradients(g.astype(case.out.dtype), arrays=case.with_point(case.typed(point)))
+        grads = case.gradients(g.astype(case.out.dtype), arrays=case.arrays_at(point))
         return np.concatenate([x.ravel() for x in grads])
 
     def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
-        h = case.typed(r.split_like(w, first.point))
-        return case.second(h, g, perturbation)
+        return case.second(case.typed(r.split_like(w, plain)), g, perturbation)
+
+    def terms(w: Array, v: Direction, perturbation: r.Perturbation | None) -> list[Array]:
+        return _products(vjp(w, perturbation), v)
 
     wide = g.astype(float)
     seed = Argument(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
-    size = sum(p.x.size for p in first.arguments)
-    return Problem(_nan_where_it_raises(f, size), vjp, [seed, *first.arguments], first.eps)
+    f = _nan_where_it_raises(f, sum(x.size for x in plain))
+    arguments = [seed, *first.arguments]
+    return Problem(f, terms, arguments, first.eps, first.vjp and vjp, first.moved, first.plain)
 
 
 def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Array]:
@@ -236,6 +277,8 @@ def entry_derivatives(
 
 def finite_gradient(case: Case) -> None:
     """A gradient is finite wherever the function has a derivative, or slopes to both sides."""
+    if case.mapping is not None:  # the law of the value refuses them
+        return
     grads = case.gradients(case.g, case.out)
     if not r.all_finite(grads):
         grads = case.gradients(case.g * DAMPING, case.out)  # intermediate numbers may overflow
@@ -442,7 +485,7 @@ class _Comparison:
         if self._agrees(self.measured, rtol=self.tolerance.rtol) or self._cancels():
             return
         (other,) = self.measure([(self.problem.point, self.v)], first=13 / 64)
-        self.slack += _slack(self.problem.vjp, self.w, self.v, self.tolerance.accuracy)
+        self.slack += self._rounding()
         if self._agrees(self.measured, other):
             return
         non_smooth = self._smooth_part()
@@ -457,11 +500,33 @@ class _Comparison:
             kind = "imprecise"
         raise Mismatch(self.w, self.v, total, measured, kind)
 
+    @cached_property
+    def moves(self) -> tuple[Direction, Direction]:
+        """How the arguments of the function move along `v`, and error bounds."""
+        if self.problem.moved is None:
+            return self.v, [0 * a for a in self.v]
+        count = len(self.v) - len(self.problem.plain)
+        along = self.problem.moved(self.v[count:])
+        parts = (r.split_like(a, self.problem.plain) for a in (along.value, along.error))
+        value, error = ([*self.v[:count], *several] for several in parts)
+        return value, [*(0 * a for a in self.v[:count]), *error[count:]]
+
+    def _terms(self, moves: Direction, perturbation: r.Perturbation | None = None) -> list[Array]:
+        return self.problem.terms(self.w, moves, perturbation)
+
     def total(self) -> tuple[float, float]:
-        """Return the derivative according to the gradients, and the sum of its absolute terms."""
-        pairs = zip(self.problem.vjp(self.w), self.v, strict=True)
-        terms = np.concatenate([np.where(b == 0, 0, a * b).ravel() for a, b in pairs])
+        """Return the derivative according to the rule, and the sum of its absolute terms."""
+        terms = np.concatenate([a.ravel() for a in self._terms(self.moves[0])])
         return float(terms.sum()), float(np.abs(terms).sum())
+
+    def _rounding(self) -> float:
+        """Return four times the rounding of the rule along `v`, and of the moves."""
+        moves, errors = self.moves
+        spread = r.spread(lambda p: self._terms(moves, p), self.tolerance.accuracy)
+        off = self._terms(errors) if self.problem.moved is not None else []
+        # An error bound of infinity is one, also of a gradient that is 0.
+        off = [np.where(np.isnan(a), np.inf, np.abs(a)) for a in off]
+        return 4 * sum(float(np.abs(a).sum()) for a in (*spread, *off))
 
     def _agrees(self, *candidates: Derivative, rtol: float | None = None) -> bool:
         """Return whether the gradients agree with one of several estimates."""
@@ -495,12 +560,6 @@ class _Comparison:
         return bool(non_smooth.any()) and self._agrees(
             subgradients(measure, arguments, self.v, self.measured, non_smooth)
         )
-
-
-def _slack(vjp: Callable[..., list[Array]], w: Array, v: Direction, eps: float) -> float:
-    """Return four times the gradients' own rounding along `v`."""
-    moves = zip(r.spread(partial(vjp, w), eps), v, strict=True)
-    return 4 * sum(float((a * np.abs(d))[d != 0].sum()) for a, d in moves)
 
 
 # Kinks
@@ -539,8 +598,9 @@ def kinks_around(
 
 def has_kink(case: Case) -> bool:
     """Return whether the function has a kink or a jump at `case`, in any of its results."""
-    f, _, arguments, eps = first_problem(case)
-    measure = partial(nd.derivatives, f, eps=eps)
+    problem = first_problem(case)
+    arguments, eps = problem.arguments, problem.eps
+    measure = partial(nd.derivatives, problem.f, eps=eps)
     (measured,) = measure([([p.x for p in arguments], mixed(arguments, 1000))])
     return any(a.any() for a in kinks_around(measure, arguments, measured, eps**0.5))
 
