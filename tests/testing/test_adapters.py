@@ -81,14 +81,14 @@ def _require_library(adapter: Any) -> None:
 
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
-def test_functions_of_one_result_are_required(
-    adapter: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_results_are_joined_and_others_refused(adapter: Any) -> None:
     _require_library(adapter)
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
     with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
-        check(adapter(lambda x: (x, x)), real, max_examples=5)
+        check(adapter(lambda x: [1.0]), real, max_examples=5)
+    few: Any = {"dtypes": np.float32, "max_examples": 3, "order": 1}
+    assert check(adapter(lambda x: (x * x, 2 * x)), real(2), **few).compared
 
 
 @pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
@@ -98,7 +98,7 @@ def test_float32_alone(adapter: Any) -> None:
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 
 
-def test_a_function_of_another_library_needs_its_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_of_another_library_needs_its_adapter() -> None:
     torch = pytest.importorskip("torch")
     for f in (torch.tanh, torch.nn.ReLU(), lambda x: torch.tanh(x) * 2):
         with pytest.raises(NothingCheckedError, match=r"raises TypeError: .* must be Tensor"):

@@ -83,7 +83,7 @@ def _shown(error: BaseException) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("name", FAILING)
-def test_the_kits_own_frames_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kits_own_frames_are_hidden(name: str) -> None:
     with pytest.raises(Exception, match=r"\w") as caught:
         FAILING[name]()
     shown = list(_shown(caught.value))

@@ -40,6 +40,8 @@ COARSEST = 2.0**-16
 """Largest rounding, relative to the change of a result; a larger difference is a jump."""
 LOW_STAIR = 2.0**-10
 """Height of a stair, relative to the result, up to which it may be rounding."""
+FINE = 2.0**-42
+"""Length of the finest steps at which jumps are looked for, relative to the longest."""
 AT_ONCE = 4096
 """Number of elements per batch: the cost of a NumPy call hardly grows up to this size."""
 
@@ -346,11 +348,15 @@ def gained_by_jumps(
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    def jumps(way: float) -> bool:
-        fine = way * 2 * eps**0.5
+    def jumps(way: float, fine: float) -> bool:
         slopes = [gain(t - fine, t + fine) for t in (way * nodes).tolist()]
         gained = gain(-way, way) - float(coefficients @ slopes) / 2
-        noise = (eps - EPS) * float(np.abs(w * line(0.0))[used].sum()) / fine
+        noise = (eps - EPS) * size / fine
         return bool(abs(gained - missing) <= 0.4 * abs(missing) - noise)
 
-    return sum(jumps(way) for way in (0.75 * 0.5 ** np.arange(8)).tolist()) > 1
+    ways, size = (0.75 * 0.5 ** np.arange(8)).tolist(), float(np.abs(w * line(0.0))[used].sum())
+    if sum(jumps(way, way * 2 * eps**0.5) for way in ways) > 1:
+        return True
+    # The stairs of floor(x) * x at 1e9 are shorter than these steps.
+    ways = [way for way in ways if 64 * eps * size < way * FINE * abs(missing)]
+    return sum(jumps(way, way * FINE) for way in ways) > 1

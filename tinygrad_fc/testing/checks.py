@@ -15,7 +15,7 @@ from tinygrad_fc.nn import Module
 from tinygrad_fc.testing import options as o
 from tinygrad_fc.testing.failure import Source, placeholder_comment, source_of
 from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined
-from tinygrad_fc.testing.report import Report, counted
+from tinygrad_fc.testing.report import GradientError, Report, counted
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
 from tinygrad_fc.testing.tensors import of_function, of_module, of_op, zero_outside
 
@@ -192,7 +192,12 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
             comment = placeholder_comment(source, *(Source("", name) for name in names))
             checked = of_function(partial(f, *args, **kwargs), text, comment)
             checked = replace(checked, name=f.__name__, names=tuple(drawn), assertions=True)
-            _run("check_derivatives", checked, domains, options)
+            try:
+                _run("check_derivatives", checked, domains, options)
+            except GradientError as error:
+                code = f.__code__
+                error.add_note(f'  File "{code.co_filename}", line {code.co_firstlineno}')
+                raise
 
         del test.__wrapped__  # pytest would ask for the drawn arguments
         result: Any = test

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.report import GradientError
     from tinygrad_fc.testing.run import Plan
+    from tinygrad_fc.testing.value import Mismatch
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -27,9 +28,8 @@ OTHERS = 16
 FEW = 16
 """The most entries of other inputs."""
 TIES = "where numbers are equal, their gradients must add up to g"
-BRANCH = "the gradient is 0 wherever it is wrong, and only there: a branch leaves something out"
-MISSING = "the gradient is 0: the rule is missing or returns None, or what it reads is detached"
-REPEATED = "it is right where no index repeats: add up the cotangents (np.add.at), do not assign"
+BRANCH = "the gradient is 0 wherever it is wrong, and only there"
+MISSING = "the gradient is 0 everywhere"
 AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 
 
@@ -57,8 +57,7 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
     """Return a guess at the cause of a failure; empty where none is confirmed."""
     case: Any = error.case
     if error.kind == "kink":
-        several = sum(case.arrays[i].size for i in case.floats) > 1
-        return TIES if several and (measured is None or error.mismatch.in_step) else ""
+        return TIES * _counts_ties(error.mismatch)
     if measured is None:
         return ""
     k, second = measured.worst[0], error.kind == "second-order"
@@ -73,6 +72,14 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
             if sample.analytic.shape == sample.numerical.shape:
                 samples.append(sample)
         return _cause(samples)
+
+
+def _counts_ties(mismatch: Mismatch) -> bool:
+    """Return whether the gradient is right if it is divided by how many numbers are equal."""
+    numbers = np.concatenate([a.ravel() for a in mismatch.problem.point])
+    ties = np.unique(numbers, return_counts=True)[1]
+    off = (abs(mismatch.total / n - mismatch.numerical) - mismatch.error for n in ties if n > 1)
+    return mismatch.in_step and any(far <= 1e-8 * abs(mismatch.numerical) for far in off)
 
 
 def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:
@@ -134,11 +141,7 @@ def _cause(samples: Sequence[Sample]) -> str:
         return ""
     if not any(s.analytic[s.wrong].any() for s in wrong):
         return BRANCH if any(s.analytic.any() for s in samples) else MISSING
-    if repaired := _repair([s._replace(wrong=s.wrong | s.right) for s in samples]):
-        return repaired
-    right = [s for s in samples if s.right.any() and not s.wrong.any()]
-    only = all(_has_repeats(s.case) for s in wrong) and not any(_has_repeats(s.case) for s in right)
-    return REPEATED * only
+    return _repair([s._replace(wrong=s.wrong | s.right) for s in samples])
 
 
 def _repair(samples: Sequence[Sample]) -> str:
@@ -190,7 +193,8 @@ def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
     """Return what may be wrong, and two arrays that are equal then, or multiples."""
     a, expected = s.analytic, s.numerical
     table = {f"it is the gradient of {name}": (a, n) for name, n in s.others.items()}
-    table[AVERAGED] = a * (s.case.out.size / a.size), expected
+    if s.case.out.size > a.size and s.case.out.shape[-1:] == a.shape[-1:]:
+        table[AVERAGED] = a * (s.case.out.size / a.size), expected
     if a.ndim:
         table["it is right when its last axis is reversed"] = a[..., ::-1], expected
         length = a.shape[-1]
@@ -209,7 +213,3 @@ def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
         terms = {"g": s.g, **{f"g * {text}": s.g * x for text, x in functions.items()}}
         table |= {f"it lacks the term {{}}{text}": (x, expected - a) for text, x in terms.items()}
     return table
-
-
-def _has_repeats(case: Case) -> bool:
-    return any(len(np.unique(a)) < a.size for a in case.arrays if a.dtype.kind in "iu")
