@@ -228,7 +228,7 @@ def test_nothing_checked_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
     ):
         with pytest.raises(NothingCheckedError, match=text):
             check_vjp(f, cosine, real, **few)
-    with pytest.raises(NothingCheckedError, match="No input drawn meets the conditions"):
+    with pytest.raises(NothingCheckedError, match="No input drawn meets the condition"):
         check_vjp(np.sin, cosine, real, where=lambda x: False, **few)
     with pytest.raises(NothingCheckedError, match="not finite at these arrays"):
         check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))

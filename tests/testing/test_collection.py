@@ -45,6 +45,9 @@ def test_the_first_of_each_class_is_found_explained_and_reproduced(case: Case) -
     assert outcome.text.startswith(f"[{outcome.kind}] in ")
     assert SAYS[outcome.kind] in outcome.text
     line = outcome.text.rpartition("reproduce: ")[2]
+    if line == "the same check with seed=0 finds it again":  # a long array
+        assert checked(case, seed=0).kind == outcome.kind
+        return
     known = {f.__name__: f for f in (case.forward, case.vjp)}
     known |= {"f": case.forward, "vjp": case.vjp, "vjp2": case.vjp2, "np": np, "scipy": scipy}
     with pytest.raises(GradientError) as again, np.errstate(all="ignore"):

@@ -21,24 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.lazy import lazy_names
-from tinygrad_fc.domain import (
-    Domain,
-    boolean,
-    constant,
-    distinct,
-    increasing,
-    index,
-    interval,
-    lower_triangular,
-    nonzero,
-    orthogonal,
-    positive,
-    positive_definite,
-    real,
-    simplex,
-    symmetric,
-    unit_vectors,
-)
+from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
 from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_jvp, check_vjp
 from tinygrad_fc.testing.function import CheckedFunction
@@ -59,24 +42,16 @@ __all__ = [
     "check_derivatives",
     "check_jvp",
     "check_vjp",
-    "constant",
     "distinct",
     "from_autograd",
     "from_jax",
     "from_torch",
-    "increasing",
     "index",
     "inputs",
     "interval",
-    "lower_triangular",
     "nonzero",
-    "orthogonal",
     "positive",
-    "positive_definite",
     "real",
-    "simplex",
-    "symmetric",
-    "unit_vectors",
 ]
 
 # It needs hypothesis.

@@ -153,18 +153,13 @@ class Library(NamedTuple):
     is_float: Callable[[Any], bool] = lambda a: a.dtype.kind == "f"
 
 
-class _Native(NamedTuple):
-    """A function and its gradients, of native arrays."""
+def _native(
+    f: Callable[..., Any], library: Library, alone: int | None
+) -> tuple[Callable[..., Any], ...]:
+    """Return `f`, its gradients of both orders, and what runs forward and returns a vjp.
 
-    result: Callable[..., Any]
-    gradients: Callable[..., Any]
-    second: Callable[..., Any]
-    begin: Callable[..., Any]
-    """Returns the function that one forward pass leaves for backward passes."""
-
-
-def _native(f: Callable[..., Any], library: Library, alone: int | None) -> _Native:
-    """Return `f` and its gradients, of all floats or of one argument `alone`."""
+    These are functions of native arrays; one argument `alone` has a gradient, or all floats.
+    """
 
     def one_result(*args: Any) -> Any:
         out = f(*args)
@@ -202,8 +197,7 @@ def _native(f: Callable[..., Any], library: Library, alone: int | None) -> _Nati
 
         return tuple(library.pullback(first, [g, *floats], again=False)[1](h))
 
-    result, first_order, second_order = map(library.compiled, (one_result, gradients, second))
-    return _Native(result, first_order, second_order, begin)
+    return *map(library.compiled, (one_result, gradients, second)), begin
 
 
 def _checked_function(
@@ -212,7 +206,7 @@ def _checked_function(
     """Return a function of another library, whose loops may depend on addresses."""
     if not callable(f):
         raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
-    own = _native(f, library, alone)
+    result, gradients, second, begin_native = _native(f, library, alone)
     native, to_numpy = library.native, library.to_numpy
 
     def by_argument(grads: Iterator[Any], arrays: Sequence[Any]) -> tuple[Any, ...]:
@@ -221,18 +215,18 @@ def _checked_function(
         return tuple(to_numpy(next(grads)) if n else None for n in needed)
 
     def forward(*arrays: Any) -> Any:
-        return to_numpy(own.result(*map(native, arrays)))
+        return to_numpy(result(*map(native, arrays)))
 
     def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        return by_argument(iter(own.gradients(native(g), *map(native, arrays))), arrays)
+        return by_argument(iter(gradients(native(g), *map(native, arrays))), arrays)
 
     def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
         used = tuple(native(w) for w in h if w is not None)
-        grads = iter(own.second(used, native(g), *map(native, arrays)))
+        grads = iter(second(used, native(g), *map(native, arrays)))
         return to_numpy(next(grads)), *by_argument(grads, arrays)
 
     def begin(*arrays: Any) -> Callable[[Any], Any]:
-        pull = own.begin(*map(native, arrays))
+        pull = begin_native(*map(native, arrays))
         return lambda g: by_argument(iter(pull(native(g))), arrays)
 
     functools.update_wrapper(forward, f, assigned=())  # its signature

@@ -282,17 +282,6 @@ class Case:
             self.require_like(i, a, used[i], f"{SECOND} for")
         return seconds
 
-    def dual_tangent(self, v: Sequence[Array]) -> Array:
-        """Return the tangent of the result by dual numbers, for a function of tensors."""
-        full: list[Any] = [None] * len(self.arrays)
-        for i, a in zip(self.floats, v, strict=True):
-            full[i] = a
-        result: Array = self._call(
-            "forward mode",
-            *(self.function.dual_tangent, full, self.arrays, self.settings),  # type: ignore[attr-defined]
-        )
-        return result
-
     def tangent(self, v: Sequence[Array], perturbation: Perturbation | None = None) -> Array:
         """Return the tangent of the result for those of the arguments that have a gradient."""
         used = list(self.arrays)

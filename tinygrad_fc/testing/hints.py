@@ -29,6 +29,7 @@ FEW = 16
 """The most entries of other inputs."""
 TIES = "where numbers are equal, their gradients must add up to g"
 BRANCH = "the gradient is 0 wherever it is wrong, and only there"
+INFINITE = "the slope is infinite there: leave the number out (nonzero, where=)"
 MISSING = "the gradient is 0 everywhere"
 AVERAGED = "it is averaged over the axes along which the argument was broadcast: sum over them"
 
@@ -60,6 +61,8 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
         return TIES * _counts_ties(error.mismatch)
     if measured is None:
         return ""
+    if not np.isfinite(error.analytic) and _is_infinite(error.mismatch, measured):
+        return INFINITE
     k, second = measured.worst[0], error.kind == "second-order"
     samples = [_sample(case, measured, k, second=second)]
     with np.errstate(all="ignore"):
@@ -80,6 +83,21 @@ def _counts_ties(mismatch: Mismatch) -> bool:
     ties = np.unique(numbers, return_counts=True)[1]
     off = (abs(mismatch.total / n - mismatch.numerical) - mismatch.error for n in ties if n > 1)
     return mismatch.in_step and any(far <= 1e-8 * abs(mismatch.numerical) for far in off)
+
+
+def _is_infinite(mismatch: Mismatch, measured: Entries) -> bool:
+    """Return whether the slope at the worst entry grows as the step vanishes."""
+    problem, (k, at) = mismatch.problem, measured.worst
+    v = [np.zeros(p.x.shape) for p in problem.arguments]
+    v[k][at] = problem.arguments[k].reach[at]
+    here = problem.f(*problem.point)
+    with np.errstate(all="ignore"):
+        far, near = (
+            np.abs(problem.f(*(x + h * a for x, a in zip(problem.point, v, strict=True))) - here)
+            / h
+            for h in (2.0**-10, 2.0**-30)
+        )
+    return bool((near > 8 * far).any())
 
 
 def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:

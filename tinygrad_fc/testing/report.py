@@ -60,6 +60,7 @@ class DiscardError(Exception):
 
 
 FLOAT32_REFUSED = "float32 refused"
+DRAW_THEM = "Draw arrays that meet it: positive_definite, simplex, map of a domain, map= of all"
 
 
 @dataclass
@@ -122,11 +123,10 @@ class Report:
             # Models have one dtype: that those of float64 refuse float32 is no gap.
             if 10 * count > self.examples and reason != FLOAT32_REFUSED:
                 texts.append(f"{reason} at {count} of {self.examples} examples")
-        if self.rejected > 9 * self.examples:
+        if self.examples and self.rejected > 9 * self.examples:
             texts.append(
                 f"where= refused {self.rejected} of {self.examples + self.rejected} inputs, and "
-                f"those left have {self._shapes()}. Draw arrays that meet it: by positive_definite "
-                "or simplex, by map of a domain, by map= of all arguments"
+                f"those left have {self._shapes()}. {DRAW_THEM}"
             )
         for count, what in (
             (self.nonfinite, "the result is NaN or infinite"),

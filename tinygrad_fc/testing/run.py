@@ -328,7 +328,10 @@ def _finished(search: _Search) -> Report:
     report, plan = search.report, search.plan
     name = plan.function.name
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
-        reasons = ". ".join(report.warnings()) or "No input drawn meets the conditions (where=)"
+        reasons = (
+            ". ".join(report.warnings())
+            or f"No input drawn meets the condition (where=). {rp.DRAW_THEM}"
+        )
         raise rp.NothingCheckedError(f"{name}: {reasons}")
     report.notes += plan.notes
     seen = report.compared + report.kinks + report.inconclusive.total()

@@ -66,16 +66,13 @@ class TensorFunction(CheckedFunction):
 
         return pull
 
-    def dual_tangent(
-        self, v: Sequence[Any], arrays: Sequence[Any], settings: Mapping[str, Any]
-    ) -> Array:
-        """Return the tangent of the result for the tangents `v`, None for constants."""
-        with forward_ad.dual_level():
-            duals = [
-                t if a is None else forward_ad.make_dual(t, wrap(a))
-                for t, a in zip(self._arguments(arrays, self.differentiable), v, strict=True)
-            ]
-            result = self._call(duals, settings)
+    def dual_tangent(self, tangents: Mapping[int, Array], case: Case) -> Array:
+        """Return the tangent of the result by dual numbers, for tangents by argument."""
+        args = self._arguments(case.arrays, self.differentiable)
+        with case.errstate(), forward_ad.dual_level():
+            for i, v in tangents.items():
+                args[i] = forward_ad.make_dual(args[i], wrap(v))
+            result = self._call(args, case.settings)
             tangent: Any = forward_ad.unpack_dual(result).tangent
             return np.zeros_like(result._array) if tangent is None else np.array(tangent._array)
 

@@ -1,0 +1,311 @@
+"""Structured inputs, constraints, arguments without gradient, modules, forward mode, state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import domain as d
+from tinygrad_fc import nn
+from tinygrad_fc.testing import (
+    GradientError,
+    NothingCheckedError,
+    check,
+    check_jvp,
+    check_vjp,
+    from_torch,
+    index,
+    interval,
+    real,
+)
+from tinygrad_fc.testing.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FEW: Any = {"max_examples": 12, "seed": 0}
+quiet = pytest.mark.filterwarnings("ignore")
+
+
+def like(x: Any, value: Any) -> Any:
+    return np.asarray(value, x.dtype)
+
+
+# Structured domains
+
+STRUCTURES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "symmetric": (d.symmetric("n", "n"), lambda a: a == a.T),
+    "positive definite": (d.positive_definite("n", "n"), lambda a: np.linalg.eigvalsh(a) > 0.4),
+    "orthogonal": (d.orthogonal("n", "n"), lambda a: np.isclose(a @ a.T, np.eye(len(a)))),
+    "lower triangular": (d.lower_triangular("n", "n"), lambda a: a == np.tril(a)),
+    "simplex": (d.simplex("n>=1"), lambda a: (a > 0) & np.isclose(a.sum(), 1)),
+    "increasing": (d.increasing("n"), lambda a: np.diff(a) > 0.2),
+    "unit vectors": (d.unit_vectors("n>=1"), lambda a: np.isclose((a * a).sum(), 1)),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_arrays_have_their_structure_wherever_the_function_is_called_first(name: str) -> None:
+    domain, holds = STRUCTURES[name]
+
+    def where(a: Any) -> bool:
+        assert np.all(holds(a.astype(float))), a
+        return True
+
+    report = check_vjp(lambda a: a * 3, lambda g, out, a: 3 * g, domain, where=where, **FEW)
+    assert report.compared
+
+
+def test_gradients_are_compared_along_directions_that_stay_in_the_structure() -> None:
+    def entropy(p: Any) -> Any:
+        return -(p * np.log(p)).sum()
+
+    for shift in (0, 1, 7):  # what is normal to the simplex is no error
+        assert check_vjp(entropy, lambda g, o, p, s=shift: -g * (np.log(p) + s), d.simplex, **FEW)
+    with pytest.raises(GradientError, match=r"derivative of .* along one direction") as caught:
+        check_vjp(entropy, lambda g, out, p: -g * np.log(p) * p, d.simplex, **FEW)
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    known = {"f": entropy, "entropy": entropy, "vjp": lambda g, o, p: -g * np.log(p) * p}
+    with pytest.raises(GradientError):
+        eval(line, vars(d) | known | {"np": np, "check_vjp": check_vjp})  # noqa: S307  to paste
+
+
+def test_log_determinants_need_more_than_the_diagonal() -> None:
+    def logdet(a: Any) -> Any:
+        return like(a, np.linalg.slogdet(a)[1])
+
+    domain = d.positive_definite("n", "n")
+    assert check_vjp(logdet, lambda g, o, a: like(a, g * np.linalg.inv(a)), domain, **FEW).compared
+    with pytest.raises(GradientError):
+        check_vjp(logdet, lambda g, o, a: like(a, g * np.diag(1 / np.diag(a))), domain, **FEW)
+
+
+def test_second_derivatives_of_structured_inputs() -> None:
+    assert check(lambda p: (p * p.log()).sum(), d.simplex("n>=1"), **FEW).compared
+    with pytest.raises(GradientError):
+        check(lambda p: (p.detach() * p).sum(), d.simplex("n>=2"), **FEW)
+
+
+def test_one_argument_may_depend_on_another() -> None:
+    def between(low: Any, width: Any) -> Any:
+        return low, low + width * width + 0.25
+
+    def f(low: Any, high: Any) -> Any:
+        assert (low < high).all()
+        return np.log(high - low)
+
+    def vjp(g: Any, out: Any, low: Any, _high: Any) -> Any:
+        return -g * np.exp(-out) * np.ones_like(low), g * np.exp(-out)
+
+    both = interval(-4, 4)("n"), interval(-4, 4)("n")
+    assert check_vjp(f, vjp, *both, map=between, dtypes=np.float64, **FEW).compared
+    with pytest.raises(GradientError, match="the same check with seed=0 finds it again"):
+        check_vjp(f, lambda *a: (vjp(*a)[1], vjp(*a)[1]), *both, map=between, **FEW)
+    with pytest.raises(ValueError, match="map= returned 1 arrays; expected 2"):
+        check_vjp(f, vjp, *both, map=lambda x, y: (x,), **FEW)
+
+
+def test_low_acceptance_is_reported_with_shapes() -> None:
+    with pytest.warns(UserWarning, match=r"where= refused \d+ of .*shape.* Draw arrays that meet"):
+        check_vjp(
+            lambda a: a * 2.0,
+            lambda g, out, a: 2 * g,
+            real("n", "n"),
+            where=lambda a: len(a) == 1 and a.sum() > 3,
+            max_examples=30,
+            seed=0,
+        )
+    assert "2 shapes: (), (3,)." in f"{Report(examples=2, shapes=_counted(((),), ((3,),)))}."
+
+
+def _counted(*shapes: Any) -> Any:
+    return type(Report().shapes)(shapes)
+
+
+# Arguments without gradient
+
+
+def test_constants_have_no_gradient() -> None:
+    def vjp(g: Any, _out: Any, _x: Any, y: Any) -> Any:
+        return g * y, None
+
+    pair = real("n"), d.constant(real("n"))
+    assert check_vjp(np.multiply, vjp, *pair, **FEW).compared
+    with pytest.raises(GradientError):
+        check_vjp(np.multiply, vjp, real("n"), real("n"), **FEW)
+    assert repr(pair[1]) == "constant(real('n'))"
+    line = "check_vjp(np.multiply, vjp, "
+    with pytest.raises(GradientError, match=r"domains=\(real, constant\(real\),\)") as caught:
+        check_vjp(np.multiply, lambda g, o, x, y: (g * x, None), *pair, **FEW)
+    assert line in str(caught.value)
+
+
+# Modules
+
+
+class Scaled(nn.Module):
+    """A linear layer and a scale, one of which may be cut off."""
+
+    def __init__(self, cut: str = "") -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+        self.scale = nn.Parameter(tg.tensor(1.5))
+        self.cut = cut
+
+    def forward(self, x: Any) -> Any:
+        scale = self.scale.detach() if self.cut == "scale" else self.scale
+        return (self.inner(x) * scale).tanh()
+
+
+def test_parameters_of_modules_are_checked() -> None:
+    report = check(Scaled(), interval(-2, 2)("n", 3), **FEW)
+    assert "Parameters checked too: scale, inner.weight, inner.bias" in str(report)
+    with pytest.raises(GradientError, match=r"argument 1 \(scale\)") as caught:
+        check(Scaled("scale"), interval(-2, 2)("n", 3), **FEW)
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    assert "settings={'scale': " in line
+    known = {"check": check, "model": Scaled("scale"), "np": np, "interval": interval}
+    with pytest.raises(GradientError):
+        eval(line, known)  # noqa: S307  what the message says to run
+    assert check(Scaled(), np.ones((2, 3))).compared
+    with pytest.raises(GradientError):
+        check(Scaled("scale"), np.ones((2, 3)))
+
+
+# Forward mode
+
+
+def test_derivatives_along_tangents() -> None:
+    pair = real("n"), interval(0.25, 4)("n")
+
+    def jvp(t: Any, out: Any, _x: Any, y: Any) -> Any:
+        return (t[0] - t[1] * out) / y
+
+    assert check_jvp(np.divide, jvp, *pair, **FEW).compared
+    wrong: dict[str, Any] = {
+        "value": lambda t, out, x, y: (t[0] + t[1] * out) / y,
+        "nonlinear": lambda t, out, x, y: (t[0] - abs(t[1]) * out) / y,
+        "dtype": lambda t, out, x, y: ((t[0] - t[1] * out) / y).astype(np.float32),
+        "shape": lambda t, out, x, y: ((t[0] - t[1] * out) / y)[None],
+    }
+    for kind, rule in wrong.items():
+        with pytest.raises(GradientError, match=r"reproduce: check_jvp\(np.divide, ") as caught:
+            check_jvp(np.divide, rule, *pair, **FEW)
+        assert caught.value.kind == kind
+    one = check_jvp(np.sin, lambda t, out, x: t * np.cos(x), interval(-8, 8), **FEW)
+    assert one.compared
+    with pytest.raises(NothingCheckedError):
+        check_jvp(lambda x: x * np.nan, lambda t, out, x: t, real, **FEW)
+
+
+# State
+
+
+def test_a_cache_with_one_argument_for_a_key_is_named_as_state() -> None:
+    cache: dict[Any, Any] = {}
+
+    def vjp(g: Any, _out: Any, x: Any, y: Any) -> Any:
+        slopes = np.cos(x) * y, np.sin(x)
+        return tuple(g * a for a in cache.setdefault((x.dtype, x.tobytes()), slopes))
+
+    def f(x: Any, y: Any) -> Any:
+        return np.sin(x) * y
+
+    with pytest.raises(GradientError, match="an earlier call with the same argument 0") as caught:
+        check_vjp(f, vjp, interval(-4, 4)("n"), interval(-4, 4)("n"), **FEW)
+    assert caught.value.kind == "nondeterministic"
+    line = str(caught.value).rpartition("reproduce: ")[2]
+    known = {"f": f, "vjp": vjp, "np": np, "check_vjp": check_vjp, "interval": interval}
+    for _ in range(2):
+        with pytest.raises(GradientError) as again:
+            eval(line, known)  # noqa: S307  what the message says to run
+        assert again.value.kind == "nondeterministic"
+        cache.clear()
+
+
+# PyTorch: what reaches the function
+
+
+def _function(forward: Any, backward: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return from_torch(type("F", (torch.autograd.Function,), members).apply)
+
+
+def _save(ctx: Any, *arrays: Any) -> None:
+    ctx.save_for_backward(*arrays)
+
+
+LATEST: dict[str, Any] = {}
+
+
+def _sine(ctx: Any, x: Any) -> Any:
+    _save(ctx, x)
+    LATEST["x"] = x.detach().clone()
+    return x.sin()
+
+
+def _exp(ctx: Any, x: Any) -> Any:
+    ctx.e = x.detach().exp()
+    return ctx.e.clone()
+
+
+def _clamped(ctx: Any, x: Any) -> Any:
+    _save(ctx, x)
+    x.data.clamp_(-1, 1)
+    return x.clone()
+
+
+def _product(ctx: Any, x: Any, y: Any) -> Any:
+    _save(ctx, x, y)
+    return x * y
+
+
+def _of_latest(ctx: Any, g: Any) -> Any:
+    x = LATEST["x"] if LATEST["x"].shape == g.shape else ctx.saved_tensors[0]
+    return g * x.cos()
+
+
+def _of_both(ctx: Any, g: Any) -> Any:
+    x, y = ctx.saved_tensors
+    return (g * y, g * x) if ctx.needs_input_grad[0] else (None, None)
+
+
+def _strides_of_g(ctx: Any, g: Any) -> Any:
+    factor = 1.0 if g.is_contiguous() or not g.numel() else 2.0
+    return factor * g * ctx.saved_tensors[0].cos()
+
+
+TORCH: dict[str, Any] = {
+    "expanded cotangents": (_sine, _strides_of_g, 1, {"layout", "nonlinear"}),
+    "changes through data": (_clamped, lambda ctx, g: g, 1, {"mutation"}),
+    "one argument alone": (_product, _of_both, 2, {"value"}),
+    "state of the class": (_sine, _of_latest, 1, {"nondeterministic"}),
+    "saved values changed": (_exp, lambda ctx, g: ctx.e.mul_(g).clone(), 1, {"nondeterministic"}),
+}
+
+
+@quiet
+@pytest.mark.parametrize("name", TORCH)
+def test_functions_of_torch_get_arrays_and_cotangents_as_they_are(name: str) -> None:
+    forward, backward, count, kinds = TORCH[name]
+    few: Any = {"dtypes": np.float64, "order": 1, **FEW}
+    with pytest.raises(GradientError) as caught:
+        check(_function(forward, backward), *[interval(-4, 4)("n", "m")] * count, **few)
+    assert caught.value.kind in kinds
+
+
+def test_labels_beside_structured_rows() -> None:
+    def f(p: Any, t: Any) -> Any:
+        return -np.log(p[np.arange(len(t)), t])
+
+    def vjp(g: Any, _out: Any, p: Any, t: Any) -> Any:
+        grad = np.zeros_like(p)
+        grad[np.arange(len(t)), t] = -g / p[np.arange(len(t)), t]
+        return grad, None
+
+    domains = d.simplex("n", "c>=2"), index("c", negative=False)("n")
+    assert check_vjp(f, vjp, *domains, **FEW).compared
