@@ -1,0 +1,267 @@
+"""The proof beyond the document's network: derived by hand here, neuron by neuron, and compared.
+
+ReLU, tanh and softmax with cross entropy, biases that broadcast, products with vectors, gradients
+that accumulate, and gradient descent with momentum, in float64 and float32. The formulas below are
+those of the chain rule, written without the library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+SEEDS = st.integers(0, 2**32 - 1)
+RTOL = {np.float64: 1e-11, np.float32: 2e-4}
+"""Of the largest entry: sums of at most 32 terms of about 1, in a few layers."""
+
+
+class Act(NamedTuple):
+    """An activation: its values, its slope as a function of these, and its layer."""
+
+    act: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    layer: type[nn.Module]
+
+
+ACTS = {
+    "relu": Act(lambda z: z * (z > 0), lambda y: (y > 0).astype(y.dtype), nn.ReLU),
+    "tanh": Act(np.tanh, lambda y: 1 - y * y, nn.Tanh),
+    "sigmoid": Act(lambda z: 1 / (1 + np.exp(-z)), lambda y: y * (1 - y), nn.Sigmoid),
+}
+
+
+class Network(NamedTuple):
+    """Weights (n_l, n_(l-1)) and biases (n_l,) of each layer, inputs (N, n_0), labels (N,)."""
+
+    weights: list[Array]
+    biases: list[Array]
+    x: Array
+    labels: Array
+
+
+def drawn_network(seed: int, dtype: Any = np.float64) -> Network:
+    """Return a network of two or three layers, 2 to 5 classes, and a batch of 1 to 8."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(n) for n in rng.integers(2, 6, rng.integers(3, 5))]
+    pairs = list(zip(sizes[1:], sizes[:-1], strict=True))
+    count = int(rng.integers(1, 9))
+    return Network(
+        [rng.standard_normal(p).astype(dtype) for p in pairs],
+        [rng.standard_normal(n).astype(dtype) for n, _ in pairs],
+        rng.standard_normal((count, sizes[0])).astype(dtype),
+        rng.integers(0, sizes[-1], count),
+    )
+
+
+def by_hand(network: Network, act: Act) -> list[Array]:
+    """Return the gradients of the mean cross entropy: those of weights, then those of biases.
+
+    With z = W y + b, p = softmax(z^L) and the one-hot t, the gradient of the last z is p - t; that
+    of an earlier one is act'(z) * W^T times the gradient of the next.
+    """
+    weights, biases, x, labels = network
+    of_weights, of_biases = ([np.zeros(a.shape) for a in several] for several in network[:2])
+    for row, label in zip(x.astype(float), labels, strict=True):
+        ys, last = [row], len(weights) - 1
+        for layer, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            z = np.array([sum(w[i] * ys[-1]) + b[i] for i in range(len(b))], float)
+            ys.append(z if layer == last else act.act(z))
+        p = np.exp(ys[-1] - max(ys[-1]))
+        d = p / sum(p) - (np.arange(len(p)) == label)
+        for layer in range(last, -1, -1):
+            of_weights[layer] += np.outer(d, ys[layer]) / len(x)
+            of_biases[layer] += d / len(x)
+            columns = weights[layer].T
+            d = np.array([sum(c * d) for c in columns]) * act.slope(ys[layer])
+    return of_weights + of_biases
+
+
+def model_of(network: Network, act: Act) -> nn.Sequential:
+    """Return the same network as a `Sequential`."""
+    layers: list[nn.Module] = []
+    for w, b in zip(network.weights, network.biases, strict=True):
+        linear = nn.Linear(w.shape[1], w.shape[0], dtype=w.dtype)
+        linear.weight.data, linear.bias.data = tg.tensor(w.copy()), tg.tensor(b.copy())
+        layers += [linear, act.layer()]
+    return nn.Sequential(*layers[:-1])
+
+
+def parameters(model: nn.Sequential) -> list[Any]:
+    """Return weights, then biases."""
+    return [layer.weight for layer in model[::2]] + [layer.bias for layer in model[::2]]
+
+
+def assert_close(actual: Any, expected: Array, dtype: Any = np.float64) -> None:
+    """Assert that two arrays agree up to the rounding of short sums."""
+    array = np.asarray(actual.detach() if isinstance(actual, tg.Tensor) else actual)
+    assert array.shape == expected.shape
+    limit = RTOL[dtype] * max(1.0, np.abs(expected).max(initial=0))
+    assert (np.abs(array - expected) <= limit).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", ACTS)
+@given(SEEDS)
+def test_gradients_of_the_cross_entropy(name: str, dtype: Any, seed: int) -> None:
+    network, act = drawn_network(seed, dtype), ACTS[name]
+    model = model_of(network, act)
+    loss = nn.CrossEntropyLoss()(model(tg.tensor(network.x)), tg.tensor(network.labels))
+    loss.backward()
+    for p, expected in zip(parameters(model), by_hand(network, act), strict=True):
+        assert p.grad.dtype == p.dtype
+        assert_close(p.grad, expected, dtype)
+
+
+@given(SEEDS)
+def test_gradients_accumulate_until_they_are_set_to_none(seed: int) -> None:
+    network, act = drawn_network(seed), ACTS["tanh"]
+    model, expected = model_of(network, act), by_hand(network, act)
+    for times in (1, 2, 3):
+        x, labels = tg.tensor(network.x), tg.tensor(network.labels)
+        nn.functional.cross_entropy(model(x), labels).backward()
+        for p, e in zip(parameters(model), expected, strict=True):
+            assert_close(p.grad, times * e)
+    model.zero_grad()
+    assert all(p.grad is None for p in parameters(model))
+
+
+# Broadcast biases and products with vectors
+
+BIASES = ((), (1,), (4,), (1, 1), (1, 4), (3, 1), (3, 4), (2, 1, 1), (2, 1, 4), (2, 3, 1))
+
+
+def summed(d: Array, shape: tuple[int, ...]) -> Array:
+    """Return the sum of `d` over the places that one entry of a bias of `shape` reaches."""
+    total = np.zeros(shape)
+    for at in np.ndindex(d.shape):
+        own = at[len(at) - len(shape) :]
+        total[tuple(i if n > 1 else 0 for i, n in zip(own, shape, strict=True))] += d[at]
+    return total
+
+
+@pytest.mark.parametrize("shape", BIASES)
+@given(SEEDS)
+def test_gradients_of_biases_that_broadcast(shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, b, g = (rng.standard_normal(s) for s in ((2, 3, 4), shape, (2, 3, 4)))
+    for act in ACTS.values():
+        bias, inputs = (tg.tensor(a, requires_grad=True) for a in (b, x))
+        act.layer()(inputs + bias).backward(tg.tensor(g))
+        d = g * act.slope(act.act(x + b))
+        assert_close(bias.grad, summed(d, shape))
+        assert_close(inputs.grad, d)
+    scale, inputs = (tg.tensor(a, requires_grad=True) for a in (b, x))
+    (scale * inputs).backward(tg.tensor(g))
+    assert_close(scale.grad, summed(g * x, shape))
+    assert_close(inputs.grad, g * b)
+
+
+@given(SEEDS, st.integers(1, 6), st.integers(1, 6))
+def test_gradients_of_products_with_vectors(seed: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    w, x, y, batch, g = (rng.standard_normal(s) for s in ((n, m), m, n, (3, n, m), (3, n)))
+    products: list[tuple[Array, Array, Array, Array, Array]] = [
+        (w, x, y, np.outer(y, x), w.T @ y),  # the cotangent y of W x
+        (y, w, x, w @ x, np.outer(y, x)),
+        (x, x[::-1].copy(), np.array(2.0), 2 * x[::-1], 2 * x),
+        (batch, x, g, g[:, :, None] * x, np.einsum("bi,bij->j", g, batch)),
+    ]
+    for a, b, cotangent, of_a, of_b in products:
+        left, right = (tg.tensor(v, requires_grad=True) for v in (a, b))
+        (left @ right).backward(tg.tensor(cotangent))
+        assert_close(left.grad, np.asarray(of_a))
+        assert_close(right.grad, np.asarray(of_b))
+
+
+# Gradient descent
+
+STEPS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "momentum": {"momentum": 0.9},
+    "dampened": {"momentum": 0.5, "dampening": 0.25},
+    "Nesterov": {"momentum": 0.75, "nesterov": True},
+    "decay": {"momentum": 0.9, "weight_decay": 0.125},
+}
+
+
+def descend(p: Array, slope: Callable[[Array], Array], steps: int, **options: Any) -> Array:
+    """Return the parameters after steps of gradient descent, as Polyak and Nesterov write it."""
+    momentum, dampening = options.get("momentum", 0.0), options.get("dampening", 0.0)
+    v: Array | None = None
+    for _ in range(steps):
+        g = slope(p) + options.get("weight_decay", 0.0) * p
+        if momentum:
+            v = g if v is None else momentum * v + (1 - dampening) * g
+            g = g + momentum * v if options.get("nesterov") else v
+        p = p - 0.0625 * g
+    return p
+
+
+@pytest.mark.parametrize("size", [3, 300_001])  # and one that is updated in parts
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_of_gradient_descent(name: str, size: int) -> None:
+    """Of sum c (p - t)^2 / 2, whose gradient is c (p - t)."""
+    rng = np.random.default_rng(size)
+    start, t, c = (rng.uniform(0.5, 2, size) for _ in range(3))
+    p = tg.tensor(start.copy(), requires_grad=True)
+    optimizer = tg.optim.SGD([p], lr=0.0625, **STEPS[name])
+    for _ in range(4):
+        optimizer.zero_grad()
+        ((p - tg.tensor(t)) ** 2 * tg.tensor(c)).sum().mul(0.5).backward()
+        optimizer.step()
+    assert_close(p, descend(start, lambda p: c * (p - t), 4, **STEPS[name]))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@given(SEEDS)
+def test_training_with_momentum_follows_the_gradients_by_hand(dtype: Any, seed: int) -> None:
+    network, act = drawn_network(seed, dtype), ACTS["tanh"]
+    model = model_of(network, act)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.0625, momentum=0.5)
+    own = [a.astype(float) for a in (*network.weights, *network.biases)]
+    velocities: list[Array] = []
+    for _ in range(3):
+        half = len(own) // 2
+        at = network._replace(weights=own[:half], biases=own[half:])
+        grads = by_hand(at, act)
+        before = velocities or [0 * g for g in grads]
+        velocities = [0.5 * v + g for v, g in zip(before, grads, strict=True)]
+        own = [p - 0.0625 * v for p, v in zip(own, velocities, strict=True)]
+        optimizer.zero_grad()
+        x, labels = tg.tensor(network.x), tg.tensor(network.labels)
+        nn.functional.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+    for p, expected in zip(parameters(model), own, strict=True):
+        assert p.dtype == dtype
+        assert_close(p, expected, dtype)
+
+
+@given(SEEDS)
+def test_a_step_repeated_from_the_same_state_gives_the_same_bits(seed: int) -> None:
+    network, act = drawn_network(seed), ACTS["relu"]
+    model = model_of(network, act)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.125, momentum=0.5)
+    start = {name: t.detach().clone() for name, t in model.state_dict().items()}
+    state = optimizer.state_dict()
+    ends = []
+    for _ in range(2):
+        model.load_state_dict(start)
+        optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+        x, labels = tg.tensor(network.x), tg.tensor(network.labels)
+        nn.functional.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+        ends.append([p.detach().numpy().copy() for p in parameters(model)])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_array_equal(a, b)
