@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
+_reader = ThreadPoolExecutor(1, "tinygrad_fc-reader")
+"""The thread that reads the next window where there is no client, beside the computation."""
 
 
 def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
@@ -110,13 +113,9 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         self.window, self.pieces = positive("window", window), positive("pieces", pieces)
         self.seed, self.client, self.drop_last = seed, client, drop_last
         check_client(client, 1.0)
-        rows, *chunks = columns(arrays, chunk_rows)
-        self._sizes = sizes = [len(r) for r in rows]
-        read, one = delayed(loaded, pure=False), dask.array.from_delayed
-        self._chunks = [
-            [one(read(c), (n, *a.shape[1:]), a.dtype) for c, n in zip(column, sizes, strict=True)]
-            for a, column in zip(map(array_of, arrays), chunks, strict=True)
-        ]
+        rows, *self._chunks = columns(arrays, chunk_rows)
+        self._sizes = [len(r) for r in rows]
+        self._kinds = [(a.shape[1:], a.dtype) for a in map(array_of, arrays)]
         self.epoch, self.position = 0, 0
 
     def __len__(self) -> int:
@@ -150,25 +149,46 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         order = np.random.default_rng((self.seed, self.epoch)).permutation(count).tolist()
         windows = [order[k : k + self.window] for k in range(0, count, self.window)]
         ends = np.cumsum([0] + [sum(self._sizes[c] for c in w) for w in windows]).tolist()
-        held: dict[int, list[Any]] = {}
+        held: dict[int, Future[Any]] = {}
         while self.position < len(self):
             start = self.position * self.batch_size
             stop = min(start + self.batch_size, ends[-1])
             inside = [k for k, (a, b) in enumerate(pairwise(ends)) if a < stop and b > start]
             ahead = min(inside[-1] + 1, len(windows) - 1)
             held = {k: held.get(k) or self._read(k, windows[k]) for k in (*inside, ahead)}
-            spans = [(k, slice(max(start - ends[k], 0), stop - ends[k])) for k in inside]
-            parts = [[array[held[k][0][span]] for array in held[k][1:]] for k, span in spans]
+            parts = [
+                [array[max(start - ends[k], 0) : stop - ends[k]] for array in held[k].result()]
+                for k in inside
+            ]
             self.position += 1
             size = -(-(stop - start) // self.pieces)
             columns = zip(*parts, strict=True)
             yield tuple(dask.array.concatenate(c).rechunk({0: size}) for c in columns)
         self.epoch, self.position = self.epoch + 1, 0
 
-    def _read(self, k: int, chunks: list[int]) -> list[Any]:
-        """Begin to read a window into the workers' memory; return the order of rows, the arrays."""
-        window = [dask.array.concatenate([a[c] for c in chunks]) for a in self._chunks]
-        rows = np.random.default_rng((self.seed, self.epoch, k)).permutation(len(window[0]))
+    def _read(self, k: int, chunks: list[int]) -> Future[Any]:
+        """Begin to read and shuffle a window into memory; return a future of its Dask arrays."""
+        count = sum(self._sizes[c] for c in chunks)
+        order = np.random.default_rng((self.seed, self.epoch, k)).permutation(count)
+        read, one = delayed(_shuffled, pure=False), dask.array.from_delayed
+        window = [
+            one(read(order, *(column[c] for c in chunks)), (count, *shape), dtype)
+            for column, (shape, dtype) in zip(self._chunks, self._kinds, strict=True)
+        ]
         if self.client is None:
-            return [rows, *dask.base.persist(*window, scheduler="threads")]
-        return [rows, *self.client.persist(window)]
+            return _reader.submit(dask.base.persist, *window, scheduler="synchronous")
+        future: Future[Any] = Future()
+        future.set_result(self.client.persist(window))
+        return future
+
+
+def _shuffled(order: Any, *chunks: Any) -> Any:
+    """Return the rows of consecutive chunks in another order, copied once."""
+    places = np.argsort(order)
+    arrays = [np.asarray(chunk() if callable(chunk) else chunk) for chunk in chunks]
+    result = np.empty((len(order), *arrays[0].shape[1:]), arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        result[places[start : start + len(array)]] = array
+        start += len(array)
+    return result

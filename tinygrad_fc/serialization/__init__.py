@@ -17,7 +17,7 @@ import math
 import os
 from collections import Counter, OrderedDict
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from errno import ELOOP, ENOENT
+from errno import ENOENT
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -40,9 +40,9 @@ _STRUCTURE = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
 _VERSION = "1"
 _MAX_DEPTH = 100
-_MAX_KEYS = 10_000  # of a file that are not strings: only their hashes can be made to collide
+_MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
-_DTYPES = {d.name: d.newbyteorder("=") for d in safetensors.DTYPES.values()}
+_DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
     "dict": dict,
     "OrderedDict": OrderedDict,
@@ -61,10 +61,9 @@ def save(obj: Any, f: Any) -> None:
     `model.0.weight`.
 
     A file at a path is replaced atomically, after the new file is complete and on the disk; drafts
-    of killed processes, `.saving-*.tmp`, go at the next save. Its permissions stay, and its owner
-    where the system allows it. An open file is buffered. Raises `TypeError`, with the path in
-    `obj`, for unsupported types, `ValueError` for an object that contains itself or is nested more
-    than 100 deep, `OSError` for a file that is read-only and a folder that does not exist.
+    of killed processes, `.saving-*.tmp`, go at the next save. An open file is buffered. Raises
+    `TypeError`, with the path in `obj`, for unsupported types, `ValueError` for an object that
+    contains itself or is nested more than 100 deep.
 
     >>> import io
     >>> import tinygrad_fc as tg
@@ -127,72 +126,52 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
     Links are followed; pipes and devices such as `/dev/stdout` are written to directly. Raises
     `OSError` if the folder does not exist or is not writable.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise OSError(ELOOP, os.strerror(ELOOP), path)
+    target = Path(path).resolve()
     if target.exists() and not target.is_file():
         with target.open("wb") as file:
             yield file
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
-    before = None
-    if target.exists():
-        os.close(os.open(target, os.O_WRONLY))  # raises where the file is read-only
-        before = target.stat()
-    _remove_old_drafts(target.parent)
-    draft, stream = _draft(target, before.st_mode & 0o7777 if before else 0o666)
-    try:
-        with stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            if before:
-                with suppress(OSError, AttributeError):  # Windows has no owners
-                    os.chown(draft, before.st_uid, before.st_gid)
-                draft.chmod(before.st_mode & 0o7777)  # with what the umask took away
-            if os.name == "nt":  # it renames no open file, and needs no lock
-                stream.close()
+    mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
+    # Opened directly, since `tempfile` restricts the permissions.
+    draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
+    opener = partial(os.open, mode=mode)
+    with _without_old_drafts(target.parent):
+        try:
+            with open(draft, "xb", opener=opener) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                draft.chmod(mode)  # with what the umask took away
             os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
-    except BaseException:
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+
+
+@contextmanager
+def _without_old_drafts(folder: Path) -> Iterator[None]:
+    """Remove drafts of killed processes, if no other process saves in `folder`."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # there is none, or it cannot be opened, as on Windows
+        yield
+        return
+    import fcntl  # noqa: PLC0415  which Windows lacks
+
+    try:
         with suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def _draft(target: Path, mode: int) -> tuple[Path, IO[bytes]]:
-    """Return a new file beside `target`, and its path. It is locked until it is closed."""
-    while True:
-        # Opened directly, since `tempfile` restricts the permissions.
-        draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
-        file = open(draft, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
-        locked = _locked(file)
-        if locked is None or (locked and draft.exists()):  # not removed before it was locked
-            return draft, file
-        file.close()
-
-
-def _remove_old_drafts(folder: Path) -> None:
-    """Remove drafts of killed processes: those which nobody has locked."""
-    for old in folder.glob(".saving-*.tmp"):
-        with suppress(OSError), old.open("rb") as file:
-            if _locked(file):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for old in folder.glob(".saving-*.tmp"):
                 old.unlink()
-
-
-def _locked(file: IO[bytes]) -> bool | None:
-    """Lock a file; return whether nobody else has locked it. None: here are no locks."""
-    try:
-        import fcntl  # noqa: PLC0415  which Windows lacks
-    except ImportError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # of a file system without locks
-        return None
-    return True
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 # The structure: `path` is the keys that lead to a value in the saved object.
@@ -243,7 +222,6 @@ class _Packer:
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {}
         self.open: set[int] = set()
-        self.keys = 0  # that are not strings
 
     def packed(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
@@ -276,11 +254,10 @@ class _Packer:
             packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
             packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
+        elif len(value) > _MAX_KEYS:
+            count = f"{len(value)} keys that are not all strings"
+            raise ValueError(f"cannot save {_place(path)}: it has {count}. Save two lists instead")
         else:
-            self.keys += len(value)
-            if self.keys > _MAX_KEYS:
-                count = f"more than {_MAX_KEYS} keys of dicts whose keys are not all strings"
-                raise ValueError(f"cannot save {_place(path)}: {count}. Save two lists instead")
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
         return packed if kind is list else {kind.__name__: packed}
@@ -346,7 +323,6 @@ class _Unpacker:
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
-        self.keys = 0  # that are not strings
 
     def unpacked(self, value: Any, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -370,9 +346,8 @@ class _Unpacker:
         if isinstance(content, dict):
             return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
         items: dict[Any, Any] = {}
-        self.keys += len(content) if isinstance(content, list) else 0
-        if self.keys > _MAX_KEYS:
-            raise _wrong(f"has dicts of {self.keys} pairs, expected at most {_MAX_KEYS}")
+        if isinstance(content, list) and len(content) > _MAX_KEYS:
+            raise _wrong(f"has a dict of {len(content)} pairs, expected at most {_MAX_KEYS}")
         for pair in content if isinstance(content, list) else [None]:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")

@@ -17,17 +17,16 @@ import numpy as np
 METADATA = "__metadata__"
 HEADER_LIMIT = 100_000_000  # of the format
 MAX_TENSORS = 100_000  # which take seconds to check
-MAX_BRACKETS = 1_000_000  # lists and objects of JSON, of which each takes memory
 
-DTYPES = {
+_DTYPES = {
     "BOOL": np.dtype("?"),
     **{f"I{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
     **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
     **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
 }
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _BF16 = "BF16"
-_STORED = {**DTYPES, _BF16: np.dtype("<u2")}
+_STORED = {**_DTYPES, _BF16: np.dtype("<u2")}
 
 
 class FormatError(ValueError, RuntimeError):
@@ -76,10 +75,10 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": offsets[name]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    if len(text) > HEADER_LIMIT or _brackets(text) > MAX_BRACKETS:
+    if len(text) > HEADER_LIMIT:
         raise ValueError(
             f"save: names and structure take {len(text)} bytes, and the format allows "
-            f"{HEADER_LIMIT}, in {MAX_BRACKETS} lists. Save arrays instead of long lists of numbers"
+            f"{HEADER_LIMIT}. Save arrays instead of long lists of numbers"
         )
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
@@ -119,8 +118,6 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 
 def parse(text: bytes, what: str) -> Any:
     """Return parsed JSON; raise `FormatError` for invalid JSON and repeated keys."""
-    if _brackets(text) > MAX_BRACKETS:
-        raise _wrong(f"{what} has more than {MAX_BRACKETS} lists and objects")
     try:
         parsed = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
@@ -128,10 +125,6 @@ def parse(text: bytes, what: str) -> Any:
     if not isinstance(parsed, dict) or not text.startswith(b"{"):
         raise _wrong(f"{what} is JSON, but not an object that begins with '{{'")
     return parsed
-
-
-def _brackets(text: bytes) -> int:
-    return text.count(b"[") + text.count(b"{")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
