@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tinygrad_fc import viz
+from viz.steps import training
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -27,3 +31,28 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Open the page of a program. No page asks another host, or complains of anything."""
+    asked: list[str] = []
+    complaints: list[str] = []
+
+    def show(*program: Any, width: int = 1440, scheme: str = "light", **options: Any) -> Any:
+        viz.page(*(program or training(**options)), tmp_path / "backprop.html")
+        view = {"width": width, "height": 900}
+        page = chromium.new_page(viewport=view, color_scheme=scheme)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((tmp_path / "backprop.html").as_uri())
+        page.evaluate("slice = 1000; idle()")  # from here on, an action is complete when it returns
+        page.evaluate("page.goTo(1)")
+        return page
+
+    yield show
+    for context in chromium.contexts:
+        context.close()
+    assert not complaints
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]

@@ -13,174 +13,20 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, optim, viz
+from tinygrad_fc import viz
 from tinygrad_fc.compiler import instructions
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.ops import special
-from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import output as network_output
-from tinygrad_fc.viz.training_page import SCRIPTS, _traced
-from viz.networks import network
+from tinygrad_fc.viz.training_page import SCRIPTS
+from viz.steps import ADAM, CLASSIFIER, KINDS, README, lesson_of, texts, training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PACKAGE = files("tinygrad_fc")
 SCRIPT_FILES = [PACKAGE.joinpath("compiler/runtime.js")]
 SCRIPT_FILES += [PACKAGE.joinpath(f"viz/scripts/{name}.js") for name in SCRIPTS]
-OPTIMIZERS = {
-    "SGD": lambda p: optim.SGD(p, lr=0.5),
-    "momentum": lambda p: optim.SGD(p, lr=0.2, momentum=0.9),
-    "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    "Adam": lambda p: optim.Adam(p, lr=0.01),
-    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
-    "RMSprop": lambda p: optim.RMSprop(p, lr=0.01),
-    "ASGD": lambda p: optim.ASGD(p, lr=0.1),
-}
-LOSSES = {
-    "mse": nn.MSELoss(reduction="batchmean"),
-    "softmax": nn.MSELoss(reduction="batchmean"),
-    "cross entropy": nn.CrossEntropyLoss(),
-    "bce": nn.BCELoss(),
-    "logits": nn.BCEWithLogitsLoss(),
-    "nll": nn.NLLLoss(),
-    "huber": nn.HuberLoss(),
-    "two values": lambda z, y: ((z + z.exp()) * y).sum() - (z * y).sum(),
-    "no target": lambda z, _: (z**2).mean(),
-}
-LAST = {"softmax": [nn.Softmax(dim=1)], "nll": [nn.LogSoftmax(dim=1)], "bce": [nn.Sigmoid()]}
-
-
-class Between(nn.Module):
-    """Computes a function of its input and of layers."""
-
-    def __init__(self, function: Callable[[Any, Any], Any], *layers: nn.Module) -> None:
-        super().__init__()
-        self.function, self.layer = function, nn.Sequential(*layers)
-
-    def forward(self, x: Any) -> Any:
-        return self.function(x, self.layer)
-
-
-def shaped(x: Any, _: Any) -> Any:
-    """Join, sort and add up along an axis."""
-    pair = tg.stack([x.sinh(), x.cosh()], 1).sum(1)
-    both = tg.concatenate([tg.cumsum(x, 1), pair], 1)
-    return both[:, : x.shape[1]] + 0 * tg.argsort(x, 1)
-
-
-BETWEEN: dict[str, Callable[[int], nn.Module]] = {
-    "norm": nn.BatchNorm1d,
-    "layer norm": nn.LayerNorm,
-    "residual": lambda n: Between(
-        lambda x, layer: x + layer(x), nn.Linear(n, n, bias=False), nn.Tanh()
-    ),
-    "dropout": lambda _: nn.Dropout(0.3),
-    "alpha dropout": lambda _: nn.AlphaDropout(0.2),
-    "shaped": lambda _: Between(shaped),
-    "product": lambda _: Between(lambda x, _: x + x.cumprod(dim=0)),
-}
-
-
-def training(
-    sizes: list[int],
-    batch: int = 5,
-    *,
-    activation: str = "sigmoid",
-    optimizer: str = "SGD",
-    loss: str = "mse",
-    between: str = "",
-    dtype: Any = tg.float64,
-    seed: int = 0,
-) -> tuple[Any, Any, Any]:
-    """Return a compiled step that was called once, and its batch."""
-    model, _, _ = network(sizes, activation, seed)
-    if loss != "mse":
-        model = nn.Sequential(*model[:-1], *LAST.get(loss, []))
-    if between:
-        k = 1 if "norm" in between else 2
-        model = nn.Sequential(*model[:k], BETWEEN[between](sizes[1]), *model[k:])
-    criterion, model = LOSSES[loss], model.to(dtype)
-    update = OPTIMIZERS[optimizer](model.parameters()) if optimizer else None
-
-    @tg.compile(backend="numpy")
-    def step(x: Any, y: Any) -> Any:
-        model.zero_grad()
-        cost = criterion(model(x), y)
-        cost.backward()
-        if update is not None:
-            update.step()
-        return cost
-
-    x = tg.linspace(-2, 2, batch * sizes[0], dtype=dtype).reshape(batch, sizes[0])
-    y = tg.rand(batch, sizes[-1], dtype=dtype)
-    if loss in ("cross entropy", "nll"):
-        y = tg.randint(0, sizes[-1], (batch,))
-    elif loss in ("bce", "logits"):
-        y = y.round()
-    step(x, y)
-    return step, x, y
-
-
-README: dict[str, Any] = {"sizes": [1, 8, 5, 3, 1], "batch": 40, "optimizer": "momentum"}
-ADAM: dict[str, Any] = {"loss": "cross entropy", "optimizer": "Adam"}
-CLASSIFIER: dict[str, Any] = {"sizes": [2, 4, 3], **ADAM}
-KINDS: list[dict[str, Any]] = [
-    {"sizes": [1, 8, 5, 3, 1], "batch": 12},
-    {"sizes": [2, 4, 3], "activation": "tanh", "optimizer": "momentum"},
-    {"sizes": [3, 4, 2], "activation": "relu", "optimizer": "Adam"},
-    {**CLASSIFIER, "batch": 12},
-    {"sizes": [2, 4, 3], "loss": "softmax", "activation": "tanh", "optimizer": "nesterov"},
-    {"sizes": [3, 4, 2], "activation": "tanh", "between": "norm"},
-    {"sizes": [2, 3, 1], "between": "residual", "loss": "huber", "optimizer": "RMSprop"},
-    {"sizes": [2, 4, 3, 1], "activation": "gelu", "between": "dropout"},
-    {"sizes": [2, 4, 1], "activation": "tanh", "loss": "bce", "optimizer": "ASGD"},
-    {"sizes": [2, 4, 1], "loss": "logits", "between": "alpha dropout", "optimizer": "AdamW"},
-    {"sizes": [2, 3, 3], "loss": "nll", "between": "shaped", "activation": "tanh"},
-    {"sizes": [2, 4, 1], "between": "layer norm", "optimizer": "Adam", "dtype": tg.float32},
-    {"sizes": [2, 3, 1], "optimizer": ""},
-]
-
-
-def texts(lesson: Lesson) -> dict[str, Any]:
-    """Return the steps by the text of their formulas."""
-    names = {number: lesson.labels.get(key, "1ᵀ") for key, number in lesson.numbers.items()}
-
-    def written(line: Any) -> str:
-        parts = (names[part] if isinstance(part, int) else part for part in line[1])
-        return f"{names[line[0]]} = {''.join(parts)}".replace("np.", "")
-
-    return {"\n".join(map(written, step["text"])): step for step in lesson.steps()}
-
-
-def lesson_of(program: tuple[Any, Any, Any]) -> Lesson:
-    arguments = [a.numpy() for a in program[1:]]
-    return Lesson(_traced(program[0], arguments), arguments)
-
-
-@pytest.fixture
-def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Open the page of a program. No page asks another host, or complains of anything."""
-    asked: list[str] = []
-    complaints: list[str] = []
-
-    def show(*program: Any, width: int = 1440, scheme: str = "light", **options: Any) -> Any:
-        viz.page(*(program or training(**options)), tmp_path / "backprop.html")
-        view = {"width": width, "height": 900}
-        page = chromium.new_page(viewport=view, color_scheme=scheme)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto((tmp_path / "backprop.html").as_uri())
-        page.evaluate("slice = 1000; idle()")  # from here on, an action is complete when it returns
-        page.evaluate("page.goTo(1)")
-        return page
-
-    yield show
-    for context in chromium.contexts:
-        context.close()
-    assert not complaints
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
 
 
 def go_to(page: Any, title: str) -> None:

@@ -37,10 +37,17 @@ const R = (() => {
     return out;
   };
   const elementwise = (f) => (...args) => {
-    const xs = args.map(wrap), shape = broadcastShape(xs.map((x) => x.shape));
-    const at = xs.map((x) => offsets(x, shape)), out = new Float64Array(size(shape));
-    const [a, b, c] = xs.map((x) => x.data), [p, q, r] = at;
-    for (let i = 0; i < out.length; i++) {
+    const xs = args.map(wrap), shape = broadcastShape(xs.map((x) => x.shape)), n = size(shape);
+    const out = new Float64Array(n), [a, b, c] = xs.map((x) => x.data);
+    if (xs.every((x) => x.data.length === n || x.data.length === 1)) {  // no walk over offsets
+      const [p, q, r] = xs.map((x) => Number(x.data.length > 1));
+      if (!b) for (let i = 0; i < n; i++) out[i] = f(a[i]);
+      else if (!c) for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i]);
+      else for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i], c[r * i]);
+      return make(shape, out);
+    }
+    const [p, q, r] = xs.map((x) => offsets(x, shape));
+    for (let i = 0; i < n; i++) {
       out[i] = f(a[p ? p[i] : i], b && b[q ? q[i] : i], c && c[r ? r[i] : i]);
     }
     return make(shape, out);
@@ -78,6 +85,7 @@ const R = (() => {
   };
   const run = {};
   for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
+  run.float32 = (x) => make(wrap(x).shape, new Float64Array(new Float32Array(wrap(x).data)));
 
   run.cast = (x, dtype) => {
     const convert = { bool: (a) => a !== 0, float32: Math.fround }[dtype] ?? ((a) => a);
@@ -98,6 +106,11 @@ const R = (() => {
   };
   run.transpose = (x, axes) => {
     const order = axes ?? x.shape.map((_, k) => x.shape.length - 1 - k), steps = strides(x.shape);
+    if (!axes && x.shape.length === 2) {
+      const [n, m] = x.shape, { data } = x, out = new Float64Array(data.length);
+      for (let i = 0; i < n; i++) for (let j = 0; j < m; j++) out[j * n + i] = data[i * m + j];
+      return make([m, n], out);
+    }
     const shape = order.map((k) => x.shape.at(k));
     return make(shape, gather(x.data, walk(shape, order.map((k) => steps.at(k)))));
   };
@@ -105,10 +118,11 @@ const R = (() => {
     if (!a.shape.length || !b.shape.length) return run.multiply(a, b);
     const n = a.shape.length > 1 ? size(a.shape.slice(0, -1)) : 1, inner = a.shape.at(-1);
     const m = b.shape.length > 1 ? b.shape[1] : 1, out = new Float64Array(n * m);
+    const left = a.data, right = b.data;
     for (let i = 0; i < n; i++) {
       for (let k = 0; k < inner; k++) {
-        const x = a.data[i * inner + k];
-        for (let j = 0; j < m; j++) out[i * m + j] += x * b.data[k * m + j];
+        const x = left[i * inner + k], to = i * m, from = k * m;
+        for (let j = 0; j < m; j++) out[to + j] += x * right[from + j];
       }
     }
     return make([...a.shape.slice(0, -1), ...b.shape.slice(1)], out);

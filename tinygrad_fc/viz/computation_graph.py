@@ -102,7 +102,8 @@ class Graph:
 
 # Module paths: an op belongs to the calls whose span has its number in the order of recording.
 
-_recorded: list[tuple[list[Call], dict[int, str]]] = []
+# The arrays of parameters are held with their names: no other array gets the id of one.
+_recorded: list[tuple[list[Call], list[tuple[str, Any]]]] = []
 _active = 0
 
 
@@ -125,7 +126,7 @@ def record(model: Module) -> Iterator[None]:
     if not _active:
         _recorded.clear()
     calls: list[Call] = []
-    _recorded.append((calls, {id(p._array): name for name, p in model.named_parameters()}))
+    _recorded.append((calls, [(name, p._array) for name, p in model.named_parameters()]))
     paths = {id(module): path for path, module in model.named_modules()}
     starts: list[int] = []  # of the calls that are running: they nest
 
@@ -218,7 +219,7 @@ class _Builder:
 
     def __init__(self, gradients: dict[int, Any], names: Mapping[str, Tensor]) -> None:
         self.gradients = gradients
-        self.names = {key: name for _, known in _recorded for key, name in known.items()}
+        self.names = {id(array): name for _, known in _recorded for name, array in known}
         self.names |= {id(t._array): name for name, t in names.items()}
         self.calls = sorted(
             (call for calls, _ in _recorded for call in calls), key=lambda call: call.first

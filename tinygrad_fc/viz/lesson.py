@@ -247,7 +247,7 @@ class Lesson:
         waiting, found = self._operands(values), dict[int, Value]()
         while waiting:
             v = waiting.pop(0)
-            if id(v) in self.labels:
+            if id(v) in self.labels and v not in self._comparisons:
                 found[id(v)] = v
             elif v.function is not None:
                 waiting = [*self._operands([v]), *waiting]
@@ -326,6 +326,13 @@ class Lesson:
             "between": [self.numbers[id(v)] for v in between],
             "writes": self.numbers[id(result)],
         } | others
+
+    @functools.cached_property
+    def _comparisons(self) -> list[Value]:
+        """Conditions on the way, which are written out where they are read."""
+        results = {id(call.result) for call in self.calls}
+        values = self.program.instructions
+        return [v for v in values if v.dtype == bool and id(v) not in results and v.shape]
 
     @functools.cached_property
     def _on_the_way(self) -> set[int]:
@@ -419,7 +426,8 @@ class Lesson:
     def _printer(self, inside: set[int]) -> FormulaPrinter:
         named = [v for v in self.javascript.constants if v.shape]
         names = {id(v): self.numbers[id(v)] for v in named}
-        return FormulaPrinter(names | {k: self.numbers[k] for k in self.labels if k not in inside})
+        hidden = inside | {*map(id, self._comparisons)}
+        return FormulaPrinter(names | {k: self.numbers[k] for k in self.labels if k not in hidden})
 
     def _text(
         self, values: Sequence[Value], result: Value, shown: Sequence[Value] = ()

@@ -23,7 +23,7 @@ __all__ = ["Network", "Symbol", "gradients", "network", "output", "symbols", "th
 
 STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
 INPUT_SYMBOLS = {("argument", 0): "x", ("argument", 1): "ŷ", ("option", ("lr",)): "η"}
-ARGUMENT_SYMBOLS = {"linear": "Wb", "affine": "γβ", "dropout": "m"}
+ARGUMENT_SYMBOLS = {"affine": "γβ", "dropout": "m"}
 """Symbols of the state of optimizers, and of the arguments of ops after the first."""
 THRESHOLDS = {
     "cross_entropy": 0.0,
@@ -389,18 +389,20 @@ def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
             add(v, v.role, v.layer)
     for call in lesson.forward:
         layer = call.result.layer if call.origin.op == "linear" else None
-        letters = ARGUMENT_SYMBOLS.get(call.origin.op, ())
-        for v, letter in zip(lesson.arguments(call)[1:], letters, strict=False):
+        for v, letter in _of_op(call.origin.op, call.result, lesson.arguments(call)):
             add(v, letter, layer)
-        for v, letter in _of_normalized(call.result) if call.origin.op == "normalized" else ():
-            add(v, letter)
     return found
 
 
-def _of_normalized(result: Value) -> Iterator[tuple[Value, str]]:
-    """Yield the normalised numbers, and the deviation and mean that they are computed from."""
-    yield result, "x̂"
-    if result.function is np.true_divide:
+def _of_op(op: str, result: Value, read: list[Value]) -> Iterator[tuple[Value, str]]:
+    """Yield what an op reads and computes with its letters."""
+    yield from zip(read[1:], ARGUMENT_SYMBOLS.get(op, ()), strict=False)
+    if op == "linear":  # whose first argument may be a constant
+        parameters = (v for v in read if v.is_input and v.source.kind != "argument")
+        yield from ((v, "Wb"[len(v.shape) < 2]) for v in parameters)
+    if op == "normalized":
+        yield result, "x̂"
+    if op == "normalized" and result.function is np.true_divide:
         centered, std = result.args
         yield std, "\N{GREEK SMALL LETTER SIGMA}"
         if centered.function is np.subtract:

@@ -70,9 +70,12 @@ def _children(node: OpNode) -> list[int | str]:
     """Return what a node reads, by argument: numbers of nodes, texts of leaves."""
     leaves: dict[int, str] = {}
     for leaf in node.leaves:
+        if leaf.value.dtype == object:  # None, or the call of a custom function
+            continue
         shape = shape_text(leaf.value.shape)
         leaves[leaf.argument] = f"{leaf.name}, {shape}" + ", requires grad" * leaf.requires_grad
-    return [leaves[i] if number is None else number for i, number in enumerate(node.inputs)]
+    read = (leaves.get(i) if number is None else number for i, number in enumerate(node.inputs))
+    return [item for item in read if item is not None]
 
 
 def dot(

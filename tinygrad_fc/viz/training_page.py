@@ -99,6 +99,12 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
         raise TypeError(
             f"page takes a function compiled by tinygrad_fc.compile, got {type(step).__name__}"
         )
+    if any(isinstance(a, tuple | list | dict) for a in (x, y)):
+        raise TypeError(
+            "page takes an input and a target, two tensors or arrays, and got a "
+            f"{type(x if isinstance(x, tuple | list | dict) else y).__name__}. Join the inputs to "
+            "one array, which the compiled step slices."
+        )
     arguments = [np.asarray(array_of(a)) for a in (x, y)]
     traced = _traced(step, arguments)
     size = sum(v.size * v.dtype.itemsize for v in traced.program.inputs if v.shape)

@@ -66,7 +66,7 @@ function rateChange() {
   $("rate-note").textContent = isRefused ? "not accepted: a number from 0" : "";
   if (isRefused) return [];
   const [first, ...others] = rates.map((k) => initial[k].data[0]);
-  const of = (x) => (first ? (x * rate) / first : rate);
+  const of = (x) => (first ? x * (rate / first) : rate);
   return rates.map((k, i) => [k, array([], [i ? of(others[i - 1]) : rate])]);
 }
 

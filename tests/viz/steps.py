@@ -1,0 +1,143 @@
+"""Compiled training steps of many kinds, for the tests of the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.viz.lesson import Lesson
+from tinygrad_fc.viz.training_page import _traced
+from viz.networks import network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.5),
+    "momentum": lambda p: optim.SGD(p, lr=0.2, momentum=0.9),
+    "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "Adam": lambda p: optim.Adam(p, lr=0.01),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.01),
+    "ASGD": lambda p: optim.ASGD(p, lr=0.1),
+}
+LOSSES = {
+    "mse": nn.MSELoss(reduction="batchmean"),
+    "softmax": nn.MSELoss(reduction="batchmean"),
+    "cross entropy": nn.CrossEntropyLoss(),
+    "bce": nn.BCELoss(),
+    "logits": nn.BCEWithLogitsLoss(),
+    "nll": nn.NLLLoss(),
+    "huber": nn.HuberLoss(),
+    "two values": lambda z, y: ((z + z.exp()) * y).sum() - (z * y).sum(),
+    "no target": lambda z, _: (z**2).mean(),
+}
+LAST = {"softmax": [nn.Softmax(dim=1)], "nll": [nn.LogSoftmax(dim=1)], "bce": [nn.Sigmoid()]}
+
+
+class Between(nn.Module):
+    """Computes a function of its input and of layers."""
+
+    def __init__(self, function: Callable[[Any, Any], Any], *layers: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layer = function, nn.Sequential(*layers)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x, self.layer)
+
+
+def shaped(x: Any, _: Any) -> Any:
+    """Join, sort and add up along an axis."""
+    pair = tg.stack([x.sinh(), x.cosh()], 1).sum(1)
+    both = tg.concatenate([tg.cumsum(x, 1), pair], 1)
+    return both[:, : x.shape[1]] + 0 * tg.argsort(x, 1)
+
+
+BETWEEN: dict[str, Callable[[int], nn.Module]] = {
+    "norm": nn.BatchNorm1d,
+    "layer norm": nn.LayerNorm,
+    "residual": lambda n: Between(
+        lambda x, layer: x + layer(x), nn.Linear(n, n, bias=False), nn.Tanh()
+    ),
+    "dropout": lambda _: nn.Dropout(0.3),
+    "alpha dropout": lambda _: nn.AlphaDropout(0.2),
+    "shaped": lambda _: Between(shaped),
+    "product": lambda _: Between(lambda x, _: x + x.cumprod(dim=0)),
+}
+
+
+def training(
+    sizes: list[int],
+    batch: int = 5,
+    *,
+    activation: str = "sigmoid",
+    optimizer: str = "SGD",
+    loss: str = "mse",
+    between: str = "",
+    dtype: Any = tg.float64,
+    seed: int = 0,
+) -> tuple[Any, Any, Any]:
+    """Return a compiled step that was called once, and its batch."""
+    model, _, _ = network(sizes, activation, seed)
+    if loss != "mse":
+        model = nn.Sequential(*model[:-1], *LAST.get(loss, []))
+    if between:
+        k = 1 if "norm" in between else 2
+        model = nn.Sequential(*model[:k], BETWEEN[between](sizes[1]), *model[k:])
+    criterion, model = LOSSES[loss], model.to(dtype)
+    update = OPTIMIZERS[optimizer](model.parameters()) if optimizer else None
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, y: Any) -> Any:
+        model.zero_grad()
+        cost = criterion(model(x), y)
+        cost.backward()
+        if update is not None:
+            update.step()
+        return cost
+
+    x = tg.linspace(-2, 2, batch * sizes[0], dtype=dtype).reshape(batch, sizes[0])
+    y = tg.rand(batch, sizes[-1], dtype=dtype)
+    if loss in ("cross entropy", "nll"):
+        y = tg.randint(0, sizes[-1], (batch,))
+    elif loss in ("bce", "logits"):
+        y = y.round()
+    step(x, y)
+    return step, x, y
+
+
+README: dict[str, Any] = {"sizes": [1, 8, 5, 3, 1], "batch": 40, "optimizer": "momentum"}
+ADAM: dict[str, Any] = {"loss": "cross entropy", "optimizer": "Adam"}
+CLASSIFIER: dict[str, Any] = {"sizes": [2, 4, 3], **ADAM}
+KINDS: list[dict[str, Any]] = [
+    {"sizes": [1, 8, 5, 3, 1], "batch": 12},
+    {"sizes": [2, 4, 3], "activation": "tanh", "optimizer": "momentum"},
+    {"sizes": [3, 4, 2], "activation": "relu", "optimizer": "Adam"},
+    {**CLASSIFIER, "batch": 12},
+    {"sizes": [2, 4, 3], "loss": "softmax", "activation": "tanh", "optimizer": "nesterov"},
+    {"sizes": [3, 4, 2], "activation": "tanh", "between": "norm"},
+    {"sizes": [2, 3, 1], "between": "residual", "loss": "huber", "optimizer": "RMSprop"},
+    {"sizes": [2, 4, 3, 1], "activation": "gelu", "between": "dropout"},
+    {"sizes": [2, 4, 1], "activation": "tanh", "loss": "bce", "optimizer": "ASGD"},
+    {"sizes": [2, 4, 1], "loss": "logits", "between": "alpha dropout", "optimizer": "AdamW"},
+    {"sizes": [2, 3, 3], "loss": "nll", "between": "shaped", "activation": "tanh"},
+    {"sizes": [2, 4, 1], "between": "layer norm", "optimizer": "Adam", "dtype": tg.float32},
+    {"sizes": [2, 3, 1], "optimizer": ""},
+]
+
+
+def texts(lesson: Lesson) -> dict[str, Any]:
+    """Return the steps by the text of their formulas."""
+    names = {number: lesson.labels.get(key, "1ᵀ") for key, number in lesson.numbers.items()}
+
+    def written(line: Any) -> str:
+        parts = (names[part] if isinstance(part, int) else part for part in line[1])
+        return f"{names[line[0]]} = {''.join(parts)}".replace("np.", "")
+
+    return {"\n".join(map(written, step["text"])): step for step in lesson.steps()}
+
+
+def lesson_of(program: tuple[Any, Any, Any]) -> Lesson:
+    arguments = [a.numpy() for a in program[1:]]
+    return Lesson(_traced(program[0], arguments), arguments)

@@ -1,0 +1,341 @@
+"""The page as it is shown: the network of any graph, paths, refusals, tours, addresses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim, viz
+from tinygrad_fc.viz.network import network
+from viz.steps import ADAM, CLASSIFIER, README, lesson_of, texts, training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Net(nn.Module):
+    """A module whose forward is a function of the module and its input."""
+
+    def __init__(self, forward: Callable[[Any, Any], Any], **layers: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self, x)
+
+
+def step_of(
+    model: nn.Module,
+    criterion: Any,
+    x: Any,
+    y: Any,
+    optimizer: Any = lambda p: optim.SGD(p, lr=0.1),
+    before: Callable[[nn.Module], Any] = lambda _: None,
+) -> tuple[Any, Any, Any]:
+    """Return a compiled step that was called once, and its batch."""
+    update = optimizer(model.parameters()) if callable(optimizer) else optimizer
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, y: Any) -> Any:
+        model.zero_grad()
+        cost = criterion(model(x), y)
+        cost.backward()
+        before(model)
+        update.step()
+        return cost
+
+    step(x, y)
+    return step, x, y
+
+
+def batch(n: int, width: int, outputs: int, classes: int = 0) -> tuple[Any, Any]:
+    tg.manual_seed(3)
+    y = tg.randint(0, classes, (n,)) if classes else tg.randn(n, outputs)
+    return tg.randn(n, width), y
+
+
+def attention(net: Any, x: Any) -> Any:
+    return net.o(tg.softmax(net.q(x) @ net.k(x).T / 2.0, dim=1) @ net.v(x))
+
+
+def skip(net: Any, x: Any) -> Any:
+    first = tg.tanh(net.a(x))
+    return net.c(first + tg.tanh(net.b(first)))
+
+
+def recurrent(net: Any, x: Any) -> Any:
+    h = tg.tanh(net.i(x[:, :1]))
+    for t in range(1, 4):
+        h = tg.tanh(net.h(h) + net.i(x[:, t : t + 1]))
+    return net.o(h)
+
+
+def gated(net: Any, x: Any) -> Any:
+    h = tg.relu(net.a(x))
+    return net.b(h) * tg.sigmoid(net.g(h))
+
+
+L = nn.Linear
+NETWORKS: dict[str, tuple[Any, Any, Any]] = {
+    "4-3": (L(4, 3), 4, 3),
+    "4 → 4 | 4 | 4 → 16 → 4 → 3": (
+        Net(attention, q=L(4, 4), k=L(4, 4), v=L(4, 4), o=L(4, 3)),
+        4,
+        3,
+    ),
+    "2 → 6 → 6 → 1, skip": (Net(skip, a=L(2, 6), b=L(6, 6), c=L(6, 1)), 2, 1),
+    "4 → 1 | 1 | 1 | 1 → 3 → 3 → 3 → 3 → 1, shared weights": (
+        Net(recurrent, h=L(3, 3), i=L(1, 3), o=L(3, 1)),
+        4,
+        1,
+    ),
+    "2 → 5 → 3 | 3 → 3": (Net(gated, a=L(2, 5), b=L(5, 3), g=L(5, 3)), 2, 3),
+    "4-4-4, shared weights": (Net(lambda net, x: net.w(tg.tanh(net.w(x))), w=L(4, 4)), 4, 4),
+}
+
+
+@pytest.mark.parametrize("title", NETWORKS)
+def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
+    model, width, outputs = NETWORKS[title]
+    program = step_of(model, nn.MSELoss(), *batch(16, width, outputs))
+    drawn = network(lesson_of(program))
+    assert drawn is not None
+    assert drawn.title(8) == title
+    page = show(*program)
+    assert page.inner_text("h1").startswith(title)
+    page.evaluate("page.goTo(page.steps.length)")
+    assert page.locator("#network-svg .skip").count() == title.endswith("skip")
+    colours = page.evaluate("new Set(all('.edge[style]').map((n) => n.style.stroke)).size")
+    assert bool(colours) == ("shared" in title)
+
+
+def test_the_graph_is_shown_where_a_drawing_would_not_be_true(show: Callable[..., Any]):
+    model = nn.Sequential(L(3, 4), nn.Tanh(), L(4, 2))
+    page = show(*step_of(model, nn.MSELoss(), tg.randn(5, 6, 3), tg.randn(5, 6, 2)))
+    assert page.is_visible("#graph svg")
+    assert page.is_hidden("#network-tab")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "outputs", "classes", "words"),
+    [
+        (nn.MSELoss(reduction="sum"), 2, 0, "not averaged"),
+        (nn.MSELoss(), 2, 0, "averaged over all 16 numbers, which are 8 samples"),
+        (nn.MSELoss(reduction="batchmean"), 2, 0, "averaged over the 8 samples"),
+        (nn.CrossEntropyLoss(), 3, 3, "The mean over the 8 samples is (6)"),
+        (nn.CrossEntropyLoss(reduction="sum"), 3, 3, "All are added up"),
+        (nn.CrossEntropyLoss(weight=tg.tensor([1.0, 2.0, 3.0])), 3, 3, "later steps weigh"),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), 3, 3, "of each class, times its target"),
+        (nn.BCEWithLogitsLoss(), 2, 0, "times 0.0625"),
+    ],
+    ids=str,
+)
+def test_sentences_say_how_a_loss_is_reduced(
+    criterion: Any, outputs: int, classes: int, words: str
+):
+    program = step_of(L(4, outputs), criterion, *batch(8, 4, outputs, classes))
+    assert words in " ".join(step["sentence"] for step in lesson_of(program).steps())
+
+
+def test_what_is_computed_from_gradients_is_no_forward_step():
+    class Square(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return 2 * x * g
+
+    net = Net(lambda net, x: net.b(Square.apply(net.a(x))), a=L(2, 4), b=L(4, 1))
+
+    def clip(model: nn.Module) -> None:
+        nn.utils.clip_grad_norm_(model.parameters(), 1)
+
+    program = step_of(net, nn.MSELoss(), *batch(8, 2, 1), before=clip)
+    phases = [step["phase"] for step in lesson_of(program).steps() if step["phase"] != "guard"]
+    order = {"forward": 0, "backward": 1, "update": 2}
+    assert phases == sorted(phases, key=order.__getitem__)
+    w = tg.tensor([1.0], requires_grad=True)
+    assert "argument 1" not in viz.tree(Square.apply(w).sum())
+
+
+def test_clipped_gradients_and_groups_train_as_in_python(show: Callable[..., Any]):
+    model = nn.Sequential(L(2, 4), nn.Tanh(), L(4, 1))
+    groups = [{"params": model[0].parameters(), "lr": 0.2}, {"params": model[2].parameters()}]
+    step, x, y = program = step_of(
+        model,
+        nn.MSELoss(),
+        *batch(8, 2, 1),
+        optimizer=optim.SGD(groups, lr=0.1),
+        before=lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.5),
+    )
+    page = show(*program)
+    assert page.evaluate("page.missing") == []
+    page.fill("#rate", "0.4")  # of the first group; that of the second follows
+    assert page.evaluate("data.rates.map((k) => v[k].data[0])") == [0.4, 0.2]
+    page.fill("#rate", "0.2")
+    page.evaluate("page.train(20)")
+    losses = [step(x, y).item() for _ in range(20)]
+    np.testing.assert_allclose(page.evaluate("page.costs"), losses, 1e-10)
+
+
+def enter(page: Any, k: str, element: int, number: str) -> str:
+    """Type a number for a cell; return what is said of it."""
+    page.evaluate(f"pin({k}, {element}); $('editor').select()")
+    page.keyboard.type(number)
+    page.keyboard.press("Enter")
+    return str(page.inner_text("#cell"))
+
+
+def test_numbers_that_the_program_refuses_are_refused(show: Callable[..., Any]):
+    page = show(**CLASSIFIER, batch=12)
+    page.evaluate("go(stepNamed('Cross entropy'))")
+    before = page.evaluate("v[data.y].data[3]")
+    assert "77 is refused: index 77 is out of range" in enter(page, "data.y", 3, "77")
+    assert "0.5000 is refused: these are whole numbers" in enter(page, "data.y", 3, "0.5")
+    assert page.evaluate("v[data.y].data[3]") == before
+    assert "refused" not in enter(page, "data.y", 3, "1")
+    model = nn.Sequential(nn.Embedding(10, 4), L(4, 3))
+    x, y = tg.randint(0, 10, (12,)), tg.randint(0, 3, (12,))
+    page = show(*step_of(model, nn.CrossEntropyLoss(), x, y))
+    assert "99 is refused" in enter(page, "data.x", 2, "99")
+
+
+def test_the_decision_region_has_no_dropout(show: Callable[..., Any]):
+    page = show(sizes=[2, 6, 1], between="dropout", loss="logits")
+    rows = "outputFor(array([5, 2], Array(5).fill([0.3, 0.7]).flat())).data"
+    assert page.evaluate(f"new Set({rows}).size") == 1
+
+
+def test_right_gradients_agree_within_the_error_to_expect(show: Callable[..., Any]):
+    page = show(sizes=[2, 4, 3], **ADAM, activation="tanh")
+    wrong = page.evaluate("""() => Object.entries(data.gradients).flatMap(([k, gradient]) =>
+      [...v[gradient].data.keys()].filter((element) => {
+        const wanted = { k: Number(k), element, h: 1e-5 };
+        finished(checking(wanted));
+        return Math.abs(wanted.number - v[gradient].data[element]) > wanted.error;
+      }))""")
+    assert wrong == []
+
+
+def test_all_paths_of_a_sample_add_up_to_its_gradient(show: Callable[..., Any]):
+    page = show(**README)
+    page.evaluate("go(stepNamed('Layer 1: gradient of the weights')); pin(steps[at].writes, 3)")
+    page.click("#path-on")
+    assert page.locator("#path .factor").count() == 9  # slope, 4 activations, 3 weights, x
+    paths, total = page.evaluate("""() => [pathsOf(...tracedWeight()).map((p) => p.product),
+      partOf(steps[at], steps[at].reads[0], sample).data[3]]""")
+    assert len(paths) == 15
+    assert sum(paths) == pytest.approx(total, rel=1e-9)
+    assert sorted(map(abs, paths), reverse=True) == [*map(abs, paths)]
+    page.click("#path a >> nth=2")
+    assert "SGD: W" in page.inner_text("#step-title") or page.evaluate("pinned.k") != 0
+
+
+def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any], chromium: Any):
+    page = show(**README)
+    page.goto(page.url.split("#")[0])
+    page.reload()
+    page.evaluate("slice = 1000; idle()")
+    assert page.is_visible("#opening #fit")
+    assert page.is_hidden("#cost")
+    assert page.is_hidden("#arrays")
+    page.evaluate("page.train(3)")
+    assert page.is_visible("#opening #cost")
+    page.click("#reset")
+    page.click("#begin")
+    assert page.is_visible("#arrays")
+    enter(page, "Number(Object.keys(data.gradients)[0])", 2, "0.75")
+    page.evaluate("chooseSample(7)")
+    address, cost = page.url, page.evaluate("cost()")
+    assert "set=2,2,0.75" in address
+    again = chromium.new_page()
+    again.goto(address)
+    again.evaluate("slice = 1000; idle()")
+    assert again.evaluate("[cost(), sample, at]") == [cost, 7, page.evaluate("at")]
+    weights = page.evaluate("exportWeights($('export')), decodeURIComponent($('export').href)")
+    page.evaluate("text => importWeights(text)", weights.split(",", 1)[1])
+    assert "8 of 8 arrays fit" in page.inner_text("#note")
+
+
+def test_guards_are_folded_and_shown_by_their_lines(show: Callable[..., Any]):
+    page = show(sizes=[3, 4, 2], optimizer="Adam")
+    shown = set()
+    for _ in range(len(page.evaluate("page.steps"))):
+        shown.add(page.evaluate("steps[at].phase"))
+        page.click("#next", force=True)
+    assert shown == {"forward", "backward", "update"}
+    page.click("#program span:has-text('raise GuardFailed') >> nth=0")
+    assert page.inner_text("#position") == "Guards"
+
+
+def test_tours_ask_and_reveal(show: Callable[..., Any]):
+    page = show(**CLASSIFIER)
+    names = page.eval_on_selector_all("#tours option", "nodes => nodes.map(n => n.value)")
+    assert len(names) >= 4
+    page.select_option("#tours", "Softmax with cross entropy")
+    asked = []
+    while page.is_visible("#tour"):
+        asked.append(page.inner_text("#tour"))
+        page.click("#tour-next")
+    assert len(asked) == 11  # question and answer five times, and the end
+    assert "log k" in "".join(asked)
+
+
+def test_lecture_mode_has_large_numbers_and_phones_large_cells(show: Callable[..., Any]):
+    page = show(**CLASSIFIER, width=1280)
+    page.click("#lecture")
+    cell = page.locator(".result td[data-at]").first
+    assert cell.bounding_box()["height"] >= 24
+    page = show(**CLASSIFIER, width=390)
+    box = page.locator(".result td[data-at]").first.bounding_box()
+    assert min(box["height"], box["width"]) >= 24
+    page.click(".result td[data-at] >> nth=0")
+    sheet = page.locator("#cell").bounding_box()
+    assert sheet["y"] + sheet["height"] == pytest.approx(900, abs=2)
+
+
+def test_enter_keeps_the_focus(show: Callable[..., Any]):
+    page = show(**README)
+    page.focus("#network-svg .neuron >> nth=3")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.classList.contains('neuron')")
+    page.evaluate("go(stepNamed('Layer 2: weighted sums')); pin(steps[at].writes, 0)")
+    page.focus("#cell a >> nth=0")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.e !== undefined")
+
+
+def test_names_of_dead_models_are_not_given_to_others():
+    def dead() -> None:
+        with viz.record(L(3, 3)):
+            pass
+
+    dead()
+    others = [tg.randn(3, 3).requires_grad_() for _ in range(50)]
+    assert not any("weight" in viz.tree((x * 2).sum()) for x in others)
+
+
+def test_a_page_takes_an_input_and_a_target(tmp_path: Path):
+    step, x, y = training([2, 3, 1])
+    with pytest.raises(TypeError, match="two tensors or arrays, and got a tuple"):
+        viz.page(step, (x, y), y, tmp_path / "page.html")
+
+
+def test_a_weight_decay_and_shared_bool_are_written_out():
+    decayed = lesson_of(training([1, 2, 1], optimizer="nesterov")).steps()[-1]
+    assert "Weight decay: 0.001" in decayed["sentence"]
+    model = Net(gated, a=L(2, 5), b=L(5, 3), g=L(5, 3))
+    written = texts(lesson_of(step_of(model, nn.MSELoss(), *batch(8, 2, 3))))
+    assert not any("equal" in text for text in written)
+    assert json.dumps([*written])
