@@ -36,7 +36,7 @@ optim
 distributions serialization utils handderived
 testing
 compiler
-viz parallel
+viz parallel sklearn
 compat
 __init__""".splitlines()
 LAYER = {name: k for k, names in enumerate(LAYERS) for name in names.split()}

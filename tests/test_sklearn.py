@@ -1,0 +1,153 @@
+"""The estimators of scikit-learn: its own checks, and what they do in its tools."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from contextlib import suppress
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from tinygrad_fc.sklearn import MLP, NetClassifier, NetRegressor
+
+# Weights scale losses, repetitions change the batches: as for scikit-learn's SGD estimators.
+EXEMPT = {"check_sample_weight_equivalence_on_dense_data"}
+ESTIMATORS = [NetClassifier(max_epochs=30, lr=0.01), NetRegressor(max_epochs=30, lr=0.01)]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3)).astype(np.float32)
+CLASSES = np.array(["low", "middle", "high"])[np.digitize(X.sum(1), [-1, 1])]
+VALUES = X @ np.array([[1.0, 0.0], [-2.0, 1.0], [0.5, 3.0]])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_the_checks_of_scikit_learn_pass(estimator: Any):
+    exempt = set()
+    for checked, check in estimator_checks_generator(estimator):
+        name = getattr(check, "func", check).__name__
+        if name in EXEMPT:
+            exempt.add(name)
+            continue
+        with suppress(SkipTest):
+            check(checked)
+    assert exempt == EXEMPT
+
+
+def fitted(**options: Any) -> NetClassifier:
+    settings = {"hidden": (8,), "max_epochs": 4, "lr": 0.05, "batch_size": 16, "random_state": 0}
+    return NetClassifier(**settings | options).fit(X, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dropout": 0.3},
+        {"validation_fraction": 0.2, "patience": 2},
+        {"schedule": lambda o: optim.lr_scheduler.StepLR(o, 2)},
+        {"optimizer": optim.SGD, "weight_decay": 0.01},
+    ],
+)
+def test_a_seed_reproduces_and_the_global_generator_is_unchanged(options: Any):
+    before = tg.get_rng_state()
+    first, second = fitted(**options), fitted(**options)
+    np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    assert first.history_ == second.history_
+    assert (tg.get_rng_state() == before).all()
+    np.testing.assert_allclose(first.predict_proba(X).sum(1), 1, rtol=1e-5)
+    copy = pickle.loads(pickle.dumps(fitted())) if not options else first
+    assert set(copy.predict(X)) <= set(CLASSES)
+
+
+def test_a_compiled_step_trains_to_the_same_parameters():
+    for options in ({}, {"optimizer": optim.SGD, "weight_decay": 0.01}):
+        plain, compiled = fitted(**options), fitted(compile=True, **options)
+        np.testing.assert_allclose(plain.loss_curve_, compiled.loss_curve_, rtol=1e-4)
+        np.testing.assert_allclose(
+            plain.predict_proba(X), compiled.predict_proba(X), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_early_stopping_restores_the_best_parameters():
+    net = NetRegressor(
+        hidden=(32,), lr=0.3, max_epochs=60, validation_fraction=0.3, patience=3, random_state=1
+    ).fit(X, RNG.normal(size=60))
+    losses = [row["validation_loss"] for row in net.history_]
+    assert net.n_iter_ < 60
+    assert np.argmin(losses) == len(losses) - 5  # the best one, and more epochs than the patience
+
+
+def test_weights_of_samples_and_classes_agree():
+    weights = np.where(CLASSES == "low", 3.0, 1.0)
+    settings = {"hidden": (8,), "max_epochs": 3, "random_state": 0}
+    by_sample = NetClassifier(**settings).fit(X, CLASSES, sample_weight=weights)
+    by_class = NetClassifier(class_weight={"low": 3.0, "middle": 1.0, "high": 1.0}, **settings)
+    np.testing.assert_array_equal(
+        by_class.fit(X, CLASSES).predict_proba(X), by_sample.predict_proba(X)
+    )
+    plain = NetClassifier(**settings).fit(X, CLASSES)
+    assert not np.array_equal(plain.predict_proba(X), by_sample.predict_proba(X))
+
+
+def test_partial_fit_and_warm_start_continue():
+    net = NetClassifier(hidden=(8,), random_state=0)
+    rest = CLASSES != "high"
+    net.partial_fit(X[rest], CLASSES[rest], classes=np.unique(CLASSES))
+    net.partial_fit(X, CLASSES)
+    assert (net.n_iter_, net.predict_proba(X).shape) == (2, (60, 3))
+    with pytest.raises(ValueError, match=r"partial_fit: y is .*none.*expected classes of .*low"):
+        net.partial_fit(X[:1], ["none"])
+    warm = fitted(warm_start=True).fit(X, CLASSES)
+    assert warm.n_iter_ == 8
+    assert fitted().fit(X, CLASSES).n_iter_ == 4
+
+
+def test_a_module_and_a_loss_of_ones_own():
+    def build(inputs: int, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, outputs)).float()
+
+    net = NetRegressor(build, loss=nn.functional.huber_loss, lr=0.05, random_state=0)
+    assert net.fit(X, VALUES).score(X, VALUES) > 0.95
+    assert net.predict(X).shape == VALUES.shape
+    assert isinstance(net.module_[1], nn.Tanh)
+    assert clone(net).get_params() == net.get_params()
+
+
+def test_categories_of_a_data_frame_are_embedded():
+    pd = pytest.importorskip("pandas")
+    kinds = RNG.choice(["a", "b", "c"], 60)
+    frame = pd.DataFrame({"size": X[:, 0], "kind": kinds})
+    target = X[:, 0] + (kinds == "b")
+    net = NetRegressor(hidden=(16,), lr=0.05, random_state=0).fit(frame, target)
+    assert net.score(frame, target) > 0.95
+    assert isinstance(net.module_, MLP)
+    assert net.feature_names_in_.tolist() == ["size", "kind"]
+    unknown = frame.assign(kind="d")  # a code of its own
+    assert np.isfinite(net.predict(unknown)).all()
+    with pytest.raises(ValueError, match="feature names"):
+        net.predict(frame.rename(columns={"size": "length"}))
+
+
+def test_the_tools_of_scikit_learn():
+    data, classes = load_digits(return_X_y=True)
+    net = NetClassifier(hidden=(32,), max_epochs=8, lr=0.01, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), net)
+    assert cross_val_score(pipeline, data, classes, cv=2).min() > 0.85
+    search = GridSearchCV(pipeline, {"netclassifier__lr": [1e-5, 1e-2]}, cv=2, n_jobs=2)
+    with warnings.catch_warnings(action="ignore"):  # of processes that start beside threads
+        search.fit(data[:400], classes[:400])
+    assert search.best_params_ == {"netclassifier__lr": 1e-2}

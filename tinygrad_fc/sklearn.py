@@ -1,0 +1,322 @@
+"""Estimators of scikit-learn around a module: `NetClassifier` and `NetRegressor`.
+
+They need scikit-learn: `pip install 'tinygrad-fc[sklearn]'`. What scikit-learn's own networks have
+no answer for is their reason: own layers, losses and optimizers, dropout, embeddings of categories,
+schedules, compiled steps.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import compile as compiled
+from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.functional.creation import from_numpy
+from tinygrad_fc.functional.shape import cat
+from tinygrad_fc.nn import functional as F
+from tinygrad_fc.random import Generator, drawing_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tinygrad_fc.optim.lr_scheduler import LRScheduler
+    from tinygrad_fc.tensors import Tensor
+
+__all__ = ["MLP", "NetClassifier", "NetRegressor"]
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU and dropout between them, in float32, behind embeddings.
+
+    The input is (N, inputs). A column in `categories`, which maps columns to numbers of categories,
+    holds codes, and is replaced by a learned vector of at most 16 numbers per code.
+
+    >>> import tinygrad_fc as tg
+    >>> MLP(3, 2, hidden=(8,), categories={1: 5})(tg.zeros(4, 3, dtype=tg.float32)).shape
+    Size([4, 2])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: Sequence[int] = (100,),
+        dropout: float = 0.0,
+        categories: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.categories = dict(categories or {})
+        self.numbers = [k for k in range(inputs) if k not in self.categories]
+        # One more code stands for categories that the training data lack.
+        sizes = [(n + 1, min(16, n // 2 + 1)) for n in self.categories.values()]
+        self.embeddings = nn.ModuleList(nn.Embedding(n, size).float() for n, size in sizes)
+        width = len(self.numbers) + sum(size for _, size in sizes)
+        self.layers = nn.Sequential()
+        for size in hidden:
+            self.layers.extend([nn.Linear(width, size).float(), nn.ReLU(), nn.Dropout(dropout)])
+            width = size
+        self.layers.append(nn.Linear(width, outputs).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs (N, outputs)."""
+        if self.categories:
+            codes = [x[:, column].long() for column in self.categories]
+            vectors = [embed(c) for embed, c in zip(self.embeddings, codes, strict=True)]
+            x = cat([x[:, self.numbers], *vectors], 1)
+        return self.layers(x)
+
+
+class _Net(BaseEstimator):  # type: ignore[misc]
+    """Base of both estimators: the training loop."""
+
+    def __init__(
+        self, module: Callable[..., nn.Module] | None = None, *,
+        hidden: Sequence[int] = (100,), dropout: float = 0.0,
+        loss: Callable[..., Tensor] | None = None,
+        optimizer: Callable[..., optim.Optimizer] = optim.Adam, lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        schedule: Callable[[optim.Optimizer], LRScheduler] | None = None,
+        batch_size: int = 200, max_epochs: int = 200, validation_fraction: float = 0.0,
+        patience: int = 10, warm_start: bool = False, verbose: bool = False,
+        compile: bool = False,  # noqa: A002  as the function
+        random_state: Any = None,
+    ) -> None:  # fmt: skip
+        self.module, self.hidden, self.dropout, self.loss = module, hidden, dropout, loss
+        self.optimizer, self.lr, self.weight_decay = optimizer, lr, weight_decay
+        self.schedule, self.batch_size, self.max_epochs = schedule, batch_size, max_epochs
+        self.validation_fraction, self.patience = validation_fraction, patience
+        self.warm_start, self.compile, self.verbose = warm_start, compile, verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for `max_epochs` on X (N, features) and y (N,) or (N, outputs).
+
+        With a `validation_fraction`, training stops after `patience` epochs without a lower loss on
+        that part of the data, and the parameters with the lowest loss are restored.
+        """
+        part = self.validation_fraction
+        check_argument(0 <= part < 1, "fit", "in [0, 1)", validation_fraction=part)
+        fresh = not (self.warm_start and hasattr(self, "module_"))
+        return self._fit(X, y, sample_weight, fresh=fresh, epochs=self.max_epochs)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch; the first call builds the module."""
+        return self._fit(X, y, sample_weight, fresh=not hasattr(self, "module_"), epochs=1)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, fresh: bool, epochs: int) -> Self:
+        if y is None:
+            raise ValueError("fit requires y to be passed, but the target y is None")
+        settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
+        X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
+        targets, outputs = self._targets(y, fresh=fresh)
+        weights = self._weights(X, y, sample_weight)
+        if fresh:
+            seed = check_random_state(self.random_state).randint(2**31)
+            self._generator = Generator().manual_seed(int(seed))
+            with drawing_from(self._generator):
+                self.module_ = self._module(X.shape[1], outputs)
+            settings = {"weight_decay": self.weight_decay} if self.weight_decay else {}
+            self.optimizer_ = self.optimizer(self.module_.parameters(), lr=self.lr, **settings)
+            self.schedule_ = self.schedule and self.schedule(self.optimizer_)
+            self.history_: list[dict[str, float]] = []
+        with drawing_from(self._generator):
+            self._train([X, targets] if weights is None else [X, targets, weights], epochs)
+        return self
+
+    def _module(self, inputs: int, outputs: int) -> nn.Module:
+        categories = {k: len(names) for k, names in self.categories_.items()}
+        build = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
+        return build(inputs, outputs, **{"categories": categories} if categories else {})
+
+    def _weights(self, X: Any, y: Any, weights: Any) -> Any:
+        """Return the weights of samples times those of their classes; None if all are 1."""
+        class_weight = getattr(self, "class_weight", None)
+        if weights is None and class_weight is None:
+            return None
+        weights = _check_sample_weight(weights, X, dtype=np.float32)
+        if class_weight is None:
+            return weights
+        return weights * compute_sample_weight(class_weight, y).astype(np.float32)
+
+    def _train(self, data: Sequence[Any], epochs: int) -> None:
+        order = self._generator.rng.permutation(len(data[0]))
+        count = math.ceil(len(order) * self.validation_fraction) if len(order) > 1 else 0
+        validation, rows = [a[order[:count]] for a in data], order[count:]
+        step = compiled(self._step) if self.compile else self._step
+        best, waited, state = math.inf, 0, None
+        shown: Any = range(epochs)
+        if self.verbose:
+            from tqdm.auto import tqdm  # noqa: PLC0415  an extra
+
+            shown = tqdm(shown, desc=type(self).__name__, unit="epoch")
+        for _ in shown:
+            self.module_.train()
+            rows, total = self._generator.rng.permutation(rows), 0.0
+            for k in range(0, len(rows), self.batch_size):
+                batch = [from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
+                total += step(*batch).item() * len(batch[0])
+            row = {"loss": total / len(rows)}
+            if self.schedule_:
+                self.schedule_.step()
+            if count:
+                self.module_.eval()
+                with no_grad():
+                    loss = self._weighted_loss(*map(from_numpy, validation))
+                row["validation_loss"] = loss.item()
+                waited += 1
+                if row["validation_loss"] < best:
+                    best, waited, values = row["validation_loss"], 0, self.module_.state_dict()
+                    state = {name: value.clone() for name, value in values.items()}
+            self.history_.append(row)
+            if waited > self.patience:
+                break
+        if state is not None:
+            self.module_.load_state_dict(state)
+        self.loss_curve_ = [row["loss"] for row in self.history_]  # the mean loss of each epoch
+        self.n_iter_ = len(self.history_)
+
+    def _step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        self.optimizer_.zero_grad()
+        loss = self._weighted_loss(x, y, weight)
+        loss.backward()
+        self.optimizer_.step()
+        return loss
+
+    def _weighted_loss(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        loss = self.loss or self._default_loss
+        if weight is None:
+            return loss(self.module_(x), y)
+        losses = loss(self.module_(x), y, reduction="none")
+        losses = losses.reshape(len(losses), -1).mean(1)
+        return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
+
+    def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
+        """Return X with codes in place of the categories of a DataFrame."""
+        if fresh:
+            self.categories_ = {}
+        codes = {}
+        if hasattr(X, "dtypes") and hasattr(X, "columns"):
+            for k, column in enumerate(X.columns):
+                values = X[column]
+                if fresh and values.dtype.kind not in "fiub":
+                    self.categories_[k] = values.astype("category").cat.categories
+                if k in self.categories_:
+                    code = self.categories_[k].get_indexer(values)
+                    codes[column] = np.where(code < 0, len(self.categories_[k]), code)
+        return X.assign(**codes) if codes else X
+
+    def _outputs(self, X: Any) -> Any:
+        check_is_fitted(self, "module_")
+        X = validate_data(self, self._encoded(X), dtype=np.float32, order="C", reset=False)
+        self.module_.eval()
+        with no_grad():
+            return self.module_(from_numpy(X))
+
+
+class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
+    """A classifier: `module(inputs, outputs)` returns logits (N, classes).
+
+    `module` builds the network; by default it is `MLP` with `hidden` and `dropout`. `loss(logits,
+    classes)` is `cross_entropy` by default, called with `reduction="none"` if there are weights;
+    `class_weight` is a dict or "balanced". `schedule(optimizer)` returns a scheduler, which is
+    stepped once per epoch. Categories of a DataFrame become codes, and the module is built with
+    `categories={column: number}`. `compile=True` compiles the training step.
+
+    >>> import numpy as np
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> net = NetClassifier(hidden=(16,), lr=0.1, max_epochs=50, random_state=0)
+    >>> net.fit(X, ["a", "a", "b", "b"]).predict([[0.2], [2.7]]).tolist()
+    ['a', 'b']
+    """
+
+    _target_settings: dict[str, Any] = {}  # noqa: RUF012  options of validate_data
+    _default_loss = staticmethod(F.cross_entropy)
+
+    def __init__(
+        self, module: Callable[..., nn.Module] | None = None, *, class_weight: Any = None,
+        hidden: Sequence[int] = (100,), dropout: float = 0.0,
+        loss: Callable[..., Tensor] | None = None,
+        optimizer: Callable[..., optim.Optimizer] = optim.Adam, lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        schedule: Callable[[optim.Optimizer], LRScheduler] | None = None,
+        batch_size: int = 200, max_epochs: int = 200, validation_fraction: float = 0.0,
+        patience: int = 10, warm_start: bool = False, verbose: bool = False,
+        compile: bool = False,  # noqa: A002  as the function
+        random_state: Any = None,
+    ) -> None:  # fmt: skip
+        options = {k: v for k, v in locals().items() if k not in {"self", "class_weight"}}
+        super().__init__(**{k: v for k, v in options.items() if k != "__class__"})
+        self.class_weight = class_weight
+
+    def partial_fit(  # type: ignore[override]  # the order of scikit-learn
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one epoch; the first call needs all `classes`, unless y has them."""
+        if classes is not None and not hasattr(self, "module_"):
+            self._all_classes = np.unique(classes)
+        return super().partial_fit(X, y, sample_weight)
+
+    def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
+        check_classification_targets(y)
+        if fresh:
+            classes = self.__dict__.pop("_all_classes", None)
+            self.classes_ = np.unique(y) if classes is None else classes
+        known = f"classes of {self.classes_.tolist()!r:.60}; the first partial_fit takes all"
+        check_argument(not np.setdiff1d(y, self.classes_).size, "partial_fit", known, y=y)
+        return np.searchsorted(self.classes_, y), len(self.classes_)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities (N, classes) of the classes, in the order of `classes_`."""
+        return self._outputs(X).softmax(1).numpy()
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable class of each row."""
+        likeliest = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[likeliest]
+
+
+class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
+    """A regressor: `module(inputs, outputs)` returns values (N, outputs) of standardised targets.
+
+    The targets are standardised to mean 0 and variance 1 for training, and predictions are scaled
+    back. `loss(values, targets)` is `mse_loss` by default. The other parameters are those of
+    `NetClassifier`.
+
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 32)[:, None]
+    >>> net = NetRegressor(hidden=(16,), lr=0.05, max_epochs=200, random_state=0).fit(
+    ...     X, X[:, 0] * 3
+    ... )
+    >>> bool(abs(net.predict([[0.5]])[0] - 1.5) < 0.1)
+    True
+    """
+
+    _target_settings: dict[str, Any] = {"y_numeric": True, "multi_output": True}  # noqa: RUF012
+    _default_loss = staticmethod(F.mse_loss)
+
+    def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
+        if fresh:
+            self._shape, std = y.shape[1:], y.std(0)
+            self._mean, self._std = y.mean(0), np.where(std > 0, std, 1.0)
+        scaled = ((y - self._mean) / self._std).astype(np.float32).reshape(len(y), -1)
+        return scaled, scaled.shape[1]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def predict(self, X: Any) -> Any:
+        """Return the values (N,) or (N, outputs)."""
+        return self._outputs(X).numpy().reshape(-1, *self._shape) * self._std + self._mean
