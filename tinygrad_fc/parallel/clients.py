@@ -80,7 +80,7 @@ def _without_silent_workers(client: Any, timeout: float) -> Iterator[None]:
                 heard[address] = state["last_seen"], time.monotonic()
             elif time.monotonic() - since > timeout:
                 await client.scheduler.unregister(address=address, stimulus_id="silent")
-                await client.rpc.remove(address)
+                client.rpc.remove(address)
 
     watch = PeriodicCallback(look, 1000 * min(timeout / 4, 5.0))
     client.loop.add_callback(watch.start)
