@@ -467,6 +467,28 @@ class Tensor(methods.Methods):
         handle.hooks[handle.id] = hook
         return handle
 
+    def register_post_accumulate_grad_hook(
+        self, hook: Callable[[Tensor], object]
+    ) -> RemovableHandle:
+        """Call `hook` with this leaf after each backward pass that has added to its `.grad`.
+
+        Raises `GraphError` for a tensor that is not a leaf, or does not require grad.
+
+        >>> import tinygrad_fc as tg
+        >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = w.register_post_accumulate_grad_hook(lambda w: print(w.grad))
+        >>> (3 * w).sum().backward()
+        tensor([3., 3.])
+        """
+        if not self.is_leaf:
+            raise GraphError(
+                "a hook after the accumulation of gradients needs a leaf: a result has no .grad. "
+                "Use register_hook"
+            )
+        handle = RemovableHandle(self._gradient_hooks().after_accumulation)
+        handle.hooks[handle.id] = hook
+        return handle
+
     def _gradient_hooks(self) -> graph.GradientHooks:
         if not self._requires_grad:
             raise GraphError("this tensor does not require grad: there will be no gradient of it")

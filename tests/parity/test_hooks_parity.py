@@ -182,3 +182,65 @@ def test_hooks_of_states():
         log.append(tuple(map(list, model.load_state_dict(state))))
         logs.append(log)
     assert logs[0] == logs[1]
+
+
+def quadratic(lib: Any) -> tuple[Any, Any]:
+    w = lib.nn.Parameter(lib.tensor([1.0, -2.0], dtype=lib.float64))
+    return w, lambda: w.square().sum()
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "LBFGS"])
+def test_hooks_of_steps(name: str):
+    logs = []
+    for lib in LIBRARIES:
+        w, loss = quadratic(lib)
+        optimizer, log = getattr(lib.optim, name)([w], lr=0.1), list[Any]()
+
+        def closure(w: Any = w, loss: Any = loss) -> Any:
+            w.grad = None
+            total = loss()
+            total.backward()
+            return total
+
+        def note(kind: str, owner: Any, args: Any, kwargs: Any, log: Any, w: Any) -> None:
+            log.append((kind, type(owner).__name__, len(args), list(kwargs), shown(w)))
+
+        handles = []
+        for kind in ("pre", "post", "pre"):
+            hook = lambda *a, k=kind, log=log, w=w: note(k, *a, log, w)  # noqa: E731
+            handles.append(getattr(optimizer, f"register_step_{kind}_hook")(hook))
+        log.append(shown(optimizer.step(closure)))
+        handles[0].remove()
+        log.append(shown(optimizer.step(closure=closure)))
+        replace = lambda owner, args, kwargs, c=closure: (args[:1], {"closure": c})  # noqa: E731
+        replaced = optimizer.register_step_pre_hook(replace)
+        log.append(shown(optimizer.step(None)))
+        replaced.remove()
+        log.append(shown(w))
+        logs.append(log)
+    assert logs[0] == logs[1]
+
+
+def test_hooks_of_accumulated_gradients():
+    logs = []
+    for lib in LIBRARIES:
+        w, loss = quadratic(lib)
+        log: list[Any] = []
+
+        def step(p: Any, log: Any = log, w: Any = w) -> None:  # an optimizer in the backward pass
+            log.append((p is w, shown(p.grad)))
+            p.data -= 0.1 * p.grad
+            p.grad = None
+
+        handle = w.register_post_accumulate_grad_hook(step)
+        for _ in range(3):
+            loss().backward()
+        log.append((shown(w), w.grad, shown(lib.autograd.grad(loss(), w))))
+        handle.remove()
+        loss().backward()
+        log.append(shown(w.grad))
+        for wrong in (w * 2, lib.ones(2)):
+            with pytest.raises(RuntimeError):
+                wrong.register_post_accumulate_grad_hook(print)
+        logs.append(log)
+    assert logs[0] == logs[1]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core import graph
 from tinygrad_fc.core.errors import warn_deprecated
 from tinygrad_fc.core.grad_mode import (
     detect_anomaly,
@@ -16,19 +15,19 @@ from tinygrad_fc.core.grad_mode import (
     set_grad_enabled,
 )
 from tinygrad_fc.core.gradients import backward, checked_inputs, gradients_of
-from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.graph import Node, state, wrap
 from tinygrad_fc.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinygrad_fc.autograd import forward_ad, function, functional, profiler
+    from tinygrad_fc.autograd import forward_ad, function, functional, graph, profiler
     from tinygrad_fc.autograd.check import GradcheckError, gradcheck, gradgradcheck
     from tinygrad_fc.autograd.function import Function
     from tinygrad_fc.tensors import Tensor
 
 # Imported on first use, since most training needs none of these.
-_LAZY = {name: name for name in ("forward_ad", "function", "functional", "profiler")}
+_LAZY = {name: name for name in ("forward_ad", "function", "functional", "graph", "profiler")}
 _LAZY |= {name: f"check:{name}" for name in ("GradcheckError", "gradcheck", "gradgradcheck")}
 __getattr__ = lazy_names(__name__, _LAZY | {"Function": "function:Function"})
 
@@ -119,7 +118,7 @@ def explain(tensor: Tensor) -> str:
             f"it is a result of {tensor._op.name}, and only leaves get a gradient. Call "  # type: ignore[union-attr]
             "retain_grad() on it before backward(), or use autograd.grad"
         )
-    if graph.state.last_backward < tensor._seq:
+    if state.last_backward < tensor._seq:
         return "no gradient yet: backward() has not been called since this tensor was created"
     return (
         "not reached: no backward pass since its creation depended on it, or zero_grad() cleared "
@@ -129,4 +128,4 @@ def explain(tensor: Tensor) -> str:
 
 __all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad"]
 __all__ += ["explain", "forward_ad", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
-__all__ += ["inference_mode", "no_grad", "profiler", "set_grad_enabled"]
+__all__ += ["graph", "inference_mode", "no_grad", "profiler", "set_grad_enabled"]

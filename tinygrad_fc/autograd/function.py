@@ -56,11 +56,15 @@ class FunctionCtx:
     tensor([3., 3.])
     """
 
-    __slots__ = ("__dict__", "_dirty", "_non_differentiable", "_saved", "needs_input_grad")
+    __slots__ = (
+        *("__dict__", "_dirty", "_non_differentiable", "_packed", "_saved"),
+        "needs_input_grad",
+    )
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
+        self._packed: Any = None  # hooks of saved tensors, and what they have packed
         self._non_differentiable: tuple[Any, ...] = ()
         self._dirty: tuple[Any, ...] = ()
 
@@ -77,10 +81,17 @@ class FunctionCtx:
                     "None. Set other values as attributes (ctx.factor = factor)"
                 )
         self._saved = tensors
+        if grad_mode.flags.get() & grad_mode.SAVED_TENSORS_HOOKS:
+            hooks = grad_mode.saved_tensors_hooks.get()
+            self._packed = hooks, [t if t is None else hooks.pack_hook(t.detach()) for t in tensors]
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The arguments of `save_for_backward`."""
+        if self._packed is not None:
+            hooks, packed = self._packed
+            values = zip(self._saved, packed, strict=True)
+            return tuple(None if t is None else hooks.unpacked(p, t) for t, p in values)
         return self._saved
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
@@ -289,12 +300,13 @@ class FunctionCall:
         for name, value in vars(self.ctx).items():
             setattr(ctx, name, mapped(restored, value))
         ctx._saved = tuple(map(restored, self.ctx._saved))
+        ctx._packed = None if isinstance(out, Node) else self.ctx._packed
         return ctx
 
     def reads(self) -> Iterator[tuple[str, Any]]:
         """Yield the arrays that `backward` may read, by name."""
         for j, t in enumerate(self.ctx._saved):
-            if t is not None:
+            if t is not None and self.ctx._packed is None:
                 yield f"saved tensor {j}", t._array
         for name, value in vars(self.ctx).items():
             for t in flatten(value)[0]:

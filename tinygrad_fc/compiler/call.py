@@ -220,10 +220,10 @@ class Executable:
                 if isinstance(item, Node) and item._array.size == 1:
                     self._unless(f"{c}[{key!r}] is {self._name(item)}", what)
         for tensor in traced.tensors:
-            p, hooks = self._name(tensor), tensor._hooks and dict(tensor._hooks.functions)
+            p, hooks = self._name(tensor), tensor._hooks and tensor._hooks.copies()
             what = f"whether a tensor of shape {array_of(tensor).shape} requires grad"
             self._unless(f"{p}._requires_grad is {tensor._requires_grad}", what)
-            now = f"({p}._hooks and {p}._hooks.functions) == {self._name(hooks)}"
+            now = f"({p}._hooks and {p}._hooks.copies()) == {self._name(hooks)}"
             self._unless(now, "the hooks of a tensor")
 
     def _inputs(self) -> None:

@@ -109,7 +109,8 @@ class Trace(TraceBuilder):
         if type(array) is Tracer:
             return array
         if node._hooks:
-            self.captured.follow(*node._hooks.functions.values())
+            for functions in node._hooks.copies():
+                self.captured.follow(*functions.values())
         if node._parents is not None:
             problem = "a tensor with a recorded graph is read from outside"
             raise self.refusal(problem, "Compute it inside, or pass t.detach()")

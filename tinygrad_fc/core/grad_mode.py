@@ -21,8 +21,10 @@ __all__ = ["enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_g
 RECORD = 1
 DETECT_ANOMALY = 2
 UNCOMPILED = 4
+SAVED_TENSORS_HOOKS = 8
 
 flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
+saved_tensors_hooks: ContextVar[Any] = ContextVar("tinygrad_fc_saved_tensors_hooks", default=None)
 _replaced: ContextVar[tuple[int, Any] | None] = ContextVar("tinygrad_fc_replaced", default=None)
 
 F = TypeVar("F", bound="Callable[..., Any]")

@@ -41,6 +41,7 @@ _seq_of = attrgetter("_seq")
 _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
+_SAVED_TENSORS_HOOKS = grad_mode.SAVED_TENSORS_HOOKS
 _ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 _PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
@@ -79,11 +80,16 @@ class Node:
 class GradientHooks:
     """The gradient hooks of a tensor, and whether it retains its gradient (`retain_grad`)."""
 
-    __slots__ = ("functions", "retain")
+    __slots__ = ("after_accumulation", "functions", "retain")
 
     def __init__(self) -> None:
         self.functions: dict[int, Any] = {}  # by id of the handle
+        self.after_accumulation: dict[int, Any] = {}  # called with the tensor itself
         self.retain = False
+
+    def copies(self) -> tuple[dict[int, Any], dict[int, Any]]:
+        """Return the functions that are registered now."""
+        return dict(self.functions), dict(self.after_accumulation)
 
 
 class state:  # noqa: N801  a namespace of the process
@@ -169,6 +175,8 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         t._args = arrays
         t._settings = settings
         t._seq = seq
+        if flags & _SAVED_TENSORS_HOOKS:
+            t._op = grad_mode.saved_tensors_hooks.get().op_of(t)
     else:
         t._requires_grad = False
         t._parents = t._args = None
@@ -469,14 +477,16 @@ def backward(
     retain_graph: bool = False,
     create_graph: bool = False,
     require_all: bool = False,
+    call_hooks_of_inputs: bool = True,
 ) -> list[list[Any]]:
     """Run the backward pass from `roots` with cotangents `grad_outputs`; return its gradients.
 
     The result is a list of pairs [tensor, gradient]. With `inputs`, they are for these tensors, and
     only rules on a path to them are called. Without, they are for all leaves reached and all
-    tensors that retain their gradient. Gradients are unaliased arrays, or tensors if `create_graph`
-    records the backward pass. `require_all` raises for an input that is not reached. If an error is
-    raised, the graph is not freed.
+    tensors that retain their gradient. `call_hooks_of_inputs` is False in a pass inside of another
+    one, which calls the hooks of these inputs. Gradients are unaliased arrays, or tensors if
+    `create_graph` records the backward pass. `require_all` raises for an input that is not reached.
+    If an error is raised, the graph is not freed.
     """
     if _assigned:
         follow_assignments((*roots, *(inputs or ())))
@@ -485,7 +495,7 @@ def backward(
     if inputs is not None:
         wanted = {id(t) for t in inputs}
         needed = _ids_between(roots, wanted)
-    pass_ = _Pass(wanted, needed)
+    pass_ = _Pass(wanted, needed, call_hooks_of_inputs=call_hooks_of_inputs)
     for root, cotangent in zip(roots, grad_outputs, strict=True):
         pass_.add(root, cotangent)
     if create_graph:
@@ -518,8 +528,8 @@ def _check_all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
             )
 
 
-def accumulate_gradients(pairs: Iterable[list[Any]]) -> None:
-    """Add each gradient to its tensor's `.grad`."""
+def accumulate_gradients(pairs: Sequence[list[Any]]) -> None:
+    """Add each gradient to its tensor's `.grad`; then call the hooks for that."""
     with _accumulation_lock:
         for t, gradient in pairs:
             g, old = gradient, t._grad
@@ -530,6 +540,10 @@ def accumulate_gradients(pairs: Iterable[list[Any]]) -> None:
             elif not change_in_place(old._array, "__iadd__", g):
                 g += old._array  # in place, since `g` is unaliased
                 t._grad = wrap(g)
+    for t, _ in pairs:  # without the lock: a hook may run another backward pass
+        if t._hooks is not None:
+            for hook in list(t._hooks.after_accumulation.values()):
+                hook(t)
 
 
 def change_in_place(array: Any, method: str, value: Any) -> bool:
@@ -568,10 +582,16 @@ def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
 class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
-    __slots__ = ("gradients", "leaves", "needed", "owned", "pending", "queue", "visited", "wanted")
+    __slots__ = (
+        *("call_hooks_of_inputs", "gradients", "leaves", "needed", "owned", "pending", "queue"),
+        *("visited", "wanted"),
+    )
 
-    def __init__(self, wanted: set[int] | None, needed: set[int] | None) -> None:
+    def __init__(
+        self, wanted: set[int] | None, needed: set[int] | None, *, call_hooks_of_inputs: bool
+    ) -> None:
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
+        self.call_hooks_of_inputs = call_hooks_of_inputs
         self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
         self.owned: set[int] = set()  # ids of tensors to whose gradient nothing else refers
@@ -680,7 +700,8 @@ class _Pass:
         hooks, as in PyTorch.
         """
         hooks, before = a._hooks, g
-        if hooks is not None and hooks.functions:
+        is_called = self.call_hooks_of_inputs or self.wanted is None or id(a) not in self.wanted
+        if hooks is not None and hooks.functions and is_called:
             g = _call_hooks(a, hooks, g, create_graph=create_graph)
             self.owned.discard(id(a))  # a hook may keep what it gets and returns
         if self.wanted is not None:

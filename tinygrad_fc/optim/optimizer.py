@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import index
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
 from tinygrad_fc.core.grad_mode import enable_grad
 from tinygrad_fc.core.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.parameter import refuse_module, reset_grad
 from tinygrad_fc.tensors import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_fc.tensors import RemovableHandle
 
 __all__ = ["Optimizer"]
 
@@ -55,6 +60,29 @@ def require(owner: Any, accepted: Range, **options: Any) -> None:
             )
 
 
+def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method `step` with the hooks of its optimizer called around the outermost call."""
+
+    @functools.wraps(step)
+    def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._hook_registries is None or self._is_in_step:
+            return step(self, *args, **kwargs)
+        arguments = ((self, *args), kwargs)  # PyTorch's hooks get the optimizer twice
+        for hook in hooks.functions(self, "_optimizer_step_pre_hooks"):
+            replaced = hook(self, *arguments)
+            arguments = arguments if replaced is None else replaced
+        self._is_in_step = True
+        try:
+            result = step(*arguments[0], **arguments[1])
+        finally:
+            del self._is_in_step  # of the instance
+        for hook in hooks.functions(self, "_optimizer_step_post_hooks"):
+            hook(self, *arguments)
+        return result
+
+    return hooked
+
+
 class Optimizer:
     """Base class of optimizers; a subclass defines `_update(group)`, or `step`.
 
@@ -80,7 +108,14 @@ class Optimizer:
     True for a subclass with a `step` of its own, which might not set it.
     """
 
+    _hook_registries: dict[str, dict[int, Any]] | None = None
+    _optimizer_step_pre_hooks = hooks.Registry()
+    _optimizer_step_post_hooks = hooks.Registry()
+    _is_in_step = False
+
     def __init_subclass__(cls) -> None:
+        if "step" in vars(cls):
+            cls.step = with_hooks(cls.step)  # type: ignore[method-assign]
         if "has_stepped" not in vars(cls):
             cls.has_stepped = cls.step is not Optimizer.step
 
@@ -171,6 +206,7 @@ class Optimizer:
                 else:
                     reset_grad(p, set_to_none=False)
 
+    @with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return the result of `closure`.
 
@@ -198,6 +234,24 @@ class Optimizer:
     def _update(self, group: Group) -> None:
         """Update the parameters of `group` that have a gradient."""
         raise NotImplementedError(f"{type(self).__name__} defines neither `_update` nor `step`")
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; return a handle that removes it.
+
+        `args` begins with the optimizer, as in PyTorch. The hook may return other (args, kwargs).
+        """
+        return hooks.add(self, "_optimizer_step_pre_hooks", hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step; return a handle that removes it.
+
+        >>> import tinygrad_fc as tg
+        >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1)
+        >>> handle = optimizer.register_step_post_hook(lambda *_: print("stepped"))
+        >>> optimizer.step()
+        stepped
+        """
+        return hooks.add(self, "_optimizer_step_post_hooks", hook)
 
     # State
 

@@ -1,5 +1,8 @@
-"""Utilities: `data`, datasets and loaders; `benchmark`, times; `course`, checks of exercises."""
+"""Utilities: `data`, datasets; `benchmark`, times; `checkpoint`, memory; `course`, exercises."""
 
+from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.utils import benchmark, data
 
-__all__ = ["benchmark", "data"]
+__getattr__ = lazy_names(__name__, {"checkpoint": "checkpoint"})
+
+__all__ = ["benchmark", "checkpoint", "data"]

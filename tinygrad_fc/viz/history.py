@@ -69,8 +69,7 @@ class History:
                 self._handles.append(
                     module.register_forward_hook(partial(self._on_activation, path))
                 )
-        self._optimizer, self._step = optimizer, optimizer.step
-        vars(optimizer)["step"] = self._on_step
+        self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +81,6 @@ class History:
         """Remove the hooks; what was recorded stays."""
         for handle in self._handles:
             handle.remove()
-        vars(self._optimizer).pop("step", None)
 
     def _on_loss(self, _: Module, __: Any, output: Any) -> None:
         self._last_loss = float(output.detach().mean())
@@ -90,7 +88,7 @@ class History:
     def _on_activation(self, path: str, module: Module, _: Any, output: Any) -> None:
         self._shares[path] = float(np.mean(SATURATED[type(module)](output.numpy())))
 
-    def _on_step(self, *args: Any, **kwargs: Any) -> Any:
+    def _on_step(self, *_: Any) -> None:
         self.loss.append(self._last_loss)
         for path, module in self._layers:
             gradients = [
@@ -100,7 +98,6 @@ class History:
             self.gradient_norms[path].append(float(norm) if gradients else float("nan"))
         for path, shares in self.saturated.items():
             shares.append(self._shares.get(path, float("nan")))
-        return self._step(*args, **kwargs)
 
     def _repr_svg_(self) -> str | None:
         """Return the figure for notebooks; None without matplotlib."""
