@@ -211,7 +211,7 @@ def test_messages_of_ops_have_their_settings() -> None:
         check(wrong)
     text = str(caught.value)
     assert "  axis = " in text
-    assert "settings=dict(axis=" in text
+    assert "settings={'axis': " in text
 
 
 # Lines to paste

@@ -372,7 +372,6 @@ class Mismatch(Exception):  # noqa: N818  turned into a GradientError, which kno
         self, w: Array, v: Direction, total: float, measured: tuple[float, float], kind: str
     ) -> None:
         super().__init__(kind)
-        self.in_step = len(np.unique(np.concatenate([a.ravel() for a in v]))) == 1
         self.w, self.v, self.total, self.kind = w, v, total, kind
         self.numerical, self.error = measured
 
