@@ -32,7 +32,7 @@ def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
 def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     """Make `t` the result of assigning `value` to its elements; a view makes its base that."""
     graph.follow_assignments((t, value))
-    array, (base, views) = t._array, _base_and_views(t)
+    array, (base, views) = array_of(t), _base_and_views(t)
     if base._requires_grad and base.is_leaf:
         raise GraphError(
             "x[...] = y would change a view of a tensor that requires grad, and the change cannot "
@@ -50,8 +50,8 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         base._op, base._settings, base._requires_grad = index.index_put, {"at": at}, True
         recorded = isinstance(value, Node) and value._requires_grad
         base._parents = [before, value if recorded else None]
-        base._args = [base._array, array_of(value)]
-        graph.state.assigned[id(owner(base._array))] = base._seq = graph.next_seq()
+        base._args = [array_of(base), array_of(value)]
+        graph.state.assigned[id(owner(array_of(base)))] = base._seq = graph.next_seq()
     graph.follow_assignments((t,))
 
 
@@ -93,8 +93,8 @@ def _with_earlier_state(value: Any, t: Any, before: Any) -> Any:
     """
     if not isinstance(value, Node) or not value._requires_grad:
         return value
-    memory, states = id(owner(t._array)), {id(t): before}
-    if value._op is not None and id(owner(value._array)) == memory:
+    memory, states = id(owner(array_of(t))), {id(t): before}
+    if value._op is not None and id(owner(array_of(value))) == memory:
         return _state_of(value, memory, states)
     nodes: list[Any] = [value]
     seen = set[int]()
@@ -116,9 +116,9 @@ def _refer_to_earlier_state(node: Any, k: int, memory: int, states: dict[int, An
         is_read = _reads(node, array)
         earlier = node._parents[k] = _state_of(parent, memory, states)
         if is_read:
-            if id(owner(earlier._array)) == memory:
+            if id(owner(array_of(earlier))) == memory:
                 earlier._array = array.copy()
-            node._args[k] = earlier._array
+            node._args[k] = array_of(earlier)
 
 
 def _state_of(view: Any, memory: int, states: dict[int, Any]) -> Any:
@@ -127,7 +127,7 @@ def _state_of(view: Any, memory: int, states: dict[int, Any]) -> Any:
         states[id(view)] = earlier = graph.copy_node(view)
         earlier._parents = [
             p
-            if p is None or p._op is None or id(owner(p._array)) != memory
+            if p is None or p._op is None or id(owner(array_of(p))) != memory
             else _state_of(p, memory, states)
             for p in view._parents or ()
         ]
@@ -140,5 +140,5 @@ def _reads(node: Any, array: Any) -> bool:
         array is value
         for k, parent in enumerate(node._parents)
         if parent is not None
-        for _, value in node._op.values_read_by(k, node._array, node._args)
+        for _, value in node._op.values_read_by(k, array_of(node), node._args)
     )

@@ -17,7 +17,8 @@ from tinygrad_fc.core.device import device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.dtypes import category
 from tinygrad_fc.core.errors import GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, mutation_lock, record, record_change, wrap
+from tinygrad_fc.core.graph import Node, array_of, mutation_lock, record, record_change, wrap
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
 from tinygrad_fc.functional.arguments import accepts_factor
@@ -68,14 +69,14 @@ def _change(
         )
     with mutation_lock:
         try:
-            change(t._array)
+            change(array_of(t))
         except (ValueError, TypeError, IndexError) as error:
             raise _described(t, what, operands, error) from error
         except BaseException:
             # Under np.errstate, NumPy raises for an overflow after it has written the array.
-            record_change(t._array)
+            record_change(array_of(t))
             raise
-        record_change(t._array)
+        record_change(array_of(t))
     return t  # type: ignore[no-any-return]
 
 
@@ -92,7 +93,7 @@ def _described(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -
 
 def _array(operand: Any) -> Any:
     if isinstance(operand, Node):
-        return operand._array
+        return array_of(operand)
     refuse_dask(operand, "a change in place")
     return operand.item() if isinstance(operand, np.generic) else operand
 
@@ -255,7 +256,7 @@ class Methods(Conversions):
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Tensor:
         """Draw every element as 1 with probability `p`, a number or a tensor; return itself."""
-        p = np.broadcast_to(np.asarray(_array(p), np.float64), self.shape)
+        p = np.broadcast_to(np.asarray(_array(p), np.float64, like=like()), self.shape)
         drawn = random.bernoulli(wrap(p), generator=generator)._array
         return _change(self, "bernoulli_", lambda a: np.copyto(a, drawn, casting="unsafe"))
 

@@ -28,6 +28,7 @@ from tinygrad_fc.core.graph import (
 )
 from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, readonly, registry
 from tinygrad_fc.core.pytree import mapped
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.ops import reduce as r
@@ -60,7 +61,7 @@ def _flat(a: Any, axis: Any) -> tuple[Any, int]:
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(a, axis)
     before = (slice(None),) * normalize_dim(k, x.ndim, "take")
-    return x[(*before, np.asarray(array_of(indices)))]
+    return x[(*before, np.asarray(array_of(indices), like=like()))]
 
 
 # Matrices
@@ -318,15 +319,15 @@ class Conversions(Casts):
     def resize_(self: Any, *sizes: Any) -> Tensor:
         """Change the shape, and drop the last elements or append zeros; return itself."""
         shape = as_shape(sizes)
-        flat, n = self._array.reshape(-1), math.prod(shape)
+        flat, n = array_of(self).reshape(-1), math.prod(shape)
         if n > flat.size:
-            flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype)])
+            flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype, like=flat)])
         self.data = wrap(flat[:n].reshape(shape))
         return self  # type: ignore[no-any-return]
 
     def detach_(self: Any) -> Tensor:
         """Make the tensor a leaf, without its graph; return itself."""
-        self._set_leaf(self._array)
+        self._set_leaf(array_of(self))
         return self  # type: ignore[no-any-return]
 
     def storage(self: Any) -> Tensor:
@@ -336,7 +337,7 @@ class Conversions(Casts):
         >>> tg.arange(6).reshape(2, 3)[1].storage()
         tensor([0, 1, 2, 3, 4, 5])
         """
-        return wrap(owner(self._array).ravel(order="K"))
+        return wrap(owner(array_of(self)).ravel(order="K"))
 
     def stride(self: Any, dim: int | None = None) -> Any:
         """Return the distance in memory of neighbours along each axis, or along `dim`.
@@ -356,7 +357,7 @@ class Conversions(Casts):
         >>> x[1].data_ptr() - x.data_ptr() == 3 * x.element_size()
         True
         """
-        return int(self._array.__array_interface__["data"][0])
+        return int(array_of(self).__array_interface__["data"][0])
 
     def storage_offset(self: Any) -> int:
         """Return the number of elements in memory before the first.

@@ -14,6 +14,7 @@ from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device, refuse_gpu
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
+from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.functional.arguments import (
     Options,
     accepts_arrays,
@@ -76,13 +77,21 @@ class Generator:
         return self
 
     def _start(self, seed: int) -> None:
-        """Start from a seed: of this object, so that a trace can refuse it."""
+        """Start from a seed."""
+        if by := observer():
+            by.once("a random generator gets a seed")
         with _seeding:
             self._seed = seed
             self._rng: np.random.Generator | None = None
 
     @property
     def rng(self) -> np.random.Generator:
+        """NumPy's generator."""
+        by = observer()
+        return self.own_rng if by is None else by.generator(self)
+
+    @property
+    def own_rng(self) -> np.random.Generator:
         """NumPy's generator, created at the first draw, since its import is slow."""
         with _seeding:
             if self._rng is None:
@@ -200,7 +209,7 @@ def fill_uniform(array: Any, low: float, high: float, generator: Any = None) -> 
 
 def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
     """Fill the float array with normal random numbers; raise `ValueError` unless std >= 0."""
-    check_argument(bool(np.all(np.asarray(std) >= 0)), "normal", "at least 0", std=std)
+    check_argument(bool(np.all(np.asarray(std, like=like()) >= 0)), "normal", "at least 0", std=std)
     _fill(array, lambda rng, **how: rng.standard_normal(**how), generator)
     array *= std
     array += mean
@@ -231,7 +240,7 @@ def rand(*shape: Any, size: Sizes | None = None, **options: Unpack[RandomOptions
     >>> tg.rand(2, 3).shape
     Size([2, 3])
     """
-    array = np.empty(as_shape(shape, size), dtype_in(options))
+    array = np.empty(as_shape(shape, size), dtype_in(options), like=like())
     fill_uniform(array, 0.0, 1.0, options.pop("generator", None))
     return created(array, options)
 
@@ -291,7 +300,7 @@ def randint(
     numbers = rng_of(options.pop("generator", None)).integers(
         *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
     )
-    return created(np.asarray(numbers, dtype), options)
+    return created(np.asarray(numbers, dtype, like=like()), options)
 
 
 @accepts_arrays("input")
@@ -344,7 +353,8 @@ def bernoulli(
     fit = bool(np.all((probability >= 0) & (probability <= 1)))
     check_argument(fit, "bernoulli", "in [0, 1]", probability=probability)
     array = as_array(input)
-    return wrap(np.asarray(rng_of(generator).random(array.shape) < probability, array.dtype))
+    drawn = rng_of(generator).random(array.shape) < probability
+    return wrap(np.asarray(drawn, array.dtype, like=like()))
 
 
 @accepts_arrays("input")
@@ -411,6 +421,6 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, **options: Unpack[Random
         raise TypeError("normal of two numbers needs a size: normal(0.0, 1.0, (2, 3))")
     else:
         shape, dtype = as_shape((size,)), dtype_in(options)
-    array = np.empty(shape, dtype)
+    array = np.empty(shape, dtype, like=like())
     fill_normal(array, mean, std, options.pop("generator", None))
     return created(array, options)

@@ -262,7 +262,7 @@ class Tensor(methods.Methods):
             raise TypeError(
                 f"numpy() got a tensor on {str(self.device)!r}. Copy it first: x.cpu().numpy()"
             )
-        view: np.ndarray = self._array.view()
+        view: np.ndarray = array_of(self).view()
         view.flags.writeable = False
         return view
 
@@ -274,7 +274,7 @@ class Tensor(methods.Methods):
         1.5
         """
         check_shapes(self._array.size == 1, "item", "one element: use tolist()", self)
-        return self._array.item()  # type: ignore[no-any-return]
+        return array_of(self).item()  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
         """Return the elements as nested lists of Python numbers.
@@ -283,7 +283,7 @@ class Tensor(methods.Methods):
         >>> tg.tensor([[1, 2]]).tolist()
         [[1, 2]]
         """
-        return self._array.tolist()
+        return array_of(self).tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -297,7 +297,7 @@ class Tensor(methods.Methods):
     def __bool__(self) -> bool:
         expected = "one element, else it is ambiguous: use (x > 0).any() or (x > 0).all()"
         check_shapes(self._array.size == 1, "truth value", expected, self)
-        return bool(self._array.item())
+        return bool(array_of(self).item())
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -308,8 +308,7 @@ class Tensor(methods.Methods):
         return (self[k] for k in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
-        value = element._array if isinstance(element, Node) else element
-        return bool(np.any(self._array == value))
+        return bool(np.any(array_of(self) == array_of(element)))
 
     def __format__(self, spec: str) -> str:
         return format(str(self) if self.ndim else self.item(), spec)
@@ -363,7 +362,8 @@ class Tensor(methods.Methods):
 
         Only leaves get one: reading that of a result warns, unless `retain_grad()` was called.
         """
-        if self._grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
+        grad = graph.grad_of(self)
+        if grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
             warnings.warn(
                 f"the .grad of a tensor that is not a leaf (the result of {self._op.name}) was "  # type: ignore[union-attr]
                 "read, which backward() does not set. Call retain_grad() on it before "
@@ -371,7 +371,7 @@ class Tensor(methods.Methods):
                 UserWarning,
                 stacklevel=2,
             )
-        return self._grad  # type: ignore[no-any-return]
+        return grad  # type: ignore[no-any-return]
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -379,12 +379,12 @@ class Tensor(methods.Methods):
             fit = isinstance(value, Node) and value.shape == self.shape
             check_shapes(fit, ".grad", f"None, or a tensor of shape {self.shape}", value)
             check_dtypes(value.dtype == self.dtype, ".grad", f"{self.dtype} as the tensor", value)
-        self._grad = value
+        graph.set_grad(self, value)
 
     @property
     def data(self) -> Tensor:
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
-        data = wrap(self._array)
+        data = wrap(array_of(self))
         data._seq = graph.UNRECORDED
         return data
 
@@ -393,11 +393,12 @@ class Tensor(methods.Methods):
         array = as_array(value)
         fit = array.dtype.kind == "f" or not self._requires_grad
         check_dtypes(fit, ".data", "floats, for a gradient: use .float()", array)
-        fit = self._grad is None or array.shape == self._grad._array.shape
+        grad = graph.grad_of(self)
+        fit = grad is None or array.shape == grad.shape
         check_shapes(fit, ".data", "that of .grad, or set .grad to None first", array)
         with graph.mutation_lock:
-            graph.record_change(self._array, array)
-            self._array = array
+            graph.record_change(array_of(self), array)
+            graph.set_array(self, array)
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the memory, but does not require grad.
@@ -406,7 +407,7 @@ class Tensor(methods.Methods):
         >>> tg.ones(2, requires_grad=True).detach().requires_grad
         False
         """
-        return wrap(self._array)
+        return wrap(array_of(self))
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
         """Return a copy in C order; its gradient flows back to this tensor.
@@ -520,8 +521,9 @@ class Tensor(methods.Methods):
         plain = gradient is None and inputs is None and not create_graph
         if plain and self._requires_grad and self._array.shape == ():
             # A fast path for training steps.
-            plain_array = self._array.__class__ is np.ndarray
-            one = ONE[self._array.dtype.char] if plain_array else np.ones_like(self._array)
+            array = array_of(self)
+            plain_array = array.__class__ is np.ndarray
+            one = ONE[array.dtype.char] if plain_array else np.ones_like(array)
             pairs = graph.backward((self,), (one,), retain_graph=bool(retain_graph))
             graph.accumulate_gradients(pairs)
             return
@@ -568,12 +570,12 @@ class Tensor(methods.Methods):
         return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        grad = None if self._grad is None else self._grad._array
-        return _load, (type(self), self._array, self._requires_grad, grad)
+        grad = array_of(graph.grad_of(self))
+        return _load, (type(self), array_of(self), self._requires_grad, grad)
 
     def _set_leaf(self, array: Any) -> None:
         """Initialize the tensor as a leaf with `array`."""
-        self._array = array
+        graph.set_array(self, array)
         self._op = self._parents = self._args = self._grad = self._hooks = None
         self._requires_grad = False
         self._seq = next_seq()

@@ -15,7 +15,7 @@ from tinygrad_fc.core.grad_mode import (
     set_grad_enabled,
 )
 from tinygrad_fc.core.gradients import backward, checked_inputs, gradients_of
-from tinygrad_fc.core.graph import Node, state, wrap
+from tinygrad_fc.core.graph import Node, array_of, state, wrap
 from tinygrad_fc.core.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class _VariableType(type):
             warn_deprecated("volatile has no effect. Use `with no_grad():`")
         if not isinstance(data, Node):
             raise TypeError(f"Variable takes a tensor, got {type(data).__name__}: use tensor(...)")
-        leaf = wrap(data._array)
+        leaf = wrap(array_of(data))
         return leaf.requires_grad_(requires_grad) if requires_grad else leaf
 
 
@@ -98,7 +98,7 @@ def grad(
     gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
     if materialize_grads:
         for t in sources:
-            gradients.setdefault(id(t), wrap(np.zeros_like(t._array)))
+            gradients.setdefault(id(t), wrap(np.zeros_like(array_of(t))))
     return tuple(gradients.get(id(t)) for t in sources)  # type: ignore[misc]
 
 

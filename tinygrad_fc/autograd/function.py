@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import NO_GRADIENT, Node, next_seq, owner, record, state, wrap
+from tinygrad_fc.core.graph import NO_GRADIENT, Node, array_of, next_seq, owner, record, state, wrap
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
 from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.ops.index import scatter_add
@@ -169,7 +169,7 @@ class Function:
         changes = "mark_dirty" in cls.forward.__code__.co_names
 
         def alias(a: Any) -> Any:
-            return wrap(a._array.copy()) if changes else record(_alias, (a,), NO_KWARGS)
+            return wrap(array_of(a).copy()) if changes else record(_alias, (a,), NO_KWARGS)
 
         inputs = tuple(alias(a) if isinstance(a, Node) else a for a in args)
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
@@ -242,9 +242,11 @@ class FunctionCall:
     def __init__(self, ctx: FunctionCtx, args: Any, inputs: Any, results: Any) -> None:
         self.ctx, self.results = ctx, results
         self.own = {id(t) for t in (*inputs, *results)}
-        arrays = {id(t): a._array for a, t in zip(args, inputs, strict=True) if isinstance(a, Node)}
+        arrays = {
+            id(t): array_of(a) for a, t in zip(args, inputs, strict=True) if isinstance(a, Node)
+        }
         self.arrays = [
-            arrays.get(id(t), t._array) if isinstance(t, Node) else None for t in results
+            arrays.get(id(t), array_of(t)) if isinstance(t, Node) else None for t in results
         ]
         plain, self.size = {id(t) for t in ctx._non_differentiable}, 0
         self.slices: list[slice | None] = []  # of the node, None for a result without gradient
@@ -307,11 +309,11 @@ class FunctionCall:
         """Yield the arrays that `backward` may read, by name."""
         for j, t in enumerate(self.ctx._saved):
             if t is not None and self.ctx._packed is None:
-                yield f"saved tensor {j}", t._array
+                yield f"saved tensor {j}", array_of(t)
         for name, value in vars(self.ctx).items():
             for t in flatten(value)[0]:
                 if isinstance(t, Node) and id(t) in self.own:
-                    yield f"ctx.{name}", t._array
+                    yield f"ctx.{name}", array_of(t)
 
 
 def _recorded(op: FunctionOp, args: Sequence[Any], call: FunctionCall) -> list[Any]:
@@ -423,7 +425,8 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
     with recording, _no_in_place_change(name):
         returned = op.kind.backward(ctx, *cotangents)
         if any(
-            t is not None and state.changes.get(id(owner(t._array)), 0) > start for t in cotangents
+            t is not None and state.changes.get(id(owner(array_of(t))), 0) > start
+            for t in cotangents
         ):
             raise GraphError("would change a cotangent")
     gradients = list(returned) if isinstance(returned, tuple | list) else [returned]
@@ -453,7 +456,7 @@ def _checked_recording(op: FunctionOp, gradient: Any, g: Any, values: Sequence[A
     """
     if gradient._requires_grad:
         return gradient
-    sources = [g] if g._requires_grad and gradient._array.any() else []
+    sources = [g] if g._requires_grad and array_of(gradient).any() else []
     if getattr(op.kind.backward, "once", False):
         sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
     return record(op.cut, (gradient, *sources), NO_KWARGS) if sources else gradient
@@ -472,7 +475,7 @@ def _protected(t: Any) -> Any:
     if isinstance(t, Node):
         if t._requires_grad:
             return t
-        t = t._array
+        t = array_of(t)
     return wrap(readonly(t))
 
 

@@ -21,7 +21,7 @@ from tinygrad_fc.autograd import grad
 from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.core.graph import Node, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, record, wrap
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Evaluation:
         return self.like_outputs(self._result(self.outputs))
 
     def _result(self, tensors: list[Any]) -> list[Any]:
-        return tensors if self.recorded(tensors) else [wrap(t._array) for t in tensors]
+        return tensors if self.recorded(tensors) else [wrap(array_of(t)) for t in tensors]
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
         """Return whether to record derivatives that depend on `tensors`."""
@@ -249,13 +249,15 @@ class Evaluation:
         """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
         self.check_strict(tensors, recorded=bool(self.create))
         pairs = zip(tensors, like or tensors, strict=True)
-        return self._result([wrap(np.zeros_like(z._array)) if t is None else t for t, z in pairs])
+        return self._result(
+            [wrap(np.zeros_like(array_of(z))) if t is None else t for t, z in pairs]
+        )
 
     def finished_aux(self) -> Any:
         """Return the auxiliary result, detached unless derivatives are recorded."""
         if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
             return self.aux
-        return pytree.mapped(lambda t: wrap(t._array) if isinstance(t, Node) else t, self.aux)
+        return pytree.mapped(lambda t: wrap(array_of(t)) if isinstance(t, Node) else t, self.aux)
 
     def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
         """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
@@ -265,7 +267,7 @@ class Evaluation:
                     f"{self.name}: v is None, expected a tensor for each of {kind}, unless that is "
                     "one tensor of one element"
                 )
-            return [wrap(np.ones_like(like[0]._array))]
+            return [wrap(np.ones_like(array_of(like[0])))]
         tensors, v_spec = pytree.flatten(v)
         must_be_floats(f"{self.name}: v", tensors)
         shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
@@ -296,7 +298,7 @@ class Evaluation:
                 f"{self.name}: the function must return one number, a tensor of shape (), got "
                 f"{shapes}: use .sum() or .mean(), or call vjp or jacobian"
             )
-        ones = [wrap(np.ones_like(self.outputs[0]._array))]
+        ones = [wrap(np.ones_like(array_of(self.outputs[0])))]
         return gradients(self.outputs, self.inputs, ones, create=create)
 
     def jacobian(self, *, forward: bool = False) -> Any:
@@ -344,7 +346,9 @@ def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[A
     Jacobian vector products", 2017).
     """
     with grad_mode.enable_grad():
-        u = [wrap(np.zeros_like(0.0 if t is None else t._array)).requires_grad_() for t in outputs]
+        u = [
+            wrap(np.zeros_like(0.0 if t is None else array_of(t))).requires_grad_() for t in outputs
+        ]
         return u, gradients(outputs, inputs, u, create=True)
 
 

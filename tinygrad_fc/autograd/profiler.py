@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from tinygrad_fc.core.op import Op
+from tinygrad_fc.core.seam import Observer, start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinygrad_fc.core.op import Op
+
 __all__ = ["EventList", "FunctionEvent", "profile", "record_function"]
 
-SLOTS: dict[str, Any] = {name: vars(Op)[name] for name in ("forward", "plain", "rules")}
 _running: list[profile] = []
 
 
@@ -55,7 +56,7 @@ class EventList(list[FunctionEvent]):
         return "\n".join([*lines, f"Self CPU time total: {whole / 1000:.3f}ms"])
 
 
-class profile:  # noqa: N801  PyTorch's name
+class profile(Observer):  # noqa: N801  PyTorch's name
     """A context that measures the calls of ops, of their vjp rules, and of `record_function`.
 
     The other arguments of PyTorch's class have no effect. Raises `RuntimeError` inside another one.
@@ -78,25 +79,24 @@ class profile:  # noqa: N801  PyTorch's name
             if _running:
                 raise RuntimeError("profile runs already. Leave its block before another one")
             _running.append(self)
-            for name, slot in SLOTS.items():
-                get = self._rules if name == "rules" else partial(self._function, slot)
-                setattr(Op, name, property(get, slot.__set__))
+            self._before = start(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.enabled:
             _running.remove(self)
-            for name, slot in SLOTS.items():
-                setattr(Op, name, slot)
+            stop(self._before)
 
-    def _function(self, slot: Any, op: Op[...]) -> Any:
-        return self._timed(op.name, slot.__get__(op))
+    def call(self, op: Op[...], arrays: Any, settings: Any) -> Any:
+        """Measure a call of an op."""
+        with record_function(op.name):
+            return super().call(op, arrays, settings)
 
-    def _rules(self, op: Op[...]) -> Any:
-        rules = SLOTS["rules"].__get__(op)
-        if not isinstance(rules, tuple):
-            return rules
-        return tuple(rule and self._timed(f"{op.name} backward", rule) for rule in rules)
+    def rules(self, op: Op[...]) -> Any:
+        """Return vjp rules whose calls are measured."""
+        if not isinstance(op.rules, tuple):
+            return op.rules
+        return tuple(rule and self._timed(f"{op.name} backward", rule) for rule in op.rules)
 
     def _timed(self, name: str, function: Callable[..., Any]) -> Any:
         def timed(*args: Any, **settings: Any) -> Any:

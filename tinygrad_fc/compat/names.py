@@ -11,6 +11,7 @@ from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import cuda
 from tinygrad_fc.core.errors import warn_deprecated
 from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.functional.elementwise import div
 from tinygrad_fc.functional.linalg import outer
@@ -91,7 +92,7 @@ def range(start: float = 0, end: float = 0, step: float = 1, **settings: Any) ->
     """
     message = "range is deprecated, since it includes its end. Use arange, which excludes it"
     warn_deprecated(message)
-    numbers = start + np.arange(int((end - start) / step) + 1) * step
+    numbers = start + np.arange(int((end - start) / step) + 1, like=like()) * step
     settings["dtype"] = settings.get("dtype") or dtypes.get_default_dtype()
     return tensor(numbers, **settings)
 

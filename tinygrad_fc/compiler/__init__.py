@@ -6,13 +6,13 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `Compiled._traced`, which calls `trace.trace` (2 to 6), the backend's `build` (7), and
    `Executable` (8).
 2. `trace.trace` notes the names that the code reads (`guards.Captured`), and runs the function on
-   its own tensors, whose `_array` is now a tracer (3). If an optimizer creates state in that run,
+   its own tensors, whose arrays are now tracers (3). If an optimizer creates state in that run,
    it raises `StateCreatedError`; `_traced` then runs the function as it is, and traces it again.
-3. During the run `patches` leads `_array` and `_grad` of tensors, `Op.forward`, `Op.rules`,
-   `Module.__call__`, `Optimizer.step` and `param_groups` to methods of `Trace`; `np.zeros` and the
-   like, and `float`, in the library's modules take tracers. Reading `weight._array`
-   (`Trace.get_array`, `_entered`) makes the weight an input of the program, and yields a
-   `tracer.Tracer`.
+3. During the run the trace is the observer of the library (`core.seam`), which asks it for arrays
+   and gradients of tensors, and for calls of ops, rules, modules and optimizers. Nothing is
+   patched. `np.zeros` and the like get a tracer as `like=`, and `number_of` reads numbers. Reading
+   the array of `weight` (`Trace.read`, `_entered`) makes the weight an input of the program, and
+   yields a `tracer.Tracer`.
 4. The ops run as always. NumPy hands each call on a tracer to `Tracer.__array_ufunc__` or
    `__array_function__`, and it arrives in `ir.ProgramBuilder.emit`, which also computes it
    (`sample`, for shapes and dtypes): a repeated call returns the existing value, small results of
@@ -20,8 +20,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    (`ir.Origin`, set by `Trace._call`). Where the library branches on a value, `Tracer.__bool__`
    records what the program has to check: `if loss != loss: raise GuardFailed`.
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
-   `Trace.set_grad` notes what `.grad` becomes. `Trace.param_groups` puts a tracer for the learning
-   rate into the group (`_option`), and `Trace.step` runs the optimizer: `rate * g` is one
+   `Trace.set_grad` notes what `.grad` becomes. `Trace.groups` puts a tracer for the learning rate
+   into a copy of the group (`_option`), and `Trace.step` runs the optimizer: `rate * g` is one
    instruction; `array -= ...` is `np.subtract` with `out=array`, which `_into` hands to
    `Tracer.write`: the tracer of the weight holds the difference from now on.
 6. After the run, `Trace.finished` makes an `ir.Program`: inputs, `expects` (conditions), the

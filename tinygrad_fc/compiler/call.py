@@ -199,8 +199,9 @@ class Executable:
         """Write the guards of what the function reads outside."""
         traced = self.traced
         dtype = self._name(get_default_dtype())
-        now = f"flags.get() == {traced.captured.flags} and get_default_dtype() is {dtype}"
-        self._unless(now, "the grad mode or the default dtype")
+        now = f"flags.get() & ~{grad_mode.OBSERVED} == {traced.captured.flags}"
+        self._unless(now, "the grad mode")
+        self._unless(f"get_default_dtype() is {dtype}", "the default dtype")
         for read in traced.captured.names.values():
             place, value = self._name(read.place), self._name(read.value)
             is_item = hasattr(read.place, "get")
@@ -233,6 +234,8 @@ class Executable:
             self._unless(now, "whether the .grad of a tensor is None")
         for k, value in enumerate(self.program.inputs):
             self.lines.append(f"i{k} = {self._value(value.source)}")
+            if value.source.kind == "option" and value.source.key[0] == "lr":  # eager steps raise
+                self._unless(f"i{k} == i{k}", "a learning rate is NaN")
             if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
                 what = f"shape, dtype or memory of {value.name or 'a tensor'}"
                 self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})", what)

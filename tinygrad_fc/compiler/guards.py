@@ -29,6 +29,7 @@ import numpy as np
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.optim.optimizer import Optimizer
 
@@ -133,7 +134,10 @@ class Captured:
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
-        self.flags, self._random_states = grad_mode.flags.get(), _random_states()
+        self.flags, self._random_states = (
+            grad_mode.flags.get() & ~grad_mode.OBSERVED,
+            _random_states(),
+        )
         self._functions: list[Any] = []
         self._objects: list[Any] = []
         self._attributes = {"__call__", "forward"}  # which are called without that name
@@ -256,8 +260,12 @@ class Captured:
                 items = (k for k in keys if not same(container.get(k), before.get(k)))
                 changed += [f"{item!r}, {what}" for item in items] or [what]
         if changed:
-            advice = "Change it outside, or change a tensor in place: steps.add_(1)"
-            raise ir.not_repeated(self.line, f"the function changes {changed[0]}", advice)
+            self.refuse_change(changed[0])
+
+    def refuse_change(self, changed: str) -> None:
+        """Raise the error for what the function changes."""
+        advice = "Change it outside, or change a tensor in place: steps.add_(1)"
+        raise ir.not_repeated(self.line, f"the function changes {changed}", advice)
 
     def restore(self) -> None:
         """Undo what the function changed of dicts, such as the attributes of modules."""
@@ -288,6 +296,9 @@ def _random_states() -> Any:
 def refuse_impure_calls(_frame: Any, event: str, function: Any) -> None:
     """Raise for a clock, file or print that the user's code calls; the interpreter calls this."""
     if event != "c_call" or function not in _IMPURE:
+        return
+    if observer() is None:  # an interruption has left this function behind
+        sys.setprofile(None)
         return
     if ir.is_users(ir.frame_outside((ir.COMPILER, *ir.STANDARD)).f_code):
         advice = "Call it outside, with what the function returns, or pass what it yields"

@@ -1,32 +1,34 @@
 """Tracing: run a function once with tracers in its tensors, and record what it reads and changes.
 
-While a trace runs, the slots `_array` and `_grad` of tensors lead here (see `patches`): a tensor
-from outside gets a tracer for its array and becomes an input; what is assigned to it is recorded
-and written back by each call. A trace changes no array outside, and attributes are restored.
+While a trace runs, it is the observer of the library (see `seam`): a tensor from outside has a
+tracer for its array and becomes an input; what is assigned to it is recorded and written back by
+each call. A trace changes no tensor outside, and attributes are restored.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from threading import get_ident
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler import ir, patches
-from tinygrad_fc.compiler.guards import Captured
+from tinygrad_fc.compiler import ir
+from tinygrad_fc.compiler.guards import ABSENT, Captured, refuse_impure_calls, same
 from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array
-from tinygrad_fc.core.graph import Node, array_of
+from tinygrad_fc.core.graph import Node
 from tinygrad_fc.core.pytree import mapped
+from tinygrad_fc.core.seam import Observer, observed
 
 _STATE = "state of an optimizer"
 
@@ -62,26 +64,32 @@ class StateCreatedError(CompileError):
 def is_inside(node: Any) -> bool:
     """Return whether a tensor was created by the trace."""
     try:
-        return not isinstance(patches.ARRAY.__get__(node), np.ndarray)
+        return not isinstance(node._array, np.ndarray)
     except AttributeError:  # it is being created
         return True
 
 
-class Trace(TraceBuilder):
+class Trace(TraceBuilder, Observer):
     """What one run of the function reads, computes and changes."""
+
+    fuses = False  # each layer is called, so that it has its path and its z
 
     def __init__(self, name: str, captured: Captured) -> None:
         super().__init__(name)
-        self.captured, self.thread = captured, get_ident()
+        self.captured = captured
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
         self.paths: dict[Any, str] = {}  # of modules
-        self.optimizers: list[Any] = []
-        self.options: list[tuple[Any, str, Any, Any]] = []  # group, key, old value, tracers
+        self.optimizers: dict[Any, tuple[Any, Any]] = {}  # groups with tracers, and copies of them
         self.grads: dict[Any, Any] = {}
         self.grad_reads: list[tuple[Source, bool]] = []
 
     # Arrays
+
+    @cached_property
+    def like(self) -> Tracer:
+        """A tracer, like which the library creates arrays."""
+        return Tracer(self, self.constant(np.zeros(())))
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
@@ -101,66 +109,77 @@ class Trace(TraceBuilder):
         """Return where the calls find a tensor, an array or a generator."""
         return self.sources.setdefault(id(x), Source(kind, x))
 
-    # The slots of tensors
+    # Arrays and gradients of tensors
 
-    def get_array(self, node: Any) -> Any:
+    def read(self, tensor: Any) -> Any:
         """Return the tracer of a tensor's array."""
-        array = patches.ARRAY.__get__(node)
+        array = tensor._array
         if type(array) is Tracer:
             return array
-        if node._hooks:
-            for functions in node._hooks.copies():
+        if tensor._hooks:
+            for functions in tensor._hooks.copies():
                 self.captured.follow(*functions.values())
-        if node._parents is not None:
+        if tensor._parents is not None:
             problem = "a tensor with a recorded graph is read from outside"
             raise self.refusal(problem, "Compute it inside, or pass t.detach()")
-        return self._entered(array, self.source(node))
+        return self._entered(array, self.source(tensor))
 
-    def set_array(self, node: Any, array: Any) -> None:
+    def stored(self, array: Any) -> Tracer:
+        """Return the tracer of an array that the library has created."""
+        return array if type(array) is Tracer else Tracer(self, self.constant(np.asarray(array)))
+
+    def write(self, tensor: Any, array: Any) -> None:
         """Record that a tensor gets another array; one from outside gets its values."""
-        tracer = array if type(array) is Tracer else self.array(np.asarray(array))
-        if is_inside(node):
-            patches.ARRAY.__set__(node, tracer)
+        tracer = self.stored(array)
+        if is_inside(tensor):
+            tensor._array = tracer
             return
-        old = self.get_array(node)
+        old = self.read(tensor)
         if (tracer.shape, tracer.dtype) != (old.shape, old.dtype):
             problem = "a tensor from outside gets an array of another shape or dtype"
             raise self.refusal(problem, "Do it outside of the compiled function")
         old.write(tracer)
 
-    def get_grad(self, node: Any) -> Any:
+    def grad(self, tensor: Any) -> Any:
         """Return the gradient of a tensor, as the trace has left it."""
-        if is_inside(node):
-            return patches.GRAD.__get__(node)
-        if node not in self.grads:
-            self.grads[node] = grad = patches.GRAD.__get__(node)
-            self.grad_reads.append((self.source(node), grad is None))
+        if is_inside(tensor):
+            return tensor._grad
+        if tensor not in self.grads:
+            self.grads[tensor] = grad = tensor._grad
+            self.grad_reads.append((self.source(tensor), grad is None))
             if grad is not None:
-                self.sources.setdefault(id(grad), Source("gradient", self.source(node)))
-        return self.grads[node]
+                self.sources.setdefault(id(grad), Source("gradient", self.source(tensor)))
+        return self.grads[tensor]
 
-    def set_grad(self, node: Any, grad: Any) -> None:
+    def set_grad(self, tensor: Any, grad: Any) -> None:
         """Record that a tensor gets another gradient."""
-        if is_inside(node):
-            patches.GRAD.__set__(node, grad)
+        if is_inside(tensor):
+            tensor._grad = grad
         else:
-            self.grads[node] = grad
+            self.grads[tensor] = grad
 
     # Ops, modules, optimizers, generators
 
-    def forward(self, op: Any) -> Any:
-        """Return the forward function of an op, which notes the origin."""
-        function = patches.FORWARD.__get__(op)
+    @contextmanager
+    def _within(self, origin: Origin) -> Iterator[None]:
+        before, self.origin = self.origin, origin
+        try:
+            yield
+        finally:
+            self.origin = before
+
+    def call(self, op: Any, arrays: Any, settings: Any) -> Any:
+        """Return the tracer of the result of an op, whose instructions note the origin."""
+        function = op.forward
         if entry_of(function).traced == WHOLE:
             function = partial(self._call_whole, function)
-        return partial(self._call, op, -1, function)
+        return self._call(op, -1, function, *arrays, **settings)
 
     def rules(self, op: Any) -> Any:
         """Return the vjp rules of an op, which note the origin."""
-        rules = patches.RULES.__get__(op)
-        if not isinstance(rules, tuple):
-            return rules
-        return tuple(partial(self._call, op, k, rule) for k, rule in enumerate(rules))
+        if not isinstance(op.rules, tuple):
+            return op.rules
+        return tuple(partial(self._call, op, k, rule) for k, rule in enumerate(op.rules))
 
     def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
         """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
@@ -175,16 +194,16 @@ class Trace(TraceBuilder):
                 module = result.origin.module
                 rule = (argument, cotangent, result, of)
                 origin = Origin(op.name, "backward", *rule, module, options)
-        with patches.patched(self, "origin", origin):
+        with self._within(origin):
             result = function(*args, **settings)
-        if argument < 0 and type(result) is Tracer:
+        if argument < 0:
+            result = self.stored(result)
             self._release_unread(op, result, args)
         return result
 
     def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
         """Let samples of arguments go that no rule reads: that of relu reads its result alone."""
-        with patches.patched(self, "thread", 0):  # for the rules themselves
-            read = [x for k in range(len(args)) for _, x in op.values_read_by(k, result, args)]
+        read = [x for k in range(len(args)) for _, x in op.values_read_by(k, result, args)]
         for x in (result, *args):
             if type(x) is Tracer:
                 x.is_read |= any(x is y for y in read)
@@ -192,59 +211,76 @@ class Trace(TraceBuilder):
 
     def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
         """Record a call as one instruction."""
-        with patches.patched(self, "thread", 0):  # the function computes with arrays
-            return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
+        return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
 
-    def call_module(self, call: Any, module: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a module; note attributes of all modules below it before."""
+    def module(self, module: Any) -> Any:
+        """Note attributes of a module, and of all below it; its instructions have its path."""
         if module not in self.paths:
             self.paths |= {inner: path for path, inner in module.named_modules()}
         self.captured.watch_module(module)
         self.captured.follow()
-        with patches.patched(self, "origin", Origin(module=self.paths[module])):
-            return call(module, *args, **kwargs)
+        return self._within(Origin(module=self.paths[module]))
 
-    def step(self, step: Any, optimizer: Any, closure: Any = None) -> Any:
-        """Run the step of an optimizer as an "update"; watch its state and options."""
-        name, state = type(optimizer).__name__, optimizer.state
-        optimizer.has_stepped = True  # as `_check_rates` sets it, which is patched
+    def state(self, optimizer: Any) -> Any:
+        """Watch the state of an optimizer."""
+        state = super().state(optimizer)
         for container in (state, *state.values()):
             self.captured.watch(container, _STATE)
-        self.captured.watch(vars(optimizer), f"an option of {name}")
-        with patches.patched(self, "origin", self.origin if closure else Origin(name, "update")):
-            return step(optimizer, closure)
+        return state
 
-    def param_groups(self, optimizer: Any) -> Any:
-        """Return the groups of an optimizer, which have tracers for learning rates until the end.
+    def step(self, optimizer: Any) -> Any:
+        """Watch the state and options of an optimizer; its instructions are an "update"."""
+        name = type(optimizer).__name__
+        rates = (group.get("lr") for group in self.groups(optimizer))
+        optimizer.check_rates(rate.value.sample for rate in rates if type(rate) is Tracer)
+        self.state(optimizer)
+        self.captured.watch(vars(optimizer), f"an option of {name}")
+        return self._within(Origin(name, "update"))
+
+    def groups(self, optimizer: Any) -> Any:
+        """Return copies of the groups of an optimizer, which have tracers for learning rates.
 
         `OneCycleLR` and `CyclicLR` also set the momentum, or betas.
         """
-        groups = vars(optimizer)["param_groups"]
         if optimizer not in self.optimizers:
+            groups = super().groups(optimizer)
             for container in (groups, *groups, *(group["params"] for group in groups)):
                 self.captured.watch(container, f"an option of {type(optimizer).__name__}")
-            self.optimizers.append(optimizer)
-            for group in groups:
+            traced = [dict(group) for group in groups]
+            for group, copied in zip(groups, traced, strict=True):
                 keys = ("lr", "momentum", "betas") if "max_momentum" in group else ("lr",)
                 for key in filter(group.__contains__, keys):
-                    before, group[key] = group[key], self._option(group, (key,), group[key])
-                    self.options.append((group, key, before, group[key]))
-        return groups
+                    copied[key] = self._option(group, (key,), group[key])
+            self.optimizers[optimizer] = traced, [dict(group) for group in traced]
+        return self.optimizers[optimizer][0]
 
-    def put_options_back(self) -> None:
-        """Replace the tracers in groups of optimizers; what the function has set stays."""
-        for group, key, before, tracer in self.options:
-            group[key] = before if group[key] is tracer else group[key]
+    def check_options(self) -> None:
+        """Raise where the function has changed options of an optimizer."""
+        for optimizer, (groups, before) in self.optimizers.items():
+            names = {key for group in (*groups, *before) for key in group}
+            changed = [
+                key
+                for group, old in zip(groups, before, strict=False)
+                for key in names
+                if not same(group.get(key, ABSENT), old.get(key, ABSENT))
+            ]
+            if changed or len(groups) != len(before):
+                what = f"{changed[0]!r}, " if changed else ""
+                self.captured.refuse_change(f"{what}an option of {type(optimizer).__name__}")
+
+    def once(self, problem: str) -> None:
+        """Refuse what only the first call would do."""
+        raise self.refusal(problem, "Only the first call would: do it outside of the function")
 
     def _option(self, group: Any, path: tuple[Any, ...], x: Any) -> Any:
         if isinstance(x, tuple):
             return tuple(self._option(group, (*path, k), part) for k, part in enumerate(x))
-        x = patches.ARRAY.__get__(x) if isinstance(x, Node) else x
+        x = x._array if isinstance(x, Node) else x
         return self._entered(float(np.asarray(x).item()), Source("option", group, path))
 
     def generator(self, generator: Any) -> Tracer:
         """Return what draws in the place of the NumPy generator of `generator`."""
-        rng = copy.deepcopy(patches.RNG.fget(generator))
+        rng = copy.deepcopy(super().generator(generator))
         return self._entered(rng, self.source(generator, "generator"))
 
     # The end
@@ -253,7 +289,7 @@ class Trace(TraceBuilder):
         """Return the program, and what its calls compare and write."""
         program = self.program
         gradients = [
-            (self.source(node), None if g is None else self._output(self.get_array(g)))
+            (self.source(node), None if g is None else self._output(self.read(g)))
             for node, g in self.grads.items()
             if g is None or g is not node._grad
         ]
@@ -274,7 +310,8 @@ class Trace(TraceBuilder):
         if isinstance(leaf, Iterator):
             problem = f"{self.captured.line}: the function returns an iterator, which ends once"
             raise CompileError(f"{problem}. Return a list of its items")
-        array, is_tensor = array_of(leaf), isinstance(leaf, Node)
+        is_tensor = isinstance(leaf, Node)
+        array = leaf._array if is_tensor else leaf
         if type(array) is Tracer:
             self.program.returned.append(len(self.program.outputs))
             return Output(self._output(array), is_tensor)
@@ -298,12 +335,10 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
     arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
     run.sources = {id(args[k]): Source("argument", k) for k in arrays}
     try:
-        # Compiled functions that this one calls are part of its program.
-        with patches.patched_for(run), grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
-            result = run_with_tracers(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+        result = observed(run, partial(_run, run, run_with_tracers))
         if run.refused:
             raise run.refused[0]
-        run.put_options_back()
+        run.check_options()
         state = [c for c in captured.containers.values() if c.name == _STATE]
         creates_state = any(len(c.container) != len(c.before) for c in state)
         captured.check(_STATE if creates_state else None)
@@ -317,6 +352,18 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
     for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
         value.forget()
     return traced
+
+
+def _run(run: Trace, run_with_tracers: Any) -> Any:
+    """Run the function, and refuse impure calls; under a profiler, these are not seen."""
+    before = sys.getprofile()
+    try:
+        sys.setprofile(before or refuse_impure_calls)
+        # Compiled functions that this one calls are part of its program.
+        with grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
+            return run_with_tracers(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+    finally:
+        sys.setprofile(before)
 
 
 def _reads_inputs(value: Value) -> bool:

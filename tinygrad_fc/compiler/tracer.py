@@ -20,8 +20,6 @@ from tinygrad_fc.core.graph import Node, array_of
 from tinygrad_fc.core.op import Op
 from tinygrad_fc.core.pytree import mapped, unflatten
 
-CREATORS = [f for f, entry in instructions.TABLE.items() if entry.traced in (CREATED, CONVERTED)]
-"""NumPy's functions that make arrays, and do not ask a tracer."""
 _ADVICE = "Return the tensor and look at it outside; for a branch, write where(condition, x, y)"
 
 
@@ -75,6 +73,10 @@ class TraceBuilder(ProgramBuilder):
         if data.is_number:
             return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
         return data.astype(dtype or data.dtype, copy=bool(copy))
+
+    def call(self, op: Any, arrays: Any, settings: Any) -> Any:
+        """Return the result of an op for tracers."""
+        return op.forward(*arrays, **settings)
 
     def may_read(self) -> bool:
         """Return whether the code that runs may read a value."""
@@ -144,6 +146,10 @@ class Tracer(NDArrayOperatorsMixin):
     def item(self) -> Any:
         return self.call(instructions.item, self) if self.builder.may_read() else self.read()
 
+    def as_number(self) -> Any:
+        """Return the number of a 0-d array."""
+        return self if self.is_number else self.item()
+
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
         """Refuse to show values; return the sample where the library raises an error of its own."""
         what = "a number that calls read" if self.is_number else f"a tensor of shape {self.shape}"
@@ -200,8 +206,9 @@ class Tracer(NDArrayOperatorsMixin):
         if isinstance(function, Op):
             plain = isinstance(function.function, np.ufunc) and not kwargs
             named: Any = function.function if plain else function
-            recorded = partial(self.call, named) if self.builder.is_formula else function.forward
-            return recorded(*args, **kwargs)
+            if self.builder.is_formula:
+                return self.call(named, *args, **kwargs)
+            return self.builder.call(function, args, kwargs)
         out, traced = kwargs.pop("out", None), entry_of(function).traced
         if traced in (CREATED, CONVERTED):  # like=
             return self.builder.created(function, *args, **kwargs)

@@ -77,7 +77,7 @@ def cotangent_of(root: Any, gradient: Any) -> Any:
                 f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
                 ".sum(), or pass backward(weights) with one weight per element"
             )
-        return np.ones_like(root._array)
+        return np.ones_like(array_of(root))
     actual = np.shape(array_of(gradient))
     if actual != shape:
         raise ShapeError(

@@ -28,6 +28,7 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array, refuse_dask
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype, operand_of
 from tinygrad_fc.core.errors import DtypeError, GraphError, ShapeError
+from tinygrad_fc.core.seam import observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
 next_seq = count(1).__next__
 UNRECORDED = -1  # the sequence number of `x.data`, whose changes are never recorded
 _seq_of = attrgetter("_seq")
+_rules_of = attrgetter("rules")
 _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
-_SAVED_TENSORS_HOOKS = grad_mode.SAVED_TENSORS_HOOKS
+_SAVED_TENSORS_HOOKS, _OBSERVED = grad_mode.SAVED_TENSORS_HOOKS, grad_mode.OBSERVED
 _ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 _PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
 _SCALARS = (np.generic, float, int)
@@ -121,11 +123,13 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     parents: list[Any] = []
     tracked = mixed = False
     dtype = None
+    flags = _flags()
+    by = observer() if flags & _OBSERVED else None
     if _assigned:
         follow_assignments(args)
     for a in args:
         if a.__class__ is tensor_class or isinstance(a, Node):
-            array = a._array
+            array = a._array if by is None else by.read(a)
             arrays.append(array)
             other = array.dtype
             if other is not dtype:
@@ -151,7 +155,10 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     # Before the values are read: another thread may change them.
     seq = next_seq() if tracked or _assigned else 0
     try:
-        out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
+        if by is not None:
+            out = by.call(op, arrays, settings)
+        else:
+            out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:
         op.raise_described(error, arrays, settings)  # returns if it has nothing to add
         raise
@@ -161,7 +168,6 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     t._array = out
     t._op = op
     t._grad = t._hooks = None
-    flags = _flags()
     if flags != _RECORD and flags & _DETECT_ANOMALY:
         op.check_finite(out, arrays)
     if (
@@ -191,7 +197,7 @@ def _set_base(
 ) -> None:
     """Note of which tensor the unrecorded result `t` is a view; unknown if under `no_grad`."""
     memory = owner(t._array)
-    if any(isinstance(a, Node) and owner(a._array) is memory for a in args):
+    if any(isinstance(a, Node) and owner(array_of(a)) is memory for a in args):
         t._base = args[0] if is_recording and len(args) == 1 else None
         t._args, t._settings = arrays, settings
 
@@ -233,7 +239,7 @@ def _plan(op: Op, operands: tuple[Any, ...], _default: Any) -> tuple[Any, list[i
 def wrap(array: Any) -> Tensor:
     """Return a leaf around `array`."""
     t: Tensor = _new(tensor_class)
-    t._array = array
+    t._array = observer().stored(array) if _flags() & _OBSERVED else array
     t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
     t._seq = next_seq()
@@ -242,7 +248,42 @@ def wrap(array: Any) -> Tensor:
 
 def array_of(value: Any) -> Any:
     """Return the array of a tensor; anything else as it is."""
-    return value._array if isinstance(value, Node) else value
+    if not isinstance(value, Node):
+        return value
+    return observer().read(value) if _flags() & _OBSERVED else value._array
+
+
+def set_array(t: Any, array: Any) -> None:
+    """Give a tensor another array."""
+    if _flags() & _OBSERVED:
+        observer().write(t, array)
+    else:
+        t._array = array
+
+
+def grad_of(t: Any) -> Any:
+    """Return the `.grad` of a tensor."""
+    return observer().grad(t) if _flags() & _OBSERVED else t._grad
+
+
+def set_grad(t: Any, grad: Any) -> None:
+    """Set the `.grad` of a tensor."""
+    if _flags() & _OBSERVED:
+        observer().set_grad(t, grad)
+    else:
+        t._grad = grad
+
+
+def number_of(value: Any) -> Any:
+    """Return a number, or a tensor or array of one element, as a float; or the number of a tracer.
+
+    Where the library reads numbers by this function, and not by `float`, a program may read them
+    in each call.
+    """
+    if value.__class__ is float:
+        return value
+    array = array_of(value)
+    return array.as_number() if hasattr(array, "as_number") else float(array)
 
 
 def _arrays_in(data: Any) -> Any:
@@ -252,7 +293,7 @@ def _arrays_in(data: Any) -> Any:
     """
     if isinstance(data, Node):
         # By the protocol, which refuses to drop a gradient.
-        return data._array.reshape(()) if data._array.size == 1 else np.asarray(data)
+        return array_of(data).reshape(()) if data._array.size == 1 else np.asarray(data)
     if isinstance(data, list | tuple) and any(
         issubclass(kind, Node | list | tuple) for kind in set(map(type, data))
     ):
@@ -267,15 +308,14 @@ def as_array(
 
     Raises `DtypeError`, which names `what`, unless `data` are real numbers or booleans.
     """
-    if isinstance(data, Node):
-        data = data._array
-    elif isinstance(data, list | tuple):
-        data = _arrays_in(data)
+    data = _arrays_in(data) if isinstance(data, list | tuple) else array_of(data)
     if is_non_numpy_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)
     try:
-        array = np.array(data, dtype, copy=copy)
+        array = np.array(
+            data, dtype, copy=copy, like=observer().like if _flags() & _OBSERVED else None
+        )
     except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
             f"cannot make {what} of {data!r:.80}; expected real numbers or booleans, in rows of "
@@ -394,7 +434,8 @@ def copy_node(t: Any) -> Any:
 
 def become(t: Any, other: Any) -> None:
     """Give `t` the array and the place in the graph of `other`."""
-    for name in ("_array", "_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
+    set_array(t, array_of(other))
+    for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
         setattr(t, name, getattr(other, name))
 
 
@@ -424,7 +465,7 @@ def follow_assignments(values: Iterable[Any]) -> None:
     """Renew the graph of those tensors that are views of memory with a later assignment."""
     for t in values:
         if isinstance(t, Node) and t._op is not None:
-            key = id(owner(t._array))
+            key = id(owner(array_of(t)))
             if _assigned.get(key, 0) > t._seq:
                 _renew(t)
 
@@ -434,14 +475,14 @@ def base_of(t: Any) -> Any:
 
     Raises `GraphError` if it is a view of an unknown tensor, or of a memory that the tensor left.
     """
-    array = t._array
+    array = array_of(t)
     if t._op is None or getattr(array, "base", None) is None:
         return None
     base = t._parents[0] if t._parents else getattr(t, "_base", t)
     if base is t:  # a view of an array, or of a tensor whose graph was freed
         return None
-    if base is not None and t._args[0] is base._array:
-        return base if owner(base._array) is owner(array) else None
+    if base is not None and t._args[0] is array_of(base):
+        return base if owner(t._args[0]) is owner(array) else None
     if base is not None and owner(t._args[0]) is not owner(array):
         return None
     raise GraphError(
@@ -530,16 +571,23 @@ def _check_all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
 
 def accumulate_gradients(pairs: Sequence[list[Any]]) -> None:
     """Add each gradient to its tensor's `.grad`; then call the hooks for that."""
+    by = observer() if _flags() & _OBSERVED else None
     with _accumulation_lock:
         for t, gradient in pairs:
-            g, old = gradient, t._grad
+            g, old = gradient, t._grad if by is None else by.grad(t)
             if old is None:
-                t._grad = g if isinstance(g, Node) else wrap(g)
+                g = g if isinstance(g, Node) else wrap(g)
             elif isinstance(g, Node) or old._requires_grad:
-                t._grad = old + g
-            elif not change_in_place(old._array, "__iadd__", g):
-                g += old._array  # in place, since `g` is unaliased
-                t._grad = wrap(g)
+                g = old + g
+            elif change_in_place(array_of(old), "__iadd__", g):
+                continue
+            else:
+                g += array_of(old)  # in place, since `g` is unaliased
+                g = wrap(g)
+            if by is None:
+                t._grad = g
+            else:
+                by.set_grad(t, g)
     for t, _ in pairs:  # without the lock: a hook may run another backward pass
         if t._hooks is not None:
             for hook in list(t._hooks.after_accumulation.values()):
@@ -643,6 +691,7 @@ class _Pass:
         visited, has_inputs = self.visited.append, self.wanted is not None
         detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
         is_special = create_graph or detect_anomaly
+        rules_of = observer().rules if _flags() & _OBSERVED else _rules_of
         while queue:
             node = heappop(queue)[2]
             g = pending.pop(id(node))
@@ -669,8 +718,8 @@ class _Pass:
             if op.outer is not None:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
-                g = op.outer.rules[0](g, out, None)
-            rules, is_trusted = op.rules, op.is_builtin and not create_graph
+                g = rules_of(op.outer)[0](g, out, None)
+            rules, is_trusted = rules_of(op), op.is_builtin and not create_graph
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
@@ -733,7 +782,7 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
     """Return `gradient` summed to the shape of `array` and cast to its dtype."""
     gradient = scalar_to_array(gradient)
     if isinstance(gradient, Node) is not create_graph:
-        gradient = wrap(gradient) if create_graph else gradient._array
+        gradient = wrap(gradient) if create_graph else array_of(gradient)
     if not hasattr(gradient, "astype") or gradient.dtype.kind not in "fiub":
         raise GraphError(
             f"the rule of {_argument_name(node, a)} returned {gradient!r:.80}; expected an array "
@@ -764,10 +813,10 @@ def scalar_to_array(value: Any) -> Any:
 
 def constant_like(array: Any, other: Any) -> Any:
     """Return the NumPy array `array`, a constant, in the library and dtype of `other`."""
-    like = array_of(other)
-    if is_non_numpy_array(like):
-        return np.asarray(array, like.dtype, like=like)
-    return array.astype(like.dtype)
+    other = array_of(other)
+    if is_non_numpy_array(other):
+        return np.asarray(array, other.dtype, like=other)
+    return array.astype(other.dtype)
 
 
 def _argument_name(node: Any, a: Any) -> str:
@@ -801,4 +850,4 @@ def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) 
             if returned._array.dtype != node._array.dtype:
                 returned = returned.to(node._array.dtype)  # type: ignore[attr-defined]
             shown = returned
-    return shown if create_graph else shown._array
+    return shown if create_graph else array_of(shown)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_fc.core.device import CPU, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.graph import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +43,7 @@ def set_printoptions(
 
 def tensor_text(start: str, t: Any) -> str:
     """Return the `repr` of a tensor as PyTorch does, with the name of the op for a result."""
-    array = move_to_device(t._array, CPU)
+    array = move_to_device(array_of(t), CPU)
     options = {"max_line_width" if k == "linewidth" else k: v for k, v in _print_options.items()}
     options |= {"separator": ", ", "prefix": start, "floatmode": "maxprec"}
     body = np.array2string(array, suppress_small=options.pop("sci_mode") is False, **options)
@@ -50,7 +51,7 @@ def tensor_text(start: str, t: Any) -> str:
         body = "[]" if array.ndim == 1 else f"[], size={array.shape}"
     if array.dtype not in (get_default_dtype(), np.int64, np.bool_):
         body += f", dtype={array.dtype}"
-    if array is not t._array:
+    if t.device != CPU:
         body += f", device={str(t.device)!r}"
     if t._requires_grad:
         body += ", requires_grad=True" if t.is_leaf else f", made_by={t._op.name}"

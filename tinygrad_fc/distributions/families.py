@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import array_of, wrap
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
 from tinygrad_fc.functional import linalg
@@ -150,7 +150,7 @@ def _log_gamma(shape_parameter: Any, size: Any) -> Any:
     small a. The gradient by a is that of log x at fixed u and probability of y (Figurnov et al.,
     "Implicit reparameterization gradients", 2018); there is no second derivative.
     """
-    a = shape_parameter._array.astype(np.float64)
+    a = array_of(shape_parameter).astype(np.float64)
     y = np.maximum(rng_of(None).standard_gamma(a + 1, size), 1e-300)
     log_u = -rng_of(None).standard_exponential(size)
     x = wrap((np.log(y) + log_u / a).astype(shape_parameter.dtype))

@@ -12,6 +12,7 @@ from tinygrad_fc.core.device import move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import Node, array_of, as_array
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import (
     Options,
     accepts_arrays,
@@ -137,7 +138,7 @@ def full(size: int | Sizes, fill_value: npt.ArrayLike, **options: Unpack[Options
     tensor([0.5, 0.5])
     """
     value = as_array(fill_value, options.get("dtype"))
-    return created(np.full(as_shape((size,)), value), options)
+    return created(np.full(as_shape((size,)), value, like=like()), options)
 
 
 @accepts_arrays()
@@ -150,7 +151,7 @@ def zeros(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Opti
     >>> tg.zeros(2)
     tensor([0., 0.])
     """
-    return created(np.zeros(as_shape(shape, size), dtype_in(options)), options)
+    return created(np.zeros(as_shape(shape, size), dtype_in(options), like=like()), options)
 
 
 @accepts_arrays()
@@ -161,7 +162,7 @@ def ones(*shape: int | Sizes, size: Sizes | None = None, **options: Unpack[Optio
     >>> tg.ones(2)
     tensor([1., 1.])
     """
-    return created(np.ones(as_shape(shape, size), dtype_in(options)), options)
+    return created(np.ones(as_shape(shape, size), dtype_in(options), like=like()), options)
 
 
 @accepts_arrays()
@@ -231,7 +232,7 @@ def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    return created(np.eye(n, m, dtype=dtype_in(options)), options)
+    return created(np.eye(n, m, dtype=dtype_in(options), like=like()), options)
 
 
 @accepts_arrays()
@@ -252,7 +253,7 @@ def arange(
     dtype = dtype_in(options, None if has_floats else np.int64)
     # The count is one division, as in PyTorch: added steps would accumulate rounding errors.
     count = math.ceil((end - start) / step)
-    return created((start + np.arange(count) * step).astype(dtype), options)
+    return created((start + np.arange(count, like=like()) * step).astype(dtype), options)
 
 
 @accepts_arrays()
@@ -319,9 +320,9 @@ def sizes_or_data(args: tuple[Any, ...], dtype: Any, device: Any = None) -> Any:
         return as_array(data, dtype, copy=True)
     if not isinstance(data, bool) and all(hasattr(n, "__index__") for n in args):
         if np.ndim(data) == 0 or not args:  # an array with one element has `__index__`, too
-            return np.zeros(as_shape(args or (0,)), dtype or get_default_dtype())
+            return np.zeros(as_shape(args or (0,)), dtype or get_default_dtype(), like=like())
     elif isinstance(data, tuple) and hasattr(data, "numel"):
-        return np.zeros(data, dtype or get_default_dtype())
+        return np.zeros(data, dtype or get_default_dtype(), like=like())
     if not hasattr(data, "__len__"):
         raise TypeError(
             "a tensor is constructed from sizes, Tensor(2, 3), or from data, Tensor([1.0, 2.0]), "

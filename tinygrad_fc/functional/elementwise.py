@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import Node, array_of, as_array, record
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
 from tinygrad_fc.ops import comparison as c
@@ -77,7 +78,7 @@ def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Ten
     tensor([0., 2.])
     """
     if input._array.dtype.kind != "f":  # the dtype is that of the input
-        value = np.array(array_of(value), input.dtype)  # 2.5 becomes 2
+        value = np.array(array_of(value), input.dtype, like=like())  # 2.5 becomes 2
     return e.where(mask, value, input).to(input.dtype)
 
 

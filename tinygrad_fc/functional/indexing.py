@@ -15,7 +15,8 @@ from tinygrad_fc.core.errors import (
     check_dtypes,
     check_shapes,
 )
-from tinygrad_fc.core.graph import Node, as_array, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
 from tinygrad_fc.ops import comparison as c
@@ -280,7 +281,7 @@ def scatter(
     if not isinstance(source, Node):
         fit = input.dtype.kind == "f" or not isinstance(source, float)
         check_dtypes(fit, "scatter", f"floats for the value {source}: use x.double()", input)
-        source = wrap(np.full(np.shape(as_array(index)), source, input.dtype))
+        source = wrap(np.full(np.shape(as_array(index)), source, input.dtype, like=like()))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     known = reduce in (None, "multiply")
@@ -299,11 +300,13 @@ def scatter(
                 'scatter with reduce="multiply" has no gradient, as in PyTorch: pass x.detach(), '
                 "or add logarithms with scatter_add"
             )
-        product = input._array.copy()
-        np.multiply.at(product, where, part._array)
+        product = array_of(input).copy()
+        np.multiply.at(product, where, array_of(part))
         return wrap(product)
-    position = np.full(input.shape, -1)  # in the flattened source, of each element of the result
-    position[where] = np.arange(at.size).reshape(at.shape)
+    position = np.full(
+        input.shape, -1, like=like()
+    )  # in the flattened source, of each element of the result
+    position[where] = np.arange(at.size, like=like()).reshape(at.shape)
     return e.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 
 
@@ -354,7 +357,7 @@ def topk(
     check_shapes(fit, "topk", f"at least k = {k} elements along axis {dim}", input)
     if not input.ndim:
         return ValuesIndices(input.clone(), argsort(input, dim))
-    array, n = input._array, input.shape[axis]
+    array, n = array_of(input), input.shape[axis]
     if array.__class__ is np.ndarray and 0 < k <= n // PARTITIONED:
         part = slice(n - k, None) if largest else slice(k)
         kth = np.argpartition(array, n - k if largest else k - 1, axis=axis)
@@ -385,7 +388,7 @@ def unique(
     if dim is not None:
         dim = normalize_dim(dim, input.ndim, "unique")
     parts: Any = dict.fromkeys(("return_index", "return_inverse", "return_counts"), True)
-    _, first, inverse, counts = np.unique(input._array, axis=dim, equal_nan=False, **parts)
+    _, first, inverse, counts = np.unique(array_of(input), axis=dim, equal_nan=False, **parts)
     flat = input.reshape(-1) if dim is None else input
     values = flat[(slice(None),) * (dim or 0) + (first,)]
     shape = input.shape if dim is None else (input.shape[dim],)
@@ -403,7 +406,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     >>> tg.bincount(tg.tensor([0, 2, 2]))
     tensor([1, 0, 2])
     """
-    at = np.array(as_array(input))
+    at = np.array(as_array(input), like=like())
     counts = np.bincount(at, minlength=minlength)
     if weights is None:
         return wrap(counts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import array_of, wrap
 from tinygrad_fc.core.op import as_axes
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
@@ -448,7 +448,7 @@ def _check_square(x: Any, what: str) -> None:
 
 def _check_matrices(x: Any, result: Any, what: str, reason: str) -> None:
     """Raise `LinAlgError` if `result`, a batch of arrays, has a NaN for a finite matrix of `x`."""
-    failed = np.isnan(result).any(axis=(-2, -1)) & np.isfinite(x._array).all(axis=(-2, -1))
+    failed = np.isnan(result).any(axis=(-2, -1)) & np.isfinite(array_of(x)).all(axis=(-2, -1))
     if not failed.any():
         return
     at = tuple(int(k) for k in np.argwhere(failed)[0])
@@ -482,7 +482,7 @@ def inv(A: Tensor) -> Tensor:
     """
     _check_square(A, "inv")
     out = l.inv(A)
-    _check_matrices(A, out._array, "inv", SINGULAR)
+    _check_matrices(A, array_of(out), "inv", SINGULAR)
     return out
 
 
@@ -505,8 +505,8 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     if not left:
         return solve(A.mT, B.mT).mT
     out = l.solve(A, B)
-    if np.isnan(out._array).any() or not B.shape[-1]:
-        _check_matrices(A, l.inv.forward(A._array), "solve", SINGULAR)
+    if np.isnan(array_of(out)).any() or not B.shape[-1]:
+        _check_matrices(A, l.inv.forward(array_of(A)), "solve", SINGULAR)
     return out
 
 
@@ -531,7 +531,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
     tensor([[2.]])
     """
     check_shapes(A.ndim == B.ndim == 2, "lstsq", "matrices (n, m) and (n, k)", A, B)
-    x, *rest = map(wrap, map(np.asarray, np.linalg.lstsq(A._array, B._array, rcond)))
+    x, *rest = map(wrap, map(np.asarray, np.linalg.lstsq(array_of(A), array_of(B), rcond)))
     if A.requires_grad or B.requires_grad:  # the derivative of the normal equations
         tall = len(A) >= A.shape[1]
         normal = solve(A.mT @ A, A.mT @ B) if tall else A.mT @ solve(A @ A.mT, B)
@@ -586,7 +586,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """
     _check_square(A, "cholesky")
     out = l.cholesky(A)
-    _check_matrices(A, out._array, "cholesky", NOT_POSITIVE)
+    _check_matrices(A, array_of(out), "cholesky", NOT_POSITIVE)
     return out.mT if upper else out
 
 

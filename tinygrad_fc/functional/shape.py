@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
 from tinygrad_fc.core.graph import array_of, as_array, owner, wrap
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
 from tinygrad_fc.ops import elementwise as e
 from tinygrad_fc.ops import index as i
@@ -55,9 +56,9 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
-        return wrap(input._array.view(shape[0]))
+        return wrap(array_of(input).view(shape[0]))
     out = reshape(input, *shape)
-    if input.numel() and owner(out._array) is not owner(input._array):
+    if input.numel() and owner(array_of(out)) is not owner(array_of(input)):
         raise ShapeError(
             f"view: got shape {tuple(input.shape)}; expected axes that give {out.shape} without a "
             "copy: use reshape"
@@ -303,7 +304,7 @@ def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
         n = input.shape[along]
-        out = out[(slice(None),) * along + ((np.arange(n) - step) % (n or 1),)]
+        out = out[(slice(None),) * along + ((np.arange(n, like=like()) - step) % (n or 1),)]
     return input.clone() if out is input else out
 
 
@@ -401,7 +402,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
             [0., 0., 2.],
             [0., 0., 0.]])
     """
-    k, n = np.arange(input.shape[-1]), input.shape[-1] + abs(offset)
+    k, n = np.arange(input.shape[-1], like=like()), input.shape[-1] + abs(offset)
     at = (..., k + max(-offset, 0), k + max(offset, 0))
     out = i.scatter_add(input, at=at, shape=(*input.shape[:-1], n, n))
     return movedim(out, (-2, -1), (dim1, dim2))
@@ -480,7 +481,7 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
     merged = tuple(k * n for k, n in zip(counts, shape, strict=True))
     out = s.reshape(s.broadcast_to(s.reshape(input, shape=inserted), shape=wide), shape=merged)
-    return out.clone() if owner(out._array) is owner(input._array) else out
+    return out.clone() if owner(array_of(out)) is owner(array_of(input)) else out
 
 
 @accepts_arrays("input")
@@ -511,12 +512,12 @@ def repeat_interleave(
     tensor([5, 6, 6])
     """
     if repeats is None:
-        indices: Tensor = wrap(np.arange(input.numel()))
+        indices: Tensor = wrap(np.arange(input.numel(), like=like()))
         return repeat_interleave(indices, input, 0)
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
-    at = np.repeat(np.arange(x.shape[along]), as_array(repeats))
+    at = np.repeat(np.arange(x.shape[along], like=like()), as_array(repeats))
     return x[(slice(None),) * along + (at,)]
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from tinygrad_fc.core.grad_mode import OBSERVED, flags
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.nn.activation import ReLU, Sigmoid, Tanh
 from tinygrad_fc.nn.layer_error import add_path
 from tinygrad_fc.nn.linear import Linear
@@ -153,6 +155,8 @@ class _List(_Container[T]):
         return both
 
 
+_flags = flags.get
+
 # Maps the `forward` of an activation to its class and to the op that fuses it with a linear layer.
 _FUSED: dict[Any, tuple[type[Module], Op]] = {
     Sigmoid.forward: (Sigmoid, linalg.linear_sigmoid),
@@ -194,6 +198,7 @@ class Sequential(_List[Module]):
     def forward(self, input: Tensor) -> Tensor:
         """Return the output of the last layer."""
         current_name = ""
+        fused_ops = {} if _flags() & OBSERVED and not observer().fuses else _FUSED
         pending: Any = None  # a Linear, which is fused with the next layer if that has a fused op
         try:
             for name, layer in self._modules.items():
@@ -202,7 +207,7 @@ class Sequential(_List[Module]):
                 is_original = not layer._hook_registries and "forward" not in layer.__dict__
                 forward = kind.forward if is_original else None
                 if pending is not None:
-                    fused = _FUSED.get(forward)
+                    fused = fused_ops.get(forward)
                     if fused is not None and fused[0] is kind:
                         input, pending = pending.forward(input, op=fused[1]), None
                         continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.tensors import RemovableHandle
 
 if TYPE_CHECKING:
@@ -168,6 +170,7 @@ def has_any(module: Any) -> bool:
 
 def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return `module.forward(*args, **kwargs)`, with the hooks called around it."""
+    by = observer()
     registries, result = module._hook_registries or {}, None
     after = iter(list(registries.get("_forward_hooks", {}).items()))
     with_kwargs = registries.get("_forward_hooks_with_kwargs", ())
@@ -182,7 +185,8 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         gradients = _Gradients(module, pre, post) if pre or post else None
         if gradients:
             args = gradients.watch_inputs(args)
-        result = module.forward(*args, **kwargs)
+        with nullcontext() if by is None else by.module(module):
+            result = module.forward(*args, **kwargs)
         for key, hook in after:
             options = (kwargs,) if key in with_kwargs else ()
             replaced = hook(module, args, *options, result)

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device, gpu
 from tinygrad_fc.core.errors import DtypeError
-from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.core.grad_mode import OBSERVED, flags, no_grad
 from tinygrad_fc.core.printing import html_table, shape_text
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Module"]
 
 T = TypeVar("T")
+_flags = flags.get
 _NOTHING: Any = object()
 
 
@@ -76,7 +77,7 @@ class Module(HasState):
         # Nearly every call has one positional argument. Passing it alone, not as *args, saves a
         # third of the cost of a call.
         try:
-            if self._hook_registries or kwargs or x is _NOTHING:
+            if self._hook_registries or kwargs or x is _NOTHING or _flags() & OBSERVED:
                 result: Tensor = hooks.call(self, more if x is _NOTHING else (x, *more), kwargs)
             else:
                 result = self.forward(x, *more) if more else self.forward(x)

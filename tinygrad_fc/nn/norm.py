@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import number_of, wrap
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import check_probability
@@ -117,7 +117,7 @@ class BatchNorm1d(_RunningNorm):
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if momentum is None:
-                momentum = 1 / float(self.num_batches_tracked)
+                momentum = 1 / number_of(self.num_batches_tracked)
         mean, var = self.running_mean, self.running_var
         if self.training and not self.track_running_stats:
             mean = var = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.core.graph import as_array, change_in_place, wrap
+from tinygrad_fc.core.graph import array_of, as_array, change_in_place, grad_of, set_grad, wrap
 from tinygrad_fc.functional.creation import empty
 from tinygrad_fc.tensors import Tensor
 
@@ -40,11 +40,11 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        memo[id(self)] = copied = type(self)(self._array.copy(), self.requires_grad)
+        memo[id(self)] = copied = type(self)(array_of(self).copy(), self.requires_grad)
         return copied
 
     def __reduce__(self) -> Any:
-        return type(self), (self._array, self.requires_grad)
+        return type(self), (array_of(self), self.requires_grad)
 
 
 def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
@@ -54,13 +54,14 @@ def unfilled(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
 
 def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
     """Set `tensor.grad` to None if `set_to_none`, else to zeros; None stays None."""
-    if set_to_none or tensor._grad is None:
-        tensor._grad = None
+    grad = None if set_to_none else grad_of(tensor)
+    if grad is None:
+        set_grad(tensor, None)
     else:
-        grad = tensor._grad._array
+        array = array_of(grad)
         # A graph may need the values of a recorded gradient.
-        if tensor._grad._requires_grad or not change_in_place(grad, "fill", 0):
-            tensor._grad = wrap(np.zeros_like(grad))
+        if grad._requires_grad or not change_in_place(array, "fill", 0):
+            set_grad(tensor, wrap(np.zeros_like(array)))
 
 
 def refuse_module(value: Any, function: str, name: str) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, mutation_lock, record_change
+from tinygrad_fc.core.graph import array_of, mutation_lock, record_change, set_array
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.nn.hooks import HasHooks, functions
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def load(module: Any, state: Mapping[str, Any], *, strict: bool, assign: bool) -
     keys, errors = IncompatibleKeys([], []), list[str]()
     metadata = getattr(state, "_metadata", {})
     tensors = [*module.parameters(), *module.buffers()]
-    before = [(t, t._array, t._array.copy()) for t in tensors]
+    before = [(t, array_of(t), array_of(t).copy()) for t in tensors]
 
     def load_module(inner: Any, local: dict[str, Any], prefix: str) -> None:
         versions = {**metadata.get(prefix.removesuffix("."), {})}
@@ -210,7 +211,7 @@ def load(module: Any, state: Mapping[str, Any], *, strict: bool, assign: bool) -
         errors[:0] = [*_listed("Missing", keys[0]), *_listed("Unexpected", keys[1])]
     if errors:
         for tensor, array, values in before:
-            tensor._array = array
+            set_array(tensor, array)
             _load("", tensor, values, assign=False)
         raise RuntimeError(
             f"Error(s) in loading state_dict for {type(module).__name__}; nothing was loaded:\n\t"
@@ -226,7 +227,8 @@ def _listed(kind: str, paths: list[str]) -> list[str]:
 
 def _load(path: str, target: Tensor, value: Any, *, assign: bool) -> list[str]:
     """Load a value of a state dict into `target`, or return what is wrong with it."""
-    array = np.asarray(array_of(value))  # not `as_array`, which gives numbers the default dtype
+    # not `as_array`, which gives numbers the default dtype
+    array = np.asarray(array_of(value), like=like())
     if array.dtype.kind not in "fiub":
         return [f"{path} has dtype {array.dtype}, expected numbers ({target.dtype})."]
     if array.shape != target.shape:
@@ -238,9 +240,9 @@ def _load(path: str, target: Tensor, value: Any, *, assign: bool) -> list[str]:
         return [f"{path} has dtype {array.dtype}, expected {expected}. {advice}."]
     with mutation_lock:  # so that a backward pass in another thread sees the change
         if assign:
-            target._array = array
+            set_array(target, array)
         else:
             # Casts between all dtypes, as PyTorch: a file may store integer counts as floats.
-            np.copyto(target._array, array, casting="unsafe")
-        record_change(target._array)
+            np.copyto(array_of(target), array, casting="unsafe")
+        record_change(array_of(target))
     return []

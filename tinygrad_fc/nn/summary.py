@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_fc.core import pytree
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.grad_mode import no_grad
+from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.state_dict import join_path
@@ -177,7 +178,9 @@ def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> in
         if not module._modules:
             outputs, inputs = _tensors(output), _tensors(args)
             # An output that is a view of an input takes no memory.
-            shared = {t for t in outputs for x in inputs if np.may_share_memory(t._array, x._array)}
+            shared = {
+                t for t in outputs for x in inputs if np.may_share_memory(array_of(t), array_of(x))
+            }
             sizes.append(_bytes(set(outputs) - shared))
 
     for module in model.modules():

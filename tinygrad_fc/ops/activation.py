@@ -103,7 +103,7 @@ def gelu(input: Any) -> Any:
     >>> gelu(np.array([0.0, 1.0]))
     array([0.        , 0.84134475])
     """
-    return input * ndtr.forward(input)
+    return input * ndtr(input)
 
 
 # The tanh approximation of gelu: (1 + tanh(u)) / 2 is written as sigmoid(z) with z = 2 * u. For

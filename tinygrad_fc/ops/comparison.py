@@ -222,9 +222,7 @@ def isfinite(input: Any) -> Any:
     """
 
 
-@define(
-    np.sign, forward=lambda x: np.array(x) if x.dtype.kind == "b" else np.sign(x), domain=(real,)
-)
+@define(np.sign, forward=lambda x: x.copy() if x.dtype.kind == "b" else np.sign(x), domain=(real,))
 def numpy_sign(input: Any) -> Any:
     """Return NumPy's sign of `input`: -1, 0 or 1, and NaN for NaN.
 
@@ -251,7 +249,7 @@ def sign(input: Any) -> Any:
 
 def _floats_only(function: Any) -> Any:
     """Return `function` for floats, the identity for integers and booleans."""
-    return lambda x: function(x) if x.dtype.kind == "f" else np.array(x)
+    return lambda x: function(x) if x.dtype.kind == "f" else x.copy()
 
 
 @define(np.floor, forward=_floats_only(np.floor), domain=(real,))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.graph import array_of, owner
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import indices, real
@@ -149,9 +148,9 @@ def _assigned_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
     part: Any = getitem(g, at=at)
     if _cannot_repeat(at):
         return part
-    like = {"like": array_of(g)} if is_non_numpy_array(array_of(g)) else {}
-    order = np.arange(math.prod(part.shape), **like).reshape(part.shape)
-    last = np.zeros(g.shape, np.int64, **like)
+    like = array_of(g)
+    order = np.arange(math.prod(part.shape), like=like).reshape(part.shape)
+    last = np.zeros(g.shape, np.int64, like=like)
     last[at] = order
     return np.where(last[at] == order, part, 0)
 
@@ -209,6 +208,8 @@ getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_plac
 
 def full_index(at: Any, axis: int) -> tuple[Any, ...]:
     """Return the index tuple with which `x[index]` is `torch.gather(x, axis, at)`."""
-    grid = [np.arange(n).reshape(n, *[1] * (at.ndim - k)) for k, n in enumerate(at.shape, 1)]
+    grid = [
+        np.arange(n, like=at).reshape(n, *[1] * (at.ndim - k)) for k, n in enumerate(at.shape, 1)
+    ]
     grid[axis] = at
     return tuple(grid)

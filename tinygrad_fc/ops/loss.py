@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import index, interval, real
@@ -109,7 +108,7 @@ def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
     """Return `x` minus the maximum of its row, and log(sum(exp(shifted))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
-    rows, top = np.arange(len(x)), x.argmax(axis=1)
+    rows, top = np.arange(len(x), like=x), x.argmax(axis=1)
     # Programs compute softmax by another exponential, of `x` minus np.max(x, 1), which takes longer
     # than argmax for short rows.
     shifted = x - x[rows, top][:, None]
@@ -128,8 +127,7 @@ def _cotangent_per_row(g: Any, count: Any) -> Any:
 
 
 def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
-    numbers = np.arange(classes)
-    numbers = np.asarray(numbers, like=y) if is_non_numpy_array(y) else numbers
+    numbers = np.arange(classes, like=y)
     return ((y % classes)[..., None] == numbers).astype(dtype)  # negative: from the end
 
 
@@ -148,7 +146,7 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     array([0.69314718])
     """
     shifted, log_sum = _shifted_and_log_sum(input)
-    losses = log_sum - shifted[np.arange(len(input)), target]
+    losses = log_sum - shifted[np.arange(len(input), like=input), target]
     return _total(losses, count)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tinygrad_fc.core.graph import number_of
 from tinygrad_fc.optim.optimizer import FRACTION, Elementwise, Range, Update, options_of
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ class Adagrad(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adagrad's rule."""
-        rate = float(group["lr"]) / (1 + (scalars["step"] - 1) * float(group["lr_decay"]))
-        initial = float(self.defaults["initial_accumulator_value"])
-        return Update(_adagrad, {"sum": initial}, (float(group["eps"]), rate))
+        rate = number_of(group["lr"]) / (1 + (scalars["step"] - 1) * number_of(group["lr_decay"]))
+        initial = number_of(self.defaults["initial_accumulator_value"])
+        return Update(_adagrad, {"sum": initial}, (number_of(group["eps"]), rate))
 
 
 def _adagrad(g: Any, p: Any, s: Any, eps: Any, rate: Any) -> None:
@@ -124,7 +125,7 @@ class Adadelta(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Adadelta's rule."""
-        lr, rho, eps = (float(group[key]) for key in ("lr", "rho", "eps"))
+        lr, rho, eps = (number_of(group[key]) for key in ("lr", "rho", "eps"))
         return Update(_adadelta, {"square_avg": 0.0, "acc_delta": 0.0}, (rho, 1 - rho, eps, lr))
 
 
@@ -173,7 +174,9 @@ class RMSprop(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return RMSprop's rule."""
-        lr, alpha, eps, momentum = (float(group[key]) for key in ("lr", "alpha", "eps", "momentum"))
+        lr, alpha, eps, momentum = (
+            number_of(group[key]) for key in ("lr", "alpha", "eps", "momentum")
+        )
         with_momentum, centered = bool(momentum), group["centered"]
         names = ["square_avg", *["momentum_buffer"] * with_momentum, *["grad_avg"] * centered]
 
@@ -246,10 +249,10 @@ class Adam(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
-        step, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        step, (beta1, beta2) = scalars["step"], map(number_of, group["betas"])
         root = (1 - beta2**step) ** 0.5
-        rate = float(group["lr"]) * root / (1 - beta1**step)
-        eps = float(group["eps"]) * root
+        rate = number_of(group["lr"]) * root / (1 - beta1**step)
+        eps = number_of(group["eps"]) * root
         numbers = (eps, rate, beta1, 1 - beta1, beta2, 1 - beta2)
         if group["amsgrad"]:
             return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
@@ -333,9 +336,9 @@ class Adamax(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adamax's rule."""
-        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
-        rate = float(group["lr"]) / (1 - beta1**t)
-        numbers = (rate, float(group["eps"]), beta1, 1 - beta1, beta2)
+        t, (beta1, beta2) = scalars["step"], map(number_of, group["betas"])
+        rate = number_of(group["lr"]) / (1 - beta1**t)
+        numbers = (rate, number_of(group["eps"]), beta1, 1 - beta1, beta2)
         return Update(_adamax, {"exp_avg": 0.0, "exp_inf": 0.0}, numbers)
 
 
@@ -391,15 +394,23 @@ class NAdam(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return NAdam's rule, with the bias correction of v folded in, as in Adam."""
-        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
+        t, (beta1, beta2) = scalars["step"], map(number_of, group["betas"])
         mu, next_mu = (
-            beta1 * (1 - 0.5 * 0.96 ** (k * float(group["momentum_decay"]))) for k in (t, t + 1)
+            beta1 * (1 - 0.5 * 0.96 ** (k * number_of(group["momentum_decay"]))) for k in (t, t + 1)
         )
         scalars["mu_product"] *= mu
         root = (1 - beta2**t) ** 0.5
-        rate_g = float(group["lr"]) * root * (1 - mu) / (1 - scalars["mu_product"])
-        rate_m = float(group["lr"]) * root * next_mu / (1 - scalars["mu_product"] * next_mu)
-        numbers = (float(group["eps"]) * root, rate_g, rate_m, beta1, 1 - beta1, beta2, 1 - beta2)
+        rate_g = number_of(group["lr"]) * root * (1 - mu) / (1 - scalars["mu_product"])
+        rate_m = number_of(group["lr"]) * root * next_mu / (1 - scalars["mu_product"] * next_mu)
+        numbers = (
+            number_of(group["eps"]) * root,
+            rate_g,
+            rate_m,
+            beta1,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+        )
         return Update(_nadam, MOMENTS, numbers)
 
 
@@ -441,14 +452,14 @@ class RAdam(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return RAdam's rule."""
-        t, (beta1, beta2) = scalars["step"], map(float, group["betas"])
-        rate, correction = float(group["lr"]) / (1 - beta1**t), 1 - beta2**t
+        t, (beta1, beta2) = scalars["step"], map(number_of, group["betas"])
+        rate, correction = number_of(group["lr"]) / (1 - beta1**t), 1 - beta2**t
         r = 2 / (1 - beta2) - 1
         r_t = r - 2 * t * beta2**t / correction
         rectified = r_t > 5
         if rectified:
             rate *= ((r_t - 4) * (r_t - 2) * r * correction / ((r - 4) * (r - 2) * r_t)) ** 0.5
-        numbers = (float(group["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
+        numbers = (number_of(group["eps"]), rate, beta1, 1 - beta1, beta2, 1 - beta2)
         return Update(_adam if rectified else _unrectified, MOMENTS, numbers)
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.grad_mode import enable_grad
-from tinygrad_fc.core.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.core.graph import (
+    array_of,
+    as_array,
+    grad_of,
+    mutation_lock,
+    number_of,
+    record_change,
+    wrap,
+)
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensors import Tensor
 
@@ -91,7 +99,7 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS computes the loss several times a step: pass step(closure)")
-        self._check_rates()
+        self.check_rates([group.get("lr", 0.0) for group in self.param_groups])
         group = self.param_groups[0]
         params, state = group["params"], self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
@@ -113,7 +121,7 @@ class LBFGS(Optimizer):
             d, t = _direction(state, point.gradient, group)
             state["d"], state["t"] = wrap(d), t
             previous = state["prev_loss"] = point.loss
-            point = Point(0.0, point.loss, point.gradient, float(point.gradient @ d))
+            point = Point(0.0, point.loss, point.gradient, number_of(point.gradient @ d))
             if point.slope > -tolerance:
                 break
             calls = 0
@@ -147,7 +155,7 @@ class LBFGS(Optimizer):
         if not isinstance(value, Tensor | np.ndarray):
             return value
         array = as_array(value)
-        return wrap(array.copy()) if array.ndim else float(array)
+        return wrap(array.copy()) if array.ndim else number_of(array)
 
 
 # The direction
@@ -155,9 +163,9 @@ class LBFGS(Optimizer):
 
 def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]:
     """Return the direction from the gradient `g`, and the initial step length; store `g`."""
-    lr = float(group["lr"])
+    lr = number_of(group["lr"])
     if state["n_iter"] == 1:
-        d, t = -g, lr / max(1.0, float(np.abs(g).sum()))
+        d, t = -g, lr / max(1.0, number_of(np.abs(g).sum()))
         state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
     else:
         _extend_history(state, g, group["history_size"])
@@ -168,28 +176,28 @@ def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]
 
 def _extend_history(state: dict[str, Any], g: Any, size: int) -> None:
     """Append the last step s and the change of the gradient y to the history."""
-    y = g - state["prev_flat_grad"]._array
-    s = state["t"] * state["d"]._array
-    curvature = float(y @ s)
+    y = g - array_of(state["prev_flat_grad"])
+    s = state["t"] * array_of(state["d"])
+    curvature = number_of(y @ s)
     if not curvature > 1e-10:  # H would no longer be positive definite
         return
     # PyTorch's keys: the list of y is "old_dirs", that of s "old_stps", that of 1 / (y @ s) "ro".
     for key, value in (("old_dirs", wrap(y)), ("old_stps", wrap(s)), ("ro", 1 / curvature)):
         state[key] = [*state[key], value][-size:]
-    state["H_diag"] = curvature / float(y @ y)
+    state["H_diag"] = curvature / number_of(y @ y)
 
 
 def _newton(state: dict[str, Any], g: Any) -> Any:
     """Return -H g, by the two-loop recursion over the history."""
-    ys, ss = ([t._array for t in state[key]] for key in ("old_dirs", "old_stps"))
+    ys, ss = ([array_of(t) for t in state[key]] for key in ("old_dirs", "old_stps"))
     d = -g
     alphas = []
     for y, s, ro in zip(reversed(ys), reversed(ss), reversed(state["ro"]), strict=True):
-        alphas.append(float(s @ d) * ro)
+        alphas.append(number_of(s @ d) * ro)
         d -= alphas[-1] * y
     d *= state["H_diag"]
     for y, s, ro, alpha in zip(ys, ss, state["ro"], reversed(alphas), strict=True):
-        d += (alpha - float(y @ d) * ro) * s
+        d += (alpha - number_of(y @ d) * ro) * s
     return d
 
 
@@ -230,13 +238,13 @@ class LineSearch:
     def evaluate(self, t: float) -> Point:
         """Evaluate at step length `t`, then restore the parameters."""
         self.calls += 1
-        before = [p._array.copy() for p in self.params]
+        before = [array_of(p).copy() for p in self.params]
         _move(self.params, t, self.d)
         try:
             _, point = self.objective()
         finally:
             _write(self.params, before)
-        return Point(t, point.loss, point.gradient, float(point.gradient @ self.d))
+        return Point(t, point.loss, point.gradient, number_of(point.gradient @ self.d))
 
     def violates_decrease(self, point: Point) -> bool:
         """Return whether `point` violates the sufficient decrease (Armijo) condition."""
@@ -323,12 +331,14 @@ def _cubic(a: Point, b: Point, lower: float, upper: float) -> float:
 
 
 def _max_abs(x: Any) -> float:
-    return float(np.abs(x).max()) if x.size else 0.0
+    return number_of(np.abs(x).max()) if x.size else 0.0
 
 
 def _gradient(params: list[Tensor]) -> Any:
     """Return all gradients as one vector, with zeros for those that are None."""
-    grads = [np.zeros_like(p._array) if p._grad is None else p._grad._array for p in params]
+    grads = [
+        np.zeros_like(array_of(p)) if grad_of(p) is None else array_of(grad_of(p)) for p in params
+    ]
     return np.concatenate([g.reshape(-1) for g in grads])
 
 
@@ -338,19 +348,19 @@ def _evaluate(
     """Call `closure`; return its loss, and the value and gradient to minimize, with t = 0."""
     with enable_grad():
         loss = closure()
-    value, gradient = float(loss), _gradient(params)
+    value, gradient = number_of(loss), _gradient(params)
     return loss, Point(0.0, -value, -gradient) if maximize else Point(0.0, value, gradient)
 
 
 def _move(params: list[Tensor], t: float, d: Any) -> None:
     ends = np.cumsum([p.numel() for p in params])
     parts = np.split(t * d, ends[:-1].tolist())
-    arrays = [p._array + part.reshape(p.shape) for p, part in zip(params, parts, strict=True)]
+    arrays = [array_of(p) + part.reshape(p.shape) for p, part in zip(params, parts, strict=True)]
     _write(params, arrays)
 
 
 def _write(params: list[Tensor], arrays: list[Any]) -> None:
     with mutation_lock:  # so that a backward pass in another thread sees the change
         for p, array in zip(params, arrays, strict=True):
-            p._array[...] = array
-        record_change(*(p._array for p in params))
+            array_of(p)[...] = array
+        record_change(*(array_of(p) for p in params))

@@ -14,7 +14,16 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
 from tinygrad_fc.core.grad_mode import enable_grad
-from tinygrad_fc.core.graph import as_array, mutation_lock, record_change, wrap
+from tinygrad_fc.core.graph import (
+    array_of,
+    as_array,
+    grad_of,
+    mutation_lock,
+    number_of,
+    record_change,
+    wrap,
+)
+from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.parameter import refuse_module, reset_grad
 from tinygrad_fc.tensors import Tensor
@@ -121,13 +130,33 @@ class Optimizer:
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self.param_groups: list[Group] = []
+        self.state = defaultdict(dict)
+        self.param_groups = []
         self._check(defaults)
         for group in self._groups(params):
             self.add_param_group(group)
 
     # Groups
+
+    @property
+    def param_groups(self) -> list[Group]:
+        """The groups: dicts of parameters and options."""
+        by = observer()
+        return vars(self)["param_groups"] if by is None else by.groups(self)  # type: ignore[no-any-return]
+
+    @param_groups.setter
+    def param_groups(self, groups: list[Group]) -> None:
+        vars(self)["param_groups"] = groups
+
+    @property
+    def state(self) -> defaultdict[Tensor, dict[str, Any]]:
+        """The state of each parameter."""
+        by = observer()
+        return vars(self)["state"] if by is None else by.state(self)  # type: ignore[no-any-return]
+
+    @state.setter
+    def state(self, state: defaultdict[Tensor, dict[str, Any]]) -> None:
+        vars(self)["state"] = state
 
     def _groups(self, params: Any) -> list[Any]:
         name = type(self).__name__
@@ -199,12 +228,13 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set each `.grad` to None, or to zeros unless `set_to_none`; None stays None."""
-        for group in self.param_groups:
+        by = observer()
+        for group in vars(self)["param_groups"] if by is None else by.groups(self):
             for p in group["params"]:
-                if set_to_none:
+                if set_to_none and by is None:
                     p._grad = None
                 else:
-                    reset_grad(p, set_to_none=False)
+                    reset_grad(p, set_to_none=set_to_none)
 
     @with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -218,18 +248,26 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self._check_rates()
-        with mutation_lock:  # so that a backward pass in another thread sees the change
-            for group in self.param_groups:
-                self._update(group)
+        by = observer()
+        if by is not None:
+            with by.step(self):
+                self._update_groups(self.param_groups)
+            return loss
+        groups = vars(self)["param_groups"]
+        self.check_rates([group.get("lr", 0.0) for group in groups])
+        self._update_groups(groups)
         return loss
 
-    def _check_rates(self) -> None:
+    def check_rates(self, rates: Iterable[Any]) -> None:
         """Raise `ValueError` if a learning rate is NaN; set `has_stepped`."""
-        for group in self.param_groups:
-            if math.isnan(group.get("lr", 0.0)):
-                raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
+        if any(map(math.isnan, rates)):
+            raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
         self.has_stepped = True
+
+    def _update_groups(self, groups: Iterable[Group]) -> None:
+        with mutation_lock:  # so that a backward pass in another thread sees the change
+            for group in groups:
+                self._update(group)
 
     def _update(self, group: Group) -> None:
         """Update the parameters of `group` that have a gradient."""
@@ -427,13 +465,15 @@ class Elementwise(Optimizer):
         initial_scalars = self.initial_scalars(group)
         previous: Any = None
         changed: list[Any] = []
+        states = self.state
         try:
             for p in group["params"]:
-                if p._grad is None:
+                grad = grad_of(p)
+                if grad is None:
                     continue
-                array, state = p._array, self.state[p]
+                array, state = array_of(p), states[p]
                 scalar_arrays = _scalars(state, initial_scalars)
-                current = (array.dtype, *map(float, scalar_arrays))
+                current = (array.dtype, *map(number_of, scalar_arrays))
                 if current != previous:  # usually all parameters have the same numbers
                     previous = current
                     scalars = dict(zip(initial_scalars, current[1:], strict=True))
@@ -443,7 +483,7 @@ class Elementwise(Optimizer):
                 arrays = [array, *self._arrays(state, update.state, array)]
                 changed += arrays
                 changed += scalar_arrays
-                in_blocks(update.formula, [p._grad._array, *arrays], update.numbers)
+                in_blocks(update.formula, [array_of(grad), *arrays], update.numbers)
                 for scalar, value in zip(scalar_arrays, scalars.values(), strict=True):
                     scalar.fill(value)
         finally:  # NumPy may raise between two parameters, for example on overflow
@@ -451,11 +491,11 @@ class Elementwise(Optimizer):
 
     def _prepared(self, group: Group, update: Update, array: Any) -> Update:
         """Return `update` with weight decay and `maximize`, and with its numbers as 0-d arrays."""
-        decay = float(group.get("weight_decay", 0))
+        decay = number_of(group.get("weight_decay", 0))
         formula, maximize = update.formula, group["maximize"]
         if decay or maximize:
             decoupled = group.get("decoupled_weight_decay")
-            shrink = 1 - float(group["lr"]) * decay if decoupled else None
+            shrink = 1 - number_of(group["lr"]) * decay if decoupled else None
             formula = with_decay(formula, maximize=maximize, decay=decay, shrink=shrink)
         if array.__class__ is not np.ndarray:  # a CuPy array, with which numbers cost no more
             return update._replace(formula=formula)
@@ -468,7 +508,7 @@ class Elementwise(Optimizer):
         for name, value in names.items():
             if name not in state:
                 state[name] = wrap(np.full_like(array, value) if value else np.zeros_like(array))
-            known = state[name]._array
+            known = array_of(state[name])
             if known.dtype != array.dtype or known.shape != array.shape:
                 raise ValueError(
                     f"{type(self).__name__}: the state {name} has shape {known.shape} and dtype "
@@ -484,7 +524,7 @@ class Elementwise(Optimizer):
         """Create the state of `p` before its first step, as the constructor of Adagrad does."""
         initial_scalars, state = self.initial_scalars(group), self.state[p]
         _scalars(state, initial_scalars)
-        self._arrays(state, self.rule(group, {**initial_scalars, "step": 1.0}).state, p._array)
+        self._arrays(state, self.rule(group, {**initial_scalars, "step": 1.0}).state, array_of(p))
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
         # Old PyTorch checkpoints store `step` as a Python number.
@@ -500,7 +540,7 @@ class Elementwise(Optimizer):
                 f"state dict has only {', '.join(state)}. It was saved by another optimizer, or "
                 "with other options"
             )
-        self._arrays(state, names, p._array)
+        self._arrays(state, names, array_of(p))
 
 
 def _scalars(state: dict[str, Any], initial_scalars: Mapping[str, float]) -> list[Any]:
@@ -508,9 +548,10 @@ def _scalars(state: dict[str, Any], initial_scalars: Mapping[str, float]) -> lis
     for name, value in initial_scalars.items():
         if name not in state:
             state[name] = _number(value)
-    return [state[name]._array for name in initial_scalars]
+    return [array_of(state[name]) for name in initial_scalars]
 
 
 def _number(value: float) -> Tensor:
     """Return a 0-d tensor of the dtype that PyTorch uses for the number of steps."""
-    return wrap(np.asarray(value, float64 if get_default_dtype() == float64 else float32))
+    dtype = float64 if get_default_dtype() == float64 else float32
+    return wrap(np.asarray(value, dtype, like=like()))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.core.graph import record_change, wrap
+from tinygrad_fc.core.graph import array_of, number_of, record_change, wrap
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.optim.optimizer import (
     BLOCK,
     FINITE,
@@ -69,22 +70,25 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0 and a dampening of 0")
 
     def _update(self, group: Group) -> None:
-        lr, decay, momentum = map(float, (group["lr"], group["weight_decay"], group["momentum"]))
+        lr, decay, momentum = map(
+            number_of, (group["lr"], group["weight_decay"], group["momentum"])
+        )
         maximize, scale = group["maximize"], 1.0
         if momentum:
-            scale -= float(group["dampening"])
+            scale -= number_of(group["dampening"])
         formula = (_nesterov if group["nesterov"] else _momentum) if momentum else _descent
         if decay or maximize:
             formula = with_decay(formula, maximize=maximize, decay=decay)
         changed: list[Any] = []
         dtype: Any = None
         rate: Any = lr
+        by = observer()
         try:
             for p in group["params"]:
-                grad = p._grad
+                grad = p._grad if by is None else by.grad(p)
                 if grad is None:
                     continue
-                array, g = p._array, grad._array
+                array, g = (p._array, grad._array) if by is None else (by.read(p), by.read(grad))
                 changed.append(array)
                 if array.dtype is not dtype:
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.
@@ -107,9 +111,9 @@ class SGD(Optimizer):
         state = self.state[p]
         v = state.get("momentum_buffer")
         if v is None:
-            state["momentum_buffer"] = new = wrap(np.zeros_like(p._array))
-            return new._array, False
-        return v._array, True
+            state["momentum_buffer"] = new = wrap(np.zeros_like(array_of(p)))
+            return array_of(new), False
+        return array_of(v), True
 
 
 def _descent(g: Any, p: Any, rate: Any) -> None:
@@ -169,12 +173,12 @@ class ASGD(Elementwise):
 
     def initial_scalars(self, group: Group) -> dict[str, float]:
         """Return t, eta and mu before the first step."""
-        return {"step": 0.0, "eta": float(group["lr"]), "mu": 1.0}
+        return {"step": 0.0, "eta": number_of(group["lr"]), "mu": 1.0}
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return ASGD's rule, with eta and mu of the previous step; store the new ones."""
         t, eta, mu = scalars["step"], scalars["eta"], scalars["mu"]
-        lr, lambd, alpha, t0 = (float(group[key]) for key in ("lr", "lambd", "alpha", "t0"))
+        lr, lambd, alpha, t0 = (number_of(group[key]) for key in ("lr", "lambd", "alpha", "t0"))
         scalars["eta"] = lr / (1 + lambd * lr * t) ** alpha
         scalars["mu"] = 1 / max(1.0, t - t0)
         return Update(_asgd, {"ax": 0.0}, (1 - lambd * eta, eta, mu))
@@ -236,8 +240,8 @@ class Rprop(Elementwise):
 
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:  # noqa: ARG002  the same at each step
         """Return Rprop's rule."""
-        numbers = (*map(float, group["etas"]), *map(float, group["step_sizes"]))
-        return Update(_rprop, {"prev": 0.0, "step_size": float(group["lr"])}, numbers)
+        numbers = (*map(number_of, group["etas"]), *map(number_of, group["step_sizes"]))
+        return Update(_rprop, {"prev": 0.0, "step_size": number_of(group["lr"])}, numbers)
 
 
 def _rprop(

@@ -9,7 +9,8 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import as_array, record
+from tinygrad_fc.core.graph import array_of, as_array, record
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.nn.functional.loss import (
     check_prediction,
@@ -90,7 +91,9 @@ class ClassificationInputs:
     def sample_weight(self) -> Any:
         """Return the sample weights (n,): the weight of the class, 0 for an ignored sample."""
         if self.class_weight is None:
-            weight = move_to_device(np.ones(len(self.indices)), device_of(self.indices))
+            weight = move_to_device(
+                np.ones(len(self.indices), like=like()), device_of(self.indices)
+            )
         else:
             weight = self.class_weight[self.indices]
         weight = weight if self.valid is None else np.where(self.valid, weight, 0)
@@ -98,7 +101,7 @@ class ClassificationInputs:
 
     def is_class(self) -> Any:
         """Return whether each class is that of the sample, (n, C)."""
-        classes = move_to_device(np.arange(self.num_classes), device_of(self.indices))
+        classes = move_to_device(np.arange(self.num_classes, like=like()), device_of(self.indices))
         return self.indices[:, None] == classes
 
     def smoothed(self, smoothing: float) -> Any:
@@ -237,7 +240,7 @@ def nll_loss(
     tensor(1.)
     """
     classes = ClassificationInputs("nll_loss", input, target, weight, ignore_index)
-    losses = -classes.scores[np.arange(len(classes.indices)), classes.indices]
+    losses = -classes.scores[np.arange(len(classes.indices), like=like()), classes.indices]
     return classes.reduced(losses, reduction)
 
 
@@ -267,7 +270,7 @@ def multi_margin_loss(
         )
     classes = ClassificationInputs("multi_margin_loss", input, target, weight)
     x, y = classes.scores, classes.indices
-    excess = elementwise.relu(margin - x[np.arange(len(y)), y][..., None] + x)
+    excess = elementwise.relu(margin - x[np.arange(len(y), like=like()), y][..., None] + x)
     excess = excess if p == 1 else excess * excess
     losses = elementwise.where(classes.is_class(), 0, excess).mean(-1)
     if classes.class_weight is not None:
@@ -289,7 +292,7 @@ def binary_cross_entropy(
     tensor(0.6931)
     """
     check_shapes("binary_cross_entropy", input, target)
-    for name, array in (("input", input._array), ("target", as_array(target))):
+    for name, array in (("input", array_of(input)), ("target", as_array(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
                 f"binary_cross_entropy: {name} has a value outside [0, 1], expected "

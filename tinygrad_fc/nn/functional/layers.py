@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
 from tinygrad_fc.core.graph import (
+    array_of,
     as_array,
     constant_like,
     mutation_lock,
@@ -20,6 +21,7 @@ from tinygrad_fc.core.graph import (
     record_change,
     wrap,
 )
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
@@ -78,7 +80,7 @@ def embedding(
     count = weight.shape[0]
     indices = _checked_indices("embedding", input, count, "num_embeddings")
     if max_norm is not None:
-        _clip_rows(weight._array, np.unique(indices), max_norm, norm_type)
+        _clip_rows(array_of(weight), np.unique(indices), max_norm, norm_type)
     out = weight[indices]
     if padding_idx is None:
         return out
@@ -135,7 +137,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(as_array(tensor).max(initial=-1)) + 1
     check_argument(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
     indices = _checked_indices("one_hot", tensor, num_classes, "num_classes")
-    classes = move_to_device(np.arange(num_classes), device_of(indices))
+    classes = move_to_device(np.arange(num_classes, like=like()), device_of(indices))
     return wrap((indices[..., None] == classes).astype(np.int64))
 
 
@@ -170,7 +172,9 @@ def pad(
         size = x.shape[-axis]
         if mode == "constant":
             ends = ((*x.shape[:-axis], n, *x.shape[x.ndim - axis + 1 :]) for n in (before, after))
-            left, right = (wrap(constant_like(np.full(n, value or 0), x)) for n in ends)
+            left, right = (
+                wrap(constant_like(np.full(n, value or 0, like=like()), x)) for n in ends
+            )
             x = cat([left, x, right], -axis)
         elif max(before, after) > {"reflect": size - 1, "circular": size}.get(mode, math.inf):
             raise ShapeError(
@@ -352,7 +356,7 @@ def _update(
     input: Any, axes: tuple[int, ...], running_mean: Any, running_var: Any, momentum: float
 ) -> None:
     """Update the running statistics (C,) in place with those of the batch over `axes`."""
-    x = input._array
+    x = array_of(input)
     if not x.size or running_mean is None or running_var is None:
         return
     count = math.prod(x.shape[k] for k in axes)
@@ -365,8 +369,9 @@ def _update(
         for running, batch in ((running_mean, mean), (running_var, var)):
             per_sample = batch.reshape(-1, x.shape[1])  # several rows only for instance norm
             statistic = per_sample[0] if len(per_sample) == 1 else per_sample.mean(axis=0)
-            running._array += momentum * (statistic - running._array)
-            record_change(running._array)
+            array = array_of(running)
+            array += momentum * (statistic - array)
+            record_change(array)
 
 
 def instance_norm(

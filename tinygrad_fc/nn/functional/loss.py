@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import Node, as_array, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, record, wrap
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
 from tinygrad_fc.ops import elementwise, reduce
@@ -83,7 +84,7 @@ def check_not_nan(loss: str, target: Any) -> None:
 
 def float_target(target: Any, input: Tensor) -> Any:
     """Return `target`; integers and booleans are cast to the dtype of `input`."""
-    array = target._array if isinstance(target, Node) else target
+    array = array_of(target)
     return target if array.dtype.kind == "f" else array.astype(input._array.dtype)
 
 
@@ -135,14 +136,14 @@ def mse_loss(
     """
     check_shapes("mse_loss", input, target)
     target = float_target(target, input)
-    array = input._array
+    array = array_of(input)
     batch = len(array) if array.ndim else 1
     count = {"mean": array.size, "batchmean": batch, "sum": 1}.get(reduction)
     # `count` is None for "none" and unknown reductions, 0 for no elements.
     if weight is not None or not count:
         return weighted((input - target) ** 2, weight, reduction, BATCH_REDUCTIONS)
     out = record(loss_ops.squared_error, (input, target), {"count": count})
-    if out._array != out._array:  # NaN: only then is the target checked
+    if array_of(out) != array_of(out):  # NaN: only then is the target checked
         check_not_nan("mse_loss", target)
     return out
 
@@ -291,7 +292,8 @@ def gaussian_nll_loss(
 def _variance(input: Tensor, var: Any) -> Tensor:
     """Return a copy of `var` that broadcasts to `input`."""
     if not isinstance(var, Node):
-        var = wrap(np.full(input.shape if np.ndim(var) == 0 else np.shape(var), var, input.dtype))
+        shape = input.shape if np.ndim(var) == 0 else np.shape(var)
+        var = wrap(np.full(shape, var, input.dtype, like=like()))
     if (as_array(var) < 0).any():
         raise ValueError(
             "gaussian_nll_loss: var has a negative element, expected at least 0. Predict log(var) "

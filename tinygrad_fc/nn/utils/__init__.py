@@ -12,8 +12,9 @@ from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import array_of, number_of, wrap
 from tinygrad_fc.core.lazy import lazy_names
+from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensors import Tensor
@@ -34,17 +35,17 @@ for _name in ("remove_spectral_norm", "remove_weight_norm", "spectral_norm"):
 __getattr__ = lazy_names(__name__, _LAZY)
 
 
-def _norm(array: Any, order: float) -> float:
+def _norm(array: Any, order: float) -> Any:
     """Return the norm of all elements; a positive order neither overflows nor underflows."""
     values = array.reshape(-1).astype(np.float64, copy=False)
     if not values.size:
         return 0.0 if order >= 0 else math.inf
-    norm = float(np.linalg.norm(values, order))
+    norm = number_of(np.linalg.norm(values, order))
     if order > 0 and not (order == 2 and 1e-145 < norm < math.inf):
         # Powers may overflow or underflow; those of the values divided by the largest do not.
-        largest = float(np.abs(values).max())
+        largest = number_of(np.abs(values).max())
         if 0 < largest < math.inf:
-            return largest * float(np.linalg.norm(values / largest, order))
+            return largest * number_of(np.linalg.norm(values / largest, order))
     return norm
 
 
@@ -69,9 +70,10 @@ def clip_grad_norm_(
     """
     _check_limit("max_norm", max_norm)
     grads, order = _gradients(parameters, "clip_grad_norm_"), float(norm_type)
-    arrays = [grad._array for grad in grads]
+    arrays = [array_of(grad) for grad in grads]
     with np.errstate(all="ignore"), no_grad():
-        total = _norm(np.array([_norm(array, order) for array in arrays]), order) if grads else 0.0
+        norms = [_norm(array, order) for array in arrays]
+        total = _norm(np.array(norms, like=like()), order) if grads else 0.0
         if error_if_nonfinite and not math.isfinite(total):
             raise RuntimeError(
                 f"the total norm of order {order} is non-finite ({total}), expected a finite norm. "
@@ -80,8 +82,9 @@ def clip_grad_norm_(
         # Multiply also by a scale of 1, so that a step under `tinygrad_fc.compile` needs no branch.
         scale = np.minimum(float(max_norm) / (total + 1e-6), 1.0)
         for grad in grads:
-            grad.mul_(float(scale))
-        norm = np.asarray(total, np.result_type(*arrays) if grads else get_default_dtype())
+            grad.mul_(number_of(scale))
+        dtype = np.result_type(*arrays) if grads else get_default_dtype()
+        norm = np.asarray(total, dtype, like=like())
     return wrap(move_to_device(norm, device_of(arrays[0])) if grads else norm)
 
 
@@ -140,7 +143,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     end = 0
     for parameter in params:
         start, end = end, end + parameter.numel()
-        parameter.data = wrap(vec._array[start:end].reshape(parameter.shape))
+        parameter.data = wrap(array_of(vec)[start:end].reshape(parameter.shape))
 
 
 def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.functional.creation import as_tensor, eye
 from tinygrad_fc.functional.linalg import solve
 from tinygrad_fc.functional.shape import cat
@@ -141,7 +142,7 @@ def spectral_norm(
 
 def _matrix_exp(a: Any, one: Any) -> Any:
     """Return exp(a) = exp(a / 2^s)^(2^s), where the Taylor series converges in a few terms."""
-    squarings = max(0, math.frexp(float(np.abs(a._array).sum(-1).max(initial=0)))[1] + 1)
+    squarings = max(0, math.frexp(float(np.abs(array_of(a)).sum(-1).max(initial=0)))[1] + 1)
     result = one
     for k in range(16, 0, -1):
         result = one + a @ result / (k * 2.0**squarings)

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.pytree import mapped
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.optim.optimizer import Group, Optimizer
 from tinygrad_fc.tensors import Tensor
 
@@ -74,6 +75,8 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[Any]:
         """Return the learning rates that the last step has set, one per group."""
+        if by := observer():
+            by.once("the learning rates of a scheduler are read")
         return self._last_lr
 
     def get_lr(self) -> list[Any]:
@@ -89,6 +92,8 @@ class LRScheduler:
 
         Warns at the first step if the optimizer has taken none: the initial rates are skipped.
         """
+        if by := observer():
+            by.once("a learning rate scheduler takes a step")
         if self._step_count == 1 and not self.optimizer.has_stepped:
             warnings.warn(
                 f"{type(self).__name__}.step() was called before optimizer.step(), so the first "
