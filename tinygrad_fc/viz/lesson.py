@@ -22,6 +22,7 @@ from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.core.pytree import mapped
+from tinygrad_fc.viz.network import output
 from tinygrad_fc.viz.step_texts import optimizer_text, text_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Lesson"]
 
 LONGEST_TEXT, SYMBOL_LENGTH = 120, 5
+OF_THE_COST = 13
+"""The formula of d in the last layer."""
 OPTIMIZER_PHASES = ("guards", "update")
 """Phases of what an optimizer computes."""
 
@@ -328,6 +331,11 @@ class Lesson:
         } | others
 
     @functools.cached_property
+    def _output(self) -> Value | None:
+        """The output of the model."""
+        return output(self)
+
+    @functools.cached_property
     def _comparisons(self) -> list[Value]:
         """Conditions on the way, which are written out where they are read."""
         results = {id(call.result) for call in self.calls}
@@ -347,10 +355,14 @@ class Lesson:
         layer = self.layer_of.get(id(forward))
         is_named = call.kind in ("sum", "arrays") or call.phase == "backward"
         texts = text_of(self, call, layer)
-        title = texts["title"]
+        title, formulas = texts["title"], texts.get("formulas", ())
+        if forward is not self._output:  # formula (13) has the derivative of the cost itself
+            formulas = tuple(k for k in formulas if k != OF_THE_COST)
         return self._step(
             call.phase,
-            texts | {"title": f"Layer {layer}: {title}" if layer else title},
+            texts
+            | {"formulas": formulas}
+            | {"title": f"Layer {layer}: {title}" if layer else title},
             call.values,
             self.reads(call.values),
             result,

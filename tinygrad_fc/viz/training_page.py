@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -160,34 +160,12 @@ def _layout(lesson: Lesson) -> Layout:
     return Layout(boxes, list(dict.fromkeys(edges)))
 
 
-@dataclass
-class PageData:
-    """What the scripts of the page read; values are given by their numbers in JavaScript."""
+def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
+    """Return what the scripts of the page read; values are given by their numbers in JavaScript.
 
-    steps: list[dict[str, Any]]
-    values: dict[int, dict[str, Any]]  # arrays and generators that the page does not compute
-    labels: dict[int, str]  # the program's names
-    constants: dict[int, str]  # their names, too
-    symbols: dict[int, dict[str, Any]]
-    kinds: dict[int, str]  # "parameter" or "cotangent"
-    gradients: dict[int, int]  # by parameter
-    changes: list[tuple[int, int]]  # of old and new values
-    network: dict[str, Any] | None
-    layers: list[dict[str, Any]]
-    functions: dict[str, dict[str, Any]]  # sign, rank and cells of those of the runtime
-    evaluation: dict[int, int]  # results of dropout, and what they are in evaluation
-    threshold: float | None  # of a classifier with one output
-    missing: list[str]  # functions that have no form in JavaScript
-    guards: list[tuple[int, bool]]  # conditions, and what they must be
-    integers: list[int]  # inputs of integers
-    x: int | None
-    y: int | None
-    output: int | None
-    loss: int | None
-    rates: list[int]
-
-
-def _data(lesson: Lesson, drawn: Network | None) -> PageData:
+    `values` are those that the page does not compute, `evaluation` has the results of dropout with
+    what they are in evaluation, `missing` the functions that have no form in JavaScript.
+    """
     program, numbers = lesson.program, lesson.numbers
 
     def number(v: Value | None) -> int | None:
@@ -204,43 +182,43 @@ def _data(lesson: Lesson, drawn: Network | None) -> PageData:
     rules = {numbers[id(c.result)]: "cotangent" for c in lesson.calls if c.kind == "rule"}
     known = symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: Symbol("C")})
     entries = [entry for entry in TABLE.values() if entry.js]
-    return PageData(
-        steps=lesson.steps(),
-        values={
+    return {
+        "steps": lesson.steps(),
+        "values": {
             numbers[id(v)]: lesson.generators.get(id(v)) or _encoded(lesson.arrays[id(v)])
             for v in shown
         },
-        labels={numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
-        constants={numbers[id(v)]: lesson.printer.constant(v) for v in constants if v.shape},
-        symbols={k: symbol.data() for k, symbol in known.items()},
-        kinds=dict.fromkeys(parameters, "parameter") | rules,
-        gradients=parameters,
-        changes=[(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
-        network=None if drawn is None else {**asdict(drawn), "is_chain": drawn.is_chain},
-        layers=[] if drawn is None else drawn.layers,
-        functions={e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
-        evaluation=evaluation(lesson),
-        threshold=threshold(lesson),
-        missing=missing,
-        guards=[(numbers[id(v)], truth) for v, truth in program.expects],
-        integers=[numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
-        x=number(arguments.get(0)),
-        y=number(arguments.get(1)),
-        output=number(output(lesson)),
-        loss=number(loss),
-        rates=[numbers[id(v)] for v in options if v.source.key == ("lr",)],
-    )
+        "labels": {numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
+        "constants": {numbers[id(v)]: lesson.printer.constant(v) for v in constants if v.shape},
+        "symbols": {k: symbol.data() for k, symbol in known.items()},
+        "kinds": dict.fromkeys(parameters, "parameter") | rules,
+        "gradients": parameters,
+        "changes": [(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
+        "network": None if drawn is None else {**asdict(drawn), "is_chain": drawn.is_chain},
+        "layers": [] if drawn is None else drawn.layers,
+        "functions": {e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
+        "evaluation": evaluation(lesson),
+        "threshold": threshold(lesson),
+        "missing": missing,
+        "guards": [(numbers[id(v)], truth) for v, truth in program.expects],
+        "integers": [numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
+        "x": number(arguments.get(0)),
+        "y": number(arguments.get(1)),
+        "output": number(output(lesson)),
+        "loss": number(loss),
+        "rates": [numbers[id(v)] for v in options if v.source.key == ("lr",)],
+    }
 
 
 def _html(lesson: Lesson) -> str:
     """Return the HTML of the page."""
     drawn = network(lesson)
     data = _data(lesson, drawn)
-    linked = {line for step in data.steps for line in step["lines"]}
-    is_trained = not data.gradients.keys().isdisjoint(old for old, _ in data.changes)
+    linked = {line for step in data["steps"] for line in step["lines"]}
+    is_trained = not data["gradients"].keys().isdisjoint(old for old, _ in data["changes"])
     notice = "" if is_trained else "This step updates no parameter: there is nothing to train."
-    if data.missing:
-        names = ", ".join(data.missing)
+    if data["missing"]:
+        names = ", ".join(data["missing"])
         notice = f"This page shows recorded numbers: {names} cannot run here."
     scripts = [_file(f"viz/scripts/{name}.js").decode() for name in SCRIPTS]
     parts = {
@@ -255,8 +233,8 @@ def _html(lesson: Lesson) -> str:
         ),
         "notice": escape(notice),
         "trains": "disabled" if notice else "",
-        "formulas": "".join(_formulas(data.steps, lesson.layer_count)),
-        "data": json.dumps(vars(data), separators=(",", ":")).replace("</", "<\\/"),
+        "formulas": "".join(_formulas(data["steps"], lesson.layer_count)),
+        "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
         "tours": _file("viz/tours.json").decode().replace("\n", ""),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),
