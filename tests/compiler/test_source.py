@@ -163,12 +163,12 @@ def test_a_hidden_layer_with_two_heads():
 @pytest.mark.parametrize("function", ["step", "np", "range"])
 def test_names_of_parameters_hide_nothing(name: str, function: str):
     model = nn.Module()
-    setattr(model, name, nn.Parameter(tg.ones(200, 200)))
+    model._parameters[name] = nn.Parameter(tg.ones(200, 200))  # an attribute cannot be `float`
     optimizer = optim.SGD(model.parameters(), lr=0.5)
 
     def step(x: Any) -> Any:
         optimizer.zero_grad()
-        loss = (getattr(model, name) * x).sum()
+        loss = (model._parameters[name] * x).sum()
         loss.backward()
         optimizer.step()
         return loss
