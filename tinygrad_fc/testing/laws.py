@@ -259,6 +259,7 @@ def passes(case: Case) -> None:
     _require_repeated(case, pull(case.g), first, BACKWARD)
 
 
+@np.errstate(all="ignore")
 def alone(case: Case) -> None:
     """The gradient of an argument does not depend on which others need one."""
     k = case.seed % len(case.floats)
@@ -429,6 +430,7 @@ def same_object(case: Case) -> None:
 # Forward mode
 
 
+@np.errstate(all="ignore")
 def tangents(case: Case) -> None:
     """Tangents have the shape and dtype of the result, repeat, are linear, and change no input."""
     require_finite(case)
@@ -455,6 +457,7 @@ def _tangent_rounding(case: Case, v: Sequence[Array]) -> Array:
     return np.asarray(1024 * r.spread(lambda p: [case.tangent(v, p)], EPS)[0])
 
 
+@np.errstate(all="ignore")
 def forward_mode(case: Case) -> None:
     """Dual numbers and the backward pass give the same derivative along a direction."""
     require_finite(case)

@@ -301,7 +301,8 @@ def templates(domains: Sequence[Domain]) -> list[Template]:
     large = _large_templates(count)
     longest = [Template(all_of(), except_for(k, n, 2), WIDE) for n in LONGEST for k in names]
     longest += [Template(all_of(n), (2,), WIDE) for n in LONGEST] * (not names and bool(batched))
-    large = [t for pair in zip_longest(longest, large) for t in pair if t is not None]
+    mixed = [t for pair in zip_longest(longest, large[2:]) for t in pair if t is not None]
+    large = [*large[:2], *mixed]
     rest = zip_longest(empty, _broadcast_templates(count, batched), values, ones, large)
     return usual + [t for several in rest for t in several if t is not None] + powers
 
