@@ -46,7 +46,7 @@ def test_the_page_runs_and_finds_its_bug(
     runpy.run_path(str(PAGE), run_name="__main__")
     printed = capsys.readouterr().out
     assert "in softplus, argument 0 (x), entry (" in printed
-    assert "reproduce: check_vjp(softplus, textbook, np.array(" in printed
+    assert "reproduce: the same check with seed=0 finds it again" in printed  # a long array
     assert printed.count(" derivatives compared") >= 4 + (find_spec("torch") is not None)
     assert all(f"\n{k}. " in printed for k in range(1, 6))
     overflow, *others = failures  # at the square root, an error or a warning
