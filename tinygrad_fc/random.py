@@ -122,6 +122,8 @@ class Generator:
         """
         import json  # noqa: PLC0415  which takes a millisecond
 
+        if by := observer():
+            by.once("the state of a random generator is read")
         bits = self.rng.bit_generator
         with bits.lock:
             text = json.dumps([self._seed, bits.state])

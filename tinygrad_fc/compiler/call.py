@@ -49,7 +49,7 @@ class Miss(NamedTuple):
     changed: str
 
 
-_FUNCTIONS = (wrap, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
+_FUNCTIONS = (owner, wrap, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
 _NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
@@ -239,6 +239,11 @@ class Executable:
             if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
                 what = f"shape, dtype or memory of {value.name or 'a tensor'}"
                 self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})", what)
+        # the program may read an argument after it has changed the tensors
+        arguments = [k for k, v in enumerate(self.program.inputs) if v.source.kind == "argument"]
+        for k in set(arguments) - self.owners.keys() if self.owners else ():
+            what = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
+            self._unless(f"id(owner(i{k})) not in owners.values()", what)
 
     def _run(self) -> None:
         """Write the call of the kernel, and what follows it."""

@@ -111,6 +111,12 @@ class Compiled(Generic[P, R]):
             next(calls)
             result = self.run_function(args, kwargs)
             traced = self._trace(args, kwargs)
+        except CompileError:
+            raise
+        except Exception as error:  # changes that the function makes before it raises are kept
+            self.run_function(args, kwargs)
+            message = f"{self.__name__}: its trace raised {error!r}, which the function does not do"
+            raise CompileError(f"{message}. Run it without compile") from error
         call = Executable(traced, build(traced.program), (args, kwargs), calls, self._do_and_check)
         self._put_first(call)
         if result is _UNTRACED:
@@ -166,7 +172,7 @@ class Compiled(Generic[P, R]):
         (N, ...). Up to 64 steps of one size run in one native call, where the backend can. What is
         no tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
         step or one without rows, `IndexError` for a row that does not exist, `ShapeError` where
-        results cannot be stacked.
+        results cannot be stacked, or the data differ in their number of rows.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())
@@ -178,6 +184,13 @@ class Compiled(Generic[P, R]):
         (tensor([3., 7., 5.]), tensor(15.))
         """
         arrays = [np.asarray(array_of(x), order="C") for x in data]
+        counts = {len(array) if array.ndim else -1 for array in arrays}
+        if len(counts) != 1 or -1 in counts:
+            shapes = ", ".join(str(array.shape) for array in arrays) or "none"
+            raise ShapeError(
+                f"epoch: the data have shapes {shapes}. Expected arrays of one number of rows: "
+                "step.epoch(order, x, y)"
+            )
         blocks: list[Any] = []  # the stacked results of some steps
         for rows in _runs(order, min(map(len, arrays))):
             while len(rows):

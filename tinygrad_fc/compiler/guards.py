@@ -268,11 +268,11 @@ class Captured:
         raise ir.not_repeated(self.line, f"the function changes {changed}", advice)
 
     def restore(self) -> None:
-        """Undo what the function changed of dicts, such as the attributes of modules."""
+        """Undo what the function changed of containers, such as the attributes of modules."""
         for container, before, _ in self.containers.values():
-            if isinstance(before, dict) and not same_contents(container, before):
+            if isinstance(container, dict | set | list) and not same_contents(container, before):
                 container.clear()
-                container.update(before)
+                (container.extend if isinstance(container, list) else container.update)(before)
 
 
 def _registries(module: Module) -> tuple[dict[str, Any], ...]:

@@ -406,7 +406,8 @@ def _constant_text(array: Any) -> tuple[str, str]:
         if array.size > 1 and not any(array.strides):
             return name, f"np.broadcast_to(np.array({text}{dtype}), {array.shape})"
         shape = array.shape[0] if array.ndim == 1 else array.shape
-        function = name if name in ("zeros", "ones") else "full"
+        is_named = name in ("zeros", "ones") and not text.startswith("-")  # -0.0 is no zero
+        function = name if is_named else "full"
         return name, f"np.{function}({shape}{f', {text}' * (function == 'full')}{dtype})"
     if array.ndim == 1 and array.dtype == np.int64 and (array == np.arange(len(array))).all():
         return "rows", f"np.arange({len(array)})"
