@@ -122,3 +122,49 @@ def test_dtypes_of_results(entry: Any, x: Any, y: Any, default: str, reflected: 
     assert errors[0] == errors[1], note
     if not any(errors):
         agree(ours, theirs, 1e-5)
+
+
+# Halves, whose sums and squares overflow at 65504: both add in float32
+
+
+def layer(name: str, *args: Any, training: bool = True) -> Any:
+    def call(t: Any, x: Any) -> Any:
+        module = getattr(t.nn, name)(*args).half().train(training)
+        if not training:
+            module.running_mean.fill_(50.0)
+            module.running_var.fill_(6000.0)
+        return module(x)
+
+    return call
+
+
+HALVES: dict[str, Any] = {
+    "LayerNorm": layer("LayerNorm", 1024),
+    "RMSNorm": layer("RMSNorm", 1024),
+    "BatchNorm1d": layer("BatchNorm1d", 1024),
+    "BatchNorm1d(eval)": layer("BatchNorm1d", 1024, training=False),
+    "GroupNorm": layer("GroupNorm", 4, 1024),
+    **{name: lambda _t, x, name=name: getattr(x, name)(dim=1) for name in (
+        "var", "std", "norm", "sum", "mean", "softmax", "log_softmax",
+    )},
+    "normalize": lambda t, x: t.nn.functional.normalize(x),
+    "norm(1)": lambda t, x: t.linalg.vector_norm(x / 16, 1, 1),
+    "mse_loss": lambda t, x: t.nn.functional.mse_loss(x, -x.detach()),
+    "bias": lambda t, x: t.zeros(4096, 1, dtype=t.float16) + x[0, :4],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_halves_accumulate_in_float32(name: str):
+    rng, results = np.random.default_rng(0), []
+    array = rng.normal(0, 81, (8, 1024)).astype("e")
+    for t in (tg, torch):
+        x = t.tensor(array, requires_grad=True)
+        y = HALVES[name](t, x)
+        g = np.random.default_rng(1).uniform(0.5, 1, tuple(y.shape)).astype("e")
+        y.backward(t.tensor(g / 8))
+        results.append([y.detach(), x.grad])
+    for ours, theirs in zip(*results, strict=True):
+        assert str(theirs.dtype) == "torch.float16"
+        assert np.isfinite(theirs.numpy()).all()
+        agree(ours, theirs, 4e-3)

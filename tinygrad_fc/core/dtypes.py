@@ -95,6 +95,11 @@ def promote_types(type1: DTypeLike, type2: DTypeLike) -> np.dtype[Any]:
     return floats[0] if len(floats) == 1 else np.promote_types(*dtypes)
 
 
+def widened(x: Any) -> Any:
+    """Return `x`, in float32 if it is float16, whose sums overflow at 65504."""
+    return x.astype(float32) if x.dtype.char == "e" else x
+
+
 # How an op promotes its operands. Here an operand is the type of a number, or the dtype of an array
 # and whether it has axes.
 

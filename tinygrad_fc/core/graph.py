@@ -26,7 +26,7 @@ import numpy as np
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array, refuse_dask
-from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype, operand_of
+from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype, operand_of, widened
 from tinygrad_fc.core.errors import DtypeError, GraphError, ShapeError
 from tinygrad_fc.core.seam import observer
 
@@ -799,6 +799,7 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
         broadcast_axes = [
             extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]
         ]
+        gradient = widened(gradient)
         with np.errstate(invalid="ignore"):  # inf - inf is NaN, visible without a warning
             gradient = gradient.sum(axis=(*range(extra), *broadcast_axes), keepdims=True).reshape(
                 array.shape

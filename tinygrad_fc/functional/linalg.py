@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import array_of, wrap
 from tinygrad_fc.core.op import as_axes
@@ -277,6 +278,8 @@ def vector_norm(
     settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
         return r.norm(x, **settings)
+    if x.dtype == np.float16:
+        return vector_norm(widened(x), ord, dim, keepdim).to(np.float16)
     magnitude = e.absolute(x)
     if ord in (math.inf, -math.inf):
         return (r.amax if ord > 0 else r.amin)(magnitude, **settings)

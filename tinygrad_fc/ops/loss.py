@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import index, interval, real
@@ -31,6 +32,8 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
     5.0
     """
     error = input - target
+    if error.dtype.char == "e":
+        return squared_error.forward(*map(widened, (input, target)), count=count).astype("e")
     # For few elements vdot takes a third of the time; for many the pairwise sum is more accurate.
     few = error.size < VDOT_LIMIT
     return (np.vdot(error, error) if few else np.add.reduce(error * error, axis=None)) / count
@@ -119,7 +122,11 @@ def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
 
 
 def _total(losses: Any, count: Any) -> Any:
-    return losses if count is None else np.add.reduce(losses) / count
+    if count is None:
+        return losses
+    if losses.dtype.char == "e":
+        return (np.add.reduce(widened(losses)) / count).astype("e")
+    return np.add.reduce(losses) / count
 
 
 def _cotangent_per_row(g: Any, count: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import axes, boolean, real, true_or_false
 
@@ -25,6 +26,7 @@ def _center_and_std(x: Any, axis: Any, eps: Any, centered: Any) -> tuple[Any, An
 
 
 def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any = True) -> Any:
+    g, out, x = widened(g), widened(out), widened(x)
     gradient = g - out * _mean(g * out, axis)
     if centered:
         average = _mean(g, axis)
@@ -46,8 +48,9 @@ def normalized(input: Any, *, axis: Any, eps: Any, centered: Any = True) -> Any:
     >>> normalized(np.array([1.0, 3.0]), axis=0, eps=0.0)
     array([-1.,  1.])
     """
-    d, scale = _center_and_std(input, axis, eps, centered)
-    return d / scale
+    d, scale = _center_and_std(widened(input), axis, eps, centered)
+    out = d / scale
+    return out if out.dtype == input.dtype else out.astype(input.dtype)
 
 
 @define(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import DtypeError
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import scalar_to_array
@@ -94,6 +95,8 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     """
     if dtype is not None:
         input = input.astype(dtype)
+    if input.dtype.char == "e":
+        return _add_reduce(widened(input), axis=dim, keepdims=keepdim).astype("e")
     return _add_reduce(input, axis=dim, keepdims=keepdim)
 
 
@@ -136,7 +139,8 @@ def _correction(settings: dict[str, Any]) -> dict[str, Any]:
 def _var_rule(
     g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, correction: Any = 1
 ) -> Any:
-    d, g = x - mean(x, dim=dim, keepdim=True), broadcast_back(g, x.shape, dim, keepdim)
+    x, g = widened(x), broadcast_back(widened(g), x.shape, dim, keepdim)
+    d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
     if not divisor:  # the variance is NaN, or infinite
         return multiply_no_nan(g, np.where(d == 0, np.nan, np.inf))
@@ -161,9 +165,11 @@ def var(
     >>> tg.tensor([1.0, 2.0, 3.0]).var()
     tensor(1.)
     """
-    d = input - mean.forward(input, dim=dim, keepdim=True)
+    x = widened(input)
+    d = x - mean.forward(x, dim=dim, keepdim=True)
     squares = _add_reduce(d * d, axis=dim, keepdims=keepdim)
-    return np.true_divide(squares, _degrees_of_freedom(input.shape, dim, correction))
+    out = np.true_divide(squares, _degrees_of_freedom(x.shape, dim, correction))
+    return out if x is input else out.astype("e")
 
 
 def _std_rule(
@@ -171,6 +177,7 @@ def _std_rule(
 ) -> Any:
     # Where all elements are equal, d is 0 and so is the gradient. For a single element d is always
     # 0; adding 1 to the denominator makes all derivatives of the quotient 0.
+    g, out, x = widened(g), widened(out), widened(x)
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
     if not divisor:
@@ -195,7 +202,9 @@ def std(
     >>> tg.tensor([1.0, 2.0, 3.0]).std()
     tensor(1.)
     """
-    return np.sqrt(var.forward(input, dim=dim, keepdim=keepdim, correction=correction))
+    x = widened(input)  # a variance above 65504 has a root below
+    out = np.sqrt(var.forward(x, dim=dim, keepdim=keepdim, correction=correction))
+    return out if x is input else out.astype("e")
 
 
 # Extremes
@@ -325,10 +334,12 @@ def _softmax_dim(x: Any, dim: Any, function: str = "") -> Any:
 
 
 def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
+    g, out = widened(g), widened(out)
     return out * (g - (g * out).sum(axis=_softmax_dim(g, dim), keepdims=True))
 
 
 def _log_softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
+    g, out = widened(g), widened(out)
     return g - np.exp(out) * g.sum(axis=_softmax_dim(g, dim), keepdims=True)
 
 
@@ -345,6 +356,8 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     x = input if dtype is None else input.astype(dtype)
     if not x.size:
         return x.copy()
+    if x.dtype.char == "e":
+        return softmax.forward(widened(x), dim).astype("e")
     shifted = x - x.max(axis=dim, keepdims=True)
     exponentials = np.exp(shifted)
     total = _add_reduce(exponentials, axis=dim, keepdims=True)
@@ -361,7 +374,10 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     tensor([-1.9287e-22, -5.0000e+01])
     """
     dim = _softmax_dim(input, dim, "log_softmax")
-    _, d, rest = _shifted_logits(input if dtype is None else input.astype(dtype), dim)
+    x = input if dtype is None else input.astype(dtype)
+    if x.dtype.char == "e":
+        return log_softmax.forward(widened(x), dim).astype("e")
+    _, d, rest = _shifted_logits(x, dim)
     return d - np.where(rest < np.inf, rest, np.nan)  # of an infinite logit, as in PyTorch
 
 
@@ -377,6 +393,8 @@ def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
+    if input.dtype.char == "e":
+        return scalar_to_array(norm.forward(widened(input), dim, keepdim)).astype("e")
     squares = np.square(input).sum(axis=dim, keepdims=True)
     out, limits = np.sqrt(squares), np.finfo(input.dtype)
     normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
 from tinygrad_fc.core.graph import (
     array_of,
@@ -348,6 +349,9 @@ def batch_norm(
             raise _single_value("batch_norm", input, expected, "Use a larger batch, or call eval()")
         _update(input, axes, running_mean, running_var, momentum)
         return _normalized(input, axes, eps, weight, bias)
+    if all(t is None or t.dtype == np.float16 for t in (input, weight, bias, mean, var)):
+        tensors = (t if t is None else widened(t) for t in (input, mean, var, weight, bias))
+        return batch_norm(*tensors, eps=eps).to(np.float16)
     scale = (1.0 if weight is None else weight) / elementwise.sqrt(var + eps)
     return norm.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
 
@@ -356,7 +360,7 @@ def _update(
     input: Any, axes: tuple[int, ...], running_mean: Any, running_var: Any, momentum: float
 ) -> None:
     """Update the running statistics (C,) in place with those of the batch over `axes`."""
-    x = array_of(input)
+    x = widened(array_of(input))
     if not x.size or running_mean is None or running_var is None:
         return
     count = math.prod(x.shape[k] for k in axes)
