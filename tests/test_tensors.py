@@ -192,6 +192,8 @@ def test_print_options():
         assert repr(x) == "tensor([3.33e-01, 1.00e-08])"
         tg.set_printoptions(sci_mode=False)
         assert repr(x) == "tensor([0.33, 0.  ])"
+        tg.set_printoptions(sci_mode=None)
+        assert repr(x) == "tensor([3.33e-01, 1.00e-08])"
         tg.set_printoptions(threshold=3, edgeitems=1)
         assert repr(tg.arange(9)) == "tensor([0, ..., 8])"
     finally:

@@ -175,6 +175,7 @@ def test_shapes(sample: Any, batch: Any, more: Any) -> None:
 
 
 X = tg.tensor([0.5, -1.0])
+SKEW = tg.tensor([[2.0, 1.0], [0.0, 2.0]])
 
 
 @pytest.mark.parametrize(
@@ -188,6 +189,13 @@ X = tg.tensor([0.5, -1.0])
         (lambda: d.Categorical(X), r"parameter probs .* Simplex\(\)"),
         (lambda: d.MultivariateNormal(X), "exactly one of three matrices"),
         (lambda: d.MultivariateNormal(X, -tg.eye(2)), "not positive definite"),
+        (lambda: d.MultivariateNormal(X, SKEW), "(?s)covariance_matrix .* Symmetric"),
+        (
+            lambda: d.MultivariateNormal(X, precision_matrix=SKEW),
+            "(?s)precision_matrix .* Symmetric",
+        ),
+        (lambda: d.MultivariateNormal(X, scale_tril=SKEW), "(?s)scale_tril .* LowerCholesky"),
+        (lambda: d.MultivariateNormal(X, scale_tril=-tg.eye(2)), "(?s)scale_tril .* LowerCholesky"),
         (lambda: d.Independent(d.Normal(0.0, 1.0), 1), "expected more axes"),
         (lambda: d.Normal(0.0, 1.0).log_prob(1.0), "must be a Tensor"),
         (lambda: d.Uniform(0.0, 1.0).log_prob(X), "value argument"),
@@ -225,8 +233,18 @@ def test_divergences_of_others() -> None:
     p, q = tg.tensor([0.0, 0.4, 0.6]), tg.tensor([0.2, 0.3, 0.5])
     assert kl_divergence(d.Categorical(q), d.Categorical(p)).item() == math.inf
     assert kl_divergence(d.Bernoulli(q), d.Bernoulli(p))[0].item() == math.inf
-    with pytest.raises(NotImplementedError, match="no formula of KL for Normal and Uniform"):
-        kl_divergence(d.Normal(0.0, 1.0), d.Uniform(0.0, 1.0))
+    normal, other = d.Normal(tg.zeros(2), 1.0), d.Uniform(tg.zeros(2), 1.0)
+    for laws in ((normal, other), (d.Independent(normal, 1), d.Independent(other, 1))):
+        with pytest.raises(NotImplementedError, match="no formula of KL for Normal and Uniform"):
+            kl_divergence(*laws)
+
+
+def test_the_entropy_of_a_category_of_probability_0_has_a_gradient() -> None:
+    p = tg.tensor([0.0, 0.5, 0.5], requires_grad=True)
+    d.Categorical(p).entropy().backward()
+    assert p.grad is not None
+    assert p.grad[0] > 36  # -log(eps), as in PyTorch
+    assert p.grad[1:].tolist() == [0.0, 0.0]
 
 
 # Transforms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from drawing import FLOATS, same
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ def test_constructors_by_shape(shape: Any, dtype: Any, requires_grad: bool):
             same(made, np.full(shape, value, dtype_made))
             assert made.requires_grad is flag
             assert made.is_leaf
+    with pytest.raises(TypeError, match=r"got the sizes \(5,\) and size=.*pass one of them"):
+        tg.zeros(5, size=shape)
     same(tg.full(shape, 2, dtype=dtype_made), np.full(shape, 2, dtype_made))
     same(tg.full(size=shape, fill_value=0.5), np.full(shape, 0.5))
     same(tg.full(shape, fill_value=True), np.ones(shape, bool))

@@ -160,6 +160,14 @@ def test_min_lr_after_a_group_was_added():
 # Combinations
 
 
+def test_a_constant_factor_of_0_epochs_stays_as_in_pytorch():
+    optimizer = sgd(1.0)
+    scheduler = lr_scheduler.ConstantLR(optimizer, 0.25, total_iters=0)
+    for _ in range(3):
+        assert rates(optimizer) == [0.25]
+        scheduler.step()
+
+
 @pytest.mark.parametrize("start", [0, 2])
 def test_nested_combinations(start: int):
     optimizer = sgd(1.0)

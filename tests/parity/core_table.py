@@ -52,6 +52,7 @@ line("where(branch)", some(), lambda t, x: t.where(x > 0, t.sqrt(x.abs() + 1), x
 line("masked_fill", several(2, value=numbers), lambda t, x, m, value: x.masked_fill(m > 0, value))
 
 line("sum all any", along(many=True, none=True, keepdim=keep, min_side=0))
+line("all(no dim)", some(), lambda t, x: (t.all(x, dim=()), x.any(dim=())))
 line("mean", along(many=True, none=True, keepdim=keep))
 line("amax amin logsumexp", along(many=True, keepdim=keep))
 line("softmax log_softmax", along(min_side=0))

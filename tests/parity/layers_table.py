@@ -210,6 +210,8 @@ loss(
 loss("soft_margin_loss SoftMarginLoss", alike(2), same, sign)
 labelled = "multilabel_soft_margin_loss MultiLabelSoftMarginLoss"
 loss(labelled, pairs, same, label, weight=PER_CLASS)
+several_weights = (np.array([[0.5], [2.0]]),)
+loss("multilabel_soft_margin_loss(1d)", [[(3,), (3,)]], same, label, weight=several_weights)
 loss(
     "cosine_embedding_loss CosineEmbeddingLoss",
     *(alike(3, (*ROWS, (3,))), same, same, lambda t, y: sign(t, y[..., 0])),
@@ -226,6 +228,7 @@ loss(
 distances = {"margin": (1.0, 5.0), "p": (2.0, 1, 3.0), "swap": EITHER}
 loss("triplet_margin_loss TripletMarginLoss", triples, **distances)
 both("cosine_similarity CosineSimilarity", pairs, dim=(1, 0))
+both("cosine_similarity(broadcast)", [[(2, 3), (1, 3)], [(4, 1), (4, 3)], [(3,), (4, 3)]], dim=(1,))
 orders = {"p": (2.0, 1, 3.0, np.inf), "eps": (1e-6, 0.1), "keepdim": EITHER}
 both("pairwise_distance PairwiseDistance", pairs, **orders)
 # Second derivatives of lengths near 0 amplify rounding.

@@ -38,6 +38,22 @@ def test_records_are_those_of_a_loop(sizes: list[int], seed: int):
     assert not model[1]._forward_hooks
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_histories_of_one_optimizer_close_in_any_order(first: int):
+    criterion = nn.MSELoss()
+    model, x, y = network([2, 1], "sigmoid", 0)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    histories = [viz.History(model, criterion, optimizer) for _ in range(2)]
+    for history in (histories[first], histories[1 - first], None):
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        optimizer.step()
+        if history is not None:
+            history.close()
+    assert [len(histories[k].loss) for k in (first, 1 - first)] == [1, 2]
+    assert "step" not in vars(optimizer)
+
+
 def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: pytest.MonkeyPatch):
     model, x, y = network([2, 3, 1], "relu", 0)
     model[0].requires_grad_(requires_grad=False)

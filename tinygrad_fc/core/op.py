@@ -66,7 +66,16 @@ class Op(Generic[P]):
     """
 
     __slots__ = (
-        *("__dict__", "accepted", "arity", "defaults", "domain", "forward", "function"),
+        *(
+            "__dict__",
+            "accepted",
+            "arity",
+            "defaults",
+            "domain",
+            "empty_dim",
+            "forward",
+            "function",
+        ),
         *("is_builtin", "name", "names", "options", "outer", "plain", "prepare", "promotion"),
         *("rules", "run_in_place", "settings"),
     )
@@ -82,6 +91,7 @@ class Op(Generic[P]):
         name: str,
         plain: Callable[..., Any] | None = None,
         prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        empty_dim: Any = None,
     ) -> None:
         self.function = function
         self.forward = forward
@@ -99,6 +109,7 @@ class Op(Generic[P]):
         self.names: tuple[str, ...] = ()  # of the positional parameters, operands first
         self.options: tuple[str, ...] = ()  # of the positional settings
         self.defaults: dict[str, Any] = {}  # of positional parameters
+        self.empty_dim = empty_dim  # what `dim=()` is: None, all axes, or (), none
         self.accepted = frozenset(self.settings)  # names of the settings
 
     @overload
@@ -135,8 +146,8 @@ class Op(Generic[P]):
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the operands and the settings of a call, under the names of the signature."""
         if "dim" in settings and settings["dim"].__class__ is not int:
-            # In PyTorch an empty `dim` is all axes; NumPy's `axis=()` reduces nothing.
-            settings["dim"] = as_axes(settings["dim"])
+            # In PyTorch an empty `dim` is mostly all axes; NumPy's `axis=()` reduces nothing.
+            settings["dim"] = as_axes(settings["dim"], self.empty_dim)
         has_other_names = (
             settings
             and not settings.keys() <= self.accepted
@@ -153,7 +164,7 @@ class Op(Generic[P]):
             if len(given) < len(args) - n or (settings and not settings.keys().isdisjoint(given)):
                 raise self._signature_error(args, settings)
             if "dim" in given and given["dim"].__class__ is not int:
-                given["dim"] = as_axes(given["dim"])
+                given["dim"] = as_axes(given["dim"], self.empty_dim)
             given.pop("inplace", None)  # PyTorch's option, without effect
             settings = settings | given if settings else given
             args = args[:n]

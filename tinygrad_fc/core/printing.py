@@ -30,7 +30,7 @@ def set_printoptions(
     """Set how tensors are printed: digits, elements before "...", elements at its ends, line width.
 
     None leaves an option unchanged. `sci_mode=False` never writes exponents, `sci_mode=True` where
-    NumPy does.
+    NumPy does; each call sets it, as in PyTorch.
 
     >>> import tinygrad_fc as tg
     >>> tg.set_printoptions(precision=2)
@@ -38,7 +38,8 @@ def set_printoptions(
     tensor([1.  , 0.33])
     >>> tg.set_printoptions(precision=4)
     """
-    _print_options.update({k: value for k, value in locals().items() if value is not None})
+    options = locals()
+    _print_options.update({k: v for k, v in options.items() if v is not None or k == "sci_mode"})
 
 
 def tensor_text(start: str, t: Any) -> str:

@@ -76,3 +76,9 @@ boolean = integer_interval(0, 1)
 simplex = Constraint(
     "Simplex()", lambda x: (x >= 0).all(dim=-1) & ((x.sum(-1) - 1).abs() < 1e-6), 1
 )
+symmetric = Constraint("Symmetric()", lambda x: x.isclose(x.mT, atol=1e-6).all(dim=(-2, -1)), 2)
+lower_cholesky = Constraint(
+    "LowerCholesky()",
+    lambda x: (x == x.tril()).all(dim=(-2, -1)) & (x.diagonal(dim1=-2, dim2=-1) > 0).all(dim=-1),
+    2,
+)

@@ -132,9 +132,14 @@ def kl_divergence(p: Distribution, q: Distribution) -> Any:
     >>> kl_divergence(Normal(1.0, 1.0), Normal(0.0, 1.0))
     tensor(0.5)
     """
+    return cross_entropy(p, q) - p.entropy()
+
+
+def cross_entropy(p: Distribution, q: Distribution) -> Any:
+    """Return E_p[-log q] of two members of a family; raise `NotImplementedError` for others."""
     for family in type(p).__mro__:
         if "_cross_entropy" in vars(family) and isinstance(q, family):
-            return p._cross_entropy(q) - p.entropy()
+            return p._cross_entropy(q)
     raise NotImplementedError(f"no formula of KL for {type(p).__name__} and {type(q).__name__}")
 
 

@@ -179,7 +179,8 @@ class MultivariateNormal(Distribution):
     """The normal distribution of vectors: `loc` (..., n), and one of three matrices (..., n, n).
 
     `covariance_matrix`, its inverse `precision_matrix`, or `scale_tril`, the lower triangular L
-    with covariance `L @ L.mT`. Raises `ValueError` for a covariance that is not positive definite.
+    with covariance `L @ L.mT`. Raises `ValueError` for a covariance that is not symmetric and
+    positive definite, or an L that is not lower triangular with a positive diagonal.
 
     >>> import tinygrad_fc as tg
     >>> MultivariateNormal(tg.zeros(2), tg.eye(2)).log_prob(tg.zeros(2))
@@ -188,7 +189,7 @@ class MultivariateNormal(Distribution):
 
     arg_constraints: ClassVar = {
         "loc": constraints.real_vector,
-        "scale_tril": constraints.real_vector,
+        "scale_tril": constraints.lower_cholesky,
     }
     support, has_rsample = constraints.real_vector, True
     mean, mode = same("loc"), same("loc")
@@ -206,6 +207,12 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if sum(m is None for m in (covariance_matrix, precision_matrix, scale_tril)) != 2:
             raise ValueError("MultivariateNormal takes exactly one of three matrices")
+        if validate_args is not None:
+            self._validate_args = validate_args
+        matrices = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix}
+        for name, matrix in matrices.items():
+            if matrix is not None:
+                self._check(f"parameter {name}", matrix, constraints.symmetric)
         if precision_matrix is not None:
             covariance_matrix = linalg.inv(precision_matrix)
         if scale_tril is None:

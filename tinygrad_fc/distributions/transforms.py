@@ -7,7 +7,14 @@ from functools import reduce
 from typing import Any
 
 from tinygrad_fc.distributions import constraints
-from tinygrad_fc.distributions.distribution import METHODS, Distribution, clamped, same, sum_last
+from tinygrad_fc.distributions.distribution import (
+    METHODS,
+    Distribution,
+    clamped,
+    cross_entropy,
+    same,
+    sum_last,
+)
 from tinygrad_fc.distributions.families import Normal
 from tinygrad_fc.functional.creation import full, full_like
 from tinygrad_fc.nn import functional as F
@@ -165,7 +172,7 @@ class Independent(Distribution):
     def _cross_entropy(self, q: Any) -> Any:
         if self.count != q.count:
             raise NotImplementedError("kl_divergence: the numbers of event axes differ")
-        return sum_last(self.base_dist._cross_entropy(q.base_dist), self.count)
+        return sum_last(cross_entropy(self.base_dist, q.base_dist), self.count)
 
 
 class TransformedDistribution(Distribution):

@@ -27,8 +27,11 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def as_shape(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
-    """Return a shape from integers, or from one sequence of them; `size` replaces the others."""
-    sizes = sizes if size is None else (size,)
+    """Return a shape from integers, or from one sequence of them: `sizes` or `size`."""
+    if size is not None:
+        if sizes:
+            raise TypeError(f"got the sizes {sizes!r:.60} and size={size!r:.60}; pass one of them")
+        sizes = (size,)
     try:
         if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
             sizes = tuple(sizes[0])

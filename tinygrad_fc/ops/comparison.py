@@ -357,7 +357,7 @@ def argsort(input: Any, *, axis: Any = -1, descending: Any = False) -> Any:
     return np.flip(input.shape[axis] - 1 - back, axis)
 
 
-@define(numpy=np.all, domain=(real,), settings=_SETTINGS)
+@define(numpy=np.all, domain=(real,), settings=_SETTINGS, empty_dim=())
 def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return whether all elements over `dim` are true.
 
@@ -368,7 +368,7 @@ def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     return input.all(axis=dim, keepdims=keepdim)
 
 
-@define(numpy=np.any, domain=(real,), settings=_SETTINGS)
+@define(numpy=np.any, domain=(real,), settings=_SETTINGS, empty_dim=())
 def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return whether any element over `dim` is true.
 

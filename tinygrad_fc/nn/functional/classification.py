@@ -347,4 +347,4 @@ def multilabel_soft_margin_loss(
     target = float_target(target, input)
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     losses = losses if weight is None else losses * weight
-    return reduced(losses.mean(-1), reduction)
+    return reduced(losses.sum(input.ndim - 1) / input.shape[-1], reduction)

@@ -18,6 +18,7 @@ from tinygrad_fc.ops import elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
 from tinygrad_fc.ops.elementwise import exp, log
+from tinygrad_fc.ops.shape import broadcast_to
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
@@ -334,6 +335,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> tg.nn.functional.cosine_similarity(tg.tensor([[1.0, 0.0]]), tg.tensor([[1.0, 1.0]]))
     tensor([0.7071])
     """
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    x1, x2 = (x if x.shape == shape else broadcast_to(x, shape=shape) for x in (x1, x2))
     return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
 
 

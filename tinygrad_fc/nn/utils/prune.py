@@ -96,4 +96,8 @@ def is_pruned(module: Any) -> bool:
     >>> nn.utils.prune.is_pruned(layer)
     True
     """
-    return any(name.endswith("_mask") for name, _ in module.named_buffers())
+    return any(
+        name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in part._parameters
+        for part in module.modules()
+        for name in part._buffers
+    )

@@ -153,7 +153,7 @@ class ExponentialLR(_ByMultiplier):
 
 
 class ConstantLR(_ByMultiplier):
-    """Multiplies the learning rates by `factor` before epoch `total_iters`.
+    """Multiplies the learning rates by `factor` before epoch `total_iters`, always if that is 0.
 
     Raises `ValueError` if factor is not between 0 and 1 or total_iters negative, and as
     `LRScheduler` does.
@@ -186,8 +186,8 @@ class ConstantLR(_ByMultiplier):
         super().__init__(optimizer, last_epoch)
 
     def multiplier(self, t: int) -> float:
-        """Return `factor` before epoch `total_iters`, then 1."""
-        return self.factor if t < self.total_iters else 1.0
+        """Return `factor` before epoch `total_iters`, then 1; for 0 always, as PyTorch does."""
+        return self.factor if t < (self.total_iters or math.inf) else 1.0
 
 
 class LinearLR(_ByMultiplier):
