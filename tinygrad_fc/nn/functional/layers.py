@@ -349,11 +349,14 @@ def batch_norm(
             raise _single_value("batch_norm", input, expected, "Use a larger batch, or call eval()")
         _update(input, axes, running_mean, running_var, momentum)
         return _normalized(input, axes, eps, weight, bias)
-    if all(t is None or t.dtype == np.float16 for t in (input, weight, bias, mean, var)):
-        tensors = (t if t is None else widened(t) for t in (input, mean, var, weight, bias))
-        return batch_norm(*tensors, eps=eps).to(np.float16)
+    tensors: list[Any] = [input, weight, bias, mean, var]
+    is_half = all(t is None or t.dtype == np.float16 for t in tensors)
+    if is_half:
+        tensors = [t if t is None else widened(t) for t in tensors]
+    x, weight, bias, mean, var = tensors
     scale = (1.0 if weight is None else weight) / elementwise.sqrt(var + eps)
-    return norm.affine(input, scale, (0.0 if bias is None else bias) - mean * scale)
+    out = norm.affine(x, scale, (0.0 if bias is None else bias) - mean * scale)
+    return out.to(np.float16) if is_half else out
 
 
 def _update(
