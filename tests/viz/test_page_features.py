@@ -246,7 +246,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     page = show(**README)
     page.goto(page.url.split("#")[0])
     page.reload()
-    page.evaluate("slice = 1000; idle()")
+    page.evaluate("slice = 60000; idle()")
     assert page.is_visible("#opening #fit")
     assert page.is_hidden("#cost")
     assert page.is_hidden("#arrays")
@@ -261,7 +261,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     assert "set=2,2,0.75" in address
     again = chromium.new_page()
     again.goto(address)
-    again.evaluate("slice = 1000; idle()")
+    again.evaluate("slice = 60000; idle()")
     assert again.evaluate("[cost(), sample, at]") == [cost, 7, page.evaluate("at")]
     weights = page.evaluate("exportWeights($('export')), decodeURIComponent($('export').href)")
     page.evaluate("text => importWeights(text)", weights.split(",", 1)[1])
