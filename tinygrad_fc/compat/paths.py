@@ -40,18 +40,24 @@ PATHS = {
     **{f"distributions.{name}": "distributions.families" for name in _FAMILIES.split()},
     **{f"distributions.{name}": "distributions.transforms" for name in _TRANSFORMED.split()},
     "errors": "core.errors",
+    "jit": "compat.unsupported",
     "linalg": "functional.linalg",
     "nn.modules": "compat.modules",
     **{f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()},
     **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},
+    "nn.utils.rnn": "compat.unsupported",
     **{f"optim.{name}": "optim" for name in _OPTIMIZERS.split()},
     "torch": "compat.torch",
+    "utils.hooks": "nn.hooks",
 }
 """The module, or object of a module, for each path below the package."""
 
 
 class Finder:
-    """Finds the modules of `PATHS`, and those below `tinygrad_fc.torch`."""
+    """Finds the modules of `PATHS`, and those below `tinygrad_fc.torch`.
+
+    Those of `torch` are the same while `sys.modules["torch"]` is `tinygrad_fc.torch`.
+    """
 
     @staticmethod
     def find_spec(
@@ -59,9 +65,10 @@ class Finder:
     ) -> ModuleSpec | None:
         """Return the spec of a path of PyTorch, None for any other module."""
         del path, target
-        if not name.startswith("tinygrad_fc."):
+        alias, below = sys.modules.get(f"{PACKAGE}.torch"), name.removeprefix(f"{PACKAGE}.")
+        is_alias = alias is not None and sys.modules.get("torch") is alias
+        if not name.startswith(("tinygrad_fc.", "torch.") if is_alias else "tinygrad_fc."):
             return None
-        below = name.removeprefix("tinygrad_fc.")
         if below.startswith("torch."):
             home = below.removeprefix("torch.")
         elif below in PATHS:

@@ -26,3 +26,11 @@ class Unsupported(Module):
 
 LAYERS = {name: type(name, (Unsupported,), {"__module__": __name__}) for name in _NAMES.split()}
 globals().update(LAYERS)
+
+
+class PackedSequence(Unsupported):
+    """A batch of sequences of `torch.nn.utils.rnn`, of which there are none."""
+
+
+class ScriptModule(Unsupported):
+    """A compiled model of `torch.jit`, of which there are none."""

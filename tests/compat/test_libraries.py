@@ -1,0 +1,48 @@
+"""Libraries that are written for PyTorch run on this package."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "libraries.md"
+ALIAS = """import sys
+from tinygrad_fc import torch
+sys.modules["torch"] = torch
+"""
+PROGRAMS = {
+    "skorch": re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[0],
+    "torchinfo": ALIAS
+    + """import torchinfo
+model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+print(torchinfo.summary(model, (5, 3), verbose=0).total_params == 41)
+""",
+    "schedulefree": ALIAS
+    + """import schedulefree
+w = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+optimizer = schedulefree.AdamWScheduleFree([w], lr=0.1)
+optimizer.train()
+for _ in range(100):
+    optimizer.zero_grad()
+    (w * w).sum().backward()
+    optimizer.step()
+optimizer.eval()
+print(float((w * w).sum()) < 0.1)
+""",
+}
+
+
+@pytest.mark.parametrize("library", PROGRAMS)
+def test_a_library_runs_under_the_name_torch(library: str, tmp_path: Path) -> None:
+    pytest.importorskip(library)
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAMS[library], encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", str(script)]
+    done = subprocess.run(  # noqa: S603  a script of this test
+        command, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
