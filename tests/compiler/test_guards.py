@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+import random
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial, reduce
+from functools import partial, reduce, wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -532,3 +535,29 @@ def test_what_traces_more_than_8_times_warns_once_and_names_the_change(kind: str
     with pytest.warns(UserWarning, match=message):
         call(compiled, config, 8)
     call(compiled, config, 20)
+
+
+@pytest.mark.parametrize("kind", [deque, bytearray, queue.Queue, random.Random])
+def test_a_kind_whose_changes_guards_do_not_see_is_refused(kind: Any):
+    state = kind()
+    compiled = tg.compile(lambda x: x * (1 if state is None else 2), backend="numpy")
+    with pytest.raises(tg.compiler.CompileError, match="the function reads state, a"):
+        compiled(X)
+
+
+def by_wrapper(read: Any) -> Any:
+    @wraps(read)
+    def wrapper(x: Any) -> Any:
+        return x * read()
+
+    return wrapper
+
+
+@pytest.mark.parametrize("kind", [by_wrapper, lambda read: partial(lambda f, x: x * f(), read)])
+def test_what_a_wrapper_or_partial_reads(kind: Any):
+    read, change = a_closure_variable()
+    function = kind(read)
+    compiled = tg.compile(lambda x: function(x), backend="numpy", check=False)  # noqa: PLW0108
+    for value in (1.0, 3.0, 5.0):
+        change(value)
+        same("result", compiled(X), function(X))

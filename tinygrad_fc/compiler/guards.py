@@ -14,13 +14,17 @@ import datetime as dt
 import dis
 import inspect
 import os
+import queue
 import random
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -41,7 +45,9 @@ _MANY = 256
 """Items up to which a container, or an array, is compared."""
 _DEPTH = 2
 """Levels of containers that are compared."""
-_CODE = (FunctionType, MethodType, classmethod, staticmethod, property)
+_UNSEEN = (deque, bytearray, memoryview, queue.Queue, queue.SimpleQueue, random.Random, ContextVar)
+"""Kinds whose changes guards do not see."""
+_CODE = (FunctionType, MethodType, classmethod, staticmethod, property, partial)
 """Functions, and what wraps one."""
 ABSENT = object()
 
@@ -172,7 +178,10 @@ class Captured:
             for value in list(self._objects):  # code that came later may read objects from before
                 self._follow_object(value)
             while self._functions:
-                self._follow_function(inspect.unwrap(self._functions.pop()))
+                function = self._functions.pop()
+                self._follow_function(function)
+                if (wrapped := inspect.unwrap(function)) is not function:
+                    self._follow_function(wrapped)
 
     def _follow_function(self, function: Any) -> None:
         if id(function) in self._seen or not ir.is_users(getattr(function, "__code__", None)):
@@ -217,15 +226,23 @@ class Captured:
             self.names[id(owner), name] = Read(place, key, name, value)
         self._reach(value, name)
 
-    def _reach(self, value: Any, name: str = "", depth: int = _DEPTH) -> None:
-        """Follow what is read by a name, or is part of that: a function, an object, a container."""
-        if name and isinstance(value, Iterator):
+    def _refuse(self, value: Any, name: str) -> None:
+        """Raise for an object whose changes guards do not see."""
+        if isinstance(value, Iterator):
             what = f"the function reads {name}, an iterator, and moves it on"
             raise ir.not_repeated(self.line, what, "Pass what it yields as an argument")
+        what = f"the function reads {name}, a {type(value).__name__}"
+        advice = "Pass what it holds as an argument, as a tensor if it changes often"
+        raise ir.CompileError(f"{self.line}: {what}, whose changes calls do not see. {advice}")
+
+    def _reach(self, value: Any, name: str = "", depth: int = _DEPTH) -> None:
+        """Follow what is read by a name, or is part of that: a function, an object, a container."""
+        if name and isinstance(value, (Iterator, *_UNSEEN)):
+            self._refuse(value, name)
         if isinstance(value, FunctionType):
             self._functions.append(value)
         elif isinstance(value, _CODE):
-            for part in ("__self__", "__func__", "fget"):
+            for part in ("__self__", "__func__", "fget", "func", "args", "keywords"):
                 self._reach(getattr(value, part, None))
         elif isinstance(value, _CONTAINERS):
             items = contents(value)
