@@ -413,3 +413,36 @@ def test_a_cotangent_that_two_operands_share_is_not_changed_for_one_of_them():
     ((h + p) ** 2).sum().backward()
     before[0] = 0.0
     assert np.array_equal(p.grad.numpy(), 2 * (before + 1).numpy())
+
+
+@pytest.mark.parametrize(
+    ("names", "of_grad", "expected"),
+    [
+        ("w", True, (None, 780, 26)),
+        ("y", True, (None, 780, 26)),
+        ("yw", True, (None, 780, 26)),
+        ("w", False, (3120, 780, 26)),
+        ("yw", False, (3120, 780, 26)),
+        ("z", False, (None, None, 26)),
+        ("", False, (3120, 780, 26)),
+    ],
+)
+def test_results_on_the_path_to_an_input_retain_their_gradient(
+    names: str, of_grad: bool, expected: Any
+):
+    w = tg.tensor(2.0, requires_grad=True)
+    y = w * w
+    z = y * 3
+    for t in (y, z):
+        t.retain_grad()
+    y.register_hook(lambda g: 10 * g)
+    loss = (z + 1) ** 2
+    tensors = {"w": w, "y": y, "z": z}
+    inputs = [tensors[name] for name in names] or None
+    if of_grad:
+        gradients = tg.autograd.grad(loss, inputs)
+        values = {"w": 3120, "y": 780 if names == "y" else 78}
+        assert [g.item() for g in gradients] == [values[name] for name in names]
+    else:
+        loss.backward(inputs=inputs)
+    assert tuple(t.grad and t.grad.item() for t in (w, y, z)) == expected

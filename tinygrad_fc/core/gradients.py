@@ -37,6 +37,8 @@ def backward(
     if inputs is not None and not (inputs := checked_inputs(inputs)):
         raise ValueError("inputs is empty: omit it for the gradients of all leaves")
     pairs = gradients_of(tensors, grad_tensors, inputs, retain_graph, create_graph)
+    if inputs is not None:  # the pass has added the gradients that are retained
+        pairs = [pair for pair in pairs if not pair[0].retains_grad]
     graph.accumulate_gradients(pairs)
 
 

@@ -523,11 +523,12 @@ def backward(
     """Run the backward pass from `roots` with cotangents `grad_outputs`; return its gradients.
 
     The result is a list of pairs [tensor, gradient]. With `inputs`, they are for these tensors, and
-    only rules on a path to them are called. Without, they are for all leaves reached and all
-    tensors that retain their gradient. `call_hooks_of_inputs` is False in a pass inside of another
-    one, which calls the hooks of these inputs. Gradients are unaliased arrays, or tensors if
-    `create_graph` records the backward pass. `require_all` raises for an input that is not reached.
-    If an error is raised, the graph is not freed.
+    only rules on a path to them are called; tensors on it that retain their gradient get it, too.
+    Without, they are for all leaves reached and all tensors that retain their gradient.
+    `call_hooks_of_inputs` is False in a pass inside of another one, which calls the hooks of these
+    inputs. Gradients are unaliased arrays, or tensors if `create_graph` records the backward pass.
+    `require_all` raises for an input that is not reached. If an error is raised, the graph is not
+    freed.
     """
     if _assigned:
         follow_assignments((*roots, *(inputs or ())))
@@ -536,16 +537,14 @@ def backward(
     if inputs is not None:
         wanted = {id(t) for t in inputs}
         needed = _ids_between(roots, wanted)
-    pass_ = _Pass(wanted, needed, call_hooks_of_inputs=call_hooks_of_inputs)
+    pass_ = _Pass(
+        wanted, needed, create_graph=create_graph, call_hooks_of_inputs=call_hooks_of_inputs
+    )
     for root, cotangent in zip(roots, grad_outputs, strict=True):
         pass_.add(root, cotangent)
-    if create_graph:
-        with grad_mode.enable_grad():
-            pass_.run(create_graph=True)
-            pairs = [[t, g.clone()] for t, g in pass_.gradients]
-    else:
-        pass_.run(create_graph=False)
-        pairs = pass_.gradients
+    with grad_mode.enable_grad() if create_graph else nullcontext():
+        pass_.run()
+    pairs = pass_.gradients
     with mutation_lock:
         changed_during_pass = state.last_change != before  # by another thread, or by a rule
     if changed_during_pass:
@@ -557,6 +556,7 @@ def backward(
     if not (retain_graph or create_graph):
         for node in pass_.visited:
             node._parents = node._args = None
+    accumulate_gradients(pass_.retained)
     return pairs
 
 
@@ -631,13 +631,21 @@ class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
     __slots__ = (
-        *("call_hooks_of_inputs", "gradients", "leaves", "needed", "owned", "pending", "queue"),
-        *("visited", "wanted"),
+        *("call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients", "is_checked"),
+        *("leaves", "needed", "owned", "pending", "queue", "retained", "visited", "wanted"),
     )
 
     def __init__(
-        self, wanted: set[int] | None, needed: set[int] | None, *, call_hooks_of_inputs: bool
+        self,
+        wanted: set[int] | None,
+        needed: set[int] | None,
+        *,
+        create_graph: bool,
+        call_hooks_of_inputs: bool,
     ) -> None:
+        self.create_graph = create_graph
+        self.detects_anomaly = bool(_flags() & _DETECT_ANOMALY)
+        self.is_checked = create_graph or self.detects_anomaly  # each gradient, by `fitted`
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.call_hooks_of_inputs = call_hooks_of_inputs
         self.needed = needed  # ids of the tensors on a path to an input; None: all
@@ -646,7 +654,8 @@ class _Pass:
         self.queue: list[tuple[int, int, Any]] = []  # the ids decide between states of a tensor
         self.leaves: list[Any] = []
         self.visited: list[Any] = []
-        self.gradients: list[list[Any]] = []
+        self.gradients: list[list[Any]] = []  # pairs [tensor, gradient] of inputs, or of leaves
+        self.retained: list[list[Any]] = []  # beside inputs, of tensors that retain their gradient
 
     def add(self, a: Any, gradient: Any, is_owned: bool = False) -> None:
         """Add to the gradient of `a`, and queue it for a visit after all later calls.
@@ -685,33 +694,29 @@ class _Pass:
         """Return `g`, the complete gradient of `a`, or a copy if something else refers to it."""
         return g if id(a) in self.owned else g.copy()
 
-    def run(self, *, create_graph: bool) -> None:  # noqa: C901, PLR0912  one loop, for speed
-        """Visit all nodes, filling `gradients` and `visited`."""
+    def run(self) -> None:  # noqa: C901, PLR0912  one loop, for speed
+        """Visit all nodes: call their rules, and add what these return to the arguments."""
         queue, pending, needed, add = self.queue, self.pending, self.needed, self.add
-        visited, has_inputs = self.visited.append, self.wanted is not None
-        detect_anomaly, last_change = _flags() & _DETECT_ANOMALY, state.last_change
-        is_special = create_graph or detect_anomaly
+        visited, calls_finish = self.visited.append, self.wanted is not None
+        create_graph, is_checked = self.create_graph, self.is_checked
+        last_change = state.last_change
         rules_of = observer().rules if _flags() & _OBSERVED else _rules_of
         while queue:
             node = heappop(queue)[2]
             g = pending.pop(id(node))
-            op, out, parents, args = node._op, node._array, node._parents, node._args
-            settings = node._settings
-            if needed is not None and not any(id(b) in needed for b in parents or ()):
-                # An input, or a root that depends on none: stop here.
-                self.finish(node, g, create_graph=create_graph)
+            if needed is not None and self.ends_at(node):
+                self.finish(node, g)
                 continue
-            if parents is None:
-                raise _freed_graph_error(node)
-            if last_change > node._seq:
-                _check_unchanged(node)
+            op, out, parents, settings = node._op, node._array, node._parents, node._settings
+            if parents is None or last_change > node._seq:
+                _check_usable(node)
             visited(node)
-            if has_inputs or node._hooks is not None:
-                g = self.finish(node, g, create_graph=create_graph, is_visited=True)
-            if op.run_in_place is not None and g.__class__ is _ndarray and not is_special:
+            if calls_finish or node._hooks is not None:
+                g = self.finish(node, g, is_visited=True)
+            if op.run_in_place is not None and g.__class__ is _ndarray and not is_checked:
                 op.run_in_place(self, node, g)
                 continue
-            values = args
+            values = args = node._args
             if create_graph:
                 out = node
                 values = [v if a is None else a for v, a in zip(args, parents, strict=True)]
@@ -719,7 +724,7 @@ class _Pass:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
                 g = rules_of(op.outer)[0](g, out, None)
-            rules, is_trusted = rules_of(op), op.is_builtin and not create_graph
+            rules = rules_of(op)
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
@@ -727,22 +732,35 @@ class _Pass:
                     continue
                 gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
                 if (
-                    gradient.__class__ is not _ndarray
+                    is_checked
+                    or gradient.__class__ is not _ndarray
                     or gradient.shape != array.shape
                     or gradient.dtype is not array.dtype
                 ):
                     if gradient is NO_GRADIENT:
                         continue
-                    gradient = _unbroadcast(gradient, array, node, a, create_graph=create_graph)
-                if detect_anomaly:
-                    op.check_finite(gradient, (g,), _argument_name(node, a))
-                # A rule of this package returns a new array, its cotangent, or a view.
-                is_new = is_trusted and gradient is not g
+                    gradient = self.fitted(gradient, g, array, node, a)
+                is_new = op.is_builtin and gradient is not g and not create_graph
                 add(a, gradient, is_new and (gradient.base is None or _owns_memory(gradient)))
         for a in self.leaves:
-            self.finish(a, pending.pop(id(a)), create_graph=create_graph)
+            g = pending.pop(id(a))
+            if calls_finish or create_graph or a._hooks is not None or id(a) not in self.owned:
+                self.finish(a, g)
+            else:  # the usual case
+                self.gradients.append([a, g])
 
-    def finish(self, a: Any, g: Any, *, create_graph: bool, is_visited: bool = False) -> Any:
+    def ends_at(self, node: Any) -> bool:
+        """Return whether `node` is an input, or a root, that depends on no other input."""
+        return not any(id(a) in self.needed for a in node._parents or ())  # type: ignore[operator]
+
+    def fitted(self, gradient: Any, g: Any, array: Any, node: Any, a: Any) -> Any:
+        """Return what a rule of `node` returned in the shape and dtype of `array`, that of `a`."""
+        gradient = _unbroadcast(gradient, array, node, a, create_graph=self.create_graph)
+        if self.detects_anomaly:
+            node._op.check_finite(gradient, (g,), _argument_name(node, a))
+        return gradient
+
+    def finish(self, a: Any, g: Any, *, is_visited: bool = False) -> Any:
         """Call the hooks of `a` with its complete gradient; store and return the result.
 
         For an input between other inputs and the roots, the stored gradient is that before the
@@ -751,18 +769,34 @@ class _Pass:
         hooks, before = a._hooks, g
         is_called = self.call_hooks_of_inputs or self.wanted is None or id(a) not in self.wanted
         if hooks is not None and hooks.functions and is_called:
-            g = _call_hooks(a, hooks, g, create_graph=create_graph)
+            g = _call_hooks(a, hooks, g, create_graph=self.create_graph)
             self.owned.discard(id(a))  # a hook may keep what it gets and returns
         if self.wanted is not None:
-            keep = id(a) in self.wanted
-        else:
-            keep = a._op is None or (hooks is not None and hooks.retain)
-        if keep:
-            gradient = before if is_visited and self.wanted is not None else g
-            if not create_graph:  # after a visit, the pass goes on with the array
-                gradient = gradient.copy() if is_visited else self.unaliased(a, gradient)
-            self.gradients.append([a, gradient])
+            if id(a) in self.wanted:
+                self.store(self.gradients, a, before if is_visited else g, is_visited)
+            if hooks is not None and hooks.retain:
+                self.store(self.retained, a, g, is_visited)
+        elif a._op is None or (hooks is not None and hooks.retain):
+            self.store(self.gradients, a, g, is_visited)
         return g
+
+    def store(self, pairs: list[list[Any]], a: Any, g: Any, is_visited: bool) -> None:
+        """Append the gradient of `a` to `pairs`, unaliased: after a visit, the pass reads it on."""
+        if self.create_graph:
+            g = g.clone()
+        elif is_visited:
+            g = g.copy()
+        else:
+            g = self.unaliased(a, g)
+            self.owned.discard(id(a))
+        pairs.append([a, g])
+
+
+def _check_usable(node: Any) -> None:
+    """Raise `GraphError` if the graph of `node` was freed, or a value that it needs has changed."""
+    if node._parents is None:
+        raise _freed_graph_error(node)
+    _check_unchanged(node)
 
 
 def _owns_memory(array: Any) -> bool:
