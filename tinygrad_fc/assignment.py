@@ -18,6 +18,7 @@ from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.graph import Node, array_of, owner
 from tinygrad_fc.functional import shape
 from tinygrad_fc.ops import index
+from tinygrad_fc.ops.shape import alias
 
 
 def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
@@ -53,6 +54,39 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         base._args = [array_of(base), array_of(value)]
         graph.state.assigned[id(owner(array_of(base)))] = base._seq = graph.next_seq()
     graph.follow_assignments((t,))
+
+
+def record_change_to(t: Any, result: Any) -> None:
+    """Make `t`, in its memory, the recorded `result`, which an op has just returned.
+
+    A view of another tensor assigns it to the elements of that tensor.
+    """
+    graph.follow_assignments((t,))
+    array, out, (base, _) = array_of(t), array_of(result), _base_and_views(t)
+    if (
+        base is not t
+        or not result._requires_grad
+        or (out.shape, out.dtype) != (array.shape, array.dtype)
+        or owner(out) is owner(array)
+    ):
+        record_assignment(t, (...,), result)
+        return
+    before = graph.keep_state(t) if t._requires_grad else None
+    result = _with_earlier_state(result, t, before)
+    with graph.mutation_lock:
+        array[...] = out
+        graph.record_change(array)
+        for name in ("_op", "_parents", "_args", "_settings", "_requires_grad"):
+            setattr(t, name, getattr(result, name))
+        graph.state.assigned[id(owner(array))] = t._seq = graph.next_seq()
+
+
+def own_argument(t: Any) -> None:
+    """Give `t`, if it is an argument of `Function.forward`, a copy that may be changed."""
+    if t._op is alias:
+        graph.set_array(t, array_of(t).copy())
+        t._requires_grad = False
+        t._op = t._parents = t._args = None
 
 
 def _base_and_views(t: Any) -> tuple[Any, list[Any]]:

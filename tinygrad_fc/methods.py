@@ -6,18 +6,24 @@ old values, its backward pass raises.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinygrad_fc import random
-from tinygrad_fc.assignment import assign_elements, record_assignment
+from tinygrad_fc.assignment import (
+    assign_elements,
+    own_argument,
+    record_assignment,
+    record_change_to,
+)
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.device import device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.dtypes import category
 from tinygrad_fc.core.errors import GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, mutation_lock, record, record_change, wrap
+from tinygrad_fc.core.graph import Node, array_of, mutation_lock, record_change, wrap
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -49,12 +55,19 @@ def _change(
 ) -> Tensor:
     """Run `change` on the array of `t`, record that it changed, and return `t`.
 
-    If gradients flow through `t` or the operands, assign the elements of `result()` instead.
+    If gradients flow through `t` or the operands, `t` becomes the recorded `result()` instead.
     """
     if _tracked(t, *operands):
         is_result = not (t._requires_grad and t.is_leaf)
         if is_result and result is not None:
-            assign(t, (...,), result())
+            value = result()
+            try:
+                _check_result(t._array, array_of(value))
+                record_change_to(t, value)
+            except GraphError:
+                raise
+            except (ValueError, TypeError, IndexError) as error:
+                raise _described(t, what, operands, error) from error
             return t  # type: ignore[no-any-return]
         if is_result:
             raise GraphError(
@@ -67,6 +80,7 @@ def _change(
             f"Two ways work: `with no_grad(): {change_of.format('w')}`, or "
             f"`{change_of.format('w.data')}`"
         )
+    own_argument(t)
     with mutation_lock:
         try:
             change(array_of(t))
@@ -101,11 +115,15 @@ def _array(operand: Any) -> Any:
 def _store(array: Any, result: Any) -> None:
     """Set the elements of `array` to `result`, of its category (booleans, integers, floats)."""
     value = _array(result)
+    _check_result(array, value)
+    np.copyto(array, value, casting="unsafe")
+
+
+def _check_result(array: Any, value: Any) -> None:
     if category(value.dtype) > category(array.dtype):
         raise TypeError(f"the result is {value.dtype}; expected {array.dtype} or a lower category")
     if value.shape != array.shape:
         raise ValueError(f"the result has shape {value.shape}, which is not that of the tensor")
-    np.copyto(array, value, casting="unsafe")
 
 
 def _fits(array: Any, operand: Any) -> bool:
@@ -166,16 +184,12 @@ def _documented(method: Any, name: str) -> Any:
     return method
 
 
-def _operator(op: Any, symbol: str) -> Any:
-    in_place = _in_place(op, symbol)
-
-    def operator(self: Any, other: Any) -> Any:
-        # Between recorded tensors `x += y` is `x = x + y`: Python binds the name to the new result.
-        if _tracked(self, other) and not (self._requires_grad and self.is_leaf):
-            return record(op, (self, other), {})
-        return in_place(self, other)
-
-    return operator
+def _assign_all(t: Any, what: str, change: Callable[[Any], Any], value: Any) -> Tensor:
+    """Set all elements of `t` to `value`, by `change` of its array if that is not recorded."""
+    if not _tracked(t, value) or (t._requires_grad and t.is_leaf):
+        return _change(t, what, change, value)
+    assign(t, (...,), value)
+    return t  # type: ignore[no-any-return]
 
 
 def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
@@ -204,8 +218,18 @@ class Methods(Conversions):
 
     # In place
 
-    __iadd__, __isub__ = _operator(e.add, "+="), _operator(e.subtract, "-=")
-    __imul__, __itruediv__ = _operator(e.multiply, "*="), _operator(e.divide, "/=")
+    def _become(self: Any, result: Any) -> Tensor:
+        """Change to `result`, for the option `inplace=True`; return itself."""
+        change = partial(_store, result=result)
+        return _change(self, "inplace=True", change, result, result=lambda: result)
+
+    __iadd__, __isub__ = _in_place(e.add, "+="), _in_place(e.subtract, "-=")
+    __imul__, __itruediv__ = _in_place(e.multiply, "*="), _in_place(e.divide, "/=")
+    __ifloordiv__, __imod__ = _in_place(e.floor_divide, "//="), _in_place(e.remainder, "%=")
+    __ipow__, __iand__ = _in_place(e.power, "**="), _in_place(c.bitwise_and, "&=")
+    __ior__, __ixor__ = _in_place(c.bitwise_or, "|="), _in_place(c.bitwise_xor, "^=")
+    __ilshift__ = _in_place(c.bitwise_left_shift, "<<=")
+    __irshift__ = _in_place(c.bitwise_right_shift, ">>=")
 
     add_ = accepts_factor("alpha", 1)(_in_place(e.add, "add_"))
     sub_ = accepts_factor("alpha", 1)(_in_place(e.subtract, "sub_"))
@@ -218,19 +242,17 @@ class Methods(Conversions):
         """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
         array = move_to_device(_array(src), device_of(self))
-        return _change(
-            *(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src),
-            result=lambda: src if isinstance(src, Node) else wrap(array),
-        )
+        src = src if isinstance(src, Node) else wrap(array)
+        return _assign_all(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
 
     def fill_(self: Any, value: Any) -> Tensor:
         """Set every element to `value`; return itself."""
         array = _array(value)
-        return _change(self, "fill_", lambda a: a.fill(array), value, result=lambda: value)
+        return _assign_all(self, "fill_", lambda a: a.fill(array), value)
 
     def zero_(self: Any) -> Tensor:
         """Set every element to 0; return itself."""
-        return _change(self, "zero_", lambda a: a.fill(0), result=lambda: 0.0)
+        return _assign_all(self, "zero_", lambda a: a.fill(0), 0.0)
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element from a normal distribution; return itself."""
@@ -293,6 +315,7 @@ class Methods(Conversions):
     logical_xor, logical_not = c.logical_xor, c.logical_not
     bitwise_and, bitwise_or = c.bitwise_and, c.bitwise_or
     bitwise_xor, bitwise_not = c.bitwise_xor, c.bitwise_not
+    bitwise_left_shift, bitwise_right_shift = c.bitwise_left_shift, c.bitwise_right_shift
     isclose, allclose, equal = c.isclose, elementwise.allclose, elementwise.equal
 
     # Reductions

@@ -10,6 +10,7 @@ import math
 import operator
 import re
 import warnings
+from contextlib import suppress
 from copy import deepcopy
 from numbers import Number
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -325,7 +326,8 @@ class Tensor(methods.Methods):
     def requires_grad(self) -> bool:
         """Whether the backward pass computes its gradient: set for leaves, inherited by results."""
         if not self._requires_grad and getattr(self, "_base", None) is not None:
-            graph.follow_assignments((self,))
+            with suppress(GraphError):  # a view that cannot follow raises where it is used
+                graph.follow_assignments((self,))
         return self._requires_grad
 
     @requires_grad.setter
@@ -595,6 +597,8 @@ class Tensor(methods.Methods):
     __and__, __rand__ = _operators(c.bitwise_and)
     __or__, __ror__ = _operators(c.bitwise_or)
     __xor__, __rxor__ = _operators(c.bitwise_xor)
+    __lshift__, __rlshift__ = _operators(c.bitwise_left_shift)
+    __rshift__, __rrshift__ = _operators(c.bitwise_right_shift)
     __lt__, __gt__ = _operators(c.lt)
     __le__, __ge__ = _operators(c.le)
 

@@ -257,6 +257,41 @@ def test_forward_may_change_an_argument_that_it_marks_dirty(a: Any, seed: int):
         ScaledExp.apply(tg.tensor(a, requires_grad=True), 1.0)
 
 
+@pytest.mark.parametrize("marked_first", [False, True])
+def test_a_helper_may_mark_an_argument_dirty(marked_first: bool):
+    class Scaled(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            def mark() -> None:
+                getattr(ctx, "mark_dirty")(x)  # noqa: B009  no name in the bytecode
+
+            if marked_first:
+                mark()
+            x *= 2
+            x += y
+            mark()
+            return x
+
+        @staticmethod
+        def backward(_: Any, g: Any) -> Any:
+            return 2 * g, g
+
+    class Unmarked(Scaled):
+        @staticmethod
+        def forward(_: Any, x: Any, y: Any) -> Any:
+            return x.add_(y).clone()
+
+    w, plain = T(np.ones(3)), tg.ones(3)
+    h = alias = w * 3
+    assert Scaled.apply(h, w) is h
+    assert alias.tolist() == [7, 7, 7]
+    h.sum().backward()
+    assert w.grad.tolist() == [7, 7, 7]
+    with pytest.raises(GraphError, match=r"forward of Unmarked changes an argument in place"):
+        Unmarked.apply(plain, w)
+    assert plain.tolist() == [1, 1, 1]
+
+
 # Errors
 
 

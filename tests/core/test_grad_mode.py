@@ -234,3 +234,26 @@ def test_non_finite_arguments_are_no_anomaly_and_constants_are_checked():
     with tg.autograd.detect_anomaly(check_nan=False):
         tg.log(tg.zeros(1))
     tg.log(tg.zeros(1))
+
+
+def test_a_decorated_generator_gets_what_is_sent_and_thrown():
+    events: list[Any] = []
+
+    @tg.no_grad()
+    def numbers() -> Any:
+        try:
+            events.append((yield 1))
+            try:
+                yield 2
+            except ValueError:
+                events.append(tg.is_grad_enabled())
+            yield 3
+        finally:
+            events.append(("closed", tg.is_grad_enabled()))
+
+    generator = numbers()
+    assert [next(generator), generator.send("sent"), generator.throw(ValueError())] == [1, 2, 3]
+    assert tg.is_grad_enabled()
+    generator.close()
+    assert events == ["sent", False, ("closed", False)]
+    assert tg.is_grad_enabled()

@@ -446,3 +446,15 @@ def test_results_on_the_path_to_an_input_retain_their_gradient(
     else:
         loss.backward(inputs=inputs)
     assert tuple(t.grad and t.grad.item() for t in (w, y, z)) == expected
+
+
+def test_calls_whose_rules_read_nothing_are_not_freed():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    shared = tg.cat([(w + 1).reshape(2, 1), w[:, None].to(tg.float32).to(tg.float64)], 1)
+    shared.sum().backward()
+    (2 * shared).sum().backward()
+    assert w.grad.tolist() == [6, 6]
+    read = w * w
+    read.sum().backward()
+    with pytest.raises(GraphError, match="at the multiply that returned"):
+        read.sum().backward()

@@ -12,6 +12,7 @@ import pytest
 from drawing import T, cotangent
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tinygrad_fc.errors import GraphError
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -128,11 +129,35 @@ def test_values_are_accurate_also_where_they_are_small(name: str, dtype: Any, x:
 # Modules
 
 
-@pytest.mark.parametrize("make", [nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.ELU, nn.Hardtanh, nn.Mish])
-def test_inplace_has_no_effect(make: Any):
-    x = tg.tensor([-2.0, 2.0])
-    assert make(inplace=True)(x).tolist() == make()(x).tolist()
-    assert x.tolist() == [-2.0, 2.0]
+IN_PLACE = [
+    nn.ReLU,
+    nn.SiLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.Hardtanh,
+    nn.Mish,
+    nn.SELU,
+    nn.CELU,
+    nn.ReLU6,
+]
+IN_PLACE += [nn.Hardsigmoid, nn.Hardswish, lambda inplace=False: nn.Threshold(1.0, 3.0, inplace)]
+
+
+@pytest.mark.parametrize("make", IN_PLACE)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_inplace_changes_the_input_to_the_result(make: Any, recorded: bool):
+    w, weights = tg.tensor([-0.5, 2.0], requires_grad=recorded), tg.tensor([1.5, -2.5])
+    x, layer = w * 1, make(inplace=True)
+    expected = make()(w * 1)
+    out = layer(x)
+    assert out is x
+    assert x.tolist() == expected.tolist()
+    if recorded:
+        gradients = [tg.autograd.grad((y * weights).sum(), w) for y in (expected, x)]
+        assert gradients[0][0].tolist() == gradients[1][0].tolist()
+    leaf = tg.tensor([-0.5, 2.0], requires_grad=True)
+    with pytest.raises(GraphError, match=r"inplace=True would change a tensor that requires grad"):
+        layer(leaf)
 
 
 # Modules of functions

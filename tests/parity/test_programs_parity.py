@@ -133,7 +133,15 @@ class Writer:
         changes = ["add_(1)", "mul_(2)", "zero_()", "fill_(3)", "neg_()", "clamp_(-1)"]
         values = [f"{new} = {name} {self.one('*', '+', '-')} {other}", f"{new} = {joined}"]
         in_place = [] if x.requires_grad else [f"{name}.{self.one(*changes)}"]
-        return str(self.one(*values, *in_place))
+        if not of_a_leaf(x):
+            operators = [f"{name} {o}= {other}" for o in "+-*/"] + [
+                f"{name} {o} 2" for o in COMPOUND
+            ]
+            methods = ("mul_(2)", f"add_({other})", f"sub_({other}, alpha=2)", "exp_().mul_(0.1)")
+            shapes = (f"transpose_({self.dim(x)}, {self.dim(x)})", f"unsqueeze_({self.dim(x, 1)})")
+            in_place += [*operators, *(f"{name}.{m}" for m in (*methods, *shapes, "zero_()"))]
+            in_place += [f"t.nn.functional.{f}({name}, inplace=True)" for f in ("relu", "silu")]
+        return str(self.one(*values, *in_place, f"{new} = {name}"))
 
     def assignment(self) -> str:
         changeable = [n for n, v in self.values.items() if not of_a_leaf(v)]
@@ -158,6 +166,9 @@ class Writer:
             source += " + 0"  # PyTorch may read what it has written
             part += " + 0"
         return f"{name}[{at}] = {self.one(source, source, part, *values)}"
+
+
+COMPOUND = ("+=", "-=", "*=", "/=", "**=", "//=", "%=")
 
 
 def of_a_leaf(x: Any) -> bool:

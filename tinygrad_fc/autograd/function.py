@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
+from tinygrad_fc.assignment import own_argument
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.graph import NO_GRADIENT, Node, array_of, next_seq, owner, record, state, wrap
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
 from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.ops.index import scatter_add
+from tinygrad_fc.ops.shape import alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,6 +103,8 @@ class FunctionCtx:
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Declare arguments that `forward` changes in place and returns."""
         self._dirty = tensors
+        for t in tensors:
+            own_argument(t)
 
 
 class Function:
@@ -165,13 +169,8 @@ class Function:
             args, kwargs = bound.args, bound.kwargs
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
-        # With `mark_dirty`, it changes copies, which are then assigned to the arguments.
-        changes = "mark_dirty" in cls.forward.__code__.co_names
-
-        def alias(a: Any) -> Any:
-            return wrap(array_of(a).copy()) if changes else record(_alias, (a,), NO_KWARGS)
-
-        inputs = tuple(alias(a) if isinstance(a, Node) else a for a in args)
+        # One that it changes in place becomes a copy, which is then assigned to the argument.
+        inputs = tuple(record(alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
@@ -187,7 +186,19 @@ class Function:
                 "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
                 "(x, y) for [x, y]"
             )
-        call = FunctionCall(ctx, inputs if changes else args, inputs, results)
+        changed = [
+            isinstance(a, Node) and owner(array_of(t)) is not owner(array_of(a))
+            for a, t in zip(args, inputs, strict=True)
+        ]
+        if any(
+            c and all(t is not d for d in ctx._dirty) for c, t in zip(changed, inputs, strict=True)
+        ):
+            raise GraphError(
+                f"forward of {cls.__name__} changes an argument in place, which other code may "
+                "need. Call ctx.mark_dirty(x) and return x, or change a copy (x.clone())"
+            )
+        sources = [t if c else a for c, t, a in zip(changed, inputs, args, strict=True)]
+        call = FunctionCall(ctx, sources, inputs, results)
         tensors = _recorded(op, args, call)
         for k, t in enumerate(results):
             for a, i in zip(args, inputs, strict=True):
@@ -355,6 +366,8 @@ class FunctionOp(Op):
         """The names of the arguments of `apply`."""
         return positional(self.kind.forward)[0][not self.separate :]
 
+    reads_values = True
+
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield the arrays that were saved."""
         del i, out
@@ -374,9 +387,6 @@ def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
     op = op or Op.__new__(Op)
     Op.__init__(op, forward, forward=forward, domain=(), rules=rules, name=name)
     return cast("Op", op)
-
-
-_alias = _unregistered("argument", readonly, (lambda g, _out, _x: g,))
 
 
 def _node_array(*operands: Any) -> Any:

@@ -51,7 +51,7 @@ class Switch(ContextDecorator):
         _replaced.set(rest)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function, or a generator function to which no value is sent.
+        """Decorate a function, or a generator function.
 
         Write `with` in an asynchronous function.
         """
@@ -62,13 +62,21 @@ class Switch(ContextDecorator):
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             values = function(*args, **kwargs)
+            resume, sent = values.send, None
             while True:
                 with self:
                     try:
-                        value = next(values)
+                        value = resume(sent)
                     except StopIteration as stop:
                         return stop.value
-                yield value
+                try:
+                    resume, sent = values.send, (yield value)
+                except GeneratorExit:
+                    with self:
+                        values.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001  the generator may catch it
+                    resume, sent = values.throw, error
 
         return wrapped  # type: ignore[return-value]
 

@@ -411,9 +411,9 @@ def _check_unchanged(node: Any) -> None:
             if state.changes.get(id(owner(array)), 0) > node._seq:
                 raise GraphError(
                     f"{op.name} needs its {what} of shape {np.shape(array)} in the backward pass, "
-                    "but it was changed in place after the forward pass. Use an out-of-place op "
-                    "(`x = x + 1` for `x += 1` or `x.add_(1)`), change a copy "
-                    "(`x.clone()`), or call backward() before the change."
+                    "but it was changed in place after the forward pass. Write `h = h + b` for "
+                    "`h += b` or `h.add_(b)`, change a copy (`h.clone()`), or call backward() "
+                    "before the change."
                 )
 
 
@@ -555,7 +555,8 @@ def backward(
     state.last_backward = next_seq()
     if not (retain_graph or create_graph):
         for node in pass_.visited:
-            node._parents = node._args = None
+            if node._op.reads_values:
+                node._parents = node._args = None
     accumulate_gradients(pass_.retained)
     return pairs
 

@@ -128,6 +128,8 @@ class Op(Generic[P]):
                 out, result = settings.pop("out"), self(*args, **settings)
                 return result if out is None else out.copy_(result)
             args, settings = self._bound(args, settings)
+            if settings and settings.pop("inplace", False) and isinstance(args[0], Node):
+                return args[0]._become(self(*args, **settings))  # type: ignore[attr-defined]
         has_array, has_other = False, False
         for a in args:
             kind = a.__class__
@@ -165,14 +167,10 @@ class Op(Generic[P]):
                 raise self._signature_error(args, settings)
             if "dim" in given and given["dim"].__class__ is not int:
                 given["dim"] = as_axes(given["dim"], self.empty_dim)
-            given.pop("inplace", None)  # PyTorch's option, without effect
             settings = settings | given if settings else given
             args = args[:n]
-        if has_other_names:
-            if "inplace" in self.options:
-                settings.pop("inplace", None)
-            if not settings.keys() <= self.accepted:
-                raise self._signature_error(args, settings)
+        if has_other_names and not settings.keys() <= self.accepted:
+            raise self._signature_error(args, settings)
         return args, settings if self.prepare is None else self.prepare(settings)
 
     def _with_all_operands(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -240,6 +238,7 @@ class Op(Generic[P]):
         """Return another op, which is not registered."""
         other: Op[P] = object.__new__(type(self))
         vars(other).update(vars(self))
+        vars(other).pop("reads_values", None)
         for name in Op.__slots__[1:]:
             setattr(other, name, getattr(self, name))
         other.is_builtin, other.run_in_place = False, None  # which stand for these rules
@@ -275,6 +274,12 @@ class Op(Generic[P]):
             name = names[k] if k < len(names) else rest
             if not name.startswith("_") or (k == 1 and self.outer is not None):
                 yield "result" if k == 1 else argument_name(k - 2, name), array
+
+    @functools.cached_property
+    def reads_values(self) -> bool:
+        """Whether a rule reads a value, so that the graph is freed after a backward pass."""
+        count = max(self.arity, 1)
+        return any(any(self.values_read_by(i, None, (None,) * count)) for i in range(count))
 
     def check_finite(self, out: Any, arrays: Sequence[Any], gradient_of: str = "") -> None:
         """Raise `AnomalyError` if `out` is not finite though all of `arrays` are.
@@ -483,7 +488,7 @@ def _document(op: Op, function: Any) -> Op:
     op.options = op.names[op.arity :] if op.arity >= 0 else ()
     op.defaults = dict(zip(op.names[named - len(defaults) :], defaults, strict=True))
     settings = {*code.co_varnames[max(op.arity, 0) : named + code.co_kwonlyargcount]}
-    op.accepted |= settings - {"inplace"}  # PyTorch's option, without effect
+    op.accepted |= settings
     names = op.names if op.arity >= 0 else ("arrays",)
     domains = ", ".join(f"{n} {d!r}" for n, d in zip(names, op.domain, strict=False))
     op.__doc__ = f"{function.__doc__ or ''}\n    Domain: {domains}." + (

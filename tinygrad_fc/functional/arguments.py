@@ -242,3 +242,8 @@ def accepts_size_average(loss: Any) -> Any:
         return loss(*args, **settings)
 
     return wrapper
+
+
+def in_place(input: Any, result: Tensor, inplace: bool) -> Tensor:
+    """Return `result`; with PyTorch's option `inplace`, the tensor `input` changed to it."""
+    return input._become(result) if inplace and isinstance(input, Node) else result  # type: ignore[attr-defined]

@@ -109,7 +109,7 @@ class FromFunction(Module):
 def _forward(
     function: Callable[..., Tensor], settings: Sequence[str], tensors: Collection[str]
 ) -> Callable[..., Any]:
-    passed = [name for name in settings if name not in {"inplace", *tensors}]  # it has no effect
+    passed = [name for name in settings if name not in {"inplace", *tensors}]
 
     def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Tensor:
         attributes = vars(self)
@@ -117,6 +117,8 @@ def _forward(
             named_inputs[name] = attributes[name]
         for name in tensors:
             named_inputs[name] = getattr(self, name)
+        if attributes.get("inplace"):
+            named_inputs["inplace"] = True
         return function(*inputs, **named_inputs)
 
     return forward

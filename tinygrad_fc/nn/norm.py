@@ -275,7 +275,7 @@ class GroupNorm(_Affine):
 
 
 class _Dropout(Module):
-    """Base of dropout layers; `inplace` has no effect."""
+    """Base of dropout layers."""
 
     _shown = ("p", "inplace")
 
@@ -297,7 +297,7 @@ class Dropout(_Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training)
+        return F.dropout(input, self.p, self.training, self.inplace)
 
 
 class AlphaDropout(_Dropout):
@@ -311,4 +311,4 @@ class AlphaDropout(_Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.alpha_dropout(input, self.p, self.training)
+        return F.alpha_dropout(input, self.p, self.training, self.inplace)

@@ -10,7 +10,8 @@ from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
 
-__all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or"]
+__all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_left_shift", "bitwise_not"]
+__all__ += ["bitwise_or", "bitwise_right_shift"]
 __all__ += ["bitwise_xor", "ceil", "count_nonzero", "eq", "floor", "ge", "gt", "isclose"]
 __all__ += ["isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or"]
 __all__ += ["logical_xor", "lt", "ne", "round", "sign", "trunc"]
@@ -176,6 +177,26 @@ def bitwise_xor(input: Any, other: Any) -> Any:
     >>> import tinygrad_fc as tg
     >>> tg.bitwise_xor(tg.tensor([1, 5, 11]), 3)
     tensor([2, 6, 8])
+    """
+
+
+@define(np.left_shift, domain=(boolean, boolean))
+def bitwise_left_shift(input: Any, other: Any) -> Any:
+    """Return `input * 2**other` of integers, elementwise; bits beyond the dtype are lost.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_left_shift(tg.tensor([1, 5, 11]), 3)
+    tensor([ 8, 40, 88])
+    """
+
+
+@define(np.right_shift, domain=(boolean, boolean))
+def bitwise_right_shift(input: Any, other: Any) -> Any:
+    """Return `input / 2**other` of integers, elementwise, rounded down.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.bitwise_right_shift(tg.tensor([1, 5, -11]), 1)
+    tensor([ 0,  2, -6])
     """
 
 

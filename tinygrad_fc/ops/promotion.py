@@ -30,6 +30,7 @@ TABLE: dict[Promotion, tuple[Any, ...]] = {
     Promotion(least=INTEGERS): (
         *(e.pow, e.positive_, e.abs, e.square, e.fmod, e.remainder, e.floor_divide, e.clamp),
         *(e.relu, c.floor, c.ceil, c.trunc, c.rint, c.round, r.median),
+        *(c.bitwise_left_shift, c.bitwise_right_shift),
     ),
     Promotion(least=INTEGERS, equal=True): (
         *(la.matmul, la.linear, la.linear_relu, la.linear_sigmoid, la.linear_tanh, la.einsum_),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.device import CPU, device_of, move_to_device
-from tinygrad_fc.core.op import Op, VariadicRule, define
+from tinygrad_fc.core.op import Op, VariadicRule, define, readonly
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
 
 
@@ -108,6 +108,16 @@ to_device = Op(
     domain=(real,),
     settings={"where": lambda *_: (CPU,)},
     rules=(_to_device_rule,),
+)
+
+
+# The arguments of `autograd.Function.forward`, which it must not change.
+alias = Op(
+    readonly,
+    forward=readonly,
+    name="argument",
+    domain=(real,),
+    rules=(lambda g, _out, _x: g,),
 )
 
 

@@ -1,7 +1,7 @@
 """Activation functions under PyTorch's names; all but `glu` preserve the shape of the input `x`.
 
-At a kink the derivative equals PyTorch's. `inplace` is accepted for compatibility and has no
-effect: the input is never modified.
+At a kink the derivative equals PyTorch's. With `inplace=True` the input is changed to the
+result, and returned.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
 from tinygrad_fc.core.graph import record
-from tinygrad_fc.functional.arguments import normalize_dim
+from tinygrad_fc.functional.arguments import in_place, normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
@@ -75,7 +75,9 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.selu(tg.tensor([-1.0, 1.0]))
     tensor([-1.1113,  1.0507])
     """
-    return record(elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE})
+    return in_place(
+        input, record(elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE}), inplace
+    )
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -87,7 +89,9 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.celu(tg.tensor([-1.0, 1.0]), alpha=2.0)
     tensor([-0.7869,  1.    ])
     """
-    return record(elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha})
+    return in_place(
+        input, record(elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha}), inplace
+    )
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -173,7 +177,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     >>> tg.nn.functional.relu6(tg.tensor([-1.0, 2.0, 7.0]))
     tensor([0., 2., 6.])
     """
-    return hardtanh(input, 0.0, 6.0)
+    return in_place(input, hardtanh(input, 0.0, 6.0), inplace)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -184,7 +188,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([0.  , 0.5 , 0.75])
     """
     _check_floats("hardsigmoid", input)
-    return (elementwise.clamp(input, -3.0, 3.0) + 3) / 6
+    return in_place(input, (elementwise.clamp(input, -3.0, 3.0) + 3) / 6, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -195,7 +199,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([1.125, 3.   ])
     """
     _check_floats("hardswish", input)
-    return input * hardsigmoid(input)
+    return in_place(input, input * hardsigmoid(input), inplace)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -231,4 +235,4 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> tg.nn.functional.threshold(tg.tensor([0.5, 2.0]), 1.0, -1.0)
     tensor([-1.,  2.])
     """
-    return elementwise.where(input <= threshold, value, input)
+    return in_place(input, elementwise.where(input <= threshold, value, input), inplace)

@@ -1,6 +1,6 @@
 """Functions of layers: linear, embedding, padding, normalization and dropout.
 
-`inplace` is accepted for compatibility with PyTorch and has no effect.
+With `inplace=True` the input is changed to the result, and returned.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tinygrad_fc.core.graph import (
     wrap,
 )
 from tinygrad_fc.core.seam import like
+from tinygrad_fc.functional.arguments import in_place
 from tinygrad_fc.functional.linalg import einsum
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
@@ -431,7 +432,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0:
         return input
     scale = 1 / (1 - p) if p < 1 else 0.0
-    return record(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
+    dropped = record(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
+    return in_place(input, dropped, inplace)
 
 
 def alpha_dropout(
@@ -451,13 +453,13 @@ def alpha_dropout(
     if not training or p == 0:
         return input
     if p == 1:
-        return input * 0
+        return in_place(input, input * 0, inplace)
     saturation = -SELU_SCALE * SELU_ALPHA
     scale = 1 / math.sqrt((1 - p) * (1 + p * saturation**2))
     shift = -scale * p * saturation
-    return elementwise.where(
-        _keep_mask(input, p), input * scale + shift, scale * saturation + shift
-    )
+    mask = _keep_mask(input, p)
+    dropped = elementwise.where(mask, input * scale + shift, scale * saturation + shift)
+    return in_place(input, dropped, inplace)
 
 
 def check_probability(p: float) -> None:
