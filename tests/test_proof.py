@@ -128,6 +128,8 @@ def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
     """Return the gradients of the sums, equal from `backward` and from `autograd.grad`."""
     cost = batch_cost(ys[-1], tg.tensor(case.target))
     gradients = tg.autograd.grad(cost, zs, retain_graph=True)
+    for z in zs:  # which retain their gradient in both passes
+        z.grad = None
     cost.backward()
     for z, d in zip(zs, gradients, strict=True):
         np.testing.assert_array_equal(z.grad.numpy(), d.numpy())
