@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.op import Dim, define
-from tinygrad_fc.domain import axis, boolean, nonempty_axes, real, true_or_false
+from tinygrad_fc.domain import axis, boolean, index, nonempty_axes, real, true_or_false
 
 __all__ = ["all", "any", "argmax", "argmin", "bitwise_and", "bitwise_left_shift", "bitwise_not"]
 __all__ += ["bitwise_or", "bitwise_right_shift"]
@@ -180,7 +180,7 @@ def bitwise_xor(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.left_shift, domain=(boolean, boolean))
+@define(np.left_shift, domain=(index(64, negative=False), index(63, negative=False)))
 def bitwise_left_shift(input: Any, other: Any) -> Any:
     """Return `input * 2**other` of integers, elementwise; bits beyond the dtype are lost.
 
@@ -190,7 +190,7 @@ def bitwise_left_shift(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.right_shift, domain=(boolean, boolean))
+@define(np.right_shift, domain=(index(64, negative=False), index(63, negative=False)))
 def bitwise_right_shift(input: Any, other: Any) -> Any:
     """Return `input / 2**other` of integers, elementwise, rounded down.
 
