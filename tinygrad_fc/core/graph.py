@@ -542,14 +542,9 @@ def backward(
     )
     for root, cotangent in zip(roots, grad_outputs, strict=True):
         pass_.add(root, cotangent)
-    with grad_mode.enable_grad() if create_graph else nullcontext():
-        pass_.run()
+    pass_.run()
     pairs = pass_.gradients
-    with mutation_lock:
-        changed_during_pass = state.last_change != before  # by another thread, or by a rule
-    if changed_during_pass:
-        for node in pass_.visited:
-            _check_unchanged(node)
+    _check_changes_during(pass_, before)
     if require_all and inputs is not None:
         _check_all_reached(inputs, {id(t) for t, _ in pairs})
     state.last_backward = next_seq()
@@ -557,8 +552,18 @@ def backward(
         for node in pass_.visited:
             if node._op.reads_values:
                 node._parents = node._args = None
-    accumulate_gradients(pass_.retained)
+    if pass_.retained:
+        accumulate_gradients(pass_.retained)
     return pairs
+
+
+def _check_changes_during(pass_: _Pass, before: int) -> None:
+    """Raise `GraphError` if another thread, or a rule, has changed a value that the pass read."""
+    with mutation_lock:
+        is_changed = state.last_change != before
+    if is_changed:
+        for node in pass_.visited:
+            _check_unchanged(node)
 
 
 def _check_all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
@@ -695,7 +700,15 @@ class _Pass:
         """Return `g`, the complete gradient of `a`, or a copy if something else refers to it."""
         return g if id(a) in self.owned else g.copy()
 
-    def run(self) -> None:  # noqa: C901, PLR0912  one loop, for speed
+    def run(self) -> None:
+        """Visit all nodes, and complete the gradients; record that if `create_graph`."""
+        if self.create_graph:
+            with grad_mode.enable_grad():
+                self.visit_all()
+        else:
+            self.visit_all()
+
+    def visit_all(self) -> None:  # noqa: C901, PLR0912  one loop, for speed
         """Visit all nodes: call their rules, and add what these return to the arguments."""
         queue, pending, needed, add = self.queue, self.pending, self.needed, self.add
         visited, calls_finish = self.visited.append, self.wanted is not None
@@ -725,7 +738,7 @@ class _Pass:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
                 g = rules_of(op.outer)[0](g, out, None)
-            rules = rules_of(op)
+            rules, is_trusted = rules_of(op), op.is_builtin and not create_graph
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
@@ -741,7 +754,7 @@ class _Pass:
                     if gradient is NO_GRADIENT:
                         continue
                     gradient = self.fitted(gradient, g, array, node, a)
-                is_new = op.is_builtin and gradient is not g and not create_graph
+                is_new = is_trusted and gradient is not g
                 add(a, gradient, is_new and (gradient.base is None or _owns_memory(gradient)))
         for a in self.leaves:
             g = pending.pop(id(a))
