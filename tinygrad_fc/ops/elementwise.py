@@ -851,11 +851,7 @@ def _one(x: Any) -> Any:
 
 
 def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
-    gradient = _one(out) - out
-    # In place for arrays; for recorded tensors `x *= y` is `x = x * y`.
-    gradient *= out
-    gradient *= g
-    return gradient
+    return (_one(out) - out) * out * g
 
 
 @define(domain=(real,), rules=(_sigmoid_rule,))
