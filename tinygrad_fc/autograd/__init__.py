@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
 # Imported on first use, since most training needs none of these.
-_LAZY = {name: name for name in ("forward_ad", "function", "functional", "graph", "profiler")}
+_LAZY = {
+    name: name for name in ("forward_ad", "function", "functional", "graph", "profiler", "variable")
+}
 _LAZY |= {name: f"check:{name}" for name in ("GradcheckError", "gradcheck", "gradgradcheck")}
 __getattr__ = lazy_names(__name__, _LAZY | {"Function": "function:Function"})
 

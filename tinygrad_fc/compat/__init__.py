@@ -12,8 +12,8 @@ Only `tinygrad_fc/__init__.py` imports this package.
 """
 
 from tinygrad_fc import nn
-from tinygrad_fc.compat import paths, unsupported
+from tinygrad_fc.compat import modules, paths, unsupported
 from tinygrad_fc.compat.names import *
 
 paths.install()
-vars(nn).update(unsupported.LAYERS)
+vars(nn).update(unsupported.LAYERS, modules=modules)
