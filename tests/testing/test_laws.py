@@ -35,7 +35,9 @@ def finds(kind: str, op: Op) -> None:
     """Assert that `op` is refused, and why."""
     with pytest.raises(GradientError) as caught:
         check(op, order=2 if kind == "second-order" else 1)
-    assert caught.value.kind == kind, str(caught.value)
+    # Dual numbers, which differentiate the rule, may find a wrong second order first.
+    by_dual_numbers = kind == "second-order" and "by dual numbers" in str(caught.value)
+    assert caught.value.kind == kind or by_dual_numbers, str(caught.value)
 
 
 def broken(op: Op, i: int, rule: Callable[..., Any]) -> Op:
