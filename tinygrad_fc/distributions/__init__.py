@@ -10,6 +10,7 @@ from tinygrad_fc.distributions.families import *
 from tinygrad_fc.distributions.transforms import *
 
 # PyTorch's module paths, which `compat.paths` leads to the modules of this package
-_PATHS = ("bernoulli", "beta", "categorical", "gumbel", "independent", "kl", "log_normal")
-_PATHS += ("multivariate_normal", "normal", "relaxed_categorical", "transformed_distribution")
-__getattr__ = lazy_names(__name__, {name: name for name in (*_PATHS, "uniform")})
+_PATHS = ["bernoulli", "beta", "categorical", "gumbel", "independent", "kl", "log_normal"]
+_PATHS += ["multivariate_normal", "normal", "relaxed_categorical", "transformed_distribution"]
+_PATHS += ["uniform"]
+__getattr__ = lazy_names(__name__, {name: name for name in _PATHS})
