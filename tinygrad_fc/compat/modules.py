@@ -10,4 +10,5 @@ __path__: list[str] = []
 
 
 def __getattr__(name: str) -> Any:
-    return import_module(LAYER_PATHS[name]) if name in LAYER_PATHS else getattr(nn, name)
+    is_path = f"nn.modules.{name}" in LAYER_PATHS
+    return import_module(f"tinygrad_fc.nn.modules.{name}") if is_path else getattr(nn, name)

@@ -25,7 +25,7 @@ _NN = {
     "flatten": "linear",
     "sparse": "linear",
 }
-LAYER_PATHS = {name: f"{PACKAGE}.nn.{home or name}" for name, home in _NN.items()}
+LAYER_PATHS = {f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()}
 _FAMILIES = "bernoulli beta categorical gumbel multivariate_normal normal relaxed_categorical"
 _TRANSFORMED = "independent log_normal transformed_distribution"
 _OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop"
@@ -43,7 +43,7 @@ PATHS = {
     "jit": "compat.unsupported",
     "linalg": "functional.linalg",
     "nn.modules": "compat.modules",
-    **{f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()},
+    **LAYER_PATHS,
     **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},
     "nn.utils.rnn": "compat.unsupported",
     **{f"optim.{name}": "optim" for name in _OPTIMIZERS.split()},

@@ -1,4 +1,4 @@
-"""The seam of the library: what traces and profiles are told of, and may answer for.
+"""The seam of the library: the calls that traces and profiles observe, and may answer.
 
 While an observer is active, the bit `OBSERVED` of `grad_mode.flags` is set in its thread or task,
 and the library asks the observer for the arrays and gradients of tensors, and to call ops, rules,
@@ -80,7 +80,7 @@ class Observer:
         return generator.own_rng
 
     def once(self, problem: str) -> None:
-        """Be told of what each call of a function does anew, such as the seed of a generator."""
+        """Observe a side effect that each call of a function repeats, such as a new seed."""
 
 
 def observer() -> Any:
