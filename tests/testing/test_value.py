@@ -179,6 +179,13 @@ def test_stairs_that_are_shorter_than_all_steps_are_no_slope(f: Any) -> None:
             check_vjp(f, lambda g, out, x: 0 * g, np.array(x))
 
 
+@pytest.mark.parametrize("x", [[-2181038079.75], [1.9e9 + 0.25], [737280.25, 4e9 + 0.25]])
+def test_slopes_between_stairs_that_are_shorter_than_all_steps_are_no_kinks(x: Any) -> None:
+    check_vjp(lambda x: np.floor(x) * x, lambda g, out, x: g * np.floor(x), np.array(x))
+    with pytest.raises(GradientError):
+        check_vjp(lambda x: np.floor(x) * x, lambda g, out, x: 3 * g * np.floor(x), np.array(x))
+
+
 def test_kinks_that_are_skipped_are_skipped_beside_large_numbers() -> None:
     def steep(g: Any, _out: Any, x: Any) -> Any:
         return (g * np.where(x > 0, 1, np.where(x == 0, 3, 0))).astype(x.dtype)

@@ -337,6 +337,10 @@ def gained_by_jumps(
 ) -> bool:
     """Return whether jumps along `v` change the results, weighted by `w`, at the rate `missing`.
 
+    The rate is that of a gradient, less a measured derivative whose steps are shorter than the
+    stairs; or the other way, where its steps are longer than the stairs and a gradient is right
+    between them.
+
     `log(1 - sigmoid(x)) + x * x` at 30 looks smooth, with the derivative of `x * x`, since the
     logarithm is a staircase whose stairs are longer than the finest steps. The jumps show in the
     change over a longer interval, which differs from the integral of the derivatives. These need
@@ -348,15 +352,15 @@ def gained_by_jumps(
     def gain(low: float, high: float) -> float:
         return float(w[used] @ (line(high) - line(low))[used]) / (high - low)
 
-    def jumps(way: float, fine: float) -> bool:
+    def jumps(way: float, fine: float, missing: float) -> bool:
         slopes = [gain(t - fine, t + fine) for t in (way * nodes).tolist()]
         gained = gain(-way, way) - float(coefficients @ slopes) / 2
         noise = (eps - EPS) * size / fine
         return bool(abs(gained - missing) <= 0.4 * abs(missing) - noise)
 
     ways, size = (0.75 * 0.5 ** np.arange(8)).tolist(), float(np.abs(w * line(0.0))[used].sum())
-    if sum(jumps(way, way * 2 * eps**0.5) for way in ways) > 1:
+    if sum(jumps(way, way * 2 * eps**0.5, missing) for way in ways) > 1:
         return True
-    # The stairs of floor(x) * x at 1e9 are shorter than these steps.
+    # The stairs of floor(x) * x at 1e9 are shorter than these steps, and than those measured.
     ways = [way for way in ways if 64 * eps * size < way * FINE * abs(missing)]
-    return sum(jumps(way, way * FINE) for way in ways) > 1
+    return sum(jumps(way, way * FINE, -missing) for way in ways) > 1

@@ -158,8 +158,9 @@ class Report:
         total = self.compared + self.kinks + unclear
         share = f", {100 * unclear / total:.0f} % of all" if 50 * unclear > total else ""
         reasons = f" ({self._reasons()}{share})" if unclear else ""
+        seed = "" if self.seed is None else f" of seed {self.seed}"
         text = (
-            f"{counted(self.examples, 'example')}: {counted(self.compared, 'derivative')} "
+            f"{counted(self.examples, 'example')}{seed}: {counted(self.compared, 'derivative')} "
             f"compared, {unclear} inconclusive{reasons}, {self.kinks} at kinks"
         )
         if self.not_checked:

@@ -263,13 +263,13 @@ def entry_derivatives(
         v = [np.zeros(p.x.shape) for p in problem.arguments]
         v[k][at] = problem.arguments[k].reach[at]
         lines.append((problem.point, v))
+    steps = [problem.arguments[k].reach[at] for k, at in entries]
     with np.errstate(all="ignore"):
         along = nd.derivatives(problem.f, lines, eps=problem.eps)
-    steps = [problem.arguments[k].reach[at] for k, at in entries]
-    return [
-        Derivative(d.value / s, d.error / abs(s), d.jump / abs(s), d.scale / abs(s), d.staircase)
-        for d, s in zip(along, steps, strict=True)
-    ]
+        return [
+            Derivative(d.value / s, d.error / z, d.jump / z, d.scale / z, d.staircase)
+            for d, s, z in zip(along, steps, map(abs, steps), strict=True)
+        ]
 
 
 # Laws
