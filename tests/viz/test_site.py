@@ -16,7 +16,7 @@ FUNCTION = "reference/generated/tinygrad_fc."
 PAGES = [
     *("index", "start", "tutorials", "course/01_neuron", "howto/compile", "reference/tensors"),
     *(f"{FUNCTION}exp", f"{FUNCTION}nn.Linear", "explanation/differences", "glossary"),
-    *("search", "genindex", "_modules/tinygrad_fc/op"),
+    *("search", "genindex", "_modules/tinygrad_fc/core/op"),
 ]
 
 pytestmark = pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the site is not built")
