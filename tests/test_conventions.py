@@ -174,3 +174,98 @@ def test_leaves_and_results():
     y.requires_grad = True
     x.requires_grad = False
     assert not (x * 2).requires_grad
+
+
+# What elements are
+
+
+NOT_REAL: dict[str, Any] = {
+    "None": None,
+    "text": "1.5",
+    "bytes": b"1",
+    "a complex number": 1j,
+    "a complex scalar": np.complex128(1 + 1j),
+    "a complex array": np.array([1j, 2, 3]),
+    "texts": ["1", "2", "3"],
+    "an array of texts": np.array(["1", "2", "3"]),
+    "a list with None": [None, 1.0, 2.0],
+    "an array of objects": np.array([None, 1, 2], object),
+    "a day": np.datetime64("2026-01-01"),
+    "a time": np.timedelta64(3, "s"),
+    "a dict": {},
+    "dots": ...,
+}
+MASK = [True, False, True]
+STORING: dict[str, Any] = {
+    "x[0] =": lambda x, v: x.__setitem__(0, v),
+    "x[:] =": lambda x, v: x.__setitem__(slice(None), v),
+    "x[mask] =": lambda x, v: x.__setitem__(tg.tensor(MASK), v),
+    "x[index] =": lambda x, v: x.__setitem__([0, 2], v),
+    "fill_": lambda x, v: x.fill_(v),
+    "copy_": lambda x, v: x.copy_(v),
+    "masked_fill": lambda x, v: x.masked_fill(MASK, v),
+    "masked_fill_": lambda x, v: x.masked_fill_(MASK, v),
+    "index_fill": lambda x, v: x.index_fill(0, [0], v),
+    "scatter": lambda x, v: x.scatter(0, [0], v),
+    "scatter_": lambda x, v: x.scatter_(0, [0], v),
+    "constant_": tg.nn.init.constant_,
+    "add_": lambda x, v: x.add_(v),
+    "sub with alpha": lambda x, v: tg.sub(x, x, alpha=v),
+    "addcmul with value": lambda x, v: tg.addcmul(x, x, x, value=v),
+    "leaky_relu": lambda x, v: tg.nn.functional.leaky_relu(x.double(), v),
+    "threshold": lambda x, v: tg.nn.functional.threshold(x.double(), 5, v),
+    "where": lambda x, v: tg.where(MASK, x, v),
+    "where first": lambda x, v: tg.where(MASK, v, x),
+    "x.where": lambda x, v: x.where(tg.tensor(MASK), v),
+    "np.where": lambda x, v: np.where(tg.tensor(MASK), x, v),
+    "tensor": lambda x, v: tg.tensor(v, dtype=x.dtype),
+    "tensor of a list": lambda x, v: tg.tensor([v], dtype=x.dtype),
+    "as_tensor": lambda x, v: tg.as_tensor(v, dtype=x.dtype),
+    "Tensor": lambda x, v: tg.Tensor([v]),
+    "LongTensor": lambda _, v: tg.LongTensor([v]),
+    "full": lambda x, v: tg.full((3,), v, dtype=x.dtype),
+    "full_like": tg.full_like,
+    "new_full": lambda x, v: x.new_full((3,), v),
+    "new_tensor": lambda x, v: x.new_tensor(v),
+    "linspace": lambda _, v: tg.linspace(v, 3, 3),
+    ".data": lambda x, v: setattr(x, "data", v),
+    "mse_loss": lambda x, v: tg.nn.functional.mse_loss(x.double(), v),
+}
+
+
+@pytest.mark.parametrize("how", STORING)
+@given(st.sampled_from(sorted(NOT_REAL)), st.sampled_from([np.float64, np.int64, np.bool_]))
+def test_elements_are_real_numbers(how: str, what: str, dtype: Any):
+    x = tg.tensor([1, 0, 1], dtype=dtype)
+    with pytest.raises((DtypeError, TypeError, ValueError, AttributeError)):
+        STORING[how](x, NOT_REAL[what])
+    assert x.dtype == dtype
+    assert x.tolist() == [1, 0, 1]
+
+
+def test_what_is_not_a_number_is_named():
+    x = tg.ones(2)
+    for call, message in (
+        (lambda: x.fill_(None), "cannot make an operand of fill_ of None: its elements are object"),
+        (lambda: x.__setitem__(0, "1"), r"operand of x\[\.\.\.\] = y of '1': its elements are <U1"),
+        (lambda: tg.tensor(1j, dtype=tg.float64), "a tensor of 1j: its elements are complex128"),
+        (lambda: tg.sub(x, x, alpha=1j), r"alpha=1j: the result would be complex128; pass real"),
+    ):
+        with pytest.raises(DtypeError, match=message):
+            call()
+
+
+@pytest.mark.parametrize(("dtype", "source"), [("int64", "float64"), ("bool", "int64")])
+def test_values_of_a_higher_category_are_rounded_in_slices_only(dtype: str, source: str):
+    values = tg.tensor([2.5, 0.0], dtype=source)
+    for at in (tg.tensor(MASK), [0, 2], tg.tensor([0, 2])):
+        x = tg.zeros(3, dtype=dtype)
+        with pytest.raises(DtypeError, match=rf"would round {source} values to {dtype}"):
+            x[at] = values
+        assert not x.any()
+        x[at] = 2.5  # as in PyTorch
+        x[at] = values[:1]
+        assert x.tolist() == [2, 0, 2] or x.tolist() == [True, False, True]
+    x[:2] = values
+    x[1:].copy_(values)
+    assert x.tolist() == tg.tensor([2, 2, 0], dtype=dtype).tolist()

@@ -19,11 +19,11 @@ from tinygrad_fc.assignment import (
     record_change_to,
 )
 from tinygrad_fc.core import grad_mode, graph
-from tinygrad_fc.core.device import device_of, move_to_device, refuse_dask
+from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
-from tinygrad_fc.core.errors import GraphError, error_class
+from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, mutation_lock, record_change, wrap
+from tinygrad_fc.core.graph import Node, array_of, mutation_lock, operand, record_change, wrap
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -31,7 +31,7 @@ from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.numpy_dispatch import Conversions
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import linalg, special
+from tinygrad_fc.ops import index, linalg, special
 from tinygrad_fc.ops import reduce as r
 
 if TYPE_CHECKING:
@@ -99,22 +99,16 @@ def _described(t: Any, what: str, operands: tuple[Any, ...], error: Exception) -
     hint = ""
     if "read-only" in str(error):
         hint = ". Its memory is read-only: change a copy (x.clone())"
-    values = " and ".join(f"{np.shape(a)} {getattr(a, 'dtype', '')}" for a in map(_array, operands))
+    arrays = map(array_of, operands)
+    values = " and ".join(f"{np.shape(a)} {getattr(a, 'dtype', '')}" for a in arrays)
     return error_class(error)(
         f"{what} cannot change a tensor {t.shape} {t.dtype} by {values or 'this'}: {error}{hint}"
     )
 
 
-def _array(operand: Any) -> Any:
-    if isinstance(operand, Node):
-        return array_of(operand)
-    refuse_dask(operand, "a change in place")
-    return operand.item() if isinstance(operand, np.generic) else operand
-
-
 def _store(array: Any, result: Any) -> None:
     """Set the elements of `array` to `result`, of its category (booleans, integers, floats)."""
-    value = _array(result)
+    value = array_of(result)
     _check_result(array, value)
     np.copyto(array, value, casting="unsafe")
 
@@ -145,7 +139,7 @@ def _in_place(function: Any, name: str) -> Any:
     factors = {"alpha"} & getattr(function, "accepted", frozenset())
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-        arrays = [_array(a) for a in args]
+        arrays = list(map(array_of, args))
 
         def change(array: Any) -> None:
             is_plain = ufunc and array.dtype.kind == "f" and kwargs.keys() <= factors
@@ -197,9 +191,11 @@ def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
 
     This is recorded if gradients flow through it.
     """
-    array = _array(value)
+    array = operand(value, "x[...] = y")
     if t._array.dtype.kind != "f":
         value = array  # integers and booleans have no gradient
+        if np.size(array) > 1 and category(array.dtype) > category(t._array.dtype):
+            _check_basic(t, steps, array)
     if _tracked(t, value) and not (t._requires_grad and t.is_leaf):
         try:
             record_assignment(t, steps, value)
@@ -209,6 +205,18 @@ def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
             raise _described(t, "x[...] = y", (value,), error) from error
         return
     _change(t, "x[...] = y", lambda a: assign_elements(a, steps, array), value)
+
+
+def _check_basic(t: Any, steps: tuple[Any, ...], array: Any) -> None:
+    """Raise `DtypeError`, as PyTorch, if a mask or index tensor selects elements of lower category.
+
+    An assignment to a slice, or to all elements, rounds them.
+    """
+    if not all(map(index.is_basic, steps)):
+        raise DtypeError(
+            f"x[...] = y would round {array.dtype} values to {t.dtype}, the dtype of x. Cast one "
+            f"of them: y.to({t.dtype}), or x.to({array.dtype})"
+        )
 
 
 class Methods(Conversions):
@@ -241,13 +249,13 @@ class Methods(Conversions):
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
-        array = move_to_device(_array(src), device_of(self))
+        array = move_to_device(operand(src, "copy_"), device_of(self))
         src = src if isinstance(src, Node) else wrap(array)
         return _assign_all(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
 
     def fill_(self: Any, value: Any) -> Tensor:
         """Set every element to `value`; return itself."""
-        array = _array(value)
+        array = operand(value, "fill_")
         return _assign_all(self, "fill_", lambda a: a.fill(array), value)
 
     def zero_(self: Any) -> Tensor:
@@ -278,7 +286,8 @@ class Methods(Conversions):
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Tensor:
         """Draw every element as 1 with probability `p`, a number or a tensor; return itself."""
-        p = np.broadcast_to(np.asarray(_array(p), np.float64, like=like()), self.shape)
+        p = np.asarray(operand(p, "bernoulli_"), np.float64, like=like())
+        p = np.broadcast_to(p, self.shape)
         drawn = random.bernoulli(wrap(p), generator=generator)._array
         return _change(self, "bernoulli_", lambda a: np.copyto(a, drawn, casting="unsafe"))
 

@@ -45,7 +45,8 @@ _flags = grad_mode.flags.get
 _RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
 _SAVED_TENSORS_HOOKS, _OBSERVED = grad_mode.SAVED_TENSORS_HOOKS, grad_mode.OBSERVED
 _ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
-_PYTHON_SCALARS = frozenset((float, int, bool, type(None)))
+_NUMBERS = frozenset((float, int, bool))
+_PYTHON_SCALARS = _NUMBERS | {type(None)}
 _SCALARS = (np.generic, float, int)
 _accumulation_lock = allocate_lock()
 mutation_lock = RLock()
@@ -144,7 +145,7 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         elif a.__class__ in _PYTHON_SCALARS:
             arrays.append(a)
         else:
-            array = _operand(a, op)
+            array = operand(a, op.name)
             arrays.append(array)
             mixed = mixed or getattr(array, "dtype", dtype) is not dtype
         parents.append(None)
@@ -170,12 +171,11 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     t._grad = t._hooks = None
     if flags != _RECORD and flags & _DETECT_ANOMALY:
         op.check_finite(out, arrays)
-    if (
-        tracked
-        and flags & _RECORD
-        and op.rules is not None
-        and not (settings and out.dtype.kind != "f")  # dtype=int
-    ):
+    if settings and out.dtype.kind != "f":
+        tracked = False  # dtype=int
+        if out.dtype.kind not in "iub":
+            raise op.dtype_error(arrays, settings, out.dtype)
+    if tracked and flags & _RECORD and op.rules is not None:
         t._requires_grad = True
         t._parents = parents
         t._args = arrays
@@ -312,18 +312,21 @@ def as_array(
     if is_non_numpy_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)
+    like = observer().like if _flags() & _OBSERVED else None
     try:
-        array = np.array(
-            data, dtype, copy=copy, like=observer().like if _flags() & _OBSERVED else None
-        )
+        # Without the dtype first: NumPy would convert None, text and complex numbers to it.
+        is_array = isinstance(data, np.ndarray | np.generic)
+        array = source = data if is_array else np.array(data, copy=copy, like=like)
+        if source.dtype.kind in "fiub" and (is_array or dtype is not None):
+            array = np.array(data, dtype, copy=copy, like=like)
     except (ValueError, TypeError, OverflowError) as error:
         raise DtypeError(
             f"cannot make {what} of {data!r:.80}; expected real numbers or booleans, in rows of "
             f"equal length. To join tensors, use stack or cat ({error})"
         ) from error
-    if array.dtype.kind not in "fiub":
+    if source.dtype.kind not in "fiub":
         raise DtypeError(
-            f"cannot make {what} of {data!r:.80}: its elements are {array.dtype}; expected real "
+            f"cannot make {what} of {data!r:.80}: its elements are {source.dtype}; expected real "
             "numbers or booleans, in rows of equal length"
         )
     if not array.dtype.isnative:  # for example from a file with the other byte order
@@ -337,16 +340,20 @@ def as_array(
     return array
 
 
-def _operand(value: Any, op: Op) -> Any:
-    """Return an operand of `op` as an array; tracers and CuPy arrays unchanged."""
-    if value.__class__ is _ndarray and value.dtype.kind in "fiub":
+def operand(value: Any, function: str) -> Any:
+    """Return an operand of `function` as an array or number; tracers and CuPy arrays unchanged.
+
+    Raises `DtypeError` unless it is real numbers or booleans.
+    """
+    value = array_of(value)
+    if value.__class__ in _NUMBERS or (value.__class__ is _ndarray and value.dtype.kind in "fiub"):
         return value
     if hasattr(value, "__array_function__") and not isinstance(value, np.ndarray):
-        refuse_dask(value, op.name)
+        refuse_dask(value, function)
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "fiub":
         return value.item()  # a number does not promote
-    return as_array(value, what=f"an operand of {op.name}")
+    return as_array(value, what=f"an operand of {function}")
 
 
 # In-place changes

@@ -335,6 +335,12 @@ class Op(Generic[P]):
             "tensor, an array or a number"
         )
 
+    def dtype_error(self, arrays: Sequence[Any], settings: Any, dtype: Any) -> errors.DtypeError:
+        """Return the error for a call whose result is no array of real numbers or booleans."""
+        return errors.DtypeError(
+            f"{self._call(arrays, settings)}: the result would be {dtype}; pass real numbers"
+        )
+
     def _call(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
         all_numeric = all(a is None or is_numeric(a) for a in arrays)
         shapes = [np.shape(a) if all_numeric or is_numeric(a) else a for a in arrays]

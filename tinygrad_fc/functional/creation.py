@@ -11,7 +11,7 @@ from tinygrad_fc.core.device import device as as_device
 from tinygrad_fc.core.device import move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import check_argument, check_dtypes
-from tinygrad_fc.core.graph import Node, array_of, as_array
+from tinygrad_fc.core.graph import Node, array_of, as_array, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import (
     Options,
@@ -219,8 +219,9 @@ def full_like(input: Tensor, fill_value: npt.ArrayLike, **options: Unpack[Option
     >>> tg.full_like(tg.ones(2), 7)
     tensor([7., 7.])
     """
-    like, dtype = array_of(input), options.get("dtype")
-    return created(np.full_like(like, array_of(fill_value), dtype=dtype, order="C"), options)
+    value = operand(fill_value, "full_like")
+    array = np.full_like(array_of(input), value, dtype=options.get("dtype"), order="C")
+    return created(array, options)
 
 
 @accepts_arrays()
@@ -264,7 +265,8 @@ def linspace(start: float, end: float, steps: int, **options: Unpack[Options]) -
     >>> tg.linspace(-7, 7, 3)
     tensor([-7.,  0.,  7.])
     """
-    return created(np.linspace(start, end, steps, dtype=dtype_in(options)), options)
+    first, last = operand(start, "linspace"), operand(end, "linspace")
+    return created(np.linspace(first, last, steps, dtype=dtype_in(options)), options)
 
 
 @accepts_arrays("self")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_dtypes
-from tinygrad_fc.core.graph import Node, array_of, as_array, record
+from tinygrad_fc.core.graph import Node, array_of, as_array, operand, record
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
@@ -62,8 +62,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
-    if input is None or other is None:
-        raise TypeError("where takes (condition) or (condition, input, other), not two of them")
+    if condition is None or input is None or other is None:
+        raise TypeError("where takes (condition) or (condition, input, other); got None")
     if isinstance(condition, Node) and condition._array.dtype != bool:
         condition = record(s.astype, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
@@ -77,6 +77,7 @@ def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Ten
     >>> tg.tensor([1.0, 2.0]).masked_fill(tg.tensor([True, False]), 0)
     tensor([0., 2.])
     """
+    value = value if isinstance(value, Node) else operand(value, "masked_fill")
     if input._array.dtype.kind != "f":  # the dtype is that of the input
         value = np.array(array_of(value), input.dtype, like=like())  # 2.5 becomes 2
     return e.where(mask, value, input).to(input.dtype)

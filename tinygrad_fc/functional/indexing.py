@@ -15,7 +15,7 @@ from tinygrad_fc.core.errors import (
     check_dtypes,
     check_shapes,
 )
-from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, operand, wrap
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
@@ -281,7 +281,8 @@ def scatter(
     if not isinstance(source, Node):
         fit = input.dtype.kind == "f" or not isinstance(source, float)
         check_dtypes(fit, "scatter", f"floats for the value {source}: use x.double()", input)
-        source = wrap(np.full(np.shape(as_array(index)), source, input.dtype, like=like()))
+        value = operand(source, "scatter")
+        source = wrap(np.full(np.shape(as_array(index)), value, input.dtype, like=like()))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     known = reduce in (None, "multiply")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
-from tinygrad_fc.core.graph import record
+from tinygrad_fc.core.graph import operand, record
 from tinygrad_fc.functional.arguments import in_place, normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
@@ -235,4 +235,5 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> tg.nn.functional.threshold(tg.tensor([0.5, 2.0]), 1.0, -1.0)
     tensor([-1.,  2.])
     """
+    value = operand(value, "threshold")
     return in_place(input, elementwise.where(input <= threshold, value, input), inplace)

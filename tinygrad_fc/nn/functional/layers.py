@@ -18,6 +18,7 @@ from tinygrad_fc.core.graph import (
     as_array,
     constant_like,
     mutation_lock,
+    operand,
     record,
     record_change,
     wrap,
@@ -165,7 +166,7 @@ def pad(
             f"pad: pad is {tuple(pad)} for an input of shape {input.shape}, expected two widths "
             "per axis, the last axis first. Pass (before, after, ...)"
         )
-    x = input
+    x, fill = input, 0 if value is None else operand(value, "pad")
     for axis, widths in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         rest = (slice(None),) * (axis - 1)
         before, after = (max(-n, 0) for n in widths)
@@ -174,9 +175,7 @@ def pad(
         size = x.shape[-axis]
         if mode == "constant":
             ends = ((*x.shape[:-axis], n, *x.shape[x.ndim - axis + 1 :]) for n in (before, after))
-            left, right = (
-                wrap(constant_like(np.full(n, value or 0, like=like()), x)) for n in ends
-            )
+            left, right = (wrap(constant_like(np.full(n, fill, like=like()), x)) for n in ends)
             x = cat([left, x, right], -axis)
         elif max(before, after) > {"reflect": size - 1, "circular": size}.get(mode, math.inf):
             raise ShapeError(

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import Node, array_of, as_array, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, operand, record, wrap
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
@@ -85,7 +85,7 @@ def check_not_nan(loss: str, target: Any) -> None:
 
 def float_target(target: Any, input: Tensor) -> Any:
     """Return `target`; integers and booleans are cast to the dtype of `input`."""
-    array = array_of(target)
+    array = operand(target, "a loss")
     return target if array.dtype.kind == "f" else array.astype(input._array.dtype)
 
 
