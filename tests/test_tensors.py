@@ -94,6 +94,24 @@ def test_copies_by_pickle_and_deepcopy(a: Any, requires_grad: bool, has_grad: bo
     assert twice[0] is twice[1]
 
 
+@given(seeds)
+def test_copies_of_tensors_that_share_memory_share_one_copy(seed: int):
+    rng = np.random.default_rng(seed)
+    order = "FC"[int(rng.integers(2))]
+    x = tg.from_numpy(np.array(rng.normal(size=(3, 4)), order=order))
+    views = [x, x[1:, ::2], x.t(), x[0], x.detach(), x[:, 1:2].expand(3, 2), x[3:]]
+    chosen = [views[k] for k in rng.permutation(len(views))[:4]]
+    holder = tg.ones(4, requires_grad=True)
+    holder.grad = x[0]
+    for copies in (copy.deepcopy((chosen, holder)), pickle.loads(pickle.dumps((chosen, holder)))):
+        both = [(*chosen, holder.grad), (*copies[0], copies[1].grad)]
+        for a, b in zip(*both, strict=True):
+            same(b, a.numpy())
+            assert not np.shares_memory(a.numpy(), b.numpy())
+        pairs = [[np.shares_memory(a.numpy(), b.numpy()) for a in ts for b in ts] for ts in both]
+        assert pairs[0] == pairs[1]
+
+
 def test_copies_of_results_are_leaves():
     x = T(np.ones(2))
     y = (x * 2).relu()
@@ -347,3 +365,11 @@ def test_round_and_divmod(seed: int, b: float):
     for results, expected in ((divmod(x, b), divmod(a, b)), (divmod(b, x), divmod(b, a))):
         for result, value in zip(results, expected, strict=True):
             same(result, value)
+
+
+@pytest.mark.parametrize("count", [tg.tensor(3), tg.tensor([2]), tg.tensor([[True]])])
+def test_a_list_times_an_integer_is_repeated(count: Any):
+    for data in ([0.5], (1, 2)):
+        assert data * count == count * data == data * int(count)
+    same(tg.tensor([2, 3]) * [1, 2], np.array([2, 6]))  # an operand otherwise
+    same([1.0, 2.0] * tg.tensor(0.5), np.array([0.5, 1.0]))

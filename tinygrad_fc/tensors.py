@@ -54,6 +54,7 @@ __all__ = ["Size", "Tensor", "is_complex", "is_floating_point", "is_tensor"]
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
+_SEQUENCES: frozenset[Any] = frozenset((list, tuple))
 _PLAIN_BOUNDS = frozenset((int, type(None)))
 _TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
 
@@ -142,6 +143,22 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
         return record(op, (other, self), NO_SETTINGS)
 
     return method, reflected
+
+
+def _multiply(self: Any, other: Any) -> Any:
+    if other.__class__ in _SEQUENCES and _is_count(self):
+        return NotImplemented  # Python then repeats the list, as in PyTorch
+    return record(e.multiply, (self, other), NO_SETTINGS)
+
+
+def _multiply_reflected(self: Any, other: Any) -> Any:
+    if other.__class__ in _SEQUENCES and _is_count(self):
+        return NotImplemented
+    return record(e.multiply, (other, self), NO_SETTINGS)
+
+
+def _is_count(t: Any) -> bool:
+    return t._array.size == 1 and t._array.dtype.kind != "f"  # type: ignore[no-any-return]
 
 
 class Tensor(methods.Methods):
@@ -572,8 +589,8 @@ class Tensor(methods.Methods):
         return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        grad = array_of(graph.grad_of(self))
-        return _load, (type(self), array_of(self), self._requires_grad, grad)
+        grad, array = array_of(graph.grad_of(self)), array_of(self)
+        return _load, (type(self), _stored(array), self._requires_grad, _stored(grad))
 
     def _set_leaf(self, array: Any) -> None:
         """Initialize the tensor as a leaf with `array`."""
@@ -588,7 +605,7 @@ class Tensor(methods.Methods):
     __sub__, __rsub__ = _operators(e.subtract)
     __mul__: Operator  # declared, since ops that multiply are checked before this module
     __rmul__: Operator
-    __mul__, __rmul__ = _operators(e.multiply)
+    __mul__, __rmul__ = _multiply, _multiply_reflected
     __truediv__, __rtruediv__ = _operators(e.divide)
     __pow__, __rpow__ = _operators(e.power)
     __matmul__, __rmatmul__ = _operators(linalg.matmul)
@@ -781,11 +798,35 @@ class RemovableHandle:
         self.remove()
 
 
-def _load(kind: type[Any], array: Any, requires_grad: bool, grad: Any) -> Any:
+def _stored(array: Any) -> Any:
+    """Return `array`, or, for a view, its memory and its place there.
+
+    Copies and pickles of several views are then views of one memory, too.
+    """
+    memory = graph.owner(array)
+    if memory is array or type(memory) is not np.ndarray or not array.size:
+        return array
+    if memory.dtype != array.dtype:
+        return array
+    start, first = (a.__array_interface__["data"][0] for a in (memory, array))
+    return memory, first - start, array.shape, array.strides, array.flags.writeable
+
+
+def _restored(stored: Any) -> Any:
+    if not isinstance(stored, tuple):
+        return stored
+    memory, offset, shape, strides, is_writeable = stored
+    flat = memory.ravel(order="K")  # a view, in the order of the memory
+    array: Any = np.ndarray(shape, memory.dtype, flat, offset, strides)
+    array.flags.writeable = is_writeable
+    return array
+
+
+def _load(kind: type[Any], stored: Any, requires_grad: bool, grad: Any) -> Any:
     loaded: Any = object.__new__(kind)
-    loaded._set_leaf(array)
+    loaded._set_leaf(_restored(stored))
     loaded._requires_grad = requires_grad
-    loaded._grad = None if grad is None else wrap(grad)
+    loaded._grad = None if grad is None else wrap(_restored(grad))
     return loaded
 
 

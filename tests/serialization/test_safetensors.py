@@ -92,6 +92,17 @@ HOSTILE = {
     "a tensor twice": (structured([{"array": "a"}, {"array": "a"}], a=entry()), "uses tensor 'a'"),
     "a tensor left over": (structured(1, a=entry()), "does not use tensor 'a'"),
     "a maybe": (structured({"tensor": ["a", 1]}, a=entry()), "has the invalid tensor"),
+    **{
+        f"the place {place}": (
+            structured([{"tensor": ["a", False, place]}, {"tensor": ["b", False]}], **TWO),
+            "the invalid place",
+        )
+        for place in (1, [], ["b"], ["c", 0, 1], [["b"], 0, 1], ["b", True, 1], ["b", 1, 1])
+    },
+    "a place of another shape": (
+        structured([{"tensor": ["a", False, ["b", 0, 1, 1]]}, {"tensor": ["b", False]}], **TWO),
+        "the invalid place",
+    ),
     "int": (structured({"tensor": ["a", True]}, a=entry("I32")), "of int32 that requires grad"),
 }
 

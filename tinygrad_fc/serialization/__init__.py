@@ -28,6 +28,7 @@ from tinygrad_fc.core.device import CPU, device, move_to_device, refuse_gpu
 from tinygrad_fc.core.graph import wrap
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
+from tinygrad_fc.serialization.memory import shared_places, view_at
 from tinygrad_fc.serialization.safetensors import METADATA, FormatError, parse, supports
 from tinygrad_fc.tensors import Tensor
 
@@ -56,9 +57,9 @@ def save(obj: Any, f: Any) -> None:
     """Write `obj` to `f`, a path or a binary file, for `load` to restore.
 
     `obj` is a state dict, or a checkpoint: dicts, lists and tuples of tensors, parameters, arrays,
-    NumPy scalars and dtypes, numbers, strings, bytes, booleans and None. A tensor that appears
-    twice is restored as two. In other readers of safetensors, the tensors have names such as
-    `model.0.weight`.
+    NumPy scalars and dtypes, numbers, strings, bytes, booleans and None. Tensors that share memory
+    do so when they are restored; one that appears twice is restored as two of one memory. In other
+    readers of safetensors, the tensors have names such as `model.0.weight`.
 
     A file at a path is replaced atomically, after the new file is complete and on the disk; drafts
     of killed processes, `.saving-*.tmp`, go at the next save. An open file is buffered. Raises
@@ -185,6 +186,10 @@ def _pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """
     packer = _Packer()
     root = packer.packed(obj, ())
+    places, memories = shared_places({name: packer.arrays[name] for name in packer.tensors})
+    packer.arrays |= memories
+    for name, place in places.items():
+        packer.tensors[name].append(place)
     flat = {name: {"tensor": [name, False]} for name in packer.arrays}
     kind = "OrderedDict" if hasattr(obj, "_metadata") else "dict"  # of `Module.state_dict`
     if root == {kind: flat}:
@@ -209,10 +214,10 @@ def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
     structure = parse(metadata[_STRUCTURE].encode(errors="surrogatepass"), "the structure")
     if set(structure) != {"root"}:
         raise _wrong("needs one root")
-    unpacker = _Unpacker(dict(arrays))
+    unpacker = _Unpacker(arrays)
     obj = unpacker.unpacked(structure["root"], 0)
-    if unpacker.arrays:
-        raise _wrong(f"does not use tensor {next(iter(unpacker.arrays))!r:.80}")
+    for name in arrays.keys() - unpacker.read - unpacker.memories:
+        raise _wrong(f"does not use tensor {name!r:.80}")
     return obj
 
 
@@ -221,6 +226,7 @@ class _Packer:
 
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {}
+        self.tensors: dict[str, list[Any]] = {}  # the JSON of tensors, by name
         self.open: set[int] = set()
 
     def packed(self, value: Any, path: tuple[Any, ...]) -> Any:
@@ -289,7 +295,8 @@ class _Packer:
         if not isinstance(value, Tensor):
             return {"array": name}
         kind = "parameter" if isinstance(value, Parameter) else "tensor"
-        return {kind: [name, bool(value._requires_grad)]}
+        self.tensors[name] = [name, bool(value._requires_grad)]
+        return {kind: self.tensors[name]}
 
 
 def _is_key(key: Any) -> bool:
@@ -323,6 +330,8 @@ class _Unpacker:
 
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
+        self.read: set[str] = set()
+        self.memories: set[str] = set()  # of which tensors are views
 
     def unpacked(self, value: Any, depth: int) -> Any:
         if depth > _MAX_DEPTH:
@@ -359,12 +368,16 @@ class _Unpacker:
 
     def array(self, kind: str, content: Any) -> Any:
         fields = [content, False] if kind == "array" else content
-        if not isinstance(fields, list) or len(fields) != 2 or type(fields[1]) is not bool:
+        if not isinstance(fields, list) or len(fields) not in (2, 3) or type(fields[1]) is not bool:
             raise _wrong(f"has the invalid {kind} {content!r:.80}")
-        name, requires_grad = fields
-        if not isinstance(name, str) or name not in self.arrays:
+        name, requires_grad, *places = fields
+        if not isinstance(name, str) or name not in self.arrays or name in self.read:
             raise _wrong(f"uses tensor {name!r:.80} twice, or it is missing")
-        array = self.arrays.pop(name)
+        self.read.add(name)
+        array = self.arrays[name]
+        for place in places:
+            array = view_at(place, self.arrays, array)
+            self.memories.add(place[0])
         if requires_grad and array.dtype.kind != "f":
             raise _wrong(f"has tensor {name!r:.80} of {array.dtype} that requires grad")
         if kind == "array":
