@@ -17,15 +17,15 @@ from tinygrad_fc.core import graph
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.graph import Node, array_of, owner
 from tinygrad_fc.functional import shape
-from tinygrad_fc.ops import index
+from tinygrad_fc.ops import indexing
 from tinygrad_fc.ops.shape import alias
 
 
 def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
     """Assign `values` to the elements of `array` at the successive indices `steps`."""
     array, last = _elements(array, steps[:-1]), steps[-1]
-    if index.is_basic(last):
-        index.getitem.forward(array, at=last)[...] = values  # a 0-d view takes values (1,), too
+    if indexing.is_basic(last):
+        indexing.getitem.forward(array, at=last)[...] = values  # a 0-d view takes values (1,), too
     else:
         array[last] = values
 
@@ -48,7 +48,7 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     with graph.mutation_lock:
         assign_elements(array, steps, array_of(value))
         graph.record_change(array)
-        base._op, base._settings, base._requires_grad = index.index_put, {"at": at}, True
+        base._op, base._settings, base._requires_grad = indexing.index_put, {"at": at}, True
         recorded = isinstance(value, Node) and value._requires_grad
         base._parents = [before, value if recorded else None]
         base._args = [array_of(base), array_of(value)]
@@ -92,7 +92,7 @@ def own_argument(t: Any) -> None:
 def _base_and_views(t: Any) -> tuple[Any, list[Any]]:
     """Return the tensor that `t` is a view of, and the views that lead to `t`, outermost first."""
     views: list[Any] = []
-    while t._op is not index.index_put and (base := graph.base_of(t)) is not None:
+    while t._op is not indexing.index_put and (base := graph.base_of(t)) is not None:
         views.append(t)
         t = base
     return t, views
@@ -100,7 +100,7 @@ def _base_and_views(t: Any) -> tuple[Any, list[Any]]:
 
 def _elements(array: Any, steps: tuple[Any, ...]) -> Any:
     for at in steps:
-        array = index.getitem.forward(array, at=at)
+        array = indexing.getitem.forward(array, at=at)
     return array
 
 

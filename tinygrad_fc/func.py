@@ -60,10 +60,10 @@ def value_and_grad(func: Func, argnums: Argnums = 0, has_aux: bool = False) -> F
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
-        run = Evaluation("grad", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-        gradient = run.gradient(create=run.recorded(run.outputs))
-        value = (run.value(), run.finished_aux()) if has_aux else run.value()
-        return value, run.like_inputs(run.finished(gradient, run.inputs))
+        result = Evaluation("grad", func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        gradient = result.gradient(create=result.recorded(result.outputs))
+        value = (result.value(), result.finished_aux()) if has_aux else result.value()
+        return value, result.like_inputs(result.finished(gradient, result.inputs))
 
     return both
 
@@ -93,15 +93,15 @@ def vjp(func: Func, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     >>> pull(tg.tensor([1.0, 10.0]))
     (tensor([ 3., 40.]), tensor([ 1., 20.]))
     """
-    run = Evaluation("vjp", func, primals, tuple(range(len(primals))), has_aux=has_aux)
+    result = Evaluation("vjp", func, primals, tuple(range(len(primals))), has_aux=has_aux)
 
     def pull(cotangents: Any) -> Any:
-        weights = run.weights(cotangents, run.out_spec, run.outputs, "the outputs")
-        create = grad_mode.is_grad_enabled() and run.recorded([*run.outputs, *weights])
-        product = gradients(run.outputs, run.inputs, weights, create=create)
-        return run.like_inputs(run.finished(product, run.inputs))
+        weights = result.weights(cotangents, result.out_spec, result.outputs, "the outputs")
+        create = grad_mode.is_grad_enabled() and result.recorded([*result.outputs, *weights])
+        product = gradients(result.outputs, result.inputs, weights, create=create)
+        return result.like_inputs(result.finished(product, result.inputs))
 
-    return (run.value(), pull, run.finished_aux()) if has_aux else (run.value(), pull)
+    return (result.value(), pull, result.finished_aux()) if has_aux else (result.value(), pull)
 
 
 def jvp(
@@ -123,9 +123,10 @@ def jvp(
     (tensor([3., 6.]), tensor([4., 2.]))
     """
     argnums = tuple(range(len(primals)))
-    run = Evaluation("jvp", func, primals, argnums, has_aux=has_aux, strict=strict)
-    derivative = _pushforward(run)(*tangents)
-    return (run.value(), derivative, run.finished_aux()) if has_aux else (run.value(), derivative)
+    result = Evaluation("jvp", func, primals, argnums, has_aux=has_aux, strict=strict)
+    derivative = _pushforward(result)(*tangents)
+    value = result.value()
+    return (value, derivative, result.finished_aux()) if has_aux else (value, derivative)
 
 
 def linearize(func: Func, *primals: Any) -> tuple[Any, Func]:
@@ -139,18 +140,18 @@ def linearize(func: Func, *primals: Any) -> tuple[Any, Func]:
     >>> push(tg.tensor([1.0, 0.0])), push(tg.tensor([0.0, 1.0]))
     (tensor([2., 0.]), tensor([0., 4.]))
     """
-    run = Evaluation("linearize", func, primals, tuple(range(len(primals))))
-    return run.value(), _pushforward(run)
+    result = Evaluation("linearize", func, primals, tuple(range(len(primals))))
+    return result.value(), _pushforward(result)
 
 
-def _pushforward(run: Evaluation) -> Func:
-    u, back = transposed(run.outputs, run.inputs)
+def _pushforward(result: Evaluation) -> Func:
+    u, back = transposed(result.outputs, result.inputs)
 
     def push(*tangents: Any) -> Any:
-        v = run.weights(tangents, run.spec, run.inputs, "the primals")
-        create = grad_mode.is_grad_enabled() and run.recorded([*run.outputs, *v])
+        v = result.weights(tangents, result.spec, result.inputs, "the primals")
+        create = grad_mode.is_grad_enabled() and result.recorded([*result.outputs, *v])
         derivatives = gradients(back, u, v, create=create)
-        return run.like_outputs(run.finished(derivatives, run.outputs))
+        return result.like_outputs(result.finished(derivatives, result.outputs))
 
     return push
 
@@ -192,9 +193,9 @@ def jacfwd(
 def _jacobian(name: str, func: Func, argnums: Argnums, *, has_aux: bool) -> Func:
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        run = Evaluation(name, func, args, argnums, has_aux=has_aux, kwargs=kwargs)
-        derivatives = run.jacobian(forward=name == "jacfwd")
-        return (derivatives, run.finished_aux()) if has_aux else derivatives
+        result = Evaluation(name, func, args, argnums, has_aux=has_aux, kwargs=kwargs)
+        derivatives = result.jacobian(forward=name == "jacfwd")
+        return (derivatives, result.finished_aux()) if has_aux else derivatives
 
     return jacobian
 

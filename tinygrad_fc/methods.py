@@ -23,7 +23,7 @@ from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
 from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, mutation_lock, operand, record_change, wrap
+from tinygrad_fc.core.graph import Node, array_of, leaf_of, mutation_lock, operand, record_change
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
 from tinygrad_fc.functional import linalg as la
@@ -31,8 +31,9 @@ from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.numpy_dispatch import Conversions
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg, special
+from tinygrad_fc.ops import linalg, special
 from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops.indexing import is_basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,7 +213,7 @@ def _check_basic(t: Any, steps: tuple[Any, ...], array: Any) -> None:
 
     An assignment to a slice, or to all elements, rounds them.
     """
-    if not all(map(index.is_basic, steps)):
+    if not all(map(is_basic, steps)):
         raise DtypeError(
             f"x[...] = y would round {array.dtype} values to {t.dtype}, the dtype of x. Cast one "
             f"of them: y.to({t.dtype}), or x.to({array.dtype})"
@@ -250,7 +251,7 @@ class Methods(Conversions):
         """Copy the values of `src`, broadcast; return itself."""
         del non_blocking
         array = move_to_device(operand(src, "copy_"), device_of(self))
-        src = src if isinstance(src, Node) else wrap(array)
+        src = src if isinstance(src, Node) else leaf_of(array)
         return _assign_all(self, "copy_", lambda a: np.copyto(a, array, casting="unsafe"), src)
 
     def fill_(self: Any, value: Any) -> Tensor:
@@ -288,7 +289,7 @@ class Methods(Conversions):
         """Draw every element as 1 with probability `p`, a number or a tensor; return itself."""
         p = np.asarray(operand(p, "bernoulli_"), np.float64, like=like())
         p = np.broadcast_to(p, self.shape)
-        drawn = random.bernoulli(wrap(p), generator=generator)._array
+        drawn = random.bernoulli(leaf_of(p), generator=generator)._array
         return _change(self, "bernoulli_", lambda a: np.copyto(a, drawn, casting="unsafe"))
 
     def exponential_(self: Any, lambd: float = 1, *, generator: Any = None) -> Tensor:

@@ -20,11 +20,11 @@ from tinygrad_fc.core.errors import DtypeError, GraphError
 from tinygrad_fc.core.graph import (
     Node,
     array_of,
+    call_op,
+    leaf_of,
     mutation_lock,
     owner,
-    record,
     record_change,
-    wrap,
 )
 from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, readonly, registry
 from tinygrad_fc.core.pytree import mapped
@@ -171,12 +171,12 @@ def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
             return result
     if method == "reduce" and called in REDUCED:
         settings = {"dim": kwargs.pop("axis", 0), "keepdim": kwargs.pop("keepdims", False)}
-        return _record(called, REDUCED[called], inputs, settings | kwargs)
+        return _call_accepted(called, REDUCED[called], inputs, settings | kwargs)
     function = called if method == "__call__" else getattr(called, method)
     op = registry.get(function)
     if op is None:
         return _call_on_arrays(function, inputs, kwargs)
-    return _record(called, op, inputs, kwargs)
+    return _call_accepted(called, op, inputs, kwargs)
 
 
 def _call_on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -196,11 +196,11 @@ def _call_on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return function(*args, **kwargs)
 
 
-def _record(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) -> Any:
+def _call_accepted(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) -> Any:
     rest = [k for k in settings if k not in op.accepted and settings[k] is not None]
     if rest:
         raise DtypeError(f"{called.__name__} of tensors takes no {', '.join(rest)}: use x.numpy()")
-    return record(op, tuple(inputs), {k: settings[k] for k in settings if k in op.accepted})
+    return call_op(op, tuple(inputs), {k: settings[k] for k in settings if k in op.accepted})
 
 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -224,7 +224,7 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
     settings = {k if k in op.accepted else RENAMED.get(k, k): arguments[k] for k in arguments}
-    return _record(called, op, arrays, settings)
+    return _call_accepted(called, op, arrays, settings)
 
 
 # Conversions that every tensor has
@@ -266,7 +266,7 @@ class Conversions(Casts):
         >>> tg.tensor([1, 2]).new([3, 4])
         tensor([3, 4])
         """
-        return wrap(sizes_or_data(args, self.dtype, device or self.device))
+        return leaf_of(sizes_or_data(args, self.dtype, device or self.device))
 
     def new_tensor(self: Any, data: Any, **settings: Any) -> Tensor:
         """Return `tensor(data)`, by default of the same dtype.
@@ -322,7 +322,7 @@ class Conversions(Casts):
         flat, n = array_of(self).reshape(-1), math.prod(shape)
         if n > flat.size:
             flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype, like=flat)])
-        self.data = wrap(flat[:n].reshape(shape))
+        self.data = leaf_of(flat[:n].reshape(shape))
         return self  # type: ignore[no-any-return]
 
     def detach_(self: Any) -> Tensor:
@@ -337,7 +337,7 @@ class Conversions(Casts):
         >>> tg.arange(6).reshape(2, 3)[1].storage()
         tensor([0, 1, 2, 3, 4, 5])
         """
-        return wrap(owner(array_of(self)).ravel(order="K"))
+        return leaf_of(owner(array_of(self)).ravel(order="K"))
 
     def stride(self: Any, dim: int | None = None) -> Any:
         """Return the distance in memory of neighbours along each axis, or along `dim`.

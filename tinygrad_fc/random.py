@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device, refuse_gpu
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of
 from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.functional.arguments import (
     Options,
@@ -127,7 +127,7 @@ class Generator:
         bits = self.rng.bit_generator
         with bits.lock:
             text = json.dumps([self._seed, bits.state])
-        return wrap(np.frombuffer(text.ljust(_STATE_SIZE).encode(), np.uint8).copy())
+        return leaf_of(np.frombuffer(text.ljust(_STATE_SIZE).encode(), np.uint8).copy())
 
     def set_state(self, new_state: Tensor) -> Self:
         """Continue from a state that `get_state` returned.
@@ -217,14 +217,14 @@ def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
     array += mean
 
 
-def _fill(array: Any, draw: Any, generator: Any) -> None:
+def _fill(array: Any, sample: Any, generator: Any) -> None:
     check_dtypes(array.dtype.kind == "f", "random numbers", "a float dtype: use float32", array)
     rng = rng_of(generator)
     drawn = dtypes.float64 if array.dtype == np.float64 else dtypes.float32  # NumPy has no float16
     if array.dtype == drawn and not is_non_numpy_array(array) and array.flags.carray:
-        draw(rng, dtype=drawn, out=array)
+        sample(rng, dtype=drawn, out=array)
     else:
-        host = draw(rng, size=array.shape, dtype=drawn).astype(array.dtype)
+        host = sample(rng, size=array.shape, dtype=drawn).astype(array.dtype)
         array[...] = move_to_device(host, device_of(array))
 
 
@@ -356,7 +356,7 @@ def bernoulli(
     check_argument(fit, "bernoulli", "in [0, 1]", probability=probability)
     array = as_array(input)
     drawn = rng_of(generator).random(array.shape) < probability
-    return wrap(np.asarray(drawn, array.dtype, like=like()))
+    return leaf_of(np.asarray(drawn, array.dtype, like=like()))
 
 
 @accepts_arrays("input")
@@ -399,7 +399,7 @@ def multinomial(
         times = np.maximum(rng.standard_exponential(rows.shape), np.finfo(np.float64).tiny)
         with np.errstate(divide="ignore"):
             indices = np.argsort(np.log(times) - np.log(rows), axis=-1)[:, :num_samples]
-    return wrap(indices.reshape(*weights.shape[:-1], num_samples))
+    return leaf_of(indices.reshape(*weights.shape[:-1], num_samples))
 
 
 @accepts_arrays()

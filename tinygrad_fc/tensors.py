@@ -1,6 +1,6 @@
 """The class `Tensor`: an array with autograd metadata.
 
-Operators call `graph.record` directly; NumPy's protocols dispatch `np.exp(t)` and `array * t` to
+Operators call `graph.call_op` directly; NumPy's protocols dispatch `np.exp(t)` and `array * t` to
 the same ops. Methods that are also functions are in `methods.py`.
 """
 
@@ -23,13 +23,13 @@ from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on, refuse_d
 from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
 from tinygrad_fc.core.errors import GraphError, check_dtypes, check_shapes
 from tinygrad_fc.core.gradients import backward
-from tinygrad_fc.core.graph import Node, array_of, as_array, next_seq, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, next_seq
 from tinygrad_fc.core.printing import tensor_html, tensor_text
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index, linalg
+from tinygrad_fc.ops import indexing, linalg
 from tinygrad_fc.ops import shape as s
 from tinygrad_fc.ops.elementwise import ONE
 
@@ -137,10 +137,10 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
     """Return the methods of an operator of two operands: with the tensor first, and second."""
 
     def method(self: Any, other: Any) -> Tensor:
-        return record(op, (self, other), NO_SETTINGS)
+        return call_op(op, (self, other), NO_SETTINGS)
 
     def reflected(self: Any, other: Any) -> Tensor:
-        return record(op, (other, self), NO_SETTINGS)
+        return call_op(op, (other, self), NO_SETTINGS)
 
     return method, reflected
 
@@ -148,13 +148,13 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
 def _multiply(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented  # Python then repeats the list, as in PyTorch
-    return record(e.multiply, (self, other), NO_SETTINGS)
+    return call_op(e.multiply, (self, other), NO_SETTINGS)
 
 
 def _multiply_reflected(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented
-    return record(e.multiply, (other, self), NO_SETTINGS)
+    return call_op(e.multiply, (other, self), NO_SETTINGS)
 
 
 def _is_count(t: Any) -> bool:
@@ -403,7 +403,7 @@ class Tensor(methods.Methods):
     @property
     def data(self) -> Tensor:
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
-        data = wrap(array_of(self))
+        data = leaf_of(array_of(self))
         data._seq = graph.UNRECORDED
         return data
 
@@ -426,7 +426,7 @@ class Tensor(methods.Methods):
         >>> tg.ones(2, requires_grad=True).detach().requires_grad
         False
         """
-        return wrap(array_of(self))
+        return leaf_of(array_of(self))
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
         """Return a copy in C order; its gradient flows back to this tensor.
@@ -622,15 +622,15 @@ class Tensor(methods.Methods):
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):  # Python then compares `x == None` by identity
             return NotImplemented
-        return record(c.eq, (self, other), NO_SETTINGS)
+        return call_op(c.eq, (self, other), NO_SETTINGS)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):
             return NotImplemented
-        return record(c.ne, (self, other), NO_SETTINGS)
+        return call_op(c.ne, (self, other), NO_SETTINGS)
 
     def __neg__(self) -> Tensor:
-        return record(e.negative, (self,), NO_SETTINGS)
+        return call_op(e.negative, (self,), NO_SETTINGS)
 
     __abs__, __invert__ = e.absolute, c.invert
 
@@ -650,20 +650,20 @@ class Tensor(methods.Methods):
         if at.__class__ is not int:
             at = _index(at)
         if at.__class__ is not tuple:
-            return record(index.getitem, (self,), {"at": at})
+            return call_op(indexing.getitem, (self,), {"at": at})
         out = self
-        for step in index.steps_of(at, self.ndim):
-            out = record(index.getitem, (out,), {"at": step})
+        for step in indexing.steps_of(at, self.ndim):
+            out = call_op(indexing.getitem, (out,), {"at": step})
         return out
 
     def __setitem__(self, at: Any, value: Any) -> None:
         at = _index(at)
-        methods.assign(self, index.steps_of(at, self.ndim), value)
+        methods.assign(self, indexing.steps_of(at, self.ndim), value)
 
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reversed order."""
-        return record(s.transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
+        return call_op(s.transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
 
     @property
     def mT(self) -> Tensor:
@@ -688,7 +688,7 @@ class Tensor(methods.Methods):
         copied = kwargs.get("copy", len(flags) > 1 and flags[1])
         out = self
         if where is not None and not is_on(self._array, where):
-            out = record(s.to_device, (self,), {"where": where})
+            out = call_op(s.to_device, (self,), {"where": where})
         if not copied and (dtype is None or np.dtype(dtype) == out.dtype):
             return out
         return out.astype(out.dtype if dtype is None else dtype)
@@ -700,7 +700,7 @@ class Tensor(methods.Methods):
         >>> tg.tensor([1.5]).astype("int64")
         tensor([1])
         """
-        return record(s.astype, (self,), {"dtype": np.dtype(dtype)})
+        return call_op(s.astype, (self,), {"dtype": np.dtype(dtype)})
 
     type_as = to
 
@@ -826,7 +826,7 @@ def _load(kind: type[Any], stored: Any, requires_grad: bool, grad: Any) -> Any:
     loaded: Any = object.__new__(kind)
     loaded._set_leaf(_restored(stored))
     loaded._requires_grad = requires_grad
-    loaded._grad = None if grad is None else wrap(_restored(grad))
+    loaded._grad = None if grad is None else leaf_of(_restored(grad))
     return loaded
 
 

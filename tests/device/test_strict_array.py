@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from device.strict_array import StrictArray
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import leaf_of
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import inputs
 
@@ -22,9 +22,9 @@ def results(op: Op, operands: Any, options: Any, seed: int, library: Any) -> lis
     rng = np.random.default_rng(seed)
 
     def random(array: Any) -> Any:
-        return wrap(library(rng.normal(size=array.shape).astype(array.dtype)))
+        return leaf_of(library(rng.normal(size=array.shape).astype(array.dtype)))
 
-    tensors = [wrap(library(a)) for a in operands]
+    tensors = [leaf_of(library(a)) for a in operands]
     leaves = [t.requires_grad_() for t, d in zip(tensors, op.domain, strict=True) if _floats(t, d)]
     out = op(*tensors, **options)
     if not out.requires_grad:

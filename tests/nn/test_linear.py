@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import leaf_of
 
 F = nn.functional
 
@@ -60,8 +60,8 @@ def test_pad_equals_numpys_with_the_last_axis_first(data: st.DataObject, shape: 
 def test_pads_stay_within_the_array_type_and_are_compiled(mode: str):
     x = np.arange(6.0).reshape(2, 3)
     expected = F.pad(T(x), (1, 2, 0, 1), mode).detach().numpy()
-    out = F.pad(wrap(StrictArray(x)), (1, 2, 0, 1), mode)
-    same(wrap(out._array.get()), expected)
+    out = F.pad(leaf_of(StrictArray(x)), (1, 2, 0, 1), mode)
+    same(leaf_of(out._array.get()), expected)
     same(tg.compile(lambda x: F.pad(x, (1, 2, 0, 1), mode), backend="numpy")(T(x)), expected)
 
 

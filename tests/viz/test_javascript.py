@@ -141,8 +141,9 @@ def test_error_functions(runtime: Any, op: Any):
 def test_draws_are_those_of_numpy(page: Any, dtype: Any):
     rng = np.random.default_rng(7)
     rng.random(3, np.float32)  # half of a state is left over
-    draw = "R.draw(rng, 'random', [2, 3], dtype).data, R.draw(rng, 'random', {size: 2, dtype}).data"
+    calls = ("[2, 3], dtype", "{size: 2, dtype}")
+    texts = ", ".join(f"R.rngCall(rng, 'random', {call}).data" for call in calls)
     state = [generator_state(rng), dtype]
-    drawn = page.evaluate(f"([rng, dtype]) => [{draw}].map((x) => [...x])", state)
+    drawn = page.evaluate(f"([rng, dtype]) => [{texts}].map((x) => [...x])", state)
     np.testing.assert_array_equal(drawn[0], rng.random((2, 3), dtype).ravel())
     np.testing.assert_array_equal(drawn[1], rng.random(2, dtype))

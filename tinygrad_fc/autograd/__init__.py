@@ -15,7 +15,7 @@ from tinygrad_fc.core.grad_mode import (
     set_grad_enabled,
 )
 from tinygrad_fc.core.gradients import backward, checked_inputs, gradients_of
-from tinygrad_fc.core.graph import Node, array_of, state, wrap
+from tinygrad_fc.core.graph import Node, array_of, leaf_of, state
 from tinygrad_fc.core.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _VariableType(type):
             warn_deprecated("volatile has no effect. Use `with no_grad():`")
         if not isinstance(data, Node):
             raise TypeError(f"Variable takes a tensor, got {type(data).__name__}: use tensor(...)")
-        leaf = wrap(array_of(data))
+        leaf = leaf_of(array_of(data))
         return leaf.requires_grad_(requires_grad) if requires_grad else leaf
 
 
@@ -97,10 +97,10 @@ def grad(
     sources = checked_inputs(inputs)
     strict = not (allow_unused or materialize_grads)
     pairs = gradients_of(outputs, grad_outputs, sources, retain_graph, create_graph, strict=strict)
-    gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
+    gradients: dict[int, Any] = {id(t): g if isinstance(g, Node) else leaf_of(g) for t, g in pairs}
     if materialize_grads:
         for t in sources:
-            gradients.setdefault(id(t), wrap(np.zeros_like(array_of(t))))
+            gradients.setdefault(id(t), leaf_of(np.zeros_like(array_of(t))))
     return tuple(gradients.get(id(t)) for t in sources)  # type: ignore[misc]
 
 

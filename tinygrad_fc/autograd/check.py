@@ -17,7 +17,7 @@ from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import CPU, device_of, move_to_device
 from tinygrad_fc.core.errors import DtypeError
-from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.graph import Node, leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class _Check(NamedTuple):
         copies = list(self.args)
         for k in self.chosen:
             array = value if k == replaced else copies[k]._array.copy(order="K")
-            copies[k] = wrap(array).requires_grad_()
+            copies[k] = leaf_of(array).requires_grad_()
         with grad_mode.enable_grad():
             outputs = _tensors(self.func(*copies))
         return [copies[k] for k in self.chosen], outputs
@@ -93,7 +93,7 @@ class _Check(NamedTuple):
                     f"{self.nondet_tol:.3g}. Call manual_seed() in a random function, as dropout"
                 )
 
-    def run(self) -> None:
+    def assert_correct(self) -> None:
         """Raise `GradcheckError` unless all gradients agree with numerical derivatives."""
         rng = np.random.default_rng(0)
         inputs, outputs = self.call()
@@ -149,7 +149,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
 
 def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
     """Return the gradients as vectors, zeros for an input without dependence."""
-    result = gradients(outputs, inputs, [wrap(w) for w in weights], create=False)
+    result = gradients(outputs, inputs, [leaf_of(w) for w in weights], create=False)
     pairs = zip(result, inputs, strict=True)
     return [(np.zeros(t.shape) if g is None else g._array).reshape(-1) for g, t in pairs]
 
@@ -206,7 +206,7 @@ def gradcheck(
             )
     try:
         check = _Check(func, args, chosen, atol, rtol, nondet_tol)
-        check.run()
+        check.assert_correct()
     except GradcheckError:
         if raise_exception:
             raise
@@ -237,7 +237,7 @@ def gradgradcheck(func: Func, inputs: Any, grad_outputs: Any = None, **options: 
         arrays = [
             move_to_device(np.asarray(_random(rng, t._array.shape)), device_of(t)) for t in results
         ]
-        weights = [wrap(a).requires_grad_() for a in arrays]
+        weights = [leaf_of(a).requires_grad_() for a in arrays]
     else:
         weights = list(grad_outputs) if isinstance(grad_outputs, tuple | list) else [grad_outputs]
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 
 from tinygrad_fc.assignment import own_argument
-from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import NO_GRADIENT, Node, array_of, next_seq, owner, record, state, wrap
+from tinygrad_fc.core.graph import NO_GRADIENT, Node, array_of, call_op, leaf_of, next_seq, owner
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
 from tinygrad_fc.core.pytree import flatten, mapped
-from tinygrad_fc.ops.index import scatter_add
+from tinygrad_fc.ops.indexing import scatter_add
 from tinygrad_fc.ops.shape import alias
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Function:
         ctx = FunctionCtx(tuple(isinstance(a, Node) and a._requires_grad for a in args))
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
         # One that it changes in place becomes a copy, which is then assigned to the argument.
-        inputs = tuple(record(alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
+        inputs = tuple(call_op(alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
         with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
@@ -284,7 +284,7 @@ class FunctionCall:
         """Return result `k` as a part of `node`."""
         if self.single:
             return node
-        return record(op.pick, (node, self.arrays[k]), {"at": self.slices[k]})
+        return call_op(op.pick, (node, self.arrays[k]), {"at": self.slices[k]})
 
     def cotangents(self, g: Any) -> Iterator[Any]:
         """Yield the gradient of each result, zeros without one, from the gradient of the node."""
@@ -292,7 +292,7 @@ class FunctionCall:
             if array is None:
                 yield None
             elif at is None:
-                yield wrap(np.zeros_like(array))
+                yield leaf_of(np.zeros_like(array))
             else:
                 part = g if self.single else g[at].reshape(array.shape)
                 yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
@@ -330,13 +330,13 @@ class FunctionCall:
 def _recorded(op: FunctionOp, args: Sequence[Any], call: FunctionCall) -> list[Any]:
     """Return the results as tensors that are part of the graph."""
     operands = [a if isinstance(a, Node) else None for a in args]
-    node = record(op, (*operands, call), NO_KWARGS) if call.parts() else None
+    node = call_op(op, (*operands, call), NO_KWARGS) if call.parts() else None
     tensors = list(call.results)
     for k, (array, at) in enumerate(zip(call.arrays, call.slices, strict=True)):
         if at is not None:
             tensors[k] = call.result(op, node, k)
         elif array is not None:
-            tensors[k] = wrap(array)
+            tensors[k] = leaf_of(array)
             tensors[k]._op = op
     return tensors
 
@@ -435,7 +435,7 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
     with recording, _no_in_place_change(name):
         returned = op.kind.backward(ctx, *cotangents)
         if any(
-            t is not None and state.changes.get(id(owner(array_of(t))), 0) > start
+            t is not None and graph.state.changes.get(id(owner(array_of(t))), 0) > start
             for t in cotangents
         ):
             raise GraphError("would change a cotangent")
@@ -469,7 +469,7 @@ def _checked_recording(op: FunctionOp, gradient: Any, g: Any, values: Sequence[A
     sources = [g] if g._requires_grad and array_of(gradient).any() else []
     if getattr(op.kind.backward, "once", False):
         sources = [t for t in (g, *values) if isinstance(t, Node) and t._requires_grad]
-    return record(op.cut, (gradient, *sources), NO_KWARGS) if sources else gradient
+    return call_op(op.cut, (gradient, *sources), NO_KWARGS) if sources else gradient
 
 
 def _cut(name: str, *_: Any) -> NoReturn:
@@ -486,7 +486,7 @@ def _protected(t: Any) -> Any:
         if t._requires_grad:
             return t
         t = array_of(t)
-    return wrap(readonly(t))
+    return leaf_of(readonly(t))
 
 
 @contextmanager

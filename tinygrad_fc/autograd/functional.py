@@ -21,7 +21,7 @@ from tinygrad_fc.autograd import grad
 from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.core.graph import Node, array_of, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, call_op, leaf_of
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
-def _run(name: str, func: Func, inputs: Any, create: bool, strict: bool) -> Evaluation:
+def _evaluation(name: str, func: Func, inputs: Any, create: bool, strict: bool) -> Evaluation:
     args = inputs if isinstance(inputs, tuple) else (inputs,)
     argnums: Any = tuple(range(len(args))) if isinstance(inputs, tuple) else 0
     return Evaluation(name, func, args, argnums, create=create, strict=strict)
 
 
-def _gradient(run: Evaluation) -> list[Any]:
+def _gradient(result: Evaluation) -> list[Any]:
     """Return the recorded gradient of a function that returns one number."""
-    gradient = run.gradient(create=True)
-    run.check_strict(gradient, recorded=True)
+    gradient = result.gradient(create=True)
+    result.check_strict(gradient, recorded=True)
     return gradient
 
 
@@ -58,10 +58,10 @@ def vjp(
     >>> tg.autograd.functional.vjp(lambda x: x**2, x, tg.tensor([1.0, 10.0]))
     (tensor([1., 4.]), tensor([ 2., 40.]))
     """
-    run = _run("vjp", func, inputs, create_graph, strict)
-    weights = run.weights(v, run.out_spec, run.outputs, "the outputs")
-    product = gradients(run.outputs, run.inputs, weights, create=create_graph)
-    return run.value(), run.like_inputs(run.finished(product, run.inputs))
+    result = _evaluation("vjp", func, inputs, create_graph, strict)
+    weights = result.weights(v, result.out_spec, result.outputs, "the outputs")
+    product = gradients(result.outputs, result.inputs, weights, create=create_graph)
+    return result.value(), result.like_inputs(result.finished(product, result.inputs))
 
 
 def jvp(
@@ -77,11 +77,11 @@ def jvp(
     >>> tg.autograd.functional.jvp(lambda x: x.sum() * x, x, tg.tensor([1.0, 0.0]))
     (tensor([3., 6.]), tensor([4., 2.]))
     """
-    run = _run("jvp", func, inputs, create_graph, strict)
-    weights = run.weights(v, run.spec, run.inputs, "the inputs")
-    u, back = transposed(run.outputs, run.inputs)
+    result = _evaluation("jvp", func, inputs, create_graph, strict)
+    weights = result.weights(v, result.spec, result.inputs, "the inputs")
+    u, back = transposed(result.outputs, result.inputs)
     product = gradients(back, u, weights, create=create_graph)
-    return run.value(), run.like_outputs(run.finished(product, run.outputs))
+    return result.value(), result.like_outputs(result.finished(product, result.outputs))
 
 
 def vhp(
@@ -118,10 +118,10 @@ def hvp(
 def _hessian_product(
     name: str, func: Func, inputs: Any, v: Any, create: bool, strict: bool
 ) -> tuple[Any, Any]:
-    run = _run(name, func, inputs, create, strict)
-    weights = run.weights(v, run.spec, run.inputs, "the inputs")
-    product = gradients(_gradient(run), run.inputs, weights, create=create)
-    return run.value(), run.like_inputs(run.finished(product, run.inputs))
+    result = _evaluation(name, func, inputs, create, strict)
+    weights = result.weights(v, result.spec, result.inputs, "the inputs")
+    product = gradients(_gradient(result), result.inputs, weights, create=create)
+    return result.value(), result.like_inputs(result.finished(product, result.inputs))
 
 
 def jacobian(
@@ -144,7 +144,7 @@ def jacobian(
     """
     del vectorize
     with grad_mode.enable_grad():
-        return _run("jacobian", func, inputs, create_graph, strict).jacobian()
+        return _evaluation("jacobian", func, inputs, create_graph, strict).jacobian()
 
 
 def hessian(
@@ -166,8 +166,9 @@ def hessian(
     """
 
     def gradient(*args: Any) -> Any:
-        run = _run("hessian", func, args if isinstance(inputs, tuple) else args[0], True, strict)  # noqa: FBT003
-        return run.like_inputs(run.finished(_gradient(run), run.inputs))
+        points = args if isinstance(inputs, tuple) else args[0]
+        result = _evaluation("hessian", func, points, create=True, strict=strict)
+        return result.like_inputs(result.finished(_gradient(result), result.inputs))
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize)
 
@@ -236,7 +237,7 @@ class Evaluation:
         return self.like_outputs(self._result(self.outputs))
 
     def _result(self, tensors: list[Any]) -> list[Any]:
-        return tensors if self.recorded(tensors) else [wrap(array_of(t)) for t in tensors]
+        return tensors if self.recorded(tensors) else [leaf_of(array_of(t)) for t in tensors]
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
         """Return whether to record derivatives that depend on `tensors`."""
@@ -250,14 +251,14 @@ class Evaluation:
         self.check_strict(tensors, recorded=bool(self.create))
         pairs = zip(tensors, like or tensors, strict=True)
         return self._result(
-            [wrap(np.zeros_like(array_of(z))) if t is None else t for t, z in pairs]
+            [leaf_of(np.zeros_like(array_of(z))) if t is None else t for t, z in pairs]
         )
 
     def finished_aux(self) -> Any:
         """Return the auxiliary result, detached unless derivatives are recorded."""
         if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
             return self.aux
-        return pytree.mapped(lambda t: wrap(array_of(t)) if isinstance(t, Node) else t, self.aux)
+        return pytree.mapped(lambda t: leaf_of(array_of(t)) if isinstance(t, Node) else t, self.aux)
 
     def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
         """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
@@ -267,7 +268,7 @@ class Evaluation:
                     f"{self.name}: v is None, expected a tensor for each of {kind}, unless that is "
                     "one tensor of one element"
                 )
-            return [wrap(np.ones_like(array_of(like[0])))]
+            return [leaf_of(np.ones_like(array_of(like[0])))]
         tensors, v_spec = pytree.flatten(v)
         must_be_floats(f"{self.name}: v", tensors)
         shapes, expected = ([t._array.shape for t in ts] for ts in (tensors, like))
@@ -298,7 +299,7 @@ class Evaluation:
                 f"{self.name}: the function must return one number, a tensor of shape (), got "
                 f"{shapes}: use .sum() or .mean(), or call vjp or jacobian"
             )
-        ones = [wrap(np.ones_like(array_of(self.outputs[0])))]
+        ones = [leaf_of(np.ones_like(array_of(self.outputs[0])))]
         return gradients(self.outputs, self.inputs, ones, create=create)
 
     def jacobian(self, *, forward: bool = False) -> Any:
@@ -347,7 +348,8 @@ def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[A
     """
     with grad_mode.enable_grad():
         u = [
-            wrap(np.zeros_like(0.0 if t is None else array_of(t))).requires_grad_() for t in outputs
+            leaf_of(np.zeros_like(0.0 if t is None else array_of(t))).requires_grad_()
+            for t in outputs
         ]
         return u, gradients(outputs, inputs, u, create=True)
 
@@ -355,7 +357,7 @@ def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[A
 def copy_of(t: Any, *, create: bool) -> Any:
     """Return a copy of `t` to differentiate by; with `create`, a part of the graph of `t`."""
     if create and t._requires_grad:
-        return record(s.reshape, (t,), {"shape": t._array.shape})
+        return call_op(s.reshape, (t,), {"shape": t._array.shape})
     return t.detach().requires_grad_()
 
 
@@ -364,15 +366,15 @@ def basis(t: Any) -> Iterator[Any]:
     for k in range(t._array.size):
         one = np.zeros(t._array.shape, t._array.dtype)
         one.reshape(-1)[k] = 1
-        yield wrap(move_to_device(one, device_of(t)))
+        yield leaf_of(move_to_device(one, device_of(t)))
 
 
 def _stacked(items: Sequence[Any], output: Any, t: Any, axis: int) -> Any:
     """Return the Jacobian of `output` by `t`, whose rows or columns are `items`."""
     shape = (*output._array.shape, *t._array.shape)
     if not items:
-        return wrap(move_to_device(np.zeros(shape, t._array.dtype), device_of(t)))
-    return record(s.reshape, (record(s.stack, items, {"axis": axis}),), {"shape": shape})
+        return leaf_of(move_to_device(np.zeros(shape, t._array.dtype), device_of(t)))
+    return call_op(s.reshape, (call_op(s.stack, items, {"axis": axis}),), {"shape": shape})
 
 
 def sources(tensors: Sequence[Any]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.graph import Node, leaf_of
 from tinygrad_fc.core.op import VariadicRule
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ class saved_tensors_hooks:  # noqa: N801  PyTorch's spelling
             return op
         needed = [i for i, a in enumerate(node._parents) if a is not None]
         read = {i: _positions(op.values_read_by(i, values[0], values[1:]), values) for i in needed}
-        packed = {k: self.pack_hook(wrap(values[k])) for k in sorted(set().union(*read.values()))}
+        packed = {
+            k: self.pack_hook(leaf_of(values[k])) for k in sorted(set().union(*read.values()))
+        }
         restoring = copy.copy(op)
         if is_variadic:
             restoring.rules = VariadicRule(

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import cuda
 from tinygrad_fc.core.errors import warn_deprecated
-from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.graph import Node, leaf_of
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.functional.elementwise import div
@@ -42,7 +42,7 @@ class TensorType(type):
     dtype: np.dtype[Any]
 
     def __call__(cls, *args: Any, device: Any = None) -> Any:
-        return wrap(sizes_or_data(args, cls.dtype, device))
+        return leaf_of(sizes_or_data(args, cls.dtype, device))
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, Node) and instance._array.dtype == cls.dtype

@@ -38,8 +38,9 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `viz`.
 8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
    2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
-   wrap results. A `Miss`, for a guard or `GuardFailed`, leads to the other programs, then back to
-   1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ... `self_check` also runs the function.
+   make tensors of the results. A `Miss`, for a guard or `GuardFailed`, leads to the other programs,
+   then back to 1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ... `self_check` also runs
+   the function.
 
 A printer needs `Program` and the table of functions in `instructions`. `formula` prints a vjp rule
 as one expression, with the same tracer and table.

@@ -14,12 +14,12 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
         number = next(calls)
         if number > 1 and not number & number - 1 and (outputs := check(...)) is not None:
             [r0, r1] = outputs
-            return wrap(r1)
+            return leaf_of(r1)
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
         except GuardFailed: return miss["a branch"]
-        v17._grad = wrap(r0)
+        v17._grad = leaf_of(r0)
         record_changes_by_id(owners.values())
-        return wrap(r1)
+        return leaf_of(r1)
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
-from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errstate import silent
-from tinygrad_fc.core.graph import Node, array_of, owner, record_change, record_changes_by_id, wrap
+from tinygrad_fc.core.graph import Node, array_of, leaf_of, owner, record_changes_by_id
 from tinygrad_fc.core.pytree import flatten
 
 
@@ -49,7 +49,7 @@ class Miss(NamedTuple):
     changed: str
 
 
-_FUNCTIONS = (owner, wrap, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
+_FUNCTIONS = (owner, leaf_of, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
 _NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
@@ -105,7 +105,7 @@ class Executable:
             return False
         self.known[k] = array
         if k in self.owners:
-            record_change(array)  # from now on, its owner is known by its id
+            graph.record_change(array)  # from now on, its owner is known by its id
             self.owners[k] = id(owner(array))
         return True
 
@@ -123,7 +123,7 @@ class Executable:
             *guards,
             f"except Exception: return {self._miss('the number or classes of the arguments')}",
         ]
-        self._run()
+        self._write_call()
         header = "def call(args, kwargs, kernel=kernel, calls=calls):"
         return "\n    ".join([header, *self.lines])
 
@@ -245,7 +245,7 @@ class Executable:
             what = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
             self._unless(f"id(owner(i{k})) not in owners.values()", what)
 
-    def _run(self) -> None:
+    def _write_call(self) -> None:
         """Write the call of the kernel, and what follows it."""
         add, traced, inputs = self.lines.append, self.traced, self.program.inputs
         results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
@@ -266,7 +266,7 @@ class Executable:
         add(f"try: {results} = silent.call(kernel, {values}) or ()")
         add(f"except GuardFailed: {restored}return {self._miss('a value that decides a branch')}")
         for source, number in traced.gradients:
-            new = "None" if number is None else f"wrap(r{number})"
+            new = "None" if number is None else f"leaf_of(r{number})"
             add(f"{self._place(source)}._grad = {new}")
         if self.program.changes:  # graphs recorded outside find out
             add("record_changes_by_id(owners.values())")
@@ -275,7 +275,7 @@ class Executable:
     def _result(self, tree: Any) -> str:
         """Return the expression of what the function returns."""
         if isinstance(tree, Output):
-            return f"wrap(r{tree.number})" if tree.tensor else f"r{tree.number}"
+            return f"leaf_of(r{tree.number})" if tree.tensor else f"r{tree.number}"
         if isinstance(tree, Source):
             return self._place(tree)
         if isinstance(tree, tuple | list | dict):

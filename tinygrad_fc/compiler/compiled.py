@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node, array_of, wrap
+from tinygrad_fc.core.graph import Node, array_of, leaf_of
 from tinygrad_fc.core.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def _many(calls: list[Executable], rows: Any, batch: Any, arrays: Any) -> tuple[
 
 def _like(leaf: Any, array: Any) -> Any:
     """Return `array` as a tensor if `leaf` is one."""
-    return wrap(array) if isinstance(leaf, Node) else array
+    return leaf_of(array) if isinstance(leaf, Node) else array
 
 
 def _stack_of_one(leaf: Any) -> Any:

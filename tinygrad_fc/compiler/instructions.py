@@ -109,7 +109,7 @@ def item(x: Any) -> Any:
     return x.item()
 
 
-def draw(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+def rng_call(rng: Any, method: str, *args: Any, **kwargs: Any) -> Any:
     """Return random numbers from a NumPy generator; never shared, never left out."""
     return getattr(rng, method)(*args, **kwargs)
 
@@ -323,7 +323,7 @@ define(put, lowered="put", js="put", cells=MOVED)
 define(add_at, lowered="put", js="addAt")
 define(cast, simplified=_unchanged, numpy="{0}.astype({1})", native=_same, js="cast")
 define(item, numpy="{0}.item()", native=_same, js="item", cells=MOVED)
-define(draw, numpy=_draw_text, js="draw")
+define(rng_call, numpy=_draw_text, js="rngCall")
 define(np.cumsum, traced=RECORDED, js="cumsum")
 define(np.argsort, traced=RECORDED, js="argsort")
 

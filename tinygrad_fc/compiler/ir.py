@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinygrad_fc
-from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of, known_number
+from tinygrad_fc.compiler.instructions import WHOLE, entry_of, known_number, rng_call
 from tinygrad_fc.core.op import readonly
 from tinygrad_fc.core.pytree import flatten, mapped
 
@@ -100,7 +100,7 @@ class Value:
         self.source = source
         self._sample = sample
         large = getattr(sample, "size", 0) >= LARGE and function is not None
-        if large and function is not draw and entry_of(function).traced != WHOLE:
+        if large and function is not rng_call and entry_of(function).traced != WHOLE:
             self._sample = weakref.ref(sample)
         kind = np.dtype(type(sample)) if type(sample) in (bool, int, float) else None
         self.shape: Any = getattr(sample, "shape", None)
@@ -300,7 +300,7 @@ class ProgramBuilder:
         if isinstance(kwargs.get("axis"), tuple) and len(kwargs["axis"]) == 1:
             kwargs["axis"] = kwargs["axis"][0]
         key = (function, _key(args), _key(kwargs))
-        if key in self._calls and function is not draw:
+        if key in self._calls and function is not rng_call:
             return self._calls[key]
         sample = read_only(function(*mapped(sample_of, args), **mapped(sample_of, kwargs)))
         value = Value(function, args, kwargs, sample)
@@ -328,7 +328,7 @@ class ProgramBuilder:
 
     def _computed(self, value: Value) -> Value:
         """Return a constant where all operands are, else record `value` as an instruction."""
-        known = all(v.is_constant for v in operands(value)) and value.function is not draw
+        known = all(v.is_constant for v in operands(value)) and value.function is not rng_call
         if known and isinstance(value.sample, np.ndarray) and value.size < LARGE:
             return self.constant(value.sample)
         value.origin = self.origin

@@ -63,7 +63,7 @@ def _default_axis(function: Any) -> dict[str, Any]:
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Return the state of a PCG64 generator as the runtime's `draw` takes it."""
+    """Return the state of a PCG64 generator as the runtime's `rngCall` takes it."""
     state: Any = rng.bit_generator.state
     integers = {key: str(n) for key, n in state["state"].items()}
     half = {"half": state["uinteger"]} if state["has_uint32"] else {}

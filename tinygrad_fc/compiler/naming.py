@@ -55,13 +55,13 @@ def identifier(path: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
-def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
+def name_values(trace: Trace, program: Program, arguments: Sequence[str]) -> None:
     """Give the values of `program` names, and formulas of the document."""
-    paths = _paths(run)
+    paths = _paths(trace)
     for value in program.inputs:
         value.name = identifier(_input_name(value.source, arguments, paths))
-    _set_states(run, program)
-    for node, grad in run.grads.items():
+    _set_states(trace, program)
+    for node, grad in trace.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             _name(grad._array.value, identifier(paths[id(node)]) + "_grad")
     _name_layers(program)
@@ -69,13 +69,13 @@ def name_values(run: Trace, program: Program, arguments: Sequence[str]) -> None:
         is_loss = re.search("loss|entropy|error", value.origin.op)
         _name(value, value.variable or ("loss" if is_loss else "result"))
     _name_others(program)
-    _name_options(run, program)
+    _name_options(trace, program)
 
 
-def _set_states(run: Trace, program: Program) -> None:
+def _set_states(trace: Trace, program: Program) -> None:
     """Set the role of what an optimizer holds for a parameter."""
     inputs = {id(v.source.subject): v for v in program.inputs if v.source.kind == "tensor"}
-    for optimizer in run.optimizers:
+    for optimizer in trace.optimizers:
         for p, state in optimizer.state.items():
             for key, tensor in state.items():
                 if id(tensor) in inputs:
@@ -89,11 +89,11 @@ def _name(value: Value, path: str) -> None:
         value.name = value.name or identifier(path)
 
 
-def _name_options(run: Trace, program: Program) -> None:
+def _name_options(trace: Trace, program: Program) -> None:
     """Name the constants that are options of modules and optimizers."""
     names: dict[float, str] = {}
-    groups = [group for o in run.optimizers for group in vars(o)["param_groups"]]
-    for group in (*map(vars, run.paths), *groups):
+    groups = [group for o in trace.optimizers for group in vars(o)["param_groups"]]
+    for group in (*map(vars, trace.paths), *groups):
         for key, option in group.items():
             if type(option) is float and not option.is_integer():
                 names[option] = key
@@ -108,16 +108,16 @@ def _name_options(run: Trace, program: Program) -> None:
                 taken.add(name)
 
 
-def _paths(run: Trace) -> dict[int, str]:
+def _paths(trace: Trace) -> dict[int, str]:
     """Return names of tensors and arrays by id: their paths in models, or the user's variables."""
     paths: dict[int, str] = {}
-    for module, prefix in run.paths.items():
+    for module, prefix in trace.paths.items():
         for named in (module.named_parameters, module.named_buffers):
             for path, tensor in named(prefix, recurse=False):
                 paths.setdefault(id(tensor), path)
-    for read in run.captured.names.values():
+    for read in trace.captured.names.values():
         paths.setdefault(id(read.value), read.name)
-    for optimizer in run.optimizers:
+    for optimizer in trace.optimizers:
         for p, state in optimizer.state.items():
             for key, tensor in state.items():
                 paths.setdefault(id(tensor), f"{paths.get(id(p), 'parameter')}.{key}")

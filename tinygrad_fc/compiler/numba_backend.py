@@ -17,6 +17,7 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,10 @@ from numba import njit, types
 from numba.core.errors import NumbaError
 
 from tinygrad_fc.compiler import numba_codegen, numpy_printer
-from tinygrad_fc.compiler.instructions import draw
+from tinygrad_fc.compiler.instructions import rng_call
 from tinygrad_fc.compiler.ir import GuardFailed, Value, sample_of
 from tinygrad_fc.compiler.numba_codegen import TYPES
-from tinygrad_fc.compiler.numba_lowering import Unsupported
+from tinygrad_fc.compiler.numba_lowering import NoNativeForm
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.core.pytree import mapped
 
@@ -37,39 +38,39 @@ if TYPE_CHECKING:
 
 
 def build(program: Program) -> Any:
-    """Return the kernel of a program; raise `Unsupported` where it has no native form.
+    """Return the kernel of a program; raise `NoNativeForm` where it has no native form.
 
     Its `source` is the program as NumPy. `steps(count, *inputs)` runs many steps, with stacks of
     the arguments of each, and returns how many fitted the program, and outputs: stacks of what is
     returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
     """
     native = NumbaPrinter(program)
-    run, constants = _compiled(native, program), tuple(native.constants.values())
-    draws = [_drawing(value, program) for value in native.lowering.draws]
+    native_call, constants = _compiled(native, program), tuple(native.constants.values())
+    drawing = [_drawing(value, program) for value in native.lowering.draws]
     shapes, dtypes = [v.shape or () for v in program.outputs], [v.dtype for v in program.outputs]
 
     def kernel(*inputs: Any) -> list[Any]:
         outputs = [*map(np.empty, shapes, dtypes)]
-        if not run((1, *inputs, *outputs, *constants)):
+        if not native_call((1, *inputs, *outputs, *constants)):
             raise GuardFailed
         return outputs
 
     def converting(*inputs: Any) -> list[Any]:
         """Run the kernel with random numbers for generators; return numbers where they are."""
         arrays = [x for x, v in zip(inputs, program.inputs, strict=True) if v.dtype is not None]
-        outputs = kernel(*arrays, *(draw(inputs) for draw in draws))
+        outputs = kernel(*arrays, *(draws(inputs) for draws in drawing))
         pairs = zip(outputs, program.outputs, strict=True)
         return [x.item() if v.shape is None else x for x, v in pairs]
 
     def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
         stacks = [(count, *s) if k in program.returned else s for k, s in enumerate(shapes)]
         outputs = [*map(np.empty, stacks, dtypes)]
-        return run((count, *inputs, *outputs, *constants)), outputs
+        return native_call((count, *inputs, *outputs, *constants)), outputs
 
     numbers = any(value.shape is None for value in program.outputs)
-    function: Any = converting if draws or numbers else kernel
+    function: Any = converting if drawing or numbers else kernel
     function.source = numpy_printer.NumPyPrinter(program).source()
-    function.steps = None if draws else steps
+    function.steps = None if drawing else steps
     return function
 
 
@@ -77,7 +78,8 @@ def _drawing(value: Any, program: Program) -> Any:
     """Return a function of a program's inputs that draws random numbers from one of them."""
     place = program.inputs.index(value.args[0])
     args, kwargs = mapped(sample_of, (value.args[1:], value.kwargs))
-    return lambda inputs: np.asarray(draw(inputs[place], *args, **kwargs), value.dtype, order="C")
+    array = partial(np.asarray, dtype=value.dtype, order="C")
+    return lambda inputs: array(rng_call(inputs[place], *args, **kwargs))
 
 
 # From program to machine code
@@ -94,8 +96,8 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
     kinds = [number if is_number else types.CPointer(number) for number, is_number in pairs]
     signature = types.Tuple([types.int64, *kinds])
     # Numba looks up the module of what it reads back, so it has to be an existing one.
-    space = {"run": numba_codegen.native(native.write), "__name__": __name__}
-    text = "def steps(arguments): return run(arguments)"
+    space = {"native_call": numba_codegen.native(native.write), "__name__": __name__}
+    text = "def steps(arguments): return native_call(arguments)"
     exec(compile(text, file or "<native>", "exec"), space)  # noqa: S102  it is ours
     try:
         with warnings.catch_warnings():
@@ -104,7 +106,7 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
             decorator = njit([(signature,)], cache=file is not None, error_model="numpy")
             compiled = decorator(space["steps"])
     except NumbaError as error:
-        raise Unsupported(f"Numba cannot compile {program.name}: {error!r:.300}") from error
+        raise NoNativeForm(f"Numba cannot compile {program.name}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point

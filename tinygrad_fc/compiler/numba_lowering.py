@@ -1,7 +1,7 @@
 """A program as statements in loops: what native code does for each instruction.
 
 Views vanish into the addresses of what reads them. The other instructions become statements, each
-of which computes or updates a value that has memory of its own (a root). An operation on elements
+of which computes or updates a value that has memory of its own (an owner). An operation on elements
 is a function of numbers, cast to the types in which NumPy computes.
 """
 
@@ -39,15 +39,15 @@ INEXACT_KINDS: dict[Any, str] = {
 process, and Numba's sign of unsigned numbers is -1."""
 
 
-class Unsupported(CompileError):  # noqa: N818  it is an error by its base
+class NoNativeForm(CompileError):  # noqa: N818  it is an error by its base
     """An instruction that has no native form; NumPy runs the program then."""
 
 
-def unsupported(value: Value, what: str = "") -> Unsupported:
+def unsupported(value: Value, what: str = "") -> NoNativeForm:
     """Return the error for an instruction that has no native form."""
     name = getattr(value.function, "__name__", "such input")
     op = f", in {value.origin.op}" if value.origin.op else ""
-    return Unsupported(f'the Numba backend has no {name}{what}{op}: compile with backend="numpy"')
+    return NoNativeForm(f'the Numba backend has no {name}{what}{op}: compile with backend="numpy"')
 
 
 def operation(function: Any) -> Any:
@@ -120,7 +120,7 @@ class Lowering:
     def _add(self, value: Value) -> None:
         """Add the statements of an instruction."""
         function, inputs = value.function, operands(value)
-        if function is instructions.draw:
+        if function is instructions.rng_call:
             if not all(v.is_constant for v in inputs[1:]):
                 raise unsupported(value, " with numbers that are computed")
             self.draws.append(value)
@@ -158,16 +158,16 @@ class Lowering:
 
     def view(self, base: Value, function: Any, *args: Any, value: Any = None) -> Any:
         """Return a value that is a view of another one, or of its copy where NumPy would copy."""
-        root, array = self.memory(base)
+        owner, array = self.memory(base)
         view = function(array, *args)
         if view.size and not np.may_share_memory(view, array):
-            root, array = self.memory(self.copy(base, base.dtype))
+            owner, array = self.memory(self.copy(base, base.dtype))
             view = function(array, *args)
         value = value or placeholder(view.shape, base.dtype)
-        self._memory[value] = root, view
+        self._memory[value] = owner, view
         return value
 
-    def root(self, value: Value) -> Value:
+    def owner(self, value: Value) -> Value:
         """Return the value in whose memory a value is."""
         return self.memory(value)[0]
 
@@ -176,9 +176,9 @@ class Lowering:
 
         The value is broadcast to a shape.
         """
-        root, array = self.memory(value)
+        owner, array = self.memory(value)
         view = np.broadcast_to(array, array.shape if over is None else over)
-        start = view.ctypes.data - self.memory(root)[1].ctypes.data
+        start = view.ctypes.data - self.memory(owner)[1].ctypes.data
         strides = tuple(0 if n == 1 else s for n, s in zip(view.shape, view.strides, strict=True))
         return start if view.size else 0, strides
 
@@ -210,7 +210,7 @@ class Lowering:
         with np.errstate(all="ignore"):
             array = np.asarray(number).astype(dtype)
         if dtype.kind in "iu" and array != number:
-            raise Unsupported(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
+            raise NoNativeForm(f'the Numba backend has no {number} of {dtype}: use backend="numpy"')
         return Value(None, (), {}, array)
 
     def copy(self, value: Value, dtype: Any) -> Value:
@@ -323,7 +323,7 @@ class Lowering:
         """Add a change of the elements of a view, or of the rows that index arrays select."""
         shape = *np.broadcast_shapes(*(p.shape for p in at)), *(target.shape or ())[len(at) :]
         function, args = (np.add, [target, source]) if adds else (COPY, [source])
-        self.emit("update", self.root(target), function, args, shape=shape, base=target, at=at)
+        self.emit("update", self.owner(target), function, args, shape=shape, base=target, at=at)
 
     def join(self, value: Value) -> None:
         """Add an array of the parts of others."""
@@ -368,7 +368,7 @@ def _is_by_columns(value: Value) -> bool:
         # BLAS writes the columns of few rows faster, in up to half the time
         return transposed and shape[0] < shape[1] and value.size <= 8 * TALL
     tall = len(shape) == 2 and shape[0] > shape[1] and value.size <= TALL
-    return tall and value.function is not instructions.draw
+    return tall and value.function is not instructions.rng_call
 
 
 def _promoted(x: Any) -> Any:

@@ -45,14 +45,14 @@ class NumbaPrinter:
         self.arguments = [*inputs, *self.lowering.draws, *outputs]
         self.stacked = [v for v in inputs if v.source.kind == "argument"]
         self.stacked += [outputs[k] for k in program.returned]
-        self.owners = {value: value for value in self.arguments}
+        self.buffers = {value: value for value in self.arguments}
         """Values that are numbers or in memory, and the value whose memory that is."""
         self._schedule([*zip(outputs, program.outputs, strict=True), *program.changes])
         self.temporaries = self._temporaries()
-        pairs = ((root, self.lowering.constant(root)) for root in self.uses if root.shape)
+        pairs = ((owner, self.lowering.constant(owner)) for owner in self.uses if owner.shape)
         self.constants = {v: np.array(x, order="C") for v, x in pairs if x is not None}
         self.arguments += self.constants
-        self.owners |= {value: value for value in self.constants}
+        self.buffers |= {value: value for value in self.constants}
 
     # Loops in order
 
@@ -65,8 +65,8 @@ class NumbaPrinter:
             self._add(statement)
         tested = max((n.group + 1 for n in statements if n.kind == "test" or n.at), default=0)
         for target, value in targets:
-            if value not in self.owners and not target.is_input:
-                self.owners[value] = target
+            if value not in self.buffers and not target.is_input:
+                self.buffers[value] = target
             else:
                 self.lowering.emit("elementwise", target, COPY, [value])
                 self._add(statements[-1], tested if target.is_input else 0)
@@ -74,7 +74,7 @@ class NumbaPrinter:
     def _add(self, statement: Statement, first: int = 0) -> None:
         """Put a statement into the last group over its shape that it can join, or a new one."""
         for value in statement.reads:
-            producer = self.producer.get(self.lowering.root(value))
+            producer = self.producer.get(self.lowering.owner(value))
             if producer:
                 first = max(first, producer.group + (not self._passes(value, statement)))
         for value, reader in self.uses.get(statement.out, []):  # of what is overwritten
@@ -88,11 +88,11 @@ class NumbaPrinter:
         self.groups[statement.group].append(statement)
         self.producer[statement.out] = statement
         for value in (*statement.reads, statement.out):
-            self.uses.setdefault(self.lowering.root(value), []).append((value, statement))
+            self.uses.setdefault(self.lowering.owner(value), []).append((value, statement))
 
     def _passes(self, value: Value, statement: Statement) -> bool:
         """Return whether a statement could read a value in its own loops, without memory."""
-        if self.lowering.root(value) is not value or value is statement.base:
+        if self.lowering.owner(value) is not value or value is statement.base:
             return False
         elementwise = value.is_input or self.producer[value].kind == "elementwise"
         return elementwise and (value.shape or ()) == statement.shape
@@ -100,7 +100,7 @@ class NumbaPrinter:
     # Memory
 
     def _temporaries(self) -> dict[Value, int]:
-        """Give memory to values that have none and need it: owners, and their sizes.
+        """Give memory to values that have none and need it: buffers, and their sizes.
 
         Those of which no two live at once share it. This is linear scan (Poletto and Sarkar, 1999):
         in the order of their first groups, a value takes the memory of the closest size that no
@@ -112,12 +112,12 @@ class NumbaPrinter:
         for value in sorted(self.producer, key=lambda v: min(groups[v])):
             kind, group = self.producer[value].kind, self.producer[value].group
             passed = kind in ("elementwise", "test") and {*groups[value]} == {group}
-            if value in self.owners or passed:
+            if value in self.buffers or passed:
                 continue
             free = [v for v in sizes if v.dtype == value.dtype and last[v] < min(groups[value])]
-            owner = min(free, key=lambda v: abs(v.size - value.size), default=value)
-            self.owners[value], last[owner] = owner, max(groups[value])
-            sizes[owner] = max(owner.size, value.size, sizes.get(owner, 0))
+            buffer = min(free, key=lambda v: abs(v.size - value.size), default=value)
+            self.buffers[value], last[buffer] = buffer, max(groups[value])
+            sizes[buffer] = max(buffer.size, value.size, sizes.get(buffer, 0))
         return sizes
 
     # LLVM
@@ -144,7 +144,7 @@ class NumbaPrinter:
         (left, a), (right, b), (order, c) = map(self.lowering.blas, (x, y, out))
         # by columns, what is transposed (112) is what is not by rows (111)
         flags = (left, right) if order == 111 else (223 - left, 223 - right)
-        first, second, result = (places[self.owners[self.lowering.root(v)]] for v in (x, y, out))
+        first, second, result = (places[self.buffers[self.lowering.owner(v)]] for v in (x, y, out))
         terms, factors = x.shape[1], (first, a, second, b)
         writer.gemm(out.dtype, order - 10, *flags, m, n, terms, 1, *factors, 0, result, c)
 
@@ -153,11 +153,11 @@ class Nest:
     """Writes the loops of a group: loads, statements and sums, then stores."""
 
     def __init__(self, printer: NumbaPrinter, group: list[Statement]) -> None:
-        self.lowering, self.owners, self.group = printer.lowering, printer.owners, group
+        self.lowering, self.buffers, self.group = printer.lowering, printer.buffers, group
         self.shape = group[0].shape
         values = [v for statement in group for v in (*statement.reads, statement.out)]
-        owners = (self.owners.get(self.lowering.root(v)) for v in values)
-        self.used = [*dict.fromkeys(v for v in owners if v)]
+        buffers = (self.buffers.get(self.lowering.owner(v)) for v in values)
+        self.used = [*dict.fromkeys(v for v in buffers if v)]
         """Numbers and memories that the function takes."""
         self.axes = self._loops()
         self.indices: dict[int, Number] = {}
@@ -212,7 +212,7 @@ class Nest:
             for statement in self.group:
                 self._compute(statement)
             for out in (s.out for s in self.group if s.kind == "elementwise"):
-                if out in self.owners:
+                if out in self.buffers:
                     self._element(out).write(self.numbers[out])
         for statement in begun:
             self._element(statement.base).write(self.totals[statement].read())
@@ -258,15 +258,15 @@ class Nest:
         return self._place(value).at(sum(terms, start))
 
     def _place(self, value: Value) -> Number:
-        return self.places[self.owners[self.lowering.root(value)]]
+        return self.places[self.buffers[self.lowering.owner(value)]]
 
     def _read(self, value: Value, where: Any = None) -> Number:
         """Return an element in loops; load it where that was not done."""
-        root = self.lowering.root(value)
-        if root in self.numbers:
-            return self.numbers[root]
-        if root.is_constant and not root.shape:
-            return self.writer.cast(root.sample.item())
+        owner = self.lowering.owner(value)
+        if owner in self.numbers:
+            return self.numbers[owner]
+        if owner.is_constant and not owner.shape:
+            return self.writer.cast(owner.sample.item())
         if where:
             return self._element(value, where).read()
         if value not in self.loads:

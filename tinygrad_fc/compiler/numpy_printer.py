@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import add_at, draw, entry_of, put, uniform
+from tinygrad_fc.compiler.instructions import add_at, entry_of, put, rng_call, uniform
 from tinygrad_fc.compiler.ir import LARGE, Program, Value, operands
 from tinygrad_fc.compiler.naming import identifier
 
@@ -155,7 +155,7 @@ class NumPyPrinter(Expressions):
 
     def _may_inline(self, value: Value) -> bool:
         """Return whether a value may be written where it is used, if its text is short."""
-        if id(value) in self.used_after or value.cited or value.function in (put, add_at, draw):
+        if id(value) in self.used_after or value.cited or value.function in (put, add_at, rng_call):
             return False
         is_shared = value.function is np.transpose and value.args[0].is_input
         return len(self.users[id(value)]) <= 1 or is_shared or self._is_only_array(value)

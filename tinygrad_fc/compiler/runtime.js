@@ -245,7 +245,7 @@ const R = (() => {
     rng.half = Number(whole >> 32n);
     return Number(whole & 0xFFFFFFFFn);
   };
-  run.draw = (rng, method, ...options) => {
+  run.rngCall = (rng, method, ...options) => {
     if (method !== "random") throw new Error(`the page draws no ${method}`);
     const [named] = options, isNamed = !Array.isArray(named);
     const [shape, dtype] = isNamed ? [named.size, named.dtype] : options;

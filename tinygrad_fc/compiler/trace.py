@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.compiler.guards import ABSENT, Captured, refuse_impure_calls, same
-from tinygrad_fc.compiler.instructions import WHOLE, draw, entry_of
+from tinygrad_fc.compiler.instructions import WHOLE, entry_of, rng_call
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
@@ -331,37 +331,37 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
     yet.
     """
     captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
-    run = Trace(name, captured)
+    tracing = Trace(name, captured)
     arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
-    run.sources = {id(args[k]): Source("argument", k) for k in arrays}
+    tracing.sources = {id(args[k]): Source("argument", k) for k in arrays}
     try:
-        result = observed(run, partial(_run, run, run_with_tracers))
-        if run.refused:
-            raise run.refused[0]
-        run.check_options()
+        result = observed(tracing, partial(_returned_by, tracing, run_with_tracers))
+        if tracing.refused:
+            raise tracing.refused[0]
+        tracing.check_options()
         state = [c for c in captured.containers.values() if c.name == _STATE]
         creates_state = any(len(c.container) != len(c.before) for c in state)
         captured.check(_STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
-        traced = run.finished(result, names)
-        name_values(run, traced.program, names)
+        traced = tracing.finished(result, names)
+        name_values(tracing, traced.program, names)
     finally:
         captured.restore()
-        vars(run).clear()
+        vars(tracing).clear()
     for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
         value.forget()
     return traced
 
 
-def _run(run: Trace, run_with_tracers: Any) -> Any:
+def _returned_by(tracing: Trace, run_with_tracers: Any) -> Any:
     """Run the function, and refuse impure calls; under a profiler, these are not seen."""
     before = sys.getprofile()
     try:
         sys.setprofile(before or refuse_impure_calls)
         # Compiled functions that this one calls are part of its program.
         with grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
-            return run_with_tracers(lambda x: run.array(x) if isinstance(x, np.ndarray) else x)
+            return run_with_tracers(lambda x: tracing.array(x) if isinstance(x, np.ndarray) else x)
     finally:
         sys.setprofile(before)
 
@@ -369,7 +369,7 @@ def _run(run: Trace, run_with_tracers: Any) -> Any:
 def _reads_inputs(value: Value) -> bool:
     """Return whether a value is computed from inputs, without an op."""
     known = value.function is None or value.origin.phase in ("", "update")
-    return known and value.function is not draw and all(map(_reads_inputs, ir.operands(value)))
+    return known and value.function is not rng_call and all(map(_reads_inputs, ir.operands(value)))
 
 
 def _order(program: Program) -> None:
@@ -381,7 +381,7 @@ def _order(program: Program) -> None:
     needed = {id(v) for v in ir.leaves([program.outputs, program.changes, program.expects])}
     first = {id(v) for v, _ in program.expects if _reads_inputs(v)}
     for value in reversed(program.instructions):
-        if id(value) in needed or value.function is draw:
+        if id(value) in needed or value.function is rng_call:
             needed.update(map(id, (value, *ir.operands(value))))
         if id(value) in first:
             first.update(map(id, ir.operands(value)))

@@ -160,7 +160,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         if isinstance(self.layout, np.random.Generator):
-            return partial(self.call, instructions.draw, self, name)
+            return partial(self.call, instructions.rng_call, self, name)
         if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
             raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.core import graph
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.core.graph import Node, array_of, as_array, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,24 +62,24 @@ def checked_inputs(tensors: Any) -> list[Any]:
     return inputs
 
 
-def cotangent_of(root: Any, gradient: Any) -> Any:
-    """Return the cotangent of the result `root`: an array, or a tensor if it is recorded."""
-    if not root._requires_grad:
-        origin = "no operation" if root._op is None else root._op.name
+def cotangent_of(output: Any, gradient: Any) -> Any:
+    """Return the cotangent of the result `output`: an array, or a tensor if it is recorded."""
+    if not output._requires_grad:
+        origin = "no operation" if output._op is None else output._op.name
         raise GraphError(
             "this result depends on no tensor that requires grad, so it cannot be differentiated. "
             f"It was computed by {origin}. Create the parameters with requires_grad=True; look for "
             "detach(), .data, .numpy() or no_grad() before it; a gradient that should be "
             "differentiated again needs create_graph=True."
         )
-    shape, dtype = root._array.shape, root._array.dtype
+    shape, dtype = output._array.shape, output._array.dtype
     if gradient is None:
-        if root._array.size != 1:
+        if output._array.size != 1:
             raise ShapeError(
                 f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
                 ".sum(), or pass backward(weights) with one weight per element"
             )
-        return np.ones_like(array_of(root))
+        return np.ones_like(array_of(output))
     actual = np.shape(array_of(gradient))
     if actual != shape:
         raise ShapeError(
@@ -91,7 +91,7 @@ def cotangent_of(root: Any, gradient: Any) -> Any:
 
 
 def gradients_of(
-    roots: Any,
+    outputs: Any,
     gradients: Any,
     inputs: Any,
     retain_graph: bool | None,
@@ -99,12 +99,12 @@ def gradients_of(
     *,
     strict: bool = False,
 ) -> list[list[Any]]:
-    """Return the pairs [tensor, gradient] of the backward pass from `roots`, after checks.
+    """Return the pairs [tensor, gradient] of the backward pass from `outputs`, after checks.
 
-    `gradients` are the cotangents of `roots`, by default 1 for a scalar. `strict` raises for an
+    `gradients` are the cotangents of `outputs`, by default 1 for a scalar. `strict` raises for an
     input that is not reached.
     """
-    outputs = _listed(roots, "the results")
+    outputs = _listed(outputs, "the results")
     weights = list(gradients) if isinstance(gradients, list | tuple) else [gradients]
     if gradients is None or not weights:
         weights = [None] * len(outputs)
@@ -116,7 +116,7 @@ def gradients_of(
         )
     cotangents = list(map(cotangent_of, outputs, weights))
     if create_graph:
-        cotangents = [g if isinstance(g, Node) else wrap(g) for g in cotangents]
+        cotangents = [g if isinstance(g, Node) else leaf_of(g) for g in cotangents]
     else:
         cotangents = [array_of(g) for g in cotangents]
     retain = create_graph if retain_graph is None else retain_graph

@@ -112,13 +112,13 @@ tensor_class: type[Any] = Node  # of results; tensor.py sets it
 # Recording
 
 
-def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
+def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     op: Op, args: Sequence[Any], settings: dict[str, Any]
 ) -> Tensor:
     """Call `op`; return a tensor, which records the call if an argument requires grad.
 
     `op(*args, **settings)` is the same after a check of the arguments; functions that have checked
-    them call `record`, which is faster.
+    them call `call_op`, which is faster.
     """
     arrays: list[Any] = []
     parents: list[Any] = []
@@ -152,7 +152,7 @@ def record(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     if (mixed or (dtype is not float64 and dtype is not float32)) and op.promotion is not None:
         promoted = _promoted(op, args, arrays, settings)
         if promoted is not None:
-            return record(op, promoted, settings)
+            return call_op(op, promoted, settings)
     # Before the values are read: another thread may change them.
     seq = next_seq() if tracked or _assigned else 0
     try:
@@ -236,7 +236,7 @@ def _plan(op: Op, operands: tuple[Any, ...], _default: Any) -> tuple[Any, list[i
     return dtype, casts, np.iinfo(dtype).min, np.iinfo(dtype).max
 
 
-def wrap(array: Any) -> Tensor:
+def leaf_of(array: Any) -> Tensor:
     """Return a leaf around `array`."""
     t: Tensor = _new(tensor_class)
     t._array = observer().stored(array) if _flags() & _OBSERVED else array
@@ -518,7 +518,7 @@ def _renew(view: Any) -> None:
 
 
 def backward(
-    roots: Sequence[Any],
+    outputs: Sequence[Any],
     grad_outputs: Sequence[Any],
     inputs: Sequence[Any] | None = None,
     *,
@@ -527,7 +527,7 @@ def backward(
     require_all: bool = False,
     call_hooks_of_inputs: bool = True,
 ) -> list[list[Any]]:
-    """Run the backward pass from `roots` with cotangents `grad_outputs`; return its gradients.
+    """Run the backward pass from `outputs` with cotangents `grad_outputs`; return its gradients.
 
     The result is a list of pairs [tensor, gradient]. With `inputs`, they are for these tensors, and
     only rules on a path to them are called; tensors on it that retain their gradient get it, too.
@@ -538,17 +538,17 @@ def backward(
     freed.
     """
     if _assigned:
-        follow_assignments((*roots, *(inputs or ())))
+        follow_assignments((*outputs, *(inputs or ())))
     before = state.last_change
     wanted = needed = None
     if inputs is not None:
         wanted = {id(t) for t in inputs}
-        needed = _ids_between(roots, wanted)
+        needed = _ids_between(outputs, wanted)
     pass_ = _Pass(
         wanted, needed, create_graph=create_graph, call_hooks_of_inputs=call_hooks_of_inputs
     )
-    for root, cotangent in zip(roots, grad_outputs, strict=True):
-        pass_.add(root, cotangent)
+    for output, cotangent in zip(outputs, grad_outputs, strict=True):
+        pass_.add(output, cotangent)
     pass_.run()
     pairs = pass_.gradients
     _check_changes_during(pass_, before)
@@ -589,14 +589,14 @@ def accumulate_gradients(pairs: Sequence[list[Any]]) -> None:
         for t, gradient in pairs:
             g, old = gradient, t._grad if by is None else by.grad(t)
             if old is None:
-                g = g if isinstance(g, Node) else wrap(g)
+                g = g if isinstance(g, Node) else leaf_of(g)
             elif isinstance(g, Node) or old._requires_grad:
                 g = old + g
             elif change_in_place(array_of(old), "__iadd__", g):
                 continue
             else:
                 g += array_of(old)  # in place, since `g` is unaliased
-                g = wrap(g)
+                g = leaf_of(g)
             if by is None:
                 t._grad = g
             else:
@@ -617,11 +617,11 @@ def change_in_place(array: Any, method: str, value: Any) -> bool:
     return True
 
 
-def _ids_between(roots: Sequence[Any], wanted: set[int]) -> set[int]:
-    """Return the ids of all tensors on a path from `wanted` to `roots`, `wanted` included."""
+def _ids_between(outputs: Sequence[Any], wanted: set[int]) -> set[int]:
+    """Return the ids of all tensors on a path from `wanted` to `outputs`, `wanted` included."""
     nodes: list[Any] = []
     seen = set()
-    reached = list(roots)
+    reached = list(outputs)
     while reached:
         node = reached.pop()
         if node is not None and id(node) not in seen:
@@ -771,7 +771,7 @@ class _Pass:
                 self.gradients.append([a, g])
 
     def ends_at(self, node: Any) -> bool:
-        """Return whether `node` is an input, or a root, that depends on no other input."""
+        """Return whether `node` is an input, or an output, that depends on no other input."""
         return not any(id(a) in self.needed for a in node._parents or ())  # type: ignore[operator]
 
     def fitted(self, gradient: Any, g: Any, array: Any, node: Any, a: Any) -> Any:
@@ -784,7 +784,7 @@ class _Pass:
     def finish(self, a: Any, g: Any, *, is_visited: bool = False) -> Any:
         """Call the hooks of `a` with its complete gradient; store and return the result.
 
-        For an input between other inputs and the roots, the stored gradient is that before the
+        For an input between other inputs and the outputs, the stored gradient is that before the
         hooks, as in PyTorch.
         """
         hooks, before = a._hooks, g
@@ -837,7 +837,7 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
     """Return `gradient` summed to the shape of `array` and cast to its dtype."""
     gradient = scalar_to_array(gradient)
     if isinstance(gradient, Node) is not create_graph:
-        gradient = wrap(gradient) if create_graph else array_of(gradient)
+        gradient = leaf_of(gradient) if create_graph else array_of(gradient)
     if not hasattr(gradient, "astype") or gradient.dtype.kind not in "fiub":
         raise GraphError(
             f"the rule of {_argument_name(node, a)} returned {gradient!r:.80}; expected an array "
@@ -892,7 +892,7 @@ def _broadcasts_to(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[in
 def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) -> Any:
     """Call the hooks of `node` with its complete gradient `g`, and return the result."""
     # A copy, since the memory may be that of the cotangent or of other gradients.
-    shown = g.clone() if create_graph else wrap(g.copy())
+    shown = g.clone() if create_graph else leaf_of(g.copy())
     with nullcontext() if create_graph else grad_mode.no_grad():
         for hook in list(hooks.functions.values()):
             returned = hook(shown)

@@ -28,7 +28,7 @@ import numpy as np
 from tinygrad_fc.core import errors
 from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, as_array, record
+from tinygrad_fc.core.graph import Node, array_of, as_array, call_op
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -136,12 +136,12 @@ class Op(Generic[P]):
             if kind is np.ndarray:
                 has_array = True
             elif isinstance(a, Node):
-                return record(self, args, settings)
+                return call_op(self, args, settings)
             elif kind not in _PYTHON_NUMBERS:
                 has_other = True
         if has_other or not has_array:
             return self._call_on_array_likes(args, settings)
-        return self._run(args, settings)
+        return self._result(args, settings)
 
     def _bound(
         self, args: tuple[Any, ...], settings: dict[str, Any]
@@ -195,10 +195,10 @@ class Op(Generic[P]):
         convert = (list, tuple) if has_array or has_list else (list, tuple, int, float)
         args = tuple(as_array(a) if isinstance(a, convert) else a for a in args)
         if not has_array:
-            return record(self, args, settings)
-        return self._run(args, settings)
+            return call_op(self, args, settings)
+        return self._result(args, settings)
 
-    def _run(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Any:
         try:
             return self.forward(*arrays, **settings)
         except _FORWARD_ERRORS as error:

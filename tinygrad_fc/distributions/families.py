@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import array_of, wrap
+from tinygrad_fc.core.graph import array_of, leaf_of
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
 from tinygrad_fc.functional import linalg
@@ -153,10 +153,10 @@ def _log_gamma(shape_parameter: Any, size: Any) -> Any:
     a = array_of(shape_parameter).astype(np.float64)
     y = np.maximum(rng_of(None).standard_gamma(a + 1, size), 1e-300)
     log_u = -rng_of(None).standard_exponential(size)
-    x = wrap((np.log(y) + log_u / a).astype(shape_parameter.dtype))
+    x = leaf_of((np.log(y) + log_u / a).astype(shape_parameter.dtype))
     if not (shape_parameter.requires_grad and grad_mode.is_grad_enabled()):
         return x
-    slope = wrap((_log_gamma_slope(y, a + 1) - log_u / a**2).astype(x.dtype))
+    slope = leaf_of((_log_gamma_slope(y, a + 1) - log_u / a**2).astype(x.dtype))
     return x + (shape_parameter - shape_parameter.detach()) * slope
 
 
@@ -172,7 +172,7 @@ def _log_gamma_slope(x: Any, a: Any) -> Any:
     dw = w * (1 + np.exp(-u)) * (8.5 / 99)
     s = np.where(x <= a, -1.0, 1.0)
     weights = np.exp(s * a * w - x * np.expm1(s * w)) * dw
-    return s * (weights * (np.log(x) + s * w - wrap(a).digamma()._array)).sum(0)
+    return s * (weights * (np.log(x) + s * w - leaf_of(a).digamma()._array)).sum(0)
 
 
 class MultivariateNormal(Distribution):

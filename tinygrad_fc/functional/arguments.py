@@ -14,7 +14,7 @@ from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.device import device as as_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, RangeError, error_class, warn_deprecated
-from tinygrad_fc.core.graph import Node, as_array, wrap
+from tinygrad_fc.core.graph import Node, as_array, leaf_of
 from tinygrad_fc.core.op import rename_settings
 from tinygrad_fc.core.pytree import flatten, mapped
 
@@ -71,7 +71,7 @@ def created(array: Any, options: Options) -> Tensor:
         if name not in Options.__annotations__:
             raise TypeError(f"unexpected keyword argument {name!r}")
     device = options.get("device")
-    t = wrap(array if device is None else move_to_device(array, as_device(device)))
+    t = leaf_of(array if device is None else move_to_device(array, as_device(device)))
     if options.get("requires_grad"):
         t.requires_grad = True
     return t
@@ -167,7 +167,7 @@ def _tensor(value: Any, name: str, function: str) -> Any:
         return value
     refuse_dask(value, function)
     try:
-        return wrap(as_array(value))
+        return leaf_of(as_array(value))
     except TypeError as error:
         raise DtypeError(f"{function} needs a tensor for `{name}`, got {value!r:.60}") from error
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_dtypes
-from tinygrad_fc.core.graph import Node, array_of, as_array, operand, record
+from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
@@ -65,7 +65,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     if condition is None or input is None or other is None:
         raise TypeError("where takes (condition) or (condition, input, other); got None")
     if isinstance(condition, Node) and condition._array.dtype != bool:
-        condition = record(s.astype, (condition,), {"dtype": np.dtype(bool)})
+        condition = call_op(s.astype, (condition,), {"dtype": np.dtype(bool)})
     return e.where(condition, input, other)
 
 

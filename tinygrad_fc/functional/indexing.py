@@ -15,13 +15,13 @@ from tinygrad_fc.core.errors import (
     check_dtypes,
     check_shapes,
 )
-from tinygrad_fc.core.graph import Node, array_of, as_array, operand, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
 from tinygrad_fc.ops import comparison as c
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index as i
+from tinygrad_fc.ops import indexing as i
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
@@ -211,8 +211,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """
     array = as_array(input)
     if as_tuple:
-        return tuple(wrap(k) for k in np.nonzero(np.atleast_1d(array)))
-    return wrap(np.argwhere(array))
+        return tuple(leaf_of(k) for k in np.nonzero(np.atleast_1d(array)))
+    return leaf_of(np.argwhere(array))
 
 
 @accepts_arrays("input", "index", "source")
@@ -282,7 +282,7 @@ def scatter(
         fit = input.dtype.kind == "f" or not isinstance(source, float)
         check_dtypes(fit, "scatter", f"floats for the value {source}: use x.double()", input)
         value = operand(source, "scatter")
-        source = wrap(np.full(np.shape(as_array(index)), value, input.dtype, like=like()))
+        source = leaf_of(np.full(np.shape(as_array(index)), value, input.dtype, like=like()))
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     known = reduce in (None, "multiply")
@@ -303,7 +303,7 @@ def scatter(
             )
         product = array_of(input).copy()
         np.multiply.at(product, where, array_of(part))
-        return wrap(product)
+        return leaf_of(product)
     position = np.full(
         input.shape, -1, like=like()
     )  # in the flattened source, of each element of the result
@@ -362,8 +362,8 @@ def topk(
     if array.__class__ is np.ndarray and 0 < k <= n // PARTITIONED:
         part = slice(n - k, None) if largest else slice(k)
         kth = np.argpartition(array, n - k if largest else k - 1, axis=axis)
-        chosen = wrap(np.sort(kth[(slice(None),) * axis + (part,)], axis=axis))
-        at = gather(chosen, dim, argsort(gather(wrap(array), dim, chosen), dim, largest))
+        chosen = leaf_of(np.sort(kth[(slice(None),) * axis + (part,)], axis=axis))
+        at = gather(chosen, dim, argsort(gather(leaf_of(array), dim, chosen), dim, largest))
     else:
         at = argsort(input, dim, largest)[(slice(None),) * axis + (slice(k),)]
     return ValuesIndices(gather(input, dim, at), at)
@@ -393,7 +393,7 @@ def unique(
     flat = input.reshape(-1) if dim is None else input
     values = flat[(slice(None),) * (dim or 0) + (first,)]
     shape = input.shape if dim is None else (input.shape[dim],)
-    extra = [wrap(inverse.reshape(shape))] * return_inverse + [wrap(counts)] * return_counts
+    extra = [leaf_of(inverse.reshape(shape))] * return_inverse + [leaf_of(counts)] * return_counts
     return (values, *extra) if extra else values
 
 
@@ -410,7 +410,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     at = np.array(as_array(input), like=like())
     counts = np.bincount(at, minlength=minlength)
     if weights is None:
-        return wrap(counts)
+        return leaf_of(counts)
     check_shapes(weights.shape == at.shape, "bincount", f"weights of shape {at.shape}", weights)
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
     return i.scatter_add(weights, at=at, shape=counts.shape)
@@ -440,7 +440,7 @@ def histogram(
     x, weights = as_array(input), None if weight is None else as_array(weight)
     options: dict[str, Any] = {"range": range, "density": density, "weights": weights}
     arrays = np.histogram(x, as_array(bins), **options)
-    return Histogram(*(wrap(a.astype(np.result_type(x, np.float32))) for a in arrays))
+    return Histogram(*(leaf_of(a.astype(np.result_type(x, np.float32))) for a in arrays))
 
 
 @accepts_arrays("sorted_sequence")
@@ -476,7 +476,7 @@ def searchsorted(
         indices = np.empty(values.shape, np.int64)
         for k in np.ndindex(rows.shape[:-1]):
             indices[k] = rows[k].searchsorted(values[k], where)
-    return wrap(indices.astype(np.int32 if out_int32 else np.int64))
+    return leaf_of(indices.astype(np.int32 if out_int32 else np.int64))
 
 
 @accepts_arrays("input", "index")

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.core.graph import array_of, wrap
+from tinygrad_fc.core.graph import array_of, leaf_of
 from tinygrad_fc.core.op import as_axes
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
@@ -277,7 +277,7 @@ def vector_norm(
     check_argument(isinstance(ord, int | float), "vector_norm", "a number", ord=ord)
     settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
-        return r.norm(x, **settings)
+        return r.l2_norm(x, **settings)
     if x.dtype == np.float16:
         return vector_norm(widened(x), ord, dim, keepdim).to(np.float16)
     magnitude = e.absolute(x)
@@ -534,7 +534,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
     tensor([[2.]])
     """
     check_shapes(A.ndim == B.ndim == 2, "lstsq", "matrices (n, m) and (n, k)", A, B)
-    x, *rest = map(wrap, map(np.asarray, np.linalg.lstsq(array_of(A), array_of(B), rcond)))
+    x, *rest = map(leaf_of, map(np.asarray, np.linalg.lstsq(array_of(A), array_of(B), rcond)))
     if A.requires_grad or B.requires_grad:  # the derivative of the normal equations
         tall = len(A) >= A.shape[1]
         normal = solve(A.mT @ A, A.mT @ B) if tall else A.mT @ solve(A @ A.mT, B)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument, check_shapes
-from tinygrad_fc.core.graph import Node, as_array, wrap
+from tinygrad_fc.core.graph import Node, as_array, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
@@ -83,7 +83,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     x, k = as_array(input), (n - 1) // 2
     is_middle = x == np.partition(x, k, axis=along).take([k], along)
     rank = is_middle + 2 * (x != x)  # noqa: PLR0124  NaN first
-    return values_at(input, along, keepdim, wrap(rank.argmax(along, keepdims=True)))
+    return values_at(input, along, keepdim, leaf_of(rank.argmax(along, keepdims=True)))
 
 
 @accepts_arrays("input")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
-from tinygrad_fc.core.graph import array_of, as_array, owner, wrap
+from tinygrad_fc.core.graph import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
 from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import index as i
+from tinygrad_fc.ops import indexing as i
 from tinygrad_fc.ops import shape as s
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
-        return wrap(array_of(input).view(shape[0]))
+        return leaf_of(array_of(input).view(shape[0]))
     out = reshape(input, *shape)
     if input.numel() and owner(array_of(out)) is not owner(array_of(input)):
         raise ShapeError(
@@ -512,7 +512,7 @@ def repeat_interleave(
     tensor([5, 6, 6])
     """
     if repeats is None:
-        indices: Tensor = wrap(np.arange(input.numel(), like=like()))
+        indices: Tensor = leaf_of(np.arange(input.numel(), like=like()))
         return repeat_interleave(indices, input, 0)
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
-from tinygrad_fc.core.graph import record
+from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.functional.shape import flatten, unflatten
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
@@ -81,7 +81,7 @@ class Linear(Module):
         else:
             weight, bias = self.weight, self.bias
         try:
-            out = record(op, (input, weight, bias), _NO_SETTINGS)
+            out = call_op(op, (input, weight, bias), _NO_SETTINGS)
         except ShapeError as error:
             if np.shape(input)[-1:] == (self.in_features,):
                 raise

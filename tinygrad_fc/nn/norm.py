@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
-from tinygrad_fc.core.graph import number_of, wrap
+from tinygrad_fc.core.graph import leaf_of, number_of
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import check_probability
@@ -76,7 +76,7 @@ class _RunningNorm(_Affine):
         for name in ("running_mean", "running_var"):
             statistic = unfilled(num_features, device, dtype).detach() if tracked else None
             self.register_buffer(name, statistic)
-        self.register_buffer("num_batches_tracked", wrap(np.array(0)) if tracked else None)
+        self.register_buffer("num_batches_tracked", leaf_of(np.array(0)) if tracked else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:

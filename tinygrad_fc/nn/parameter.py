@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, as_array, change_in_place, grad_of, set_grad, wrap
+from tinygrad_fc.core.graph import array_of, as_array, change_in_place, grad_of, leaf_of, set_grad
 from tinygrad_fc.functional.creation import empty
 from tinygrad_fc.tensors import Tensor
 
@@ -61,7 +61,7 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
         array = array_of(grad)
         # A graph may need the values of a recorded gradient.
         if grad._requires_grad or not change_in_place(array, "fill", 0):
-            set_grad(tensor, wrap(np.zeros_like(array)))
+            set_grad(tensor, leaf_of(np.zeros_like(array)))
 
 
 def refuse_module(value: Any, function: str, name: str) -> None:

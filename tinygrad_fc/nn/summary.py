@@ -117,7 +117,7 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     memory = {name: _bytes(tensors) for name, tensors in held.items()}
     random_state = default_generator.get_state()
     try:
-        memory["outputs"] = _run(model, inputs, first_rows)
+        memory["outputs"] = _output_bytes(model, inputs, first_rows)
     finally:
         default_generator.set_state(random_state)
     parameters = sum(row.parameters for row in layers)
@@ -169,7 +169,7 @@ def _add_rows(
             _add_rows(layers, first_rows, child, join_path(path, name), depth + 1)
 
 
-def _run(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> int:
+def _output_bytes(model: Module, inputs: Sequence[Tensor], rows: Mapping[int, Row]) -> int:
     """Call `model`, add the output shapes to `rows`, and return the bytes of new outputs."""
     sizes = []
 

@@ -18,12 +18,12 @@ _LOOKED_AT = 16
 """Items of a container that are looked at: lists of layers are short, and lists of data long."""
 
 
-def warn_of_layers_in_containers(root: Module, stacklevel: int) -> None:
-    """Warn once of each attribute of a module in `root` that hides layers in a plain container.
+def warn_of_layers_in_containers(model: Module, stacklevel: int) -> None:
+    """Warn once of each attribute of a module in `model` that hides layers in a plain container.
 
-    Layers that are part of `root` under another name are not hidden.
+    Layers that are part of `model` under another name are not hidden.
     """
-    modules = list(root.modules())
+    modules = list(model.modules())
     if not any(module._plain_containers for module in modules):
         return
     known = {id(p) for module in modules for p in module._parameters.values()}

@@ -9,7 +9,7 @@
 | `norm` | normalization over axes |
 | `reduce` | sums, products, extrema, softmax, cumulative sums |
 | `shape` | `reshape`, `transpose`, `concatenate`, casts, moves between devices |
-| `index` | indexing and its adjoint |
+| `indexing` | indexing and its adjoint |
 | `linalg` | products of matrices, `linear`, `solve`, decompositions |
 | `special` | `erf`, `lgamma` and other special functions |
 | `promotion` | the dtype in which each op computes |
@@ -59,7 +59,7 @@ To add an op, add it to the module of its family, or call `tinygrad_fc.op` in co
 """
 
 from tinygrad_fc.core.op import registry
-from tinygrad_fc.ops import index as index
+from tinygrad_fc.ops import indexing as indexing
 from tinygrad_fc.ops import linalg, shape
 from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
 

@@ -47,7 +47,7 @@ TABLE: dict[Promotion, tuple[Any, ...]] = {
     ),
     FLOATS_ONLY: (
         *(e.hypot, e.logaddexp, a.softplus, a.logsigmoid, a.silu, a.mish, a.gelu, a.gelu_tanh),
-        *(a.elu, a.leaky_relu, r.mean, r.var, r.std, r.softmax, r.log_softmax, r.norm),
+        *(a.elu, a.leaky_relu, r.mean, r.var, r.std, r.softmax, r.log_softmax, r.l2_norm),
         *(norm.normalized, loss.squared_error, loss.huber, loss.binary_cross_entropy),
         *(loss.binary_cross_entropy_with_logits, loss.soft_cross_entropy, la.inv, la.cholesky),
         *(la.det, la.det_sign, la.logabsdet, la.singular_values, la.singular_vectors),

@@ -387,14 +387,14 @@ def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) 
 
 
 @define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
-def norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+def l2_norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
 
-    >>> float(norm(np.array([3.0, 4.0])))
+    >>> float(l2_norm(np.array([3.0, 4.0])))
     5.0
     """
     if input.dtype.char == "e":
-        return scalar_to_array(norm.forward(widened(input), dim, keepdim)).astype("e")
+        return scalar_to_array(l2_norm.forward(widened(input), dim, keepdim)).astype("e")
     squares = np.square(input).sum(axis=dim, keepdims=True)
     out, limits = np.sqrt(squares), np.finfo(input.dtype)
     normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)

@@ -250,9 +250,9 @@ class Adam(Elementwise):
     def rule(self, group: Group, scalars: dict[str, float]) -> Update:
         """Return Adam's rule; the bias correction of v is folded into eps and the step size."""
         step, (beta1, beta2) = scalars["step"], map(number_of, group["betas"])
-        root = (1 - beta2**step) ** 0.5
-        rate = number_of(group["lr"]) * root / (1 - beta1**step)
-        eps = number_of(group["eps"]) * root
+        correction = (1 - beta2**step) ** 0.5
+        rate = number_of(group["lr"]) * correction / (1 - beta1**step)
+        eps = number_of(group["eps"]) * correction
         numbers = (eps, rate, beta1, 1 - beta1, beta2, 1 - beta2)
         if group["amsgrad"]:
             return Update(_amsgrad, {**MOMENTS, "max_exp_avg_sq": 0.0}, numbers)
@@ -399,11 +399,11 @@ class NAdam(Elementwise):
             beta1 * (1 - 0.5 * 0.96 ** (k * number_of(group["momentum_decay"]))) for k in (t, t + 1)
         )
         scalars["mu_product"] *= mu
-        root = (1 - beta2**t) ** 0.5
-        rate_g = number_of(group["lr"]) * root * (1 - mu) / (1 - scalars["mu_product"])
-        rate_m = number_of(group["lr"]) * root * next_mu / (1 - scalars["mu_product"] * next_mu)
+        correction = (1 - beta2**t) ** 0.5
+        rate, product = number_of(group["lr"]) * correction, scalars["mu_product"]
+        rate_g, rate_m = rate * (1 - mu) / (1 - product), rate * next_mu / (1 - product * next_mu)
         numbers = (
-            number_of(group["eps"]) * root,
+            number_of(group["eps"]) * correction,
             rate_g,
             rate_m,
             beta1,

@@ -13,10 +13,10 @@ from tinygrad_fc.core.graph import (
     array_of,
     as_array,
     grad_of,
+    leaf_of,
     mutation_lock,
     number_of,
     record_change,
-    wrap,
 )
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensors import Tensor
@@ -119,7 +119,7 @@ class LBFGS(Optimizer):
         for i in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
             d, t = _direction(state, point.gradient, group)
-            state["d"], state["t"] = wrap(d), t
+            state["d"], state["t"] = leaf_of(d), t
             previous = state["prev_loss"] = point.loss
             point = Point(0.0, point.loss, point.gradient, number_of(point.gradient @ d))
             if point.slope > -tolerance:
@@ -128,7 +128,7 @@ class LBFGS(Optimizer):
             if group["line_search_fn"] is not None:
                 width = tolerance / (_max_abs(d) or 1.0)
                 search = LineSearch(evaluate, params, d, point, group["max_eval"] - evaluations)
-                point, calls = search.run(t, width), search.calls
+                point, calls = search.point(t, width), search.calls
                 t = state["t"] = point.t
                 _move(params, t, d)
             else:
@@ -155,7 +155,7 @@ class LBFGS(Optimizer):
         if not isinstance(value, Tensor | np.ndarray):
             return value
         array = as_array(value)
-        return wrap(array.copy()) if array.ndim else number_of(array)
+        return leaf_of(array.copy()) if array.ndim else number_of(array)
 
 
 # The direction
@@ -170,7 +170,7 @@ def _direction(state: dict[str, Any], g: Any, group: Group) -> tuple[Any, float]
     else:
         _extend_history(state, g, group["history_size"])
         d, t = _newton(state, g), lr
-    state["prev_flat_grad"] = wrap(g.copy())
+    state["prev_flat_grad"] = leaf_of(g.copy())
     return d, t
 
 
@@ -182,7 +182,7 @@ def _extend_history(state: dict[str, Any], g: Any, size: int) -> None:
     if not curvature > 1e-10:  # H would no longer be positive definite
         return
     # PyTorch's keys: the list of y is "old_dirs", that of s "old_stps", that of 1 / (y @ s) "ro".
-    for key, value in (("old_dirs", wrap(y)), ("old_stps", wrap(s)), ("ro", 1 / curvature)):
+    for key, value in (("old_dirs", leaf_of(y)), ("old_stps", leaf_of(s)), ("ro", 1 / curvature)):
         state[key] = [*state[key], value][-size:]
     state["H_diag"] = curvature / number_of(y @ y)
 
@@ -225,7 +225,7 @@ class LineSearch:
         self.objective, self.params, self.d = objective, params, d
         self.start, self.max_calls, self.calls = start, max_calls, 0
 
-    def run(self, t: float, width: float) -> Point:
+    def point(self, t: float, width: float) -> Point:
         """Return a point that satisfies both conditions; `t` is the first step length to try.
 
         After `max_calls` + 1 calls, or once the interval is narrower than `width`, return the end

@@ -18,10 +18,10 @@ from tinygrad_fc.core.graph import (
     array_of,
     as_array,
     grad_of,
+    leaf_of,
     mutation_lock,
     number_of,
     record_change,
-    wrap,
 )
 from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.nn import hooks
@@ -346,7 +346,7 @@ class Optimizer:
                 f"{type(self).__name__}: the state dict has {key} of shape {array.shape} for a "
                 f"parameter of shape {p.shape}"
             )
-        return wrap(np.array(array, dtype=array.dtype if key == "step" else p.dtype))
+        return leaf_of(np.array(array, dtype=array.dtype if key == "step" else p.dtype))
 
     def _check_state(self, p: Tensor, state: dict[str, Any], group: Group) -> None:
         """Raise `ValueError` if a loaded `state` does not fit the parameter `p` of `group`."""
@@ -507,7 +507,7 @@ class Elementwise(Optimizer):
         arrays = []
         for name, value in names.items():
             if name not in state:
-                state[name] = wrap(np.full_like(array, value) if value else np.zeros_like(array))
+                state[name] = leaf_of(np.full_like(array, value) if value else np.zeros_like(array))
             known = array_of(state[name])
             if known.dtype != array.dtype or known.shape != array.shape:
                 raise ValueError(
@@ -554,4 +554,4 @@ def _scalars(state: dict[str, Any], initial_scalars: Mapping[str, float]) -> lis
 def _number(value: float) -> Tensor:
     """Return a 0-d tensor of the dtype that PyTorch uses for the number of steps."""
     dtype = float64 if get_default_dtype() == float64 else float32
-    return wrap(np.asarray(value, dtype, like=like()))
+    return leaf_of(np.asarray(value, dtype, like=like()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, number_of, record_change, wrap
+from tinygrad_fc.core.graph import array_of, leaf_of, number_of, record_change
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.optim.optimizer import (
     BLOCK,
@@ -111,7 +111,7 @@ class SGD(Optimizer):
         state = self.state[p]
         v = state.get("momentum_buffer")
         if v is None:
-            state["momentum_buffer"] = new = wrap(np.zeros_like(array_of(p)))
+            state["momentum_buffer"] = new = leaf_of(np.zeros_like(array_of(p)))
             return array_of(new), False
         return array_of(v), True
 

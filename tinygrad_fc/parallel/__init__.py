@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core.graph import accumulate_gradients, array_of, wrap
+from tinygrad_fc.core.graph import accumulate_gradients, array_of, leaf_of
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import positive
@@ -119,8 +119,8 @@ def backward(
         if isinstance(t, Parameter):
             accumulate_gradients([[t, np.asarray(a / divisor)]] if a is not None else ())
         else:
-            t.copy_(wrap(np.asarray(a / weight.item() if t.is_floating_point() else a)))
-    return wrap(np.asarray(loss / divisor))
+            t.copy_(leaf_of(np.asarray(a / weight.item() if t.is_floating_point() else a)))
+    return leaf_of(np.asarray(loss / divisor))
 
 
 def evaluate(
@@ -187,7 +187,7 @@ def _sums(
     if not sums[0] > 0:
         raise ChunkError(f"the weights of all rows add up to {sums[0]}; expected more than 0")
     if step.check:
-        rows_of_all = [wrap(np.concatenate(parts)) for parts in zip(*samples, strict=True)]
+        rows_of_all = [leaf_of(np.concatenate(parts)) for parts in zip(*samples, strict=True)]
         try:
             worker.check_loss(function, model, rows_of_all, step, seed)
         except Exception as error:
@@ -201,7 +201,7 @@ def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> l
     Consecutive groups are computed by the same one of the `workers`, so that most of their sums
     need not travel; without workers Dask chooses.
     """
-    run = delayed(worker.chunk_sums, pure=False)
+    chunk_sums = delayed(worker.chunk_sums, pure=False)
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     sums = []
     for k, (start, stop) in enumerate(pairwise(ends)):
@@ -209,7 +209,7 @@ def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> l
         with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
             for rows, *chunks in parts[start:stop]:
                 span = rows[0].start, rows[-1].stop  # which a message names if the worker dies
-                before = run(
+                before = chunk_sums(
                     shared, range(*span), before, *chunks, dask_key_name=(shared[-1], *span)
                 )
         sums.append(before)

@@ -110,10 +110,10 @@ def _from_workers(
     client: Any, calls: dict[int, Any], timeout: float, *, alone: bool = False
 ) -> Iterator[tuple[int, Run]]:
     """Yield the number of each call and its run, as they finish; those that end workers last."""
-    run, ended = delayed(_attempt, pure=False), []
+    attempt, ended = delayed(_attempt, pure=False), []
     with connected(client, timeout):
         workers_of(client, timeout)
-        futures = client.compute([run(*call) for call in calls.values()])
+        futures = client.compute([attempt(*call) for call in calls.values()])
         left = dict(zip(futures, calls, strict=True))
         try:
             while left:

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import as_array, wrap
+from tinygrad_fc.core.graph import as_array, leaf_of
 from tinygrad_fc.functional.creation import ones_like
 from tinygrad_fc.nn import BatchNorm1d, Parameter
 from tinygrad_fc.parallel.clients import ChunkError
@@ -67,7 +67,7 @@ def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:
         event = {"step": name, "rows": [rows.start, rows.stop]}
         distributed.get_worker().log_event(STARTED, event)
     try:
-        tensors = [wrap(as_array(loaded(*chunks))) for chunks in columns]
+        tensors = [leaf_of(as_array(loaded(*chunks))) for chunks in columns]
         if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
             _thread.replica, _thread.code = _Replica(code, step), (code, step)
         replica: _Replica = _thread.replica

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.device import CPU, device, move_to_device, refuse_gpu
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import leaf_of
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
 from tinygrad_fc.serialization.memory import shared_places, view_at
@@ -204,7 +204,7 @@ def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
     Raises `FormatError` for structures that `_pack` does not write.
     """
     if _STRUCTURE not in metadata:
-        return {name: wrap(array) for name, array in arrays.items()}
+        return {name: leaf_of(array) for name, array in arrays.items()}
     version = metadata.get(_VERSION_KEY)
     if version != _VERSION:
         raise FormatError(
@@ -384,7 +384,7 @@ class _Unpacker:
             return array
         if kind == "parameter":
             return Parameter(array, requires_grad)
-        tensor = wrap(array)
+        tensor = leaf_of(array)
         tensor.requires_grad = requires_grad
         return tensor
 

@@ -13,7 +13,7 @@ from tinygrad_fc.core.op import Op
 from tinygrad_fc.domain import Domain, interval
 from tinygrad_fc.nn import Module
 from tinygrad_fc.testing import options as o
-from tinygrad_fc.testing.failure import Source, placeholder_comment, source_of
+from tinygrad_fc.testing.failure import Code, placeholder_comment, source_of
 from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined
 from tinygrad_fc.testing.report import GradientError, Report, counted
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
@@ -77,7 +77,7 @@ def check(
     if not isinstance(f, CheckedFunction):
         source = source_of(f, "f")
         f = of_function(f, source.text, placeholder_comment(source))
-    return _run("check", f, domains, options)
+    return _report_of("check", f, domains, options)
 
 
 def check_vjp(
@@ -102,7 +102,7 @@ def check_vjp(
     >>> report.compared > report.inconclusive.total()
     True
     """
-    return _run("check_vjp", _numpy_function(f, vjp, vjp2, len(domains)), domains, options)
+    return _report_of("check_vjp", _numpy_function(f, vjp, vjp2, len(domains)), domains, options)
 
 
 def check_jvp(
@@ -131,7 +131,7 @@ def check_jvp(
         call=call,
         comment=comment,
     )
-    return _run("check_jvp", checked, domains, options)
+    return _report_of("check_jvp", checked, domains, options)
 
 
 def assert_vjp(
@@ -154,7 +154,7 @@ def assert_vjp(
     ...     assert_vjp(np.sin, lambda g, out, x: g * np.cos(x), *arrays)
     >>> test_sine()
     """
-    _run("assert_vjp", _numpy_function(f, vjp, vjp2, len(arrays)), arrays, options, seeds=2)
+    _report_of("assert_vjp", _numpy_function(f, vjp, vjp2, len(arrays)), arrays, options, seeds=2)
 
 
 def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -189,11 +189,11 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
             if names:
                 by_name = [f"{p.name}={p.name}" for p in fixtures]
                 text = f"partial({', '.join([text, *names[: len(owner)], *by_name])})"
-            comment = placeholder_comment(source, *(Source("", name) for name in names))
+            comment = placeholder_comment(source, *(Code("", name) for name in names))
             checked = of_function(partial(f, *args, **kwargs), text, comment)
             checked = replace(checked, name=f.__name__, names=tuple(drawn), assertions=True)
             try:
-                _run("check_derivatives", checked, domains, options)
+                _report_of("check_derivatives", checked, domains, options)
             except GradientError as error:
                 code = f.__code__
                 error.add_note(f'  File "{code.co_filename}", line {code.co_firstlineno}')
@@ -218,7 +218,7 @@ def _numpy_function(f: Any, vjp: Any, vjp2: Any, count: int) -> CheckedFunction:
             "for each, None where there is no gradient"
         )
     f_source = _source_of(f, "f", "a function of arrays")
-    sources = [Source("None") if many and r is None else _source_of(r, "vjp", VJP) for r in rules]
+    sources = [Code("None") if many and r is None else _source_of(r, "vjp", VJP) for r in rules]
     written = ", ".join(s.text for s in sources)
     call_end = ""
     if vjp2 is not None:
@@ -234,14 +234,14 @@ def _numpy_function(f: Any, vjp: Any, vjp2: Any, count: int) -> CheckedFunction:
     )
 
 
-def _source_of(f: Any, name: str, expected: str) -> Source:
+def _source_of(f: Any, name: str, expected: str) -> Code:
     """Return `f` as source code; raises `TypeError` where it cannot be called."""
     if not callable(f):
         raise TypeError(f"got {f!r:.80}; expected {expected}")
     return source_of(f, name)
 
 
-def _run(
+def _report_of(
     name: str, f: CheckedFunction, values: Any, options: dict[str, Any], seeds: int = SEEDS
 ) -> Report:
     chosen = o.validated(name, options)
@@ -273,7 +273,7 @@ def _check_module(
         values = (*values, *(settings.get(name, p) for name, p in own.items()))
         if options.get("domains") is not None:
             options = {**options, "domains": (*options["domains"], *[PARAMETER] * len(own))}
-    return _run("check", f, values, options)
+    return _report_of("check", f, values, options)
 
 
 def _check_op(

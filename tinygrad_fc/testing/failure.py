@@ -111,7 +111,7 @@ def reproducer(case: Case, plan: Plan, seed: int | None) -> str:
 # Functions as source code
 
 
-class Source(NamedTuple):
+class Code(NamedTuple):
     """A function as it is written in a line to paste."""
 
     text: str
@@ -119,7 +119,7 @@ class Source(NamedTuple):
     """The name in it that stands for a function without a name, as a lambda."""
 
 
-def source_of(function: Any, fallback: str) -> Source:
+def source_of(function: Any, fallback: str) -> Code:
     """Return the name of `function`; `fallback` stands for one that has none, as a lambda."""
     name, owner = qualified_name(function), getattr(function, "__self__", None)
     importable = name.startswith(("np.", "scipy.")) or not isinstance(function, BuiltinMethodType)
@@ -128,10 +128,10 @@ def source_of(function: Any, fallback: str) -> Source:
         name = f"{owner.__name__}.{function.__name__}" if isinstance(owner, type) else path
     bound = not (owner is None or isinstance(owner, ModuleType | type | np.ufunc))
     legal = importable and not bound and all(map(str.isidentifier, name.split(".")))
-    return Source(name) if legal else Source(fallback, fallback)
+    return Code(name) if legal else Code(fallback, fallback)
 
 
-def placeholder_comment(*sources: Source) -> str:
+def placeholder_comment(*sources: Code) -> str:
     """Return a comment that says which names in code stand for something; empty if none does."""
     names = list(dict.fromkeys(s.placeholder for s in sources if s.placeholder))
     return f"  # with {' and '.join(names)} as in the check" if names else ""

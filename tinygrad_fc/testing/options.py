@@ -28,7 +28,7 @@ DOMAIN = "a domain such as real, positive or interval(0, 1)"
 
 
 @dataclass(frozen=True)
-class Options:
+class CheckOptions:
     """The validated options of a check."""
 
     order: int = 2
@@ -74,7 +74,7 @@ class Options:
         parts = [f"dtypes=np.{self.dtypes[0]}"] * (len(self.dtypes) == 1)
         for name in ("order", "rtol", "noise", "kinks"):
             value = getattr(self, name)
-            parts += [f"{name}={value!r}"] * (value != getattr(Options, name))
+            parts += [f"{name}={value!r}"] * (value != getattr(CheckOptions, name))
         if any(d.restricted or d.mapping or d.kind == "constant" for d in domains):
             plain = ", ".join(repr(d._replace(shape=None)) for d in domains)
             parts.append(f"domains=({plain.replace('inf', 'np.inf')},)")
@@ -118,7 +118,7 @@ LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
 """For each option: whether a value is legal, and what is expected."""
 
 
-def validated(called: str, options: Mapping[str, Any]) -> Options:
+def validated(called: str, options: Mapping[str, Any]) -> CheckOptions:
     """Return the options of `called`; raises `TypeError` or `ValueError` for illegal ones."""
     chosen = dict(options)
     dtypes = chosen.get("dtypes", FLOATS)
@@ -133,14 +133,14 @@ def validated(called: str, options: Mapping[str, Any]) -> Options:
         if wrong:
             raise ValueError(f"{called}: {name} is {value!r:.80}; expected {expected}")
     chosen["dtypes"] = tuple(dict.fromkeys(map(np.dtype, chosen["dtypes"])))
-    return Options(**chosen)
+    return CheckOptions(**chosen)
 
 
 # Domains and arrays
 
 
 def domains_and_arrays(
-    called: str, values: Sequence[Any], options: Options
+    called: str, values: Sequence[Any], options: CheckOptions
 ) -> tuple[tuple[Domain, ...], tuple[Array, ...]]:
     """Return the domains of a check, and the arrays to check at (none where they are drawn)."""
     if not values:

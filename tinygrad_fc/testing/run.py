@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.function import CheckedFunction
-    from tinygrad_fc.testing.options import Options
+    from tinygrad_fc.testing.options import CheckOptions
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     function: CheckedFunction
     domains: tuple[Domain, ...]
     laws: tuple[Law, ...]
-    options: Options
+    options: CheckOptions
     settings: Mapping[str, Callable[..., Sequence[Any]]]
     strict: bool = False
     """Whether it is an op, which promises more than a function does."""
@@ -79,7 +79,7 @@ class Plan(NamedTuple):
         return replace(case, mapping=mapping, unmapped=case.arrays, arrays=tuple(mapping(arrays)))
 
 
-def laws_for(options: Options, function: CheckedFunction, *, second: bool) -> tuple[Law, ...]:
+def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
     value = partial(first_order, tolerance=options.tolerance)
@@ -103,7 +103,7 @@ def laws_for(options: Options, function: CheckedFunction, *, second: bool) -> tu
     return tuple(chosen)
 
 
-def laws_for_op(options: Options, function: CheckedFunction) -> tuple[Law, ...]:
+def laws_for_op(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...]:
     """Return the laws of an op."""
     differentiable = laws_for(options, function, second=True) if function.differentiable else ()
     return (Law(tensors.op_result), *differentiable)

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc import autograd
 from tinygrad_fc.autograd import forward_ad
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import Node, wrap
+from tinygrad_fc.core.graph import Node, leaf_of
 from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.func import functional_call
 from tinygrad_fc.functional.shape import cat
@@ -52,7 +52,7 @@ class TensorFunction(CheckedFunction):
         result = self._call(args, settings)
         if out is not None and result._op is not None:
             result._array = out
-        grads = _gradients(result, args, wrap(np.asarray(g)))
+        grads = _gradients(result, args, leaf_of(np.asarray(g)))
         return [None if t is None else t._array for t in grads]
 
     def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Any:
@@ -61,7 +61,7 @@ class TensorFunction(CheckedFunction):
         result = self._call(args, settings)
 
         def pull(g: Any) -> list[Any]:
-            grads = _gradients(result, args, wrap(np.asarray(g)), retain_graph=True)
+            grads = _gradients(result, args, leaf_of(np.asarray(g)), retain_graph=True)
             return [None if t is None else t._array for t in grads]
 
         return pull
@@ -71,7 +71,7 @@ class TensorFunction(CheckedFunction):
         args = self._arguments(case.arrays, self.differentiable)
         with case.errstate(), forward_ad.dual_level():
             for i, v in tangents.items():
-                args[i] = forward_ad.make_dual(args[i], wrap(v))
+                args[i] = forward_ad.make_dual(args[i], leaf_of(v))
             result = self._call(args, case.settings)
             tangent: Any = forward_ad.unpack_dual(result).tangent
             return np.zeros_like(result._array) if tangent is None else np.array(tangent._array)
@@ -85,10 +85,10 @@ class TensorFunction(CheckedFunction):
     ) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
         args = self._arguments(arrays, self.differentiable)
-        seed = wrap(np.asarray(g)).requires_grad_()
+        seed = leaf_of(np.asarray(g)).requires_grad_()
         first = _gradients(self._call(args, settings), args, seed, create_graph=True)
         pairs = [
-            (t, wrap(np.asarray(w)))
+            (t, leaf_of(np.asarray(w)))
             for t, w in zip(first, h, strict=True)
             if t is not None and t._requires_grad
         ]
@@ -104,7 +104,7 @@ class TensorFunction(CheckedFunction):
         args: list[Any] = []
         for i, a in enumerate(map(np.asarray, arrays)):
             is_float = a.dtype.kind == "f"
-            args.append(wrap(a) if is_float or not isinstance(self.forward, Op) else a)
+            args.append(leaf_of(a) if is_float or not isinstance(self.forward, Op) else a)
             if is_float and (needed is None or i in needed):
                 args[-1].requires_grad_()
         return args
@@ -113,7 +113,7 @@ class TensorFunction(CheckedFunction):
         """Return the float results as one tensor."""
         value = self.forward(*args, **settings)
         several = value if isinstance(value, tuple | list) else (value,)
-        parts: list[Any] = [t if isinstance(t, Node) else wrap(np.asarray(t)) for t in several]
+        parts: list[Any] = [t if isinstance(t, Node) else leaf_of(np.asarray(t)) for t in several]
         parts = [t for t in parts if t._array.dtype.kind == "f"] or parts
         return parts[0] if len(parts) == 1 else cat([t.reshape(-1) for t in parts])
 
@@ -125,7 +125,7 @@ def _gradients(out: Any, args: Sequence[Any], g: Any, **options: bool) -> list[A
     if wanted and (out if isinstance(out, tuple) else out._requires_grad):
         grads = autograd.grad(out, wanted, g, materialize_grads=True, **options)
     else:
-        grads = tuple(wrap(np.zeros_like(t._array)) for t in wanted)
+        grads = tuple(leaf_of(np.zeros_like(t._array)) for t in wanted)
     rest = iter(grads)
     return [next(rest) if n else None for n in needed]
 
@@ -180,7 +180,7 @@ def of_op(op: Op, source: str, comment: str) -> tuple[CheckedFunction, tuple[Any
 def op_result(case: Case) -> Report:
     """An op gives what its NumPy function gives, on arrays and on tensors."""
     op: Any = case.function.forward
-    tensors = [wrap(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
+    tensors = [leaf_of(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
     with case.errstate():
         try:
             out = op(*tensors, **case.settings)

@@ -9,7 +9,7 @@ from tinygrad_fc.autograd.function import Function
 from tinygrad_fc.core import graph, pytree
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.grad_mode import enable_grad, is_grad_enabled
-from tinygrad_fc.core.graph import Node, array_of, next_seq, wrap
+from tinygrad_fc.core.graph import Node, array_of, leaf_of, next_seq
 from tinygrad_fc.random import default_generator
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Segment:
         # Copies of arguments end the second graph; without them, derivatives are recorded.
         copies: dict[int, Any] = {}
         if not create_graph:
-            copies = {id(t): wrap(t._array).requires_grad_() for t in self.inputs}
+            copies = {id(t): leaf_of(t._array).requires_grad_() for t in self.inputs}
         leaves, structure = pytree.flatten(self.arguments)
         args, kwargs = pytree.unflatten(structure, [copies.get(id(x), x) for x in leaves])
         start = next_seq()
@@ -111,7 +111,7 @@ class _Segment:
             create_graph=create_graph,
             call_hooks_of_inputs=False,
         )
-        by_id: dict[int, Any] = {id(t): g if isinstance(g, Node) else wrap(g) for t, g in pairs}
+        by_id: dict[int, Any] = {id(t): g if isinstance(g, Node) else leaf_of(g) for t, g in pairs}
         result = []
         for t in self.inputs:  # an argument may be read in another way, too
             ids = (id(copies.get(id(t))), id(t))
@@ -138,7 +138,7 @@ class _Recomputed(Function):
     @staticmethod
     def forward(ctx: Any, segment: Any, arrays: Any, *_inputs: Any) -> Any:
         ctx.segment = segment
-        return tuple(map(wrap, arrays))
+        return tuple(map(leaf_of, arrays))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tinygrad_fc.core.op import Op
     from tinygrad_fc.nn import Module
 
-__all__ = ["Call", "Graph", "Leaf", "OpNode", "graph", "record"]
+__all__ = ["Graph", "Leaf", "ModuleCall", "OpNode", "graph", "record"]
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class ModuleCall:
     """One call of a module: its path in the model, its class, and the span of its ops' numbers."""
 
     path: str
@@ -69,7 +69,7 @@ class OpNode:
     settings: Mapping[str, Any]
     value: Any
     gradient: Any = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ModuleCall, ...] = ()
 
     @property
     def name(self) -> str:
@@ -103,7 +103,7 @@ class Graph:
 # Module paths: an op belongs to the calls whose span has its number in the order of recording.
 
 # The arrays of parameters are held with their names: no other array gets the id of one.
-_recorded: list[tuple[list[Call], list[tuple[str, Any]]]] = []
+_recorded: list[tuple[list[ModuleCall], list[tuple[str, Any]]]] = []
 _active = 0
 
 
@@ -125,7 +125,7 @@ def record(model: Module) -> Iterator[None]:
     global _active  # noqa: PLW0603  one block may lie in another
     if not _active:
         _recorded.clear()
-    calls: list[Call] = []
+    calls: list[ModuleCall] = []
     _recorded.append((calls, [(name, p._array) for name, p in model.named_parameters()]))
     paths = {id(module): path for path, module in model.named_modules()}
     starts: list[int] = []  # of the calls that are running: they nest
@@ -135,7 +135,7 @@ def record(model: Module) -> Iterator[None]:
 
     def after(module: Module, *_: Any) -> None:
         kind = type(module).__name__
-        calls.append(Call(paths[id(module)], kind, starts.pop(), next_seq()))
+        calls.append(ModuleCall(paths[id(module)], kind, starts.pop(), next_seq()))
 
     handles = []
     for module in model.modules():

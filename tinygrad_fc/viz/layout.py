@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.printing import number_text, shape_text
-from tinygrad_fc.viz.computation_graph import Call, magnitude_text
+from tinygrad_fc.viz.computation_graph import ModuleCall, magnitude_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     `depth=0` is one box for each call of the model itself, `depth=1` one for each of its children,
     None folds nothing. Raises `GraphError` above 1,000 boxes.
     """
-    groups: dict[Call | OpNode, list[OpNode]] = {}
+    groups: dict[ModuleCall | OpNode, list[OpNode]] = {}
     for node in graph.nodes:
         folded = depth is not None and len(node.calls) > depth
         groups.setdefault(node.calls[depth or 0] if folded else node, []).append(node)
@@ -97,9 +97,9 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     return Layout(boxes, [(source, target) for source, target in edges if source != target])
 
 
-def _box(number: int, key: Call | OpNode, nodes: list[OpNode]) -> Box:
+def _box(number: int, key: ModuleCall | OpNode, nodes: list[OpNode]) -> Box:
     last = nodes[-1]
-    title = f"{key.kind} {key.path}".strip() if isinstance(key, Call) else last.name
+    title = f"{key.kind} {key.path}".strip() if isinstance(key, ModuleCall) else last.name
     value, gradient = magnitude_text(last.value), magnitude_text(last.gradient)
     rows = [(f"value {value}", f"grad {gradient}", False)]
     leaves = dict.fromkeys(tuple(_leaf_rows(leaf)) for node in nodes for leaf in node.leaves)

@@ -78,7 +78,7 @@ class Lesson:
         self.javascript = JavaScriptPrinter(program)
         self.numbers = self.javascript.numbers
         self.position = {id(v): k for k, v in enumerate(program.instructions)}
-        self.arrays = self._run(arguments)
+        self.arrays = self._arrays_of(arguments)
         self.printer = NumPyPrinter(program)
         self.users = self.printer.users
         self.source_lines = self.printer.source_lines()
@@ -116,7 +116,7 @@ class Lesson:
 
     # Numbers and names
 
-    def _run(self, arguments: Sequence[Any]) -> dict[int, Any]:
+    def _arrays_of(self, arguments: Sequence[Any]) -> dict[int, Any]:
         """Return the array of every value, by id."""
         arrays = {id(v): copy.copy(_input_array(v.source, arguments)) for v in self.program.inputs}
         generators = [v for v in self.program.inputs if v.source.kind == "generator"]

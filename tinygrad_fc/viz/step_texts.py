@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import draw
+from tinygrad_fc.compiler.instructions import rng_call
 from tinygrad_fc.compiler.naming import FORMULAS
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def _text_without_op(call: Call) -> dict[str, Any]:
     """Return the texts of what belongs to no op, or is computed from gradients."""
     functions = {v.function for v in call.values}
     if call.kind == "arrays":
-        title, kind = ("random numbers", "random") if draw in functions else ("values", "arrays")
+        is_random = rng_call in functions
+        title, kind = ("random numbers", "random") if is_random else ("values", "arrays")
     elif call.kind == "op":
         title, kind = call.origin.op, "after"
     elif np.add in functions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
-from tinygrad_fc.core.graph import operand, record
+from tinygrad_fc.core.graph import call_op, operand
 from tinygrad_fc.functional.arguments import in_place, normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
@@ -76,7 +76,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     tensor([-1.1113,  1.0507])
     """
     return in_place(
-        input, record(elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE}), inplace
+        input, call_op(elu, (input,), {"alpha": SELU_ALPHA, "scale": SELU_SCALE}), inplace
     )
 
 
@@ -90,7 +90,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     tensor([-0.7869,  1.    ])
     """
     return in_place(
-        input, record(elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha}), inplace
+        input, call_op(elu, (input,), {"alpha": alpha, "input_scale": 1 / alpha}), inplace
     )
 
 

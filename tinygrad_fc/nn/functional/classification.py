@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import array_of, as_array, record
+from tinygrad_fc.core.graph import array_of, as_array, call_op
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.nn.functional.loss import (
@@ -195,9 +195,9 @@ def cross_entropy(
         losses = loss_ops.soft_cross_entropy(x, classes.smoothed(label_smoothing))
         return classes.reduced(losses, reduction, is_weighted=True)
     if classes.unweighted and reduction in ("mean", "sum"):
-        # With `count` the op returns the sum / count, without it one loss per row. `record` calls
+        # With `count` the op returns the sum / count, without it one loss per row. `call_op` calls
         # an op without the check of its arguments, which is faster.
-        return record(
+        return call_op(
             loss_ops.cross_entropy, (x, y), {"count": len(y) if reduction == "mean" else 1}
         )
     return classes.reduced(loss_ops.cross_entropy(x, y), reduction)

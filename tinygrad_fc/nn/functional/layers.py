@@ -16,12 +16,12 @@ from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_ar
 from tinygrad_fc.core.graph import (
     array_of,
     as_array,
+    call_op,
     constant_like,
+    leaf_of,
     mutation_lock,
     operand,
-    record,
     record_change,
-    wrap,
 )
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import in_place
@@ -141,7 +141,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     check_argument(num_classes >= 1, "one_hot", "at least 1", num_classes=num_classes)
     indices = _checked_indices("one_hot", tensor, num_classes, "num_classes")
     classes = move_to_device(np.arange(num_classes, like=like()), device_of(indices))
-    return wrap((indices[..., None] == classes).astype(np.int64))
+    return leaf_of((indices[..., None] == classes).astype(np.int64))
 
 
 def pad(
@@ -175,7 +175,7 @@ def pad(
         size = x.shape[-axis]
         if mode == "constant":
             ends = ((*x.shape[:-axis], n, *x.shape[x.ndim - axis + 1 :]) for n in (before, after))
-            left, right = (wrap(constant_like(np.full(n, fill, like=like()), x)) for n in ends)
+            left, right = (leaf_of(constant_like(np.full(n, fill, like=like()), x)) for n in ends)
             x = cat([left, x, right], -axis)
         elif max(before, after) > {"reflect": size - 1, "circular": size}.get(mode, math.inf):
             raise ShapeError(
@@ -196,7 +196,7 @@ def _normalized(
     x: Any, axis: tuple[int, ...], eps: float, weight: Any, bias: Any, *, centered: bool = True
 ) -> Tensor:
     """Return `x` normalized over `axis`, times `weight` plus `bias`, which broadcast."""
-    out = record(norm.normalized, (x,), {"axis": axis, "eps": eps, "centered": centered})
+    out = call_op(norm.normalized, (x,), {"axis": axis, "eps": eps, "centered": centered})
     return _affine(out, weight, bias)
 
 
@@ -431,7 +431,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0:
         return input
     scale = 1 / (1 - p) if p < 1 else 0.0
-    dropped = record(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
+    dropped = call_op(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
     return in_place(input, dropped, inplace)
 
 

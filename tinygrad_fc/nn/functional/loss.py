@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import Node, array_of, as_array, operand, record, wrap
+from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
@@ -143,7 +143,7 @@ def mse_loss(
     # `count` is None for "none" and unknown reductions, 0 for no elements.
     if weight is not None or not count:
         return weighted((input - target) ** 2, weight, reduction, BATCH_REDUCTIONS)
-    out = record(loss_ops.squared_error, (input, target), {"count": count})
+    out = call_op(loss_ops.squared_error, (input, target), {"count": count})
     if array_of(out) != array_of(out):  # NaN: only then is the target checked
         check_not_nan("mse_loss", target)
     return out
@@ -185,7 +185,7 @@ def huber_loss(
     """
     check_shapes("huber_loss", input, target)
     check_argument(delta > 0, "huber_loss", "more than 0", delta=delta)
-    losses = record(loss_ops.huber, (input, float_target(target, input)), {"delta": delta})
+    losses = call_op(loss_ops.huber, (input, float_target(target, input)), {"delta": delta})
     if weight is not None:  # PyTorch does not divide by the sum of the weights here
         losses = weighted(losses, weight, "none")
     return reduced(losses, reduction)
@@ -294,7 +294,7 @@ def _variance(input: Tensor, var: Any) -> Tensor:
     """Return a copy of `var` that broadcasts to `input`."""
     if not isinstance(var, Node):
         shape = input.shape if np.ndim(var) == 0 else np.shape(var)
-        var = wrap(np.full(shape, var, input.dtype, like=like()))
+        var = leaf_of(np.full(shape, var, input.dtype, like=like()))
     if (as_array(var) < 0).any():
         raise ValueError(
             "gaussian_nll_loss: var has a negative element, expected at least 0. Predict log(var) "

@@ -12,7 +12,7 @@ from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import array_of, number_of, wrap
+from tinygrad_fc.core.graph import array_of, leaf_of, number_of
 from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import cat
@@ -85,7 +85,7 @@ def clip_grad_norm_(
             grad.mul_(number_of(scale))
         dtype = np.result_type(*arrays) if grads else get_default_dtype()
         norm = np.asarray(total, dtype, like=like())
-    return wrap(move_to_device(norm, device_of(arrays[0])) if grads else norm)
+    return leaf_of(move_to_device(norm, device_of(arrays[0])) if grads else norm)
 
 
 def clip_grad_value_(parameters: Tensors, clip_value: float) -> None:
@@ -143,7 +143,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     end = 0
     for parameter in params:
         start, end = end, end + parameter.numel()
-        parameter.data = wrap(array_of(vec)[start:end].reshape(parameter.shape))
+        parameter.data = leaf_of(array_of(vec)[start:end].reshape(parameter.shape))
 
 
 def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:

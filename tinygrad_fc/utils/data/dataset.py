@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.core.graph import wrap
+from tinygrad_fc.core.graph import leaf_of
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of
@@ -342,13 +342,13 @@ def _rows(column: Tensor, at: Any) -> Tensor:
         return column[np.asarray(at, np.intp)]
     if at.__class__ is range:
         if at.step == 1 and at.start >= 0 and at.stop <= len(array):
-            return wrap(array[at.start : at.stop].copy())
+            return leaf_of(array[at.start : at.stop].copy())
         at = np.asarray(at, np.intp)
     # `take` is up to four times as fast as indexing for rows; without contiguous memory it would
     # copy the whole array first.
     if array.ndim > 1 and array.__class__ is np.ndarray and array.flags.c_contiguous:
-        return wrap(array.take(at, 0))
-    return wrap(array[at])
+        return leaf_of(array.take(at, 0))
+    return leaf_of(array[at])
 
 
 def is_table(data: Any) -> bool:

@@ -38,7 +38,7 @@ function evaluated(node, known, isEvaluation = false) {
   if (!known.has(node.k)) {
     const same = isEvaluation ? data.evaluation[node.k] : undefined;
     if (same !== undefined) return evaluated(graph[same], known, true);
-    const isCall = node.name && node.name !== "draw";
+    const isCall = node.name && node.name !== "rngCall";
     const inner = (y) => evaluated(y, known, isEvaluation);
     const args = isCall && node.args.map((x) => resolved(x, inner));
     const x = isCall ? R[node.name](...args) : v[node.k];
@@ -144,7 +144,7 @@ const EXPANDED = {
     return Object.is(number, tree.number) ? tree : { op: dtype, args: [tree], number };
   },
   full: ({ args: [, x] }, _, inner) => inner(x, 0),
-  zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }), draw: () => null,
+  zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }), rngCall: () => null,
 };
 function reduced(node, element, inner) {
   const { name, args: [x, { initial }] } = node;

@@ -11,7 +11,7 @@ function norm({ weight, bias }) {
   return Math.sqrt(gradients.reduce((sum, x) => x.data.reduce((s, y) => s + y * y, sum), 0));
 }
 
-function record() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
+function appendRow() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
   const { points, every } = past;
   if (costs.length % every === 0) points.push([costs.length, cost(), ...layers.map(norm)]);
   if (points.length <= MOST_POINTS) return;
@@ -35,7 +35,7 @@ function* trainingStep() {  // stopped before its end, it changes nothing
   const before = cost();
   yield* updating();
   costs.push(before);
-  record();
+  appendRow();
   running.left -= 1;
   if (running.left && !hasDiverged()) computations.push(running.job = trainingStep());
   else running = null;
@@ -76,5 +76,5 @@ function* resetting() {
   [costs, edited, refused] = [[], null, null];
   edits.clear();
   past = { points: [], every: 1 };
-  record();
+  appendRow();
 }

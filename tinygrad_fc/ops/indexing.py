@@ -181,26 +181,27 @@ def index_put(input: Any, values: Any, *, at: Any) -> Any:
 # Without create_graph, `n` calls change one array in the backward pass, in linear time.
 
 
-def _select_in_place(run: Any, node: Any, g: Any) -> None:
+def _select_in_place(backward_pass: Any, node: Any, g: Any) -> None:
     (x,), (array,), at = node._parents, node._args, node._settings["at"]
-    if run.is_needed(x):
-        total = run.changeable(x, array)
+    if backward_pass.is_needed(x):
+        total = backward_pass.changeable(x, array)
         if _cannot_repeat(at):
             total[at] += g
         else:
             _add_repeated(total, at, g)
 
 
-def _assign_in_place(run: Any, node: Any, g: Any) -> None:
+def _assign_in_place(backward_pass: Any, node: Any, g: Any) -> None:
     (before, values), at = node._parents, node._settings["at"]
-    if run.is_needed(values):
+    if backward_pass.is_needed(values):
         dtype = node._args[1].dtype
         # A copy, since `g` changes.
-        run.add(values, np.array(_assigned_rule(g, None, None, None, at), dtype), is_owned=True)
-    if run.is_needed(before):
-        g = run.unaliased(node, g)
+        gradient = np.array(_assigned_rule(g, None, None, None, at), dtype)
+        backward_pass.add(values, gradient, is_owned=True)
+    if backward_pass.is_needed(before):
+        g = backward_pass.unaliased(node, g)
         g[at] = 0
-        run.add(before, g, is_owned=True)
+        backward_pass.add(before, g, is_owned=True)
 
 
 getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_place
