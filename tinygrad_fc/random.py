@@ -161,7 +161,9 @@ class RandomOptions(Options, total=False):
     generator: Generator | None
 
 
-_scoped: ContextVar[Generator | None] = ContextVar("_scoped", default=None)
+NO_DRAWS = object()
+"""In place of a generator for `drawing_from`: a draw raises `RuntimeError`."""
+_scoped: ContextVar[Any] = ContextVar("_scoped", default=None)
 default_generator = Generator()
 default_generator.seed()
 
@@ -172,7 +174,7 @@ get_rng_state, set_rng_state = default_generator.get_state, default_generator.se
 
 
 @contextmanager
-def drawing_from(generator: Generator) -> Iterator[None]:
+def drawing_from(generator: Any) -> Iterator[None]:
     """Return a context in which this thread or task draws from `generator`."""
     token = _scoped.set(generator)
     try:
@@ -183,8 +185,14 @@ def drawing_from(generator: Generator) -> Iterator[None]:
 
 def rng_of(generator: Any) -> np.random.Generator:
     """Return the NumPy generator of `generator`; None means the default generator."""
+    scoped = _scoped.get()
+    if scoped is NO_DRAWS:
+        raise RuntimeError(
+            "vmap: the function draws random numbers, which may differ by row or not. Pass "
+            "randomness='different', or 'same' for the same numbers in each row"
+        )
     if generator is None:
-        return (_scoped.get() or default_generator).rng
+        return (scoped or default_generator).rng
     if isinstance(generator, Generator):
         return generator.rng
     if isinstance(generator, np.random.Generator):

@@ -17,6 +17,7 @@ from tinygrad_fc import func, nn
 from tinygrad_fc.autograd import functional
 from tinygrad_fc.core import pytree
 from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.distributions import Beta
 
 Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024  tests the untyped kind, too
 
@@ -230,6 +231,54 @@ def test_random_numbers_of_vmap() -> None:
     for randomness, distinct in (("same", 2), ("different", 8)):
         drawn = func.vmap(lambda x: x + tg.rand(2), randomness=randomness)(tg.zeros(4))
         assert len(set(drawn.flatten().tolist())) == distinct
+    generator = tg.Generator()
+    for draw in (
+        lambda x: x + tg.rand(2),
+        nn.functional.dropout,
+        lambda x: x.clone().normal_(),
+        lambda x: x.bernoulli(generator=generator),
+        lambda x: Beta(x + 1, x + 1).sample(),
+    ):
+        with pytest.raises(RuntimeError, match=r"vmap: .* random numbers.*randomness='different'"):
+            func.vmap(draw)(tg.zeros(4))
+    assert tg.rand(2).shape == (2,)
+
+
+def test_vmap_refuses_changes_that_rows_would_add_up() -> None:
+    total, x = tg.zeros(3), tg.ones(4, 3)
+    layer = nn.BatchNorm1d(3)
+    for call in (
+        func.vmap(total.add_),
+        func.vmap(lambda row: total.__iadd__(1) + row),
+        func.vmap(lambda row: total.__setitem__(0, 1.0) or row),
+        func.vmap(func.vmap(total[0].add_)),
+        func.vmap(lambda row: layer(row.expand(2, 3))),
+        lambda x: func.vmap(lambda row, whole: whole.mul_(2) * row, in_dims=(0, None))(x, total),
+    ):
+        with pytest.raises(GraphError, match=r"vmap: .* add up\. Return .*x\.clone\(\)"):
+            call(x)
+
+
+def test_vmap_changes_batches_and_new_tensors_in_place() -> None:
+    x = tg.ones(4, 3)
+    assert func.vmap(lambda row: row.add_(1).sum())(x).tolist() == [6] * 4
+    assert x.tolist() == [[2] * 3] * 4  # as in PyTorch
+
+    def new(row: Any) -> Any:
+        y = tg.zeros(3)
+        for k in range(3):
+            y[k] = row[k] * 2
+        return func.vmap(lambda v: v.clone().add_(1))(y)
+
+    assert func.vmap(new)(x).tolist() == [[5] * 3] * 4
+
+
+def test_a_result_without_a_batch_is_the_same_for_all_rows() -> None:
+    x, nan = tg.arange(3.0), tg.tensor(float("nan"))
+    for value in (x, 3, "text", nan):
+        assert func.vmap(lambda _, value=value: value, out_dims=None)(x) is value
+    with pytest.raises(ValueError, match="out_dims is None for a result that differs by row"):
+        func.vmap(tg.sin, out_dims=None)(x)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from _thread import RLock, allocate_lock  # `threading` costs an import half a millisecond
 from contextlib import nullcontext, suppress
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from heapq import heappop, heappush
 from itertools import count
@@ -358,6 +359,9 @@ def operand(value: Any, function: str) -> Any:
 
 # In-place changes
 
+changed_memory: ContextVar[list[int] | None] = ContextVar("changed_memory", default=None)
+"""A list to which changes in this thread or task append the id of each owner; `vmap` sets it."""
+
 
 def owner(array: Any) -> Any:
     """Return the object that owns the memory of `array`; all views of one array have the same."""
@@ -374,7 +378,7 @@ def record_change(*arrays: Any) -> None:
     The caller holds `mutation_lock` while it changes the arrays and calls this function.
     """
     state.last_change = seq = next_seq()
-    changes = state.changes
+    changes, changed = state.changes, changed_memory.get()
     for array in arrays:
         memory_owner = array if array.base is None else owner(array)
         key = id(memory_owner)
@@ -382,6 +386,8 @@ def record_change(*arrays: Any) -> None:
             with suppress(TypeError):  # a type without weak references: its entry is never removed
                 state.owners[key] = ref(memory_owner, partial(_remove_entries, key))
         changes[key] = seq
+        if changed is not None:
+            changed.append(key)
 
 
 def record_changes_by_id(owner_ids: Iterable[int]) -> None:
@@ -390,6 +396,8 @@ def record_changes_by_id(owner_ids: Iterable[int]) -> None:
     changes = state.changes
     for key in owner_ids:  # for a few of them, faster than an update by another dict
         changes[key] = seq
+    if (changed := changed_memory.get()) is not None:
+        changed.extend(owner_ids)
 
 
 def _remove_entries(key: int, _: Any, state: Any = state) -> None:  # globals may be None at exit
