@@ -391,3 +391,17 @@ def test_operands_that_are_not_real_numbers_raise(other: Any):
         for operands in ((T(np.ones(2)), other), (other, T(np.ones(2))), (other, tg.ones(2))):
             with pytest.raises((DtypeError, TypeError)):
                 operate(*operands)
+
+
+def test_a_function_without_a_signature_takes_a_rule():
+    """Functions of NumPy 2.0 that are written in C have none; `np.vdot` is one."""
+    rules = (lambda g, _out, _x, y: g * y, lambda g, _out, x, _y: g * x)
+    op = tg.op(np.vdot, domain=(real, real), rules=rules)
+    x, y = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
+    try:
+        np.vdot(x, y).backward()
+        op(x, y).backward()
+    finally:
+        del registry[np.vdot]
+    assert x.grad.tolist() == [6, 8]
+    assert y.grad.tolist() == [2, 4]

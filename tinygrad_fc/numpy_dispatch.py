@@ -26,7 +26,7 @@ from tinygrad_fc.core.graph import (
     owner,
     record_change,
 )
-from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, readonly, registry
+from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, positional, readonly, registry
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
@@ -220,7 +220,7 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     op = registry.get(called)
     if op is None:
         return _call_on_arrays(called, args, kwargs)
-    names = list(inspect.signature(called).parameters)
+    names = positional(called)[0] or op.operands  # NumPy 2.0 has functions without a signature
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
     settings = {k if k in op.accepted else RENAMED.get(k, k): arguments[k] for k in arguments}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from threading import Event
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -110,7 +113,7 @@ def test_long_epochs_are_drawn_in_parts(replacement: bool):
     assert len(next(iter(loader))) == 4
 
 
-def test_a_profile_counts_ops_and_a_timer_measures():
+def test_a_profile_counts_ops():
     w = tg.ones(3, requires_grad=True)
     with profiler.profile() as prof:
         for _ in range(5):
@@ -131,6 +134,34 @@ def test_a_profile_counts_ops_and_a_timer_measures():
     ]
     w.exp()
     assert {event.key: event.count for event in prof.key_averages()} == counts
+
+
+def test_a_profile_measures_its_own_thread():
+    entered, left = Event(), Event()
+
+    def other() -> None:
+        with profiler.record_function("other"):
+            entered.set()
+            left.wait(10)
+        with profiler.profile() as own:
+            tg.ones(2).exp()
+        assert [event.key for event in own.key_averages()] == ["exp"]
+
+    with profiler.profile() as prof, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other)
+        with profiler.record_function("step"):
+            entered.wait(10)
+            with profiler.record_function("part"):
+                sleep(0.01)
+            left.set()
+        done.result()
+    times = {event.key: event.self_cpu_time_total for event in prof.key_averages()}
+    assert times.keys() == {"step", "part"}
+    assert min(times.values()) > 0
+
+
+def test_a_timer_measures():
+    w = tg.ones(3)
     timer = Timer("w.exp()", globals={"w": w}, label="exp")
     assert 0 < timer.timeit(10).mean < 1
     assert str(timer.blocked_autorange(min_run_time=0.01)).startswith("exp\n")

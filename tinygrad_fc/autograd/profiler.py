@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EventList", "FunctionEvent", "profile", "record_function"]
 
-_running: list[profile] = []
+_running: ContextVar[profile | None] = ContextVar("running", default=None)
+_inner: ContextVar[list[float]] = ContextVar("inner")  # time of the calls inside of the running one
 
 
 @dataclass
@@ -59,7 +62,8 @@ class EventList(list[FunctionEvent]):
 class profile(Observer):  # noqa: N801  PyTorch's name
     """A context that measures the calls of ops, of their vjp rules, and of `record_function`.
 
-    The other arguments of PyTorch's class have no effect. Raises `RuntimeError` inside another one.
+    It measures its own thread or task. Other arguments of PyTorch's class have no effect. Raises
+    `RuntimeError` inside another one.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.ones(3, requires_grad=True)
@@ -72,20 +76,22 @@ class profile(Observer):  # noqa: N801  PyTorch's name
     def __init__(self, enabled: bool = True, **_: Any) -> None:
         self.enabled = enabled
         self._events: dict[str, FunctionEvent] = {}
-        self._inner = [0.0]  # time in the calls inside of each running call
+        self._adding = allocate_lock()
 
     def __enter__(self) -> Self:
         if self.enabled:
-            if _running:
+            if _running.get():
                 raise RuntimeError("profile runs already. Leave its block before another one")
-            _running.append(self)
+            self._tokens = _running.set(self), _inner.set([0.0])
             self._before = start(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.enabled:
-            _running.remove(self)
             stop(self._before)
+            running, inner = self._tokens
+            _running.reset(running)
+            _inner.reset(inner)
 
     def call(self, op: Op[...], arrays: Any, settings: Any) -> Any:
         """Measure a call of an op."""
@@ -105,14 +111,13 @@ class profile(Observer):  # noqa: N801  PyTorch's name
 
         return timed
 
-    def add(self, name: str, seconds: float) -> None:
-        """Add a call that ends now."""
-        event = self._events.setdefault(name, FunctionEvent(name, 0, 0.0, 0.0))
-        inner = self._inner.pop()
-        self._inner[-1] += seconds
-        event.count += 1
-        event.cpu_time_total += 1e6 * seconds
-        event.self_cpu_time_total += 1e6 * (seconds - inner)
+    def add(self, name: str, seconds: float, inner: float) -> None:
+        """Add a call, and the time of the calls inside of it."""
+        with self._adding:
+            event = self._events.setdefault(name, FunctionEvent(name, 0, 0.0, 0.0))
+            event.count += 1
+            event.cpu_time_total += 1e6 * seconds
+            event.self_cpu_time_total += 1e6 * (seconds - inner)
 
     def key_averages(self, **_: Any) -> EventList:
         """Return the sums over the calls of each name, in the order of the first calls."""
@@ -146,12 +151,16 @@ class record_function:  # noqa: N801  PyTorch's name
         self.name = name
 
     def __enter__(self) -> Self:
-        self._profile = _running[-1] if _running else None
+        self._profile = _running.get()
         if self._profile:
-            self._profile._inner.append(0.0)
+            self._outer = _inner.get()
+            self._token = _inner.set([0.0])
             self._start = perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._profile:
-            self._profile.add(self.name, perf_counter() - self._start)
+            seconds, inner = perf_counter() - self._start, _inner.get()[0]
+            _inner.reset(self._token)
+            self._outer[0] += seconds
+            self._profile.add(self.name, seconds, inner)
