@@ -104,6 +104,8 @@ for name in names:
 
 
 def test_no_module_and_public_name_hide_each_other():
+    for extra in ("dask", "numba", "sklearn"):
+        pytest.importorskip(extra)
     subprocess.run(  # noqa: S603
         [sys.executable, "-c", HIDDEN, *MODULES], check=True
     )
@@ -124,6 +126,7 @@ def test_no_circle_of_imports():
 def test_a_module_has_one_object_under_both_prefixes(name: str):
     if name in {"tinygrad_fc", "tinygrad_fc.compat.torch"}:
         return
+    module = pytest.importorskip(name, reason="it needs a package", exc_type=ImportError)
     other = import_module(name.replace("tinygrad_fc", "tinygrad_fc.torch", 1))
-    assert other is import_module(name)
+    assert other is module
     assert other.__spec__.name == name

@@ -17,6 +17,9 @@ import tinygrad_fc as tg
 from tinygrad_fc.compat.names import OLDER_NAMES
 from tinygrad_fc.compat.unsupported import LAYERS
 
+for extra in ("dask", "sklearn"):  # `parallel` and `sklearn` import them
+    pytest.importorskip(extra)
+
 # Other parameters than those of the function
 METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_floating_point"}
 NOT_LISTED = {

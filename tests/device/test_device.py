@@ -168,6 +168,7 @@ EXAMPLES = {
     for place, module in PLACES.items()
     for name in getattr(module, "__all__", None) or dir(module)
     if name[0] != "_"
+    and name not in {"parallel", "sklearn"}  # modules that need another package
     and ">>>" in (getattr(getattr(module, name), "__doc__", None) or "")
     and not inspect.ismodule(getattr(module, name))
     and getattr(module, name).__module__.startswith("tinygrad_fc")  # not NumPy's `finfo`
