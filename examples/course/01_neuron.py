@@ -9,8 +9,9 @@ do, and record the computation as a graph.
 """
 
 # %% [markdown]
-# "The document" is the tutorial on back-propagation whose formulas (1) to (38) this course follows;
-# the important ones are repeated.
+# "The document" is a tutorial in Chinese, "Fully connected neural networks (+ the neuron) and the
+# back-propagation algorithm", whose formulas (1) to (38) this course follows; the module
+# `tinygrad_fc.handderived` restates them as a program, and the important ones are repeated here.
 #
 # An artificial neuron has an input vector $x$, a weight $w_i$ for each input, and a bias
 # $\theta$. Formula (1) of the document:

@@ -47,8 +47,10 @@ x = np.array([[0.5]])
 print(forward(x))
 
 # %% [markdown]
-# The library has two such networks: `NeuralNetwork` is the document's program and takes one sample,
-# a column; `nn.Sequential`, as in PyTorch, takes a batch of samples, its rows.
+# The library has two such networks: `NeuralNetwork` is the program of the document (the tutorial
+# "Fully connected neural networks (+ the neuron) and the back-propagation algorithm", see chapter
+# 1) and takes one sample, a column; `nn.Sequential`, as in PyTorch, takes a batch of samples, its
+# rows.
 #
 # | | document, `NeuralNetwork` | `nn.Sequential` |
 # |---|---|---|

@@ -9,13 +9,15 @@ the reduction of a loss, the way in which it makes one number of all squares, th
 """
 
 # %% [markdown]
-# For one sample the document takes the squared distance to the expected output $\hat y$, formula
-# (5), and for a batch of $n$ samples the mean of their costs, formula (6):
+# The output of the network is written $\hat y = y^{(L)}$, the target, which it should be, $y$. For
+# one sample the document (the tutorial "Fully connected neural networks (+ the neuron) and the
+# back-propagation algorithm", see chapter 1) takes the squared distance of the two, formula (5),
+# and for a batch of $n$ samples the mean of their costs, formula (6):
 #
-# $$ C_{b} = \sum_i ( y_i^{(L)} - \hat y_i )^2, \qquad C = \frac{1}{n} \sum_{b} C_{b} $$
+# $$ C_{b} = \sum_i ( \hat y_i - y_i )^2, \qquad C = \frac{1}{n} \sum_{b} C_{b} $$
 #
-# The sum goes over the output neurons, the mean over the samples. (The document writes $bi$ for
-# $b$ and $bn$ for $n$.)
+# The sum goes over the output neurons, the mean over the samples. (The document writes $\hat y$
+# for the target, $bi$ for $b$ and $bn$ for $n$.)
 
 # %%
 import matplotlib.pyplot as plt

@@ -17,9 +17,9 @@ formulas (7) to (17), and check it against autograd.
 #    \frac{\partial y_i^{(L)}}{\partial z_i^{(L)}} \cdot
 #    \frac{\partial z_i^{(L)}}{\partial \omega_{ij}^{(L)}} $$
 #
-# The three factors are (8) $2 ( y_i - \hat y_i )$, (9) $\mathrm{Act}'( z_i )$, and (10)
-# $y_j^{(L-1)}$. The first two together are called $d_i^{(L)}$, formula (13). A bias has the factor
-# 1, formula (16), in place of (10).
+# The three factors are (8) $2 ( \hat y_i - y_i )$, where $\hat y = y^{(L)}$ and $y$ is the target,
+# (9) $\mathrm{Act}'( z_i )$, and (10) $y_j^{(L-1)}$. The first two together are called
+# $d_i^{(L)}$, formula (13). A bias has the factor 1, formula (16), in place of (10).
 
 # %%
 import numpy as np

@@ -44,13 +44,13 @@ assert np.allclose(p, softmax(z + 1000))
 #
 # $$ C = -\log p_t = \log \sum_k e^{z_k} - z_t $$
 #
-# Its gradient is as simple as a gradient can be. With $\hat y_i$, 1 for the right class and 0 for
+# Its gradient is as simple as a gradient can be. With $y_i$, 1 for the right class and 0 for
 # the others, it is, in place of formula (13),
 #
-# $$ d_i = \frac{\partial C}{\partial z_i} = p_i - \hat y_i $$
+# $$ d_i = \frac{\partial C}{\partial z_i} = p_i - y_i $$
 #
 # The first term of the cost has the derivative $e^{z_i} / \sum_k e^{z_k} = p_i$, the second
-# $\hat y_i$.
+# $y_i$.
 
 # %%
 scores = tg.tensor(z[None, :], requires_grad=True)  # one sample, three classes

@@ -89,7 +89,11 @@ check = exercises(
                 "step 1: the first derivatives, 2 u v and u²",
             ),
         ],
-        2: [(lambda a: a == 0, "step 1: a straight line has no curvature")],
+        2: [
+            (lambda h: np.shape(h) == (2, 2), "step 3: two rows of two numbers"),
+            (lambda h: h[0][0] == h[1][1] == 0, "step 2: it is linear in each weight alone"),
+            (lambda h: np.array_equal(h, [[0, 3], [3, 0]]), "step 3: differentiate 3 w2 by w2"),
+        ],
     }
 )
 
@@ -124,24 +128,32 @@ check(1, answer)
 # </details>
 
 # %% [markdown]
-# **2.** ReLU is piecewise linear. What is its second derivative away from the kink, and what does
-# that mean for Newton's method on a network of ReLUs?
+# **2.** ReLU is piecewise linear, and its second derivative is 0 away from the kink. Does a network
+# of ReLUs have no curvature, then? Take $f(w_1, w_2) = w_2 \cdot \mathrm{relu}(3 w_1)$ at (1, 1).
+# What is its Hessian?
 #
-# - Step 1: what is the curvature of a straight line?
+# - Step 1: near (1, 1) the ReLU passes its input on. What is $f$ there, without it?
+# - Step 2: how does it depend on one weight, if the other is fixed?
+# - Step 3: differentiate the derivative by $w_1$ with respect to $w_2$.
 
 # %%
-answer = ...
+answer = ...  # [[..., ...], [..., ...]]
 check(2, answer)
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# It is 0 wherever it exists: such a network has curvature only through its loss, and Newton's
-# method would divide by 0. The slope is a constant between the kinks, so that nothing is recorded,
-# and `autograd.grad` raises `GraphError`.
+# There $f = 3 w_1 w_2$: the weights of two layers are multiplied, and the Hessian is
+# $\begin{pmatrix} 0 & 3 \\ 3 & 0 \end{pmatrix}$. It has the eigenvalues 3 and -3, so that (0, 0)
+# is a saddle: a network of ReLUs is curved, although it is linear in its input between the kinks,
+# and in each weight alone. For the input, the slope of a ReLU is a constant, so that nothing is
+# recorded, and `autograd.grad` raises `GraphError`.
 #
 # ```python
-# answer = 0
+# answer = [[0, 3], [3, 0]]
+# f = lambda w: w[1] * (3 * w[0]).relu()
+# library = autograd.functional.hessian(f, tg.tensor([1.0, 1.0]))
+# assert np.array_equal(library.numpy(), answer)
 # x = tg.tensor([-1.0, 2.0], requires_grad=True)
 # (slope,) = autograd.grad(x.relu().sum(), x, create_graph=True)
 # assert not slope.requires_grad

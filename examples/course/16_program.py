@@ -48,7 +48,8 @@ print(step.source)
 
 # %% [markdown]
 # The line `d2 = ...` is formula (13), `d1 = ...` formula (36): the lines that chapters 4 and 5
-# derived. Layers count from 1, as in the document, and parameters are named by their module:
+# derived. Layers count from 1, as in the document (the tutorial "Fully connected neural networks (+
+# the neuron) and the back-propagation algorithm"), and parameters are named by their module:
 # `weight_0` is $\omega^{(1)}$ and `weight_2` is $\omega^{(2)}$. The constant `scale = 0.4` is
 # $2/5$: the factor of (8) and the $1/n$ of (6), for 5 samples. `loss != loss` is true of NaN alone:
 # a *guard*, a condition under which the program is valid. Where it fails, `GuardFailed` leaves the

@@ -3,14 +3,15 @@
 # 17. Why 100 epochs learn nothing
 
 Afterwards you can read a training run (loss, gradient norms, saturated units), say what slows
-down the document's network, and state what you believe of it as properties.
+down the network of the document, and state what you believe of it as properties.
 
 *Time to read: 9 minutes.*
 """
 
 # %% [markdown]
-# The document trains 1-8-5-3-1 on $(\cos x + 1) / 2$ for 5000 epochs, and remarks that 100 epochs
-# learn nothing. `viz.History` records why.
+# The document, the tutorial "Fully connected neural networks (+ the neuron) and the
+# back-propagation algorithm", trains 1-8-5-3-1 on $(\cos x + 1) / 2$ for 5000 epochs, and remarks
+# that 100 epochs learn nothing. `viz.History` records why.
 
 # %%
 from itertools import pairwise

@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
-from tinygrad_fc.viz.network import network
+from tinygrad_fc.viz.network import network, output, symbols
 from viz.steps import ADAM, CLASSIFIER, README, lesson_of, texts, training
 
 if TYPE_CHECKING:
@@ -330,6 +330,35 @@ def test_a_page_takes_an_input_and_a_target(tmp_path: Path):
     step, x, y = training([2, 3, 1])
     with pytest.raises(TypeError, match="two tensors or arrays, and got a tuple"):
         viz.page(step, (x, y), y, tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW"])
+def test_the_averages_of_adam_are_shown_corrected(optimizer: str):
+    lesson = lesson_of(training([2, 3, 1], optimizer=optimizer))
+    arrays = {number: lesson.arrays[key] for key, number in lesson.numbers.items()}
+    known = {number: symbol.plain for number, symbol in symbols(lesson).items()}
+    corrected = [step for step in lesson.steps() if "corrected" in step["title"]]
+    assert len(corrected) == 4
+    for step in corrected:
+        averages = [k for k in step["reads"] if known[k] != "t"]
+        for average, k, beta in zip(
+            averages, [*step["between"], step["writes"]], (0.9, 0.999), strict=True
+        ):
+            assert known[k][0] == known[average][0]
+            assert "\N{COMBINING CIRCUMFLEX ACCENT}" in known[k]
+            np.testing.assert_allclose(arrays[k], arrays[average] / (1 - beta**2), rtol=1e-14)
+    titles = [step["title"] for step in lesson_of(training([2, 3, 1], optimizer="RMSprop")).steps()]
+    assert not any("corrected" in title for title in titles)
+
+
+def test_one_notation_names_output_target_and_sums():
+    lesson = lesson_of(training([2, 3, 1], between="residual"))
+    known = {key: symbol.plain for key, symbol in symbols(lesson).items()}
+    assert {"x", "y", "ŷ", "∂C/∂ŷ", "h_1"} <= {*known.values()}
+    assert known[lesson.numbers[id(output(lesson))]] == "ŷ"
+    every = " ".join(texts(lesson_of(training([2, 3, 1], between="norm", optimizer="Adam"))))
+    assert "step_array" not in every
+    assert "total_1" not in every
 
 
 def test_a_weight_decay_and_shared_bool_are_written_out():

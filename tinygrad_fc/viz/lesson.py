@@ -11,7 +11,7 @@ import functools
 import operator
 from bisect import bisect
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,9 @@ from tinygrad_fc.viz.network import output
 from tinygrad_fc.viz.step_texts import optimizer_text, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tinygrad_fc.compiler.ir import Source
+    from tinygrad_fc.compiler.ir import Program, Source
     from tinygrad_fc.compiler.trace import Traced
 
 __all__ = ["Call", "Lesson"]
@@ -36,6 +36,10 @@ __all__ = ["Call", "Lesson"]
 LONGEST_TEXT, SYMBOL_LENGTH = 120, 5
 OF_THE_COST = 13
 """The formula of d in the last layer."""
+WRITTEN_OUT = (np.full, np.add.reduce)
+"""Functions whose results are written out where they are read, but for the user's variables."""
+CORRECTED = ("Adam", "AdamW")
+"""Optimizers whose averages are shown corrected."""
 OPTIMIZER_PHASES = ("guards", "update")
 """Phases of what an optimizer computes."""
 
@@ -73,13 +77,14 @@ class Lesson:
     """A program with its numbers, and the steps of the page."""
 
     def __init__(self, traced: Traced, arguments: Sequence[Any]) -> None:
-        self.traced, self.program = traced, traced.program
-        program = traced.program
+        self.traced = traced
+        self.corrections: dict[int, list[Value]] = {}
+        self.program = program = self._corrected(traced.program)
         self.javascript = JavaScriptPrinter(program)
         self.numbers = self.javascript.numbers
         self.position = {id(v): k for k, v in enumerate(program.instructions)}
         self.arrays = self._arrays_of(arguments)
-        self.printer = NumPyPrinter(program)
+        self.printer = NumPyPrinter(traced.program)
         self.users = self.printer.users
         self.source_lines = self.printer.source_lines()
         self.own_lines: defaultdict[int, list[int]] = defaultdict(list)
@@ -90,15 +95,18 @@ class Lesson:
             id(v): self.printer.texts[id(v)]
             for v in (*program.inputs, *program.instructions)
             if v.is_input or (id(v) in self.own_lines and id(v) not in self.printer.inlined)
+            if v.variable or v.function not in WRITTEN_OUT
         }
         arrays, inlined = self.printer.array_names, self.printer.inlined
         self.variables |= {key: arrays[key] for key in inlined if key in arrays}
+        self.variables |= {id(v): v.name for pair in self.corrections.values() for v in pair}
         chains = self.printer.overwritten
         changes = reversed(program.changes)
         self.changed = {id(new): old for old, new in changes if chains.get(id(new)) is old}
         self.guards = self._guards()
         self.calls = self._calls()
         self.forward = [c for c in self.calls if c.kind == "op" and c.phase == "forward"]
+        self._in_calls = {id(v) for call in self.forward for v in call.values}
         self.boxes = self._boxes()
         self.box_of = {id(v): k for k, call in enumerate(self.boxes) for v in call.values}
         self.layer_of = {id(c.result): c.result.layer for c in self.forward if c.result.layer}
@@ -115,6 +123,32 @@ class Lesson:
         return max([1, *self.layer_of.values()])
 
     # Numbers and names
+
+    def _corrected(self, program: Program) -> Program:
+        """Return the program with the averages of Adam that are corrected for their beginning at 0.
+
+        The program folds the corrections into the step size and eps; the page shows them.
+        """
+        new = {(id(old.of), old.role): (old, new) for old, new in program.changes}
+        after = {}
+        powers = [v for v in program.instructions if _is_one_less_power(v)]
+        for old, _ in program.changes:
+            group = self.group(old, program)
+            pairs = zip(("exp_avg", "exp_avg_sq"), group.get("betas", ()), strict=False)
+            for role, beta in pairs:
+                by = next((v for v in powers if v.args[1].args[0] == beta), None)
+                if by is None or (id(old), role) not in new:
+                    continue
+                state, average = new[id(old), role]
+                if average.origin.op in CORRECTED:
+                    sample = np.empty(average.shape, average.dtype)
+                    v = Value(np.true_divide, (average, by), {}, sample)
+                    v.origin, v.role, v.of = average.origin, f"corrected {role}", old
+                    v.name = f"{state.name} corrected"
+                    after[id(average)] = v
+                    self.corrections.setdefault(id(old), []).append(v)
+        instructions = [x for v in program.instructions for x in (v, after.get(id(v))) if x]
+        return replace(program, instructions=instructions)
 
     def _arrays_of(self, arguments: Sequence[Any]) -> dict[int, Any]:
         """Return the array of every value, by id."""
@@ -138,15 +172,18 @@ class Lesson:
         What has no name is written out where it is read.
         """
         results = (call.result for call in self.calls)
-        names = {id(v): v.name for v in (*self.program.inputs, *results)}
-        names |= {id(v): "condition" for v, _ in self.program.expects} | self.variables
-        every = {id(v): v.name for v in (*self.program.inputs, *self.program.instructions)}
+        program = self.program
+        names = {id(v): v.name for v in (*program.inputs, *results)}
+        names |= {id(v): "condition" for v, _ in program.expects} | self.variables
+        every = {id(v): v.name for v in (*program.inputs, *program.instructions)}
         for key, old in self.printer.overwritten.items():  # between its old and its new value
             names[key] = f"{every[id(old)]} on the way"
-        names |= {key: f"new {every[id(old)]}" for key, old in self.changed.items()}
+        for old, new in reversed(program.changes):
+            if id(new) in self.changed or not new.variable:
+                names[id(new)] = f"new {every[id(old)]}"
         derivatives = {}
         for call in self.calls:
-            read = self._argument(call.origin)
+            read = self.differentiated(call.origin)
             if read is not None:
                 derivatives[id(call.result)] = f"part of ∂C/∂{names.get(id(read), 'y')}"
         for key, result in self.cotangent_of.items():
@@ -158,7 +195,7 @@ class Lesson:
             names[key] += f" ({count[names[key]]})" if count[names[key]] > 1 else ""
         return names
 
-    def _argument(self, origin: Origin) -> Value | None:
+    def differentiated(self, origin: Origin) -> Value | None:
         """Return the argument whose gradient a vjp rule computes: what its forward call read."""
         call = next((c for c in self.forward if c.result is origin.result), None)
         read = self._operands(call.values) if call is not None else []
@@ -245,16 +282,25 @@ class Lesson:
                     outside[id(read)] = read
         return [*outside.values()]
 
-    def reads(self, values: Sequence[Value]) -> list[Value]:
-        """Return the named values that a call reads, or that what it reads is computed from."""
-        waiting, found = self._operands(values), dict[int, Value]()
+    def _nearest(self, values: Sequence[Value], is_end: Callable[[Value], bool]) -> list[Value]:
+        """Return the values of a kind that a call reads, or that what it reads is computed from."""
+        waiting, nearest = self._operands(values), dict[int, Value]()
         while waiting:
             v = waiting.pop(0)
-            if id(v) in self.labels and v not in self._comparisons:
-                found[id(v)] = v
+            if is_end(v):
+                nearest[id(v)] = v
             elif v.function is not None:
                 waiting = [*self._operands([v]), *waiting]
-        return [*found.values()]
+        return [*nearest.values()]
+
+    def reads(self, values: Sequence[Value]) -> list[Value]:
+        """Return the named values that a call reads, or that what it reads is computed from."""
+        hidden = {*map(id, self._comparisons)}
+        return self._nearest(values, lambda v: id(v) in self.labels and id(v) not in hidden)
+
+    def behind(self, call: Call) -> list[Value]:
+        """Return the results of forward calls and the inputs that a call is computed from."""
+        return self._nearest(call.values, lambda v: v.function is None or id(v) in self._in_calls)
 
     def _boxes(self) -> list[Call]:
         """Return the forward calls that lead to the last one; statistics on the side do not."""
@@ -265,23 +311,6 @@ class Lesson:
                 needed.update(id(v) for v in self.behind(call))
                 boxes.insert(0, call)
         return boxes
-
-    def behind(self, call: Call) -> list[Value]:
-        """Return the results of forward calls and the inputs that a call is computed from.
-
-        That is what it reads, or what that was computed from, unless it is of a forward call.
-        """
-        calls = {id(v) for other in self.forward for v in other.values}
-        behind: dict[int, Value] = {}
-        waiting = self._operands(call.values)[::-1]
-        while waiting:
-            v = waiting.pop()
-            if id(v) in calls or v.function is None:
-                if not v.is_constant:
-                    behind[id(v)] = v
-            else:
-                waiting.extend(operands(v)[::-1])
-        return list(behind.values())
 
     # Steps
 
@@ -311,10 +340,8 @@ class Lesson:
             for v in values
             if id(v) in self.variables and v is not result and id(v) not in self._on_the_way
         ]
-        reader = result
-        while id(reader) not in self.own_lines and self.users[id(reader)]:
-            reader = self.users[id(reader)][0]  # an inlined value has the lines of its reader
-        lines = {k for v in (*values, reader) for k in self.own_lines.get(id(v), ())}
+        read_by = [*values, self._reader(result), *map(self._reader, others.pop("folded", ()))]
+        lines = {k for v in read_by for k in self.own_lines.get(id(v), ())}
         return {
             "title": texts["title"],
             "of": None,
@@ -329,6 +356,12 @@ class Lesson:
             "between": [self.numbers[id(v)] for v in between],
             "writes": self.numbers[id(result)],
         } | others
+
+    def _reader(self, value: Value) -> Value:
+        """Return the value whose lines have `value`: itself, or its reader if it is inlined."""
+        while id(value) not in self.own_lines and self.users[id(value)]:
+            value = self.users[id(value)][0]
+        return value
 
     @functools.cached_property
     def _output(self) -> Value | None:
@@ -381,33 +414,49 @@ class Lesson:
         leading = [self._leading_to(new) for _, new in updates]
         count = Counter(id(v) for values in leading for v in values)
         steps = [
-            self._update_step(old, new, [v for v in values if count[id(v)] == 1])
+            step
             for (old, new), values in zip(updates, leading, strict=True)
+            for step in self._update_step(old, new, [v for v in values if count[id(v)] == 1])
         ]
         shared = [
             v
             for v in self.program.instructions
-            if _is_update(v) and count[id(v)] != 1 and id(v) not in self.guards
+            if _is_update(v) and count[id(v)] != 1 and id(v) not in self.guards and not v.of
         ]
         if shared:
             result = next((v for v in reversed(shared) if count[id(v)]), shared[-1])
-            texts = optimizer_text(shared[-1].origin.op, "shared numbers")
+            kind = "step size and ε" if self.corrections else "shared numbers"
+            texts = optimizer_text(shared[-1].origin.op, kind)
             shown = [v for v in shared if id(v) in self.variables]
             texts |= {"text": self._text(shared, result, shown)}
             steps.insert(0, self._step("update", texts, shared, self.reads(shared), result))
         return steps
 
-    def _update_step(self, old: Value, new: Value, values: Sequence[Value]) -> dict[str, Any]:
+    def _update_step(
+        self, old: Value, new: Value, values: Sequence[Value]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the step of a parameter, of Adam after those of its averages and corrections."""
+        op, corrected = values[-1].origin.op, self.corrections.get(id(old), [])
         boxes = (k for k, call in enumerate(self.boxes) if any(v is old for v in self.behind(call)))
-        texts = optimizer_text(values[-1].origin.op, "", self.group(old))
+        place = {"of": self.numbers[id(old)], "box": next(boxes, None)}
+        averages = self._leading_to(*(v.args[0] for v in corrected)) if corrected else []
+        for kind, some in (("averages", averages), ("corrected averages", corrected)):
+            if some:
+                texts = optimizer_text(op, kind)
+                texts |= {"text": self._text(some, some[-1], some if some is corrected else ())}
+                folded = [v.args[1] for v in corrected] if some is corrected else ()
+                others = {**place, "folded": folded}
+                yield self._step("update", texts, some, self.reads(some), some[-1], **others)
+        values = [v for v in values if v not in averages]
+        texts = optimizer_text(op, "", self.group(old, self.program))
         reads = [v for v in self.reads(values) if v.shape == new.shape]
-        of, box = self.numbers[id(old)], next(boxes, None)
-        return self._step("update", texts, values, reads, new, of=of, box=box)
+        yield self._step("update", texts, values, reads, new, **place)
 
-    def group(self, parameter: Value) -> dict[str, Any]:
+    @staticmethod
+    def group(parameter: Value, program: Program) -> dict[str, Any]:
         """Return the options of the optimizer for a parameter, without those that are traced."""
         tensor = parameter.source.subject
-        groups = (v.source.subject for v in self.program.inputs if v.source.kind == "option")
+        groups = (v.source.subject for v in program.inputs if v.source.kind == "option")
         return next((g for g in groups if any(p is tensor for p in g["params"])), {})
 
     def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:
@@ -426,9 +475,9 @@ class Lesson:
             steps.append(self._step("guard", texts, values, read, last, between=between))
         return steps
 
-    def _leading_to(self, new: Value) -> list[Value]:
-        """Return the instructions of an update that `new` depends on, in order."""
-        needed = self.ancestors([new])
+    def _leading_to(self, *new: Value) -> list[Value]:
+        """Return the instructions of an update that values depend on, in order."""
+        needed = self.ancestors(new)
         return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
 
     def parts(self, value: Value) -> list[Any]:
@@ -459,6 +508,12 @@ class Lesson:
     def _length(self, line: Any) -> int:
         """Return about how many characters a line has on the page, where values have symbols."""
         return sum(SYMBOL_LENGTH if isinstance(part, int) else len(part) for part in line[1])
+
+
+def _is_one_less_power(value: Value) -> bool:
+    """Return whether a number of an update is 1 less a power."""
+    read = value.args[1:2] if value.is_number and value.function is operator.sub else ()
+    return any(isinstance(v, Value) and v.function is operator.pow for v in read)
 
 
 def _is_update(value: Value) -> bool:

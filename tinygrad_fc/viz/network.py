@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["Network", "Symbol", "gradients", "network", "output", "symbols", "threshold"]
 
 STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
-INPUT_SYMBOLS = {("argument", 0): "x", ("argument", 1): "ŷ", ("option", ("lr",)): "η"}
+STATE_SYMBOLS |= {"corrected exp_avg": "m̂", "corrected exp_avg_sq": "v̂"}
+INPUT_SYMBOLS = {("argument", 0): "x", ("argument", 1): "y", ("option", ("lr",)): "η"}
 ARGUMENT_SYMBOLS = {"affine": "γβ", "dropout": "m"}
 """Symbols of the state of optimizers, and of the arguments of ops after the first."""
+JOINED = ("add", "sub", "subtract", "multiply", "div", "divide", "matmul")
+"""Ops whose results are named h, where the traced code does not name them."""
 THRESHOLDS = {
     "cross_entropy": 0.0,
     "nll_loss": 0.0,
@@ -352,20 +355,35 @@ class Symbol:
 
 
 def symbols(lesson: Lesson) -> dict[int, Symbol]:
-    """Return the document's symbols of values, by number."""
+    """Return the document's symbols of values, by number; ŷ is the output, and y the target."""
     numbers = lesson.numbers
-    found = _forward_symbols(lesson)
+    found, end = _forward_symbols(lesson), output(lesson)
+    if end is not None and found.get(numbers[id(end)], Symbol("y")).letter == "y":
+        found[numbers[id(end)]] = Symbol("ŷ")
     for key, result in lesson.cotangent_of.items():
         symbol = found.get(numbers[id(result)], Symbol(lesson.labels.get(id(result), "y")))
         found.setdefault(numbers[key], replace(symbol, front="∂C/∂"))
     for parameter, gradient in gradients(lesson).items():
         if parameter in found:
             found.setdefault(gradient, replace(found[parameter], front="∂C/∂"))
-    for v in lesson.program.inputs:
-        read = found.get(numbers[id(v.of)]) if v.of else None
-        if read and v.role in STATE_SYMBOLS:
-            found[numbers[id(v)]] = replace(read, letter=STATE_SYMBOLS[v.role], low=read.letter)
+    for call in lesson.calls:
+        read = lesson.differentiated(call.origin)
+        if read is not None and numbers[id(read)] in found:
+            part = replace(found[numbers[id(read)]], front="part of ∂C/∂")
+            found.setdefault(numbers[id(call.result)], part)
+    return _optimizer_symbols(lesson, found)
+
+
+def _optimizer_symbols(lesson: Lesson, known: dict[int, Symbol]) -> dict[int, Symbol]:
+    """Return the symbols with those of averages, of the number of the step, and of new values."""
+    numbers, found = lesson.numbers, dict(known)
+    for v in (*lesson.program.inputs, *lesson.program.instructions):
+        of = found.get(numbers[id(v.of)]) if v.of else None
+        if of and v.role in STATE_SYMBOLS:
+            found[numbers[id(v)]] = replace(of, letter=STATE_SYMBOLS[v.role], low=of.letter)
     for old, new in lesson.program.changes:
+        if old.role == "step" and new.function is np.full:
+            found[numbers[id(new.args[1])]] = Symbol("t")
         if numbers[id(old)] in found:
             symbol = replace(found[numbers[id(old)]], prime="\N{PRIME}")
             found.setdefault(numbers[id(new)], symbol)
@@ -391,6 +409,9 @@ def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
         layer = call.result.layer if call.origin.op == "linear" else None
         for v, letter in _of_op(call.origin.op, call.result, lesson.arguments(call)):
             add(v, letter, layer)
+        if call.origin.op in JOINED and call.result.shape and not call.result.variable:
+            low = str(sum(symbol.letter == "h" for symbol in found.values()) + 1)
+            found.setdefault(lesson.numbers[id(call.result)], Symbol("h", low=low))
     return found
 
 

@@ -75,7 +75,7 @@ def optimizer_text(
 ) -> dict[str, Any]:
     """Return the texts of an update with the options of `group`, of shared numbers, of guards."""
     if group is None:
-        texts = TEXTS.get(f"{kind} of {op}", TEXTS[kind or op])
+        texts = TEXTS[kind or op]
         return texts | {"title": texts.get("title") or f"{op}: {kind}"}
     name, plain = op, not group.get("weight_decay") and not group.get("maximize")
     if group.get("momentum") and op == "SGD":

@@ -16,12 +16,11 @@ const isRounded = graph.some((node) => node?.rounded);
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
 
 const dependsOnBatch = new Set([data.x, data.y]);
-const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? step.between : [])));
+const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? [...step.between, step.writes] : [])));
 for (const { k, args = [] } of graph.filter(Boolean)) {
   if (args.flat(2).some((x) => isNode(x) && dependsOnBatch.has(x.k))) dependsOnBatch.add(k);
 }
-const isAggregate = (k) => (
-  k in parameterOf || updated.has(k) || data.changes.some(([, other]) => other === k));
+const isAggregate = (k) => k in parameterOf || updated.has(k);
 // Values with a row for each sample: computed from input and target before any update.
 const isBatch = (k) => samples > 1 && dependsOnBatch.has(k) && !isAggregate(k)
   && v[k].shape[0] === samples && v[k].shape.length < 3;

@@ -44,7 +44,7 @@ function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
       `<line class="same" x1="${a.x}" y1="${a.y(i)}" x2="${b.x}" y2="${b.y(i)}"/>`)).join("");
   }
   if (kind === "same") {
-    const [y0, y1] = [a.y(0) - r - 2, b.y(0) - r - 3], top = Math.max(2, Math.min(y0, y1) - 30);
+    const [y0, y1] = [a.y(0) - r - 17, b.y(0) - r - 18], top = Math.max(2, Math.min(y0, y1) - 30);
     return `<path class="skip" d="M${a.x} ${y0}C${a.x} ${top} ${b.x} ${top} ${b.x} ${y1}" `
       + `marker-end="url(#skip-end)"><title>skip: ${title} of ${plain(columns[source].output)}`
       + "</title></path>";

@@ -132,16 +132,16 @@ function showFit() {
     `<tspan style="fill:rgb(${colourOf(y)})">■</tspan>${y}`)).join(" ");
   const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
   const first = v[data.output].data.length > samples ? " of neuron 0" : "";
-  const yName = isPlane ? `x₁; ${name}${first}, points ŷ: ${legend}`
-    : isCurve ? `${name} (line), ŷ (dots)${first}` : "class by output (rings), target (dots)";
+  const yName = isPlane ? `x₁; ${name}${first}, points y: ${legend}`
+    : isCurve ? `${name} (line), y (dots)${first}` : "class by output (rings), target (dots)";
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;
   plot($("fit"), { curves, xName, yName: yName + accuracy, below, above });
   $("sample").value = sample;
-  const target = isTarget() ? `, ŷ = ${text(targetOf(sample), 3)}` : "";
+  const target = isTarget() ? `, y = ${text(targetOf(sample), 3)}` : "";
   $("sample-text").textContent = (
-    `b = ${sample} of ${samples}: y = ${text(outputOf(sample), 3)}${target}`);
+    `b = ${sample} of ${samples}: ŷ = ${text(outputOf(sample), 3)}${target}`);
 }
 
 function chooseInPlot(event) {

@@ -46,9 +46,9 @@ function indices(k, element) {
 
 // A formula in symbols: the number of a value, and texts of Python with numbers between them.
 const tidied = (x) => minus(escaped(x)).replaceAll(".T", "<sup>T</sup>").replaceAll(" @ ", " ")
-  .replaceAll("np.", "").replaceAll(" * ", " · ");
-const formulaOf = ([k, parts]) => `${symbol(k)} = ${
-  parts.map((x) => (typeof x === "number" ? symbol(x) : tidied(x))).join("")}`;
+  .replaceAll("np.", "").replaceAll(" * ", " · ").replace(/ \*\* ([\d.]*)/g, "<sup>$1</sup>");
+const formulaOf = ([k, parts]) => `${symbol(k)} = ${parts.map((x, i) => (typeof x !== "number"
+  ? tidied(x) : parts[i - 1].endsWith(" ** ") ? `<sup>${symbol(x)}</sup>` : symbol(x))).join("")}`;
 const titleOf = ({ title, of }, name = plain) => (of === null ? title : `${title}: ${name(of)}`);
 
 // A tree in symbols or in numbers. Each cell is a link to the step that computed it.
