@@ -83,44 +83,53 @@ def derivative(
     relative accuracy of `f`, and `rounding` an additional absolute error of the results.
     """
     line = _line(f, point, direction)
+    count = LEVELS if eps <= EPS else LEVELS + FINER
     with np.errstate(all="ignore"):
-        count = LEVELS if eps <= EPS else LEVELS + FINER
-        s = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
-        near = _near(line, s.here, 4 * first, 2 * eps * s.ratio)
-        of_results = s.rounding_of_results(eps, noise) + rounding
-        least = of_steps = s.rounding(eps, noise) + rounding
-        right, left = s.up - s.here, s.down - s.here
-        gaps = np.fmax(np.abs(right), np.abs(left))
-        limit = 2.0 ** (32 if eps <= EPS else 12) * np.nan_to_num(least, posinf=0).max(axis=0)
-        is_rounding = near.grain <= gaps.max(axis=0, initial=0) * COARSEST
-        least = np.maximum(least, np.where(is_rounding, near.grain, 0))
-        measured = near.third_differences.max(axis=0)
-        blur = np.clip(measured, least, np.maximum(least, limit))
-        value, error = extrapolated(s.central, blur / s.h, CENTRAL)
-        jump, doubt = extrapolated(s.one_sided_gap, 4 * blur / s.h, JUMP)
-        error = error + (np.abs(jump) + doubt) / 2
-        # Steps that are rounded are no excuse for a jump: it is as high at steps of any length.
-        at_jumps = np.clip(measured, of_results, 2.0**12 * of_results) if eps > EPS else blur
-        discontinuous = _discontinuous(right, at_jumps) | _discontinuous(left, at_jumps)
-        stairs = [near.flat & _stair(gap, blur) for gap in (right, left)]
-        discontinuous |= stairs[0] | stairs[1]
-        discontinuous |= near.contradicts(value, error, of_steps[-1], gaps[-1] / s.h[-1])
+        samples = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
+        near = _near(line, samples.here, 4 * first, 2 * eps * samples.ratio)
+        bounds = _rounding(samples, near, eps, noise, rounding)
+        value, error = extrapolated(samples.central, bounds.differences / samples.h, CENTRAL)
+        # The second difference of a result adds up its rounding four times, with weights 1, -2, 1.
+        gap, doubt = extrapolated(samples.one_sided_gap, 4 * bounds.differences / samples.h, JUMP)
+        error = error + (np.abs(gap) + doubt) / 2
+        stairs = [near.flat & _stair(side, bounds.differences) for side in samples.sides]
+        discontinuous = stairs[0] | stairs[1] | near.contradicts(value, error, samples, bounds)
+        for side in samples.sides:
+            discontinuous |= _discontinuous(side, bounds.at_jumps)
         error = np.where(discontinuous, np.inf, error)
-        for gap, other, sign in ((right, left, 1), (left, right, -1)):
-            edge = np.isfinite(gap[-1]) & ~np.isfinite(other).any(axis=0)
-            if edge.any():  # `point` lies on the boundary of the domain
-                noises = 8 * max(eps, noise) * (np.abs(gap) + 2 * np.abs(s.here)) / s.h
-                one, bound = extrapolated(sign * gap / s.h, noises, ONE_SIDED)
-                bound = np.where(_irregular(gap / s.h, noises), np.inf, bound)
-                value, error = np.where(edge, one, value), np.where(edge, bound, error)
-        error = np.where(np.isfinite((np.abs(value) + error) / DAMPING), error, np.inf)
-        value = np.where(np.isfinite(error), value, 0)
-        change = np.nan_to_num(gaps, posinf=0).max(axis=0, initial=0)
-        scale = np.nan_to_num(np.abs(s.here), posinf=0) + np.abs(value) + change
-        lowest = np.where(gaps == 0, np.inf, gaps).min(axis=0, initial=np.inf)
-        staircase = stairs[0] & stairs[1] & (lowest < LOW_STAIR * np.abs(s.here))
-        jump = np.nan_to_num(np.abs(jump) - doubt, nan=-np.inf)
-        return Derivative(value, error, jump, scale, staircase)
+        value, error = _at_boundary(samples, value, error, max(eps, noise))
+        jump = np.nan_to_num(np.abs(gap) - doubt, nan=-np.inf)
+        return _derivative_of(samples, value, error, jump, stairs[0] & stairs[1])
+
+
+def _derivative_of(
+    samples: _Samples, value: Array, error: Array, jump: Array, stairs: Array
+) -> Derivative:
+    """Return finite values with their error bounds, and the scale of the results."""
+    error = np.where(np.isfinite((np.abs(value) + error) / DAMPING), error, np.inf)
+    value = np.where(np.isfinite(error), value, 0)
+    here, changes = np.abs(samples.here), samples.changes
+    largest = np.nan_to_num(changes, posinf=0).max(axis=0, initial=0)
+    scale = np.nan_to_num(here, posinf=0) + np.abs(value) + largest
+    lowest = np.where(changes == 0, np.inf, changes).min(axis=0, initial=np.inf)
+    return Derivative(value, error, jump, scale, stairs & (lowest < LOW_STAIR * here))
+
+
+def _at_boundary(
+    samples: _Samples, value: Array, error: Array, noise: float
+) -> tuple[Array, Array]:
+    """Replace `value` and `error` by those of one side where the other is outside of the domain."""
+    right, left = samples.sides
+    for side, other, sign in ((right, left, 1), (left, right, -1)):
+        edge = np.isfinite(side[-1]) & ~np.isfinite(other).any(axis=0)
+        if edge.any():
+            # Both results are rounded by at most half an eps of their size; the factor 8 leaves
+            # room for a function that loses three bits.
+            noises = 8 * noise * (np.abs(side) + 2 * np.abs(samples.here)) / samples.h
+            one_sided, bound = extrapolated(sign * side / samples.h, noises, ONE_SIDED)
+            bound = np.where(_irregular(side / samples.h, noises), np.inf, bound)
+            value, error = np.where(edge, one_sided, value), np.where(edge, bound, error)
+    return value, error
 
 
 def derivatives(
@@ -159,14 +168,18 @@ def power_of_two(x: Array) -> Array:
 
 
 class _Samples(NamedTuple):
-    """Results at a point (`here`) and at steps to both sides, with one row per step."""
+    """Results at a point (`here`) and at steps `h` to both sides, with one row per step."""
 
     h: Array
     here: Array
     up: Array
     down: Array
+    sides: tuple[Array, Array]
+    """Changes of the results: `up - here` and `down - here`."""
+    changes: Array
+    """The larger absolute change of the two sides."""
     ratio: float
-    """The largest number relative to its step, of an eps of which the step is rounded."""
+    """The largest quotient of a number and its step: the sum of both is rounded to the number."""
 
     @property
     def central(self) -> Array:
@@ -202,7 +215,10 @@ def _sampled(
 ) -> _Samples:
     steps = h.tolist()  # Python's floats add to arrays faster than NumPy's
     up, down = (np.array([line(s * t) for t in steps], float) for s in (1, -1))
-    return _Samples(h[:, None], line(0.0), up, down, _largest_ratio(point, direction))
+    here = line(0.0)
+    sides = up - here, down - here
+    changes = np.fmax(np.abs(sides[0]), np.abs(sides[1]))
+    return _Samples(h[:, None], here, up, down, sides, changes, _largest_ratio(point, direction))
 
 
 def _largest_ratio(point: Sequence[Array], direction: Sequence[Array]) -> float:
@@ -259,7 +275,7 @@ class _Near(NamedTuple):
     steps: Array
     slopes: Array
     rounding: Array
-    """That of the steps, relative to these."""
+    """The rounding of the steps, relative to the steps."""
     third_differences: Array
     """Third differences, which are only rounding for a smooth function."""
     flat: Array
@@ -267,18 +283,54 @@ class _Near(NamedTuple):
     grain: Array
     """The power of 2 of which all results are multiples: the rounding of a difference."""
 
-    def contradicts(self, value: Array, error: Array, rounding: Array, steepest: Array) -> Array:
+    def contradicts(
+        self, value: Array, error: Array, samples: _Samples, bounds: _Rounding
+    ) -> Array:
         """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
+        rounding, steepest = bounds.steps[-1], samples.changes[-1] / samples.h[-1]
         noise = np.maximum(self.third_differences, rounding)
         off = np.abs(self.slopes - value) - error - self.rounding * np.abs(self.slopes)
         leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
 
+class _Rounding(NamedTuple):
+    """Absolute errors of the results by rounding, with one row per step."""
+
+    steps: Array
+    """By the accuracy of the function, and by steps that are rounded themselves."""
+    differences: Array
+    """As measured by third differences near the point, within limits."""
+    at_jumps: Array
+    """The part by which results may differ although no jump lies between them."""
+
+
+def _rounding(
+    samples: _Samples, near: _Near, eps: float, noise: float, added: Array | float
+) -> _Rounding:
+    """Return the rounding of results; `added` is an absolute error that the caller knows of.
+
+    Third differences measure the rounding, but a function with kinks or jumps has large ones, too:
+    they count up to 2**32 times the least rounding that is expected, 2**12 times in float32, as
+    more digits than these cannot be lost and leave any.
+    """
+    of_results = samples.rounding_of_results(eps, noise) + added
+    least = of_steps = samples.rounding(eps, noise) + added
+    limit = 2.0 ** (32 if eps <= EPS else 12) * np.nan_to_num(least, posinf=0).max(axis=0)
+    is_rounding = near.grain <= samples.changes.max(axis=0, initial=0) * COARSEST
+    least = np.maximum(least, np.where(is_rounding, near.grain, 0))
+    measured = near.third_differences.max(axis=0)
+    differences = np.clip(measured, least, np.maximum(least, limit))
+    if eps <= EPS:
+        return _Rounding(of_steps, differences, differences)
+    # Steps that are rounded are no excuse for a jump: it is as high at steps of any length.
+    return _Rounding(of_steps, differences, np.clip(measured, of_results, 2.0**12 * of_results))
+
+
 def _near(line: Callable[[float], Array], here: Array, scale: float, rounding: float) -> _Near:
     """Return results at tiny steps, asymmetric since the rounding of odd functions is odd too.
 
-    `rounding` is that of a step of 1.
+    `rounding` is the absolute rounding of a step; relative to a step it grows as the step shrinks.
     """
     # No powers of 2: their multiples would not be rounded at all.
     steps = scale * np.array([2.0**-42 * 1398101, 2.0**-45 * 43691])
