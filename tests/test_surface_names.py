@@ -79,8 +79,8 @@ REFERENCE = Path(__file__).parents[1] / "docs/reference"
 MODULES = """autograd autograd.forward_ad autograd.functional autograd.profiler compiler
 distributions distributions.constraints distributions.transforms domain errors func
 functional.linalg handderived nn nn.functional nn.init nn.utils nn.utils.parametrizations
-nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler parallel random serialization sklearn
-testing utils.benchmark utils.data viz"""
+nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler optim.swa_utils parallel random
+serialization sklearn testing utils.benchmark utils.data viz"""
 # Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
 LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *LAYERS, *OLDER_NAMES}
 HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}

@@ -263,6 +263,17 @@ class Methods(Conversions):
         """Set every element to 0; return itself."""
         return _assign_all(self, "zero_", lambda a: a.fill(0), 0.0)
 
+    def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Tensor:
+        """Set the elements of the main diagonal; `wrap` repeats it below. Return itself."""
+
+        def filled() -> Any:
+            mask = np.zeros(self.shape, bool)
+            np.fill_diagonal(mask, val=True, wrap=wrap)
+            return elementwise.masked_fill(self, mask, fill_value)
+
+        change = partial(np.fill_diagonal, val=operand(fill_value, "fill_diagonal_"), wrap=wrap)
+        return _change(self, "fill_diagonal_", change, result=filled)
+
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element from a normal distribution; return itself."""
         return _change(self, "normal_", lambda a: random.fill_normal(a, mean, std, generator))
@@ -333,6 +344,7 @@ class Methods(Conversions):
     sum, mean, prod, var, std = r.sum, r.mean, r.prod, r.var, r.std
     amax, amin, max, min = r.amax, r.amin, reduction.max, reduction.min
     argmax, argmin, median, quantile = c.argmax, c.argmin, reduction.median, reduction.quantile
+    kthvalue, cummax, nanmean = reduction.kthvalue, reduction.cummax, reduction.nanmean
     all, any, count_nonzero, norm = c.all, c.any, c.count_nonzero, la.p_norm
     logsumexp, softmax, log_softmax = r.logsumexp, r.softmax, r.log_softmax
     cumsum, cumprod = r.cumsum, r.cumprod
@@ -371,6 +383,7 @@ class Methods(Conversions):
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
     take, index_fill = indexing.take, indexing.index_fill
     sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
+    as_strided = indexing.as_strided
     bernoulli, multinomial = random.bernoulli, random.multinomial
 
     def polygamma(self: Any, n: int) -> Tensor:

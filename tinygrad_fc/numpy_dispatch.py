@@ -253,7 +253,7 @@ class Conversions(Casts):
 
     __slots__ = ()
 
-    is_sparse = False
+    is_sparse = is_mps = False
 
     def is_complex(self) -> bool:
         """Return False: there are no complex tensors."""
@@ -324,6 +324,15 @@ class Conversions(Casts):
             flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype, like=flat)])
         self.data = leaf_of(flat[:n].reshape(shape))
         return self  # type: ignore[no-any-return]
+
+    def resize_as_(self: Any, the_template: Any) -> Tensor:
+        """Change the shape to that of another tensor, as `resize_`; return itself."""
+        return self.resize_(the_template.shape)  # type: ignore[no-any-return]
+
+    def get_device(self: Any) -> int:
+        """Return the number of the GPU that holds the elements, -1 for the CPU."""
+        index = self.device.index
+        return -1 if index is None else index
 
     def detach_(self: Any) -> Tensor:
         """Make the tensor a leaf, without its graph; return itself."""

@@ -183,6 +183,25 @@ def drawing_from(generator: Any) -> Iterator[None]:
         _scoped.reset(token)
 
 
+@contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[None]:
+    """Return a context after which the default generator has the state from before.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.random.fork_rng():
+    ...     a = tg.rand(2)
+    >>> bool((tg.rand(2) == a).all())
+    True
+    """
+    del devices
+    state = get_rng_state() if enabled else None
+    try:
+        yield
+    finally:
+        if state is not None:
+            set_rng_state(state)
+
+
 def rng_of(generator: Any) -> np.random.Generator:
     """Return the NumPy generator of `generator`; None means the default generator."""
     scoped = _scoped.get()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tests.drawing import arrays, same
@@ -165,3 +166,113 @@ def test_a_timer_measures():
     timer = Timer("w.exp()", globals={"w": w}, label="exp")
     assert 0 < timer.timeit(10).mean < 1
     assert str(timer.blocked_autorange(min_run_time=0.01)).startswith("exp\n")
+
+
+@given(st.booleans(), st.booleans())
+def test_half_precision_has_no_effect(enabled: bool, as_decorator: bool):
+    from tinygrad_fc.cuda.amp import GradScaler, autocast  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    w = nn.Parameter(tg.tensor([1.0, -2.0]))
+    context = autocast(enabled=enabled)
+    if as_decorator:
+        loss = context((w * w).sum)()
+    else:
+        with context, tg.amp.autocast("cuda", dtype=tg.bfloat16):
+            loss = (w * w).sum()
+    scaler, optimizer = GradScaler(enabled=enabled), tg.optim.SGD([w], lr=0.25, foreach=True)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    scaler.load_state_dict(scaler.state_dict())
+    assert w.tolist() == [0.5, -1.0]
+    assert not tg.is_autocast_enabled()
+    assert not scaler.is_enabled()
+    assert scaler.get_scale() == 1
+
+
+def test_bfloat16_is_a_name_that_is_refused():
+    assert isinstance(tg.ones(1).dtype, tg.dtype)
+    assert tg.ones(1).dtype != tg.bfloat16
+    calls = (
+        lambda: tg.ones(2, dtype=tg.bfloat16),
+        lambda: tg.tensor([1.0], dtype=tg.bfloat16),
+        lambda: tg.ones(2).to(tg.bfloat16),
+        lambda: nn.Linear(2, 1).to(tg.bfloat16),
+        lambda: nn.Linear(2, 1, dtype=tg.bfloat16),
+        lambda: tg.set_default_dtype(tg.bfloat16),
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match="no tensors of bfloat16: NumPy has no such dtype"):
+            call()
+
+
+def test_one_process_on_one_device():
+    model = nn.Linear(2, 1)
+    parallel = nn.DataParallel(model, device_ids=[0])  # type: ignore[attr-defined]
+    x = tg.rand(3, 2)
+    same(parallel(x), model(x).detach().numpy())
+    assert list(parallel.state_dict()) == ["module.weight", "module.bias"]
+    assert not tg.distributed.is_available()
+    assert not tg.distributed.is_initialized()
+    with pytest.raises(RuntimeError, match="process group is not initialised"):
+        tg.distributed.get_rank()  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match=r"train with tinygrad_fc\.parallel"):
+        nn.parallel.DistributedDataParallel(model)  # type: ignore[attr-defined]
+    tg.set_num_threads(2)
+
+
+def test_options_for_other_devices_are_accepted():
+    loader = DataLoader(
+        tg.arange(4), 2, worker_init_fn=print, persistent_workers=True, prefetch_factor=2, timeout=1
+    )
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3]]
+    w = nn.Parameter(tg.ones(1))
+    for kind in (tg.optim.SGD, tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop):
+        kind([w], lr=0.1, foreach=False, fused=True, capturable=False, differentiable=False)
+    with pytest.raises(TypeError, match="other"):
+        tg.optim.SGD([w], lr=0.1, other=1)  # type: ignore[call-arg]
+    (gradient,) = tg.autograd.grad((w * 3).sum(), (p for p in [w]))
+    assert gradient.tolist() == [3]
+    assert nn.Linear(tg.tensor(2), np.int64(3)).weight.shape == (3, 2)  # type: ignore[arg-type]
+    for wrong in (True, 2.0, tg.tensor(2.0), "2"):
+        with pytest.raises((ValueError, TypeError)):
+            nn.Linear(wrong, 1)  # type: ignore[arg-type]
+
+
+def test_private_functions_of_pytorch():
+    from tinygrad_fc.nn.modules.utils import _pair, _triple  # noqa: PLC0415
+
+    from tinygrad_fc.nn import _reduction  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    assert (_pair(3), _triple((1, 2, 3)), _pair([4, 5])) == ((3, 3), (1, 2, 3), (4, 5))
+    for reduction, number, old in (("mean", 1, (None, None)), ("sum", 2, (False, None))):
+        assert _reduction.get_enum(reduction) == number
+        assert _reduction.legacy_get_string(*old) == reduction
+    with pytest.raises(ValueError, match="expected one of none, mean, sum"):
+        _reduction.get_enum("max")
+
+
+def test_memory_of_other_shapes():
+    x = tg.arange(6.0)
+    window = x.as_strided((3, 2), (2, 1))
+    window[0, 1] = 9.0
+    assert x.tolist() == [0, 9, 2, 3, 4, 5]
+    assert x[2:].as_strided((2,), (1,), 0).tolist() == [0, 9]
+    assert tg.zeros(4).resize_as_(tg.ones(2, 1)).shape == (2, 1)
+    assert (x.get_device(), x.is_mps) == (-1, False)
+    for wrong in (((7,), (1,)), ((2,), (-1,)), ((2,), (1, 1))):
+        for t in (x, x.clone().requires_grad_()):
+            with pytest.raises(ValueError, match="as_strided"):
+                t.as_strided(*wrong)
+    y = (x * 1.0).requires_grad_()
+    with pytest.raises(ValueError, match="contiguous"):
+        y.reshape(2, 3).T.as_strided((2,), (1,))
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_a_fork_of_the_generator_leaves_its_state(seed: int, enabled: bool):
+    tg.manual_seed(seed)
+    with tg.random.fork_rng(devices=[], enabled=enabled):
+        inside = tg.rand(3)
+    assert (tg.rand(3).tolist() == inside.tolist()) == enabled

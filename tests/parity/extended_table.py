@@ -149,6 +149,10 @@ line("cumsum cumprod", along())
 line("cumsum(dtype)", along(), lambda t, x, dim: t.cumsum(x, dim, dtype=t.float64))
 line("median", some(min_side=1))
 line("median(dim)", along(keepdim=keep), ties=0)
+line("kthvalue", along(min_side=2, k=st.integers(1, 2), keepdim=keep), ties=0)
+line("cummax", along(min_side=1), ties=0)
+some_nan = {"of": lambda t, x: t.where(x > 0, x, t.nan)}
+line("nanmean", along(many=True, none=True, keepdim=keep), **some_nan)
 middle = lambda t, x, dim, keepdim: x.median(dim, keepdim).values.detach()  # noqa: E731
 line("median(values)", along(keepdim=keep), middle)
 line("var_mean(dim)", moments, ties=0)
@@ -277,6 +281,11 @@ line("searchsorted(sorted)", shapes([(5,), (2, 3)], [(2, 4), (2, 3)]), **ordered
 line("searchsorted(right)", shapes([(5,), (2, 3)], right=true, out_int32=true), **ordered)
 line("searchsorted(number)", shaped(5), lambda t, x: t.searchsorted(x, 0.5), **ordered)
 line(
+    "bucketize",
+    shapes([(2, 3), (5,)], right=true),
+    lambda t, x, b, **k: t.bucketize(x, b.sort().values, **k),
+)
+line(
     "searchsorted(sorter)",
     shapes([(5,), (2, 3)]),
     lambda t, x, y: t.searchsorted(x, y, side="right", sorter=x.argsort()),
@@ -308,6 +317,10 @@ line("roll(flat)", some(shifts=st.integers(-5, 5)))
 line("movedim", moved())
 line("movedim(number)", some(2), lambda t, x: x.movedim(0, -1))
 line("ravel", some())
+line("as_strided", shaped(2, 3), lambda t, x: t.as_strided(x, (3, 2), (2, 1), 1))
+line("Tensor.as_strided", shaped(6), lambda t, x: x.as_strided((4, 3), (1, 1)))
+line("Tensor.fill_diagonal_", shaped(3, 2), lambda t, x: x.clone().fill_diagonal_(0.5))
+line("split(split_size)", shaped(5), lambda t, x: x.split(split_size=2))
 line("unflatten", shaped(6, 2), lambda t, x: t.unflatten(x, 0, (2, -1)))
 line("Tensor.unflatten", shaped(2, 6), lambda t, x: x.unflatten(-1, (3, 2)))
 vectors = st.lists(st.integers(0, 3).map(lambda n: (n,)), min_size=1, max_size=3)

@@ -259,3 +259,8 @@ both("Unflatten", alike(1, ((2, 6),)), **halves)
 sizes = {"in1_features": (3,), "in2_features": (2,), "out_features": (4,)}
 bilinear = alike(2, (*ROWS, (2, 4, 3)))
 both("Bilinear", bilinear, through=(same, lambda _, x: x[..., :2]), **sizes, bias=EITHER)
+
+attended = shapes([(2, 4, 3), (2, 5, 3), (2, 5, 2)], is_causal=st.booleans())
+line("nn.functional.scaled_dot_product_attention", attended)
+masked = shapes([(4, 3), (5, 3), (5, 3), (4, 5)], scale=st.sampled_from([None, 0.5]))
+line("nn.functional.scaled_dot_product_attention(mask)", masked)

@@ -501,3 +501,7 @@ def _no_in_place_change(code: str) -> Iterator[None]:
             f"{code} changes an argument in place, which other code may need. Write `g = g * 2` "
             "for `g *= 2` or `g.mul_(2)`, or change a copy (g.clone())"
         ) from error
+
+
+class InplaceFunction(Function):
+    """PyTorch's base class of functions that change an argument: call `ctx.mark_dirty` in them."""

@@ -5,6 +5,8 @@
 | `names` | constructors and function names of early PyTorch, such as `FloatTensor` |
 | `unsupported` | layers that do not exist here: classes that cannot be constructed |
 | `paths` | the import finder for PyTorch's module paths, such as `nn.modules.module` |
+| `amp`, `distributed` | half precision and several processes, without effect or refused |
+| `private` | private functions of PyTorch that scripts import |
 | `modules` | `tinygrad_fc.nn.modules` |
 | `torch` | `from tinygrad_fc import torch`: this package with PyTorch's version |
 
@@ -12,8 +14,16 @@ Only `tinygrad_fc/__init__.py` imports this package.
 """
 
 from tinygrad_fc import nn
+from tinygrad_fc.compat import amp as amp
+from tinygrad_fc.compat import distributed as distributed
 from tinygrad_fc.compat import modules, paths, unsupported
+from tinygrad_fc.compat.amp import autocast as autocast
+from tinygrad_fc.compat.amp import is_autocast_enabled as is_autocast_enabled
 from tinygrad_fc.compat.names import *
+from tinygrad_fc.core.device import cuda
 
 paths.install()
-vars(nn).update(unsupported.LAYERS, modules=modules)
+vars(nn).update(
+    unsupported.LAYERS, modules=modules, parallel=distributed, DataParallel=distributed.DataParallel
+)
+cuda.amp = amp  # type: ignore[attr-defined]

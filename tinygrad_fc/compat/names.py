@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor"]
 __all__ += ["IntTensor", "LongTensor", "ShortTensor", "contiguous_format", "divide", "ger"]
 __all__ += ["moveaxis", "multiply", "preserve_format", "range", "set_default_tensor_type"]
-__all__ += ["subtract", "swapaxes", "swapdims", "true_divide"]
+__all__ += ["get_num_threads", "set_num_threads", "subtract", "swapaxes", "swapdims"]
+__all__ += ["true_divide"]
 
 divide = true_divide = div
 ger, multiply, subtract, moveaxis = outer, mul, sub, movedim
@@ -70,6 +72,24 @@ HalfTensor, BoolTensor = _type("HalfTensor"), _type("BoolTensor")
 LongTensor, IntTensor = _type("LongTensor"), _type("IntTensor")
 ShortTensor, CharTensor = _type("ShortTensor"), _type("CharTensor")
 ByteTensor = _type("ByteTensor")
+
+
+def set_num_threads(int: int) -> None:
+    """Do nothing: the library that multiplies NumPy's matrices has its number from OMP_NUM_THREADS.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.set_num_threads(1)
+    """
+
+
+def get_num_threads() -> int:
+    """Return the number of processors, which NumPy's products use by default.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.get_num_threads() > 0
+    True
+    """
+    return os.cpu_count() or 1
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -26,23 +26,32 @@ _NN = {
     "sparse": "linear",
 }
 LAYER_PATHS = {f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()}
+LAYER_PATHS["nn.modules.utils"] = "compat.private"
 _FAMILIES = "bernoulli beta categorical gumbel multivariate_normal normal relaxed_categorical"
 _TRANSFORMED = "independent log_normal transformed_distribution"
 _OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop"
 
 PATHS = {
+    "amp": "compat.amp",
+    "amp.autocast_mode": "compat.amp",
+    "amp.grad_scaler": "compat.amp",
     "autograd.variable": "autograd",
     "backends": "core.device:backends",
     "backends.cudnn": "core.device:backends.cudnn",
     "backends.mps": "core.device:backends.mps",
     "cuda": "core.device:cuda",
+    "cuda.amp": "compat.amp",
+    "distributed": "compat.distributed",
     "distributions.kl": "distributions.distribution",
     **{f"distributions.{name}": "distributions.families" for name in _FAMILIES.split()},
     **{f"distributions.{name}": "distributions.transforms" for name in _TRANSFORMED.split()},
     "errors": "core.errors",
     "jit": "compat.unsupported",
     "linalg": "functional.linalg",
+    "nn._reduction": "compat.private",
     "nn.modules": "compat.modules",
+    "nn.parallel": "compat.distributed",
+    "nn.utils.convert_parameters": "nn.utils",
     **LAYER_PATHS,
     **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},
     "nn.utils.rnn": "compat.unsupported",

@@ -56,7 +56,14 @@ DeviceLike: TypeAlias = device | str | int | None
 CPU = device("cpu")
 
 
-class cuda:  # noqa: N801  a namespace, spelled as PyTorch's module
+class _Namespace:
+    """A class in the place of a module of PyTorch, which import statements take for a package."""
+
+    __path__: ClassVar[list[str]] = []
+    __spec__ = None
+
+
+class cuda(_Namespace):  # noqa: N801  a namespace, spelled as PyTorch's module
     """The queries of `torch.cuda` by which scripts choose a device.
 
     >>> device = "cuda" if cuda.is_available() else "cpu"
@@ -110,15 +117,11 @@ class accelerator(cuda):  # noqa: N801  a namespace, spelled as PyTorch's module
         return device("cuda") if cuda.is_available() else None
 
 
-class backends:  # noqa: N801  a namespace, spelled as PyTorch's module
+class backends(_Namespace):  # noqa: N801  a namespace, spelled as PyTorch's module
     """The flags of `torch.backends` that scripts set, which have no effect.
 
     >>> backends.cudnn.deterministic = True
     """
-
-    # For the statement `import tinygrad_fc.backends.cudnn`, which takes this class for a package
-    __path__: ClassVar[list[str]] = []
-    __spec__ = None
 
     class cudnn:  # noqa: N801
         """Flags of cuDNN."""

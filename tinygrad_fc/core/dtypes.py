@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     DTypeLike: TypeAlias = npt.DTypeLike | None
     Sizes: TypeAlias = Sequence[builtins.int]
 
-__all__ = ["bool", "double", "e", "finfo", "float", "float16", "float32", "float64"]
-__all__ += ["get_default_dtype", "half", "iinfo", "inf", "int", "int8", "int16", "int32", "int64"]
+__all__ = ["bfloat16", "bool", "double", "dtype", "e", "finfo", "float", "float16", "float32"]
+__all__ += [
+    "float64",
+    "get_default_dtype",
+    "half",
+    "iinfo",
+    "inf",
+    "int",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+]
 __all__ += ["long", "nan", "pi", "promote_types", "set_default_dtype", "short", "uint8"]
 
 float64 = double = np.dtype(np.float64)
@@ -37,7 +48,29 @@ int8 = np.dtype(np.int8)
 uint8 = np.dtype(np.uint8)
 bool_ = np.dtype(np.bool_)
 bool, float, int = bool_, float32, int32  # as in PyTorch, where a float has 32 bits
+dtype = np.dtype  # for annotations and `isinstance`
 finfo, iinfo = np.finfo, np.iinfo
+
+
+class _Unsupported:
+    """A dtype of PyTorch that NumPy lacks: a name, which no tensor has and no function accepts."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Raise `DtypeError`; NumPy asks for this where it needs a dtype."""
+        raise DtypeError(
+            f"there are no tensors of {self._name}: NumPy has no such dtype. Use float32, or "
+            "float16 to save memory"
+        )
+
+
+bfloat16: Any = _Unsupported("bfloat16")
 
 TYPE_NAMES: dict[str, np.dtype[Any]] = {
     "FloatTensor": float32,

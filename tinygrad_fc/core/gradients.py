@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def backward(
 
 
 def _listed(tensors: Any, name: str) -> list[Any]:
-    items = list(tensors) if isinstance(tensors, list | tuple) else [tensors]
+    is_one = isinstance(tensors, Node) or not isinstance(tensors, Iterable)
+    items = [tensors] if is_one else list(tensors)
     for t in items:
         if not isinstance(t, Node):
             raise TypeError(f"{name} must be tensors, got {type(t).__name__}: use tensor(...)")

@@ -15,7 +15,7 @@ from tinygrad_fc.core.errors import (
     check_dtypes,
     check_shapes,
 )
-from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of, operand
+from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of, operand, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["argsort", "bincount", "gather", "histogram", "index_add", "index_fill"]
+__all__ = [
+    "argsort",
+    "as_strided",
+    "bincount",
+    "bucketize",
+    "gather",
+    "histogram",
+    "index_add",
+    "index_fill",
+]
 __all__ += ["index_select", "masked_select", "narrow", "nonzero", "scatter", "scatter_add"]
 __all__ += ["searchsorted", "select", "sort", "take", "take_along_dim", "topk", "unique"]
 
@@ -477,6 +486,52 @@ def searchsorted(
         for k in np.ndindex(rows.shape[:-1]):
             indices[k] = rows[k].searchsorted(values[k], where)
     return leaf_of(indices.astype(np.int32 if out_int32 else np.int64))
+
+
+@accepts_arrays("boundaries")
+def bucketize(
+    input: npt.ArrayLike, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
+    """Return the bucket of each element between sorted `boundaries` (n,): 0 to n.
+
+    A boundary belongs to the bucket before it, or to the one after it with `right=True`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.bucketize(tg.tensor([0.5, 1.0, 9.0]), tg.tensor([1.0, 2.0]))
+    tensor([0, 0, 2])
+    """
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@accepts_arrays("input")
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """Return a view of the memory of `input` of shape `size`, with steps of `stride` elements.
+
+    It begins at the first element of `input`, or at `storage_offset` of its memory. With gradients
+    it is a copy, and `input` must be contiguous. Raises `RangeError` for elements outside of the
+    memory, or of the contiguous `input`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.as_strided(tg.arange(4), (3, 2), (1, 1)).tolist()
+    [[0, 1], [1, 2], [2, 3]]
+    """
+    x, memory = array_of(input), owner(array_of(input)).reshape(-1, order="A")
+    shape, steps = tuple(map(as_int, size)), tuple(map(as_int, stride))
+    check_shapes(len(shape) == len(steps), "as_strided", "as many strides as sizes", shape, steps)
+    own, base = (a.__array_interface__["data"][0] for a in (x, memory))
+    first = (own - base) // x.itemsize
+    start = first if storage_offset is None else as_int(storage_offset)
+    at = np.full(shape, start)
+    for axis, step in enumerate(steps):
+        at += step * np.arange(shape[axis]).reshape(-1, *(1,) * (len(shape) - axis - 1))
+    low, high = (first, first + x.size) if input.requires_grad else (0, memory.size)
+    check_shapes(not input.requires_grad or x.flags.c_contiguous, "as_strided", "contiguous", x)
+    if at.size and not low <= at.min() <= at.max() < high:
+        raise RangeError(f"as_strided: elements {at.min()} to {at.max()} of {high}, from {low} on")
+    if input.requires_grad:
+        return input.reshape(-1)[leaf_of(at - first)]
+    strides = [step * x.itemsize for step in steps]
+    return leaf_of(np.lib.stride_tricks.as_strided(memory[start:], shape, strides))
 
 
 @accepts_arrays("input", "index")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core.errors import check_argument, check_shapes
+from tinygrad_fc.core.errors import RangeError, check_argument, check_shapes
 from tinygrad_fc.core.graph import Node, as_array, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.core.op import Dim
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["max", "median", "min", "quantile", "var_mean"]
+__all__ = ["cummax", "kthvalue", "max", "median", "min", "nanmean", "quantile", "var_mean"]
 
 
 def _extreme(input: Tensor, dim: Any, keepdim: bool, reduce: Any, index: Any, pair: Any) -> Any:
@@ -84,6 +84,56 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     is_middle = x == np.partition(x, k, axis=along).take([k], along)
     rank = is_middle + 2 * (x != x)  # noqa: PLR0124  NaN first
     return values_at(input, along, keepdim, leaf_of(rank.argmax(along, keepdims=True)))
+
+
+@accepts_arrays("input")
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
+    """Return the `k`-th smallest elements along `dim`, from 1 on, and their indices; NaN is last.
+
+    Raises `RangeError` unless 1 <= k <= n.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.kthvalue(tg.tensor([5.0, 4.0, 7.0]), 2)
+    ValuesIndices(values=tensor(5.), indices=tensor(0))
+    """
+    along = normalize_dim(dim, input.ndim or 1, "kthvalue")
+    n = (input.shape or (1,))[along]
+    if not 1 <= k <= n:
+        raise RangeError(f"kthvalue: k is {k}, expected 1 to {n}, the size of axis {along}")
+    order = np.argsort(np.atleast_1d(as_array(input)), axis=along, kind="stable")
+    at = order.take([k - 1], along).reshape(() if not input.ndim else (-1,))
+    return values_at(input, along, keepdim, leaf_of(at))
+
+
+@accepts_arrays("input")
+def cummax(input: Tensor, dim: int) -> ValuesIndices:
+    """Return the largest element so far along `dim`, of equal ones the last, and its index.
+
+    From the first NaN on, the values are NaN.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.cummax(tg.tensor([1.0, 3.0, 2.0]), 0).indices
+    tensor([0, 1, 1])
+    """
+    along = normalize_dim(dim, input.ndim or 1, "cummax")
+    x = np.atleast_1d(as_array(input))
+    is_largest = (x == np.maximum.accumulate(x, along)) | (x != x)  # noqa: PLR0124  true for NaN
+    places = np.moveaxis(np.arange(x.shape[along]).reshape(-1, *(1,) * (x.ndim - 1)), 0, along)
+    at = np.maximum.accumulate(np.where(is_largest, places, 0), along)
+    return values_at(input, along, keepdim=True, at=leaf_of(at.reshape(input.shape)))
+
+
+@accepts_arrays("input")
+def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return the mean over `dim` of the elements that are not NaN; NaN if there are none.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nanmean(tg.tensor([1.0, tg.nan, 3.0]))
+    tensor(2.)
+    """
+    known = input == input  # noqa: PLR0124  false for NaN
+    total = r.sum(e.where(known, input, 0), dim, keepdim, dtype=dtype)
+    return total / r.sum(known, dim, keepdim)
 
 
 @accepts_arrays("input")

@@ -200,16 +200,22 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 @accepts_arrays("tensor")
 def split(
-    tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
+    tensor: Tensor,
+    split_size_or_sections: int | Sequence[int] = (),
+    dim: int = 0,
+    *,
+    split_size: int | Sequence[int] = (),
 ) -> tuple[Tensor, ...]:
     """Return slices along `dim` of one size (the last may be smaller), or of the sizes in a list.
+
+    `split_size` is the name of the first setting in the method of PyTorch.
 
     >>> import tinygrad_fc as tg
     >>> [part.tolist() for part in tg.arange(5).split(2)]
     [[0, 1], [2, 3], [4]]
     """
     dim = normalize_dim(dim, tensor.ndim, "split")
-    n, sizes = tensor.shape[dim], split_size_or_sections
+    n, sizes = tensor.shape[dim], split_size_or_sections or split_size
     if isinstance(sizes, int | np.integer):
         check_argument(sizes > 0 or (sizes == n == 0), "split", "a positive size", size=sizes)
         ends = [*range(0, n, sizes), n] if n else [0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ _NO_SETTINGS: dict[str, Any] = {}
 
 def _check_widths(layer: str, **widths: Any) -> None:
     for name, n in widths.items():
-        positive = isinstance(n, int | np.integer) and n >= 1
+        positive = not isinstance(n, bool) and hasattr(n, "__index__") and n >= 1
         check_argument(bool(positive), layer, "an integer of at least 1", **{name: n})
 
 
@@ -62,10 +63,9 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         _check_widths("Linear", in_features=in_features, out_features=out_features)
-        self.in_features = int(in_features)
-        self.out_features = int(out_features)
-        self.weight = unfilled((out_features, in_features), device, dtype)
-        self.register_parameter("bias", unfilled(out_features, device, dtype) if bias else None)
+        self.in_features, self.out_features = n, m = index(in_features), index(out_features)
+        self.weight = unfilled((m, n), device, dtype)
+        self.register_parameter("bias", unfilled(m, device, dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

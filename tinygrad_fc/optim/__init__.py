@@ -11,11 +11,12 @@ from tinygrad_fc.optim.sgd import *
 
 if TYPE_CHECKING:
     from tinygrad_fc.optim import lr_scheduler as lr_scheduler
+    from tinygrad_fc.optim import swa_utils as swa_utils
     from tinygrad_fc.optim.adaptive import *
     from tinygrad_fc.optim.lbfgs import *
 
 _MODULES = ("adaptive", "lbfgs", "optimizer", "sgd")
-__getattr__ = lazy_names(__name__, {"lr_scheduler": "lr_scheduler"}, _MODULES)
+__getattr__ = lazy_names(__name__, {name: name for name in ("lr_scheduler", "swa_utils")}, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -92,6 +92,20 @@ def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     return hooked
 
 
+_UNUSED = frozenset({"foreach", "fused", "capturable", "differentiable"})
+
+
+def _without_unused(init: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that drops PyTorch's options for other devices, unless it has them."""
+    unused = _UNUSED - frozenset(init.__code__.co_varnames)
+
+    @functools.wraps(init)
+    def accepting(self: Optimizer, *args: Any, **options: Any) -> None:
+        init(self, *args, **{name: options[name] for name in options if name not in unused})
+
+    return accepting
+
+
 class Optimizer:
     """Base class of optimizers; a subclass defines `_update(group)`, or `step`.
 
@@ -123,6 +137,8 @@ class Optimizer:
     _is_in_step = False
 
     def __init_subclass__(cls) -> None:
+        if "__init__" in vars(cls):
+            cls.__init__ = _without_unused(cls.__init__)  # type: ignore[method-assign]
         if "step" in vars(cls):
             cls.step = with_hooks(cls.step)  # type: ignore[method-assign]
         if "has_stepped" not in vars(cls):

@@ -24,6 +24,7 @@ from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
 from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
 from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_jvp, check_vjp
+from tinygrad_fc.testing.close import assert_close
 from tinygrad_fc.testing.function import CheckedFunction
 from tinygrad_fc.testing.report import GradientError, NothingCheckedError, Report
 
@@ -36,6 +37,7 @@ __all__ = [
     "GradientError",
     "NothingCheckedError",
     "Report",
+    "assert_close",
     "assert_vjp",
     "boolean",
     "check",

@@ -30,6 +30,7 @@ from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
+from tinygrad_fc.ops.reduce import softmax
 from tinygrad_fc.random import rng_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "alpha_dropout", "batch_norm", "bilinear", "dropout", "embedding", "group_norm",
     "instance_norm", "layer_norm", "linear", "one_hot", "pad", "rms_norm",
+    "scaled_dot_product_attention",
 ]  # fmt: skip
 
 
@@ -470,3 +472,37 @@ def _keep_mask(input: Tensor, p: float) -> Any:
     # float32 numbers are faster, and precise enough for a comparison with p.
     keep = rng_of(None).random(input._array.shape, np.float32) >= p
     return move_to_device(keep, device_of(input))
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+) -> Tensor:
+    """Return `softmax(scale * query @ key.mT + mask) @ value`; `scale` is by default 1 / sqrt(E).
+
+    `query` (..., L, E), `key` (..., S, E) and `value` (..., S, V) give (..., L, V). `attn_mask`
+    (..., L, S) is true where a query sees a key, or is added; with `is_causal` query i sees the
+    keys up to i. Vaswani et al. (2017), equation 1. Raises `ValueError` for both.
+
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([[1.0], [3.0]])
+    >>> tg.nn.functional.scaled_dot_product_attention(0 * x, x, x, is_causal=True)
+    tensor([[1.],
+            [2.]])
+    """
+    check_argument(not is_causal or attn_mask is None, "attention", "None", attn_mask=attn_mask)
+    size = query.shape[-1] or 1
+    scores = query @ key.swapaxes(-1, -2) * (size**-0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = leaf_of(np.tri(*scores.shape[-2:], dtype=bool))
+    if attn_mask is not None and attn_mask.dtype == bool:
+        scores = elementwise.where(attn_mask, scores, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return dropout(softmax(scores, -1), dropout_p) @ value

@@ -53,8 +53,8 @@ class DataLoader(Generic[T_co]):
     uses a random order from `generator`; `sampler` yields sample indices in another order,
     `batch_sampler` lists of them. `batch_size=None` yields single samples. `drop_last` omits an
     incomplete last batch. `collate_fn` converts a list of samples to a batch, by default with
-    `default_collate`. Batches are created in this process: `num_workers` and `pin_memory` have no
-    effect.
+    `default_collate`. Batches are created in this process: `num_workers`, the other options of
+    workers, and `pin_memory` have no effect.
 
     Raises `ValueError` for options that contradict each other, and for a `batch_size` below 1.
 
@@ -79,9 +79,21 @@ class DataLoader(Generic[T_co]):
         collate_fn: Callable[[Any], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
-        *,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
     ) -> None:
+        self.timeout, self.worker_init_fn = timeout, worker_init_fn
+        self.multiprocessing_context, self.prefetch_factor = (
+            multiprocessing_context,
+            prefetch_factor,
+        )
+        self.persistent_workers, self.pin_memory_device = persistent_workers, pin_memory_device
         self.dataset, self._streams = dataset, isinstance(dataset, IterableDataset)
         self._rows = None if self._streams else _rows(dataset)
         has_order = bool(shuffle) or sampler is not None
