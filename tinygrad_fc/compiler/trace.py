@@ -232,7 +232,7 @@ class Trace(TraceBuilder, Observer):
         """Watch the state and options of an optimizer; its instructions are an "update"."""
         name = type(optimizer).__name__
         rates = (group.get("lr") for group in self.groups(optimizer))
-        optimizer.check_rates(rate.value.sample for rate in rates if type(rate) is Tracer)
+        optimizer.check_rates({"lr": r.value.sample} for r in rates if type(r) is Tracer)
         self.state(optimizer)
         self.captured.watch(vars(optimizer), f"an option of {name}")
         return self._within(Origin(name, "update"))

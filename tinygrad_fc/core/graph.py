@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 next_seq = count(1).__next__
 UNRECORDED = -1  # the sequence number of `x.data`, whose changes are never recorded
 _seq_of = attrgetter("_seq")
-_rules_of = attrgetter("rules")
 _new = object.__new__
 _flags = grad_mode.flags.get
 _RECORD, _DETECT_ANOMALY = grad_mode.RECORD, grad_mode.DETECT_ANOMALY
@@ -125,13 +124,11 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     parents: list[Any] = []
     tracked = mixed = False
     dtype = None
-    flags = _flags()
-    by = observer() if flags & _OBSERVED else None
     if _assigned:
         follow_assignments(args)
     for a in args:
         if a.__class__ is tensor_class or isinstance(a, Node):
-            array = a._array if by is None else by.read(a)
+            array = a._array  # until `_observed_call`
             arrays.append(array)
             other = array.dtype
             if other is not dtype:
@@ -156,9 +153,10 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
             return call_op(op, promoted, settings)
     # Before the values are read: another thread may change them.
     seq = next_seq() if tracked or _assigned else 0
+    flags = _flags()
     try:
-        if by is not None:
-            out = by.call(op, arrays, settings)
+        if flags & _OBSERVED:
+            out = _observed_call(op, args, arrays, settings)
         else:
             out = op.forward(*arrays, **settings) if settings else op.plain(*arrays)
     except Exception as error:
@@ -191,6 +189,15 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         if getattr(out, "base", None) is not None:
             _set_base(t, args, arrays, settings, is_recording=bool(flags & _RECORD))
     return t
+
+
+def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any]) -> Any:
+    """Return the result for `arrays`, after those of tensors are replaced by what is read."""
+    by = observer()
+    for k, a in enumerate(args):
+        if isinstance(a, Node):
+            arrays[k] = by.read(a)
+    return by.call(op, arrays, settings)
 
 
 def _set_base(
@@ -281,8 +288,8 @@ def number_of(value: Any) -> Any:
     Where the library reads numbers by this function, and not by `float`, a program may read them
     in each call.
     """
-    if value.__class__ is float:
-        return value
+    if value.__class__ is float or value.__class__ is int:
+        return float(value)
     array = array_of(value)
     return array.as_number() if hasattr(array, "as_number") else float(array)
 
@@ -729,7 +736,7 @@ class _Pass:
         visited, calls_finish = self.visited.append, self.wanted is not None
         create_graph, is_checked = self.create_graph, self.is_checked
         last_change = state.last_change
-        rules_of = observer().rules if _flags() & _OBSERVED else _rules_of
+        by = observer() if _flags() & _OBSERVED else None
         while queue:
             node = heappop(queue)[2]
             g = pending.pop(id(node))
@@ -752,8 +759,10 @@ class _Pass:
             if op.outer is not None:
                 # A `Chain`, such as linear and sigmoid in one node: first the rule of the outer
                 # op, then those of the inner op, which are `op.rules` and must not read `out`.
-                g = rules_of(op.outer)[0](g, out, None)
-            rules, is_trusted = rules_of(op), op.is_builtin and not create_graph
+                outer_rules = op.outer.rules if by is None else by.rules(op.outer)
+                g = outer_rules[0](g, out, None)
+            rules = op.rules if by is None else by.rules(op)
+            is_trusted = op.is_builtin and not create_graph
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule

@@ -72,7 +72,7 @@ class Observer:
 
     def step(self, optimizer: Any) -> AbstractContextManager[None]:
         """Return the context of an optimizer's update, after a check of its learning rates."""
-        optimizer.check_rates([group.get("lr", 0.0) for group in optimizer.param_groups])
+        optimizer.check_rates(optimizer.param_groups)
         return nullcontext()
 
     def generator(self, generator: Any) -> Any:

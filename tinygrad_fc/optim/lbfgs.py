@@ -99,7 +99,7 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS computes the loss several times a step: pass step(closure)")
-        self.check_rates([group.get("lr", 0.0) for group in self.param_groups])
+        self.check_rates(self.param_groups)
         group = self.param_groups[0]
         params, state = group["params"], self.state[group["params"][0]]
         state.setdefault("func_evals", 0)

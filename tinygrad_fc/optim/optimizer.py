@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
-from tinygrad_fc.core.grad_mode import enable_grad
+from tinygrad_fc.core.grad_mode import OBSERVED, enable_grad, flags
 from tinygrad_fc.core.graph import (
     array_of,
     as_array,
@@ -35,6 +35,7 @@ __all__ = ["Optimizer"]
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group = dict[str, Any]
+_flags = flags.get
 
 _ADVICE = (
     "Parameters are tensors with requires_grad=True, and the nn.Parameters of a Module: "
@@ -244,10 +245,10 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set each `.grad` to None, or to zeros unless `set_to_none`; None stays None."""
-        by = observer()
-        for group in vars(self)["param_groups"] if by is None else by.groups(self):
+        is_plain = set_to_none and not _flags() & OBSERVED
+        for group in self.__dict__["param_groups"] if is_plain else self.param_groups:
             for p in group["params"]:
-                if set_to_none and by is None:
+                if is_plain:
                     p._grad = None
                 else:
                     reset_grad(p, set_to_none=set_to_none)
@@ -264,20 +265,20 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        by = observer()
-        if by is not None:
-            with by.step(self):
+        if _flags() & OBSERVED:
+            with observer().step(self):
                 self._update_groups(self.param_groups)
-            return loss
-        groups = vars(self)["param_groups"]
-        self.check_rates([group.get("lr", 0.0) for group in groups])
-        self._update_groups(groups)
+        else:
+            groups = self.__dict__["param_groups"]
+            self.check_rates(groups)
+            self._update_groups(groups)
         return loss
 
-    def check_rates(self, rates: Iterable[Any]) -> None:
+    def check_rates(self, groups: Iterable[Group]) -> None:
         """Raise `ValueError` if a learning rate is NaN; set `has_stepped`."""
-        if any(map(math.isnan, rates)):
-            raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
+        for group in groups:
+            if math.isnan(group.get("lr", 0.0)):
+                raise ValueError(f"{type(self).__name__}: the learning rate of a group is NaN")
         self.has_stepped = True
 
     def _update_groups(self, groups: Iterable[Group]) -> None:

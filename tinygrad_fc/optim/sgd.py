@@ -88,7 +88,8 @@ class SGD(Optimizer):
                 grad = p._grad if by is None else by.grad(p)
                 if grad is None:
                     continue
-                array, g = (p._array, grad._array) if by is None else (by.read(p), by.read(grad))
+                array = p._array if by is None else by.read(p)
+                g = grad._array if by is None else by.read(grad)
                 changed.append(array)
                 if array.dtype is not dtype:
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.

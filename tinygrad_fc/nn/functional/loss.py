@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, operand
+from tinygrad_fc.core.graph import Node, as_array, call_op, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.linalg import vector_norm
@@ -137,14 +137,14 @@ def mse_loss(
     """
     check_shapes("mse_loss", input, target)
     target = float_target(target, input)
-    array = array_of(input)
-    batch = len(array) if array.ndim else 1
-    count = {"mean": array.size, "batchmean": batch, "sum": 1}.get(reduction)
+    shape, size = input._array.shape, input._array.size
+    batch = shape[0] if shape else 1
+    count = {"mean": size, "batchmean": batch, "sum": 1}.get(reduction)
     # `count` is None for "none" and unknown reductions, 0 for no elements.
     if weight is not None or not count:
         return weighted((input - target) ** 2, weight, reduction, BATCH_REDUCTIONS)
     out = call_op(loss_ops.squared_error, (input, target), {"count": count})
-    if array_of(out) != array_of(out):  # NaN: only then is the target checked
+    if out._array != out._array:  # NaN: only then is the target checked
         check_not_nan("mse_loss", target)
     return out
 
