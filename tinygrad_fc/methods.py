@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import random
+from tinygrad_fc import functional, ops, random
 from tinygrad_fc.assignment import (
     assign_elements,
     own_argument,
@@ -25,14 +25,10 @@ from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import Node, array_of, leaf_of, mutation_lock, operand, record_change
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional import creation, elementwise, indexing, reduction, shape
-from tinygrad_fc.functional import linalg as la
+from tinygrad_fc.functional import creation, indexing, linalg, reduction, shape
 from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.numpy_dispatch import Conversions
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import linalg, special
-from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops import comparison, elementwise, reduce, special
 from tinygrad_fc.ops.indexing import is_basic
 
 if TYPE_CHECKING:
@@ -232,20 +228,23 @@ class Methods(Conversions):
         change = partial(_store, result=result)
         return _change(self, "inplace=True", change, result, result=lambda: result)
 
-    __iadd__, __isub__ = _in_place(e.add, "+="), _in_place(e.subtract, "-=")
-    __imul__, __itruediv__ = _in_place(e.multiply, "*="), _in_place(e.divide, "/=")
-    __ifloordiv__, __imod__ = _in_place(e.floor_divide, "//="), _in_place(e.remainder, "%=")
-    __ipow__, __iand__ = _in_place(e.power, "**="), _in_place(c.bitwise_and, "&=")
-    __ior__, __ixor__ = _in_place(c.bitwise_or, "|="), _in_place(c.bitwise_xor, "^=")
-    __ilshift__ = _in_place(c.bitwise_left_shift, "<<=")
-    __irshift__ = _in_place(c.bitwise_right_shift, ">>=")
+    __iadd__, __isub__ = _in_place(elementwise.add, "+="), _in_place(elementwise.subtract, "-=")
+    __imul__, __ipow__ = _in_place(elementwise.multiply, "*="), _in_place(elementwise.power, "**=")
+    __itruediv__ = _in_place(elementwise.divide, "/=")
+    __ifloordiv__ = _in_place(elementwise.floor_divide, "//=")
+    __imod__ = _in_place(elementwise.remainder, "%=")
+    __iand__ = _in_place(comparison.bitwise_and, "&=")
+    __ior__ = _in_place(comparison.bitwise_or, "|=")
+    __ixor__ = _in_place(comparison.bitwise_xor, "^=")
+    __ilshift__ = _in_place(comparison.bitwise_left_shift, "<<=")
+    __irshift__ = _in_place(comparison.bitwise_right_shift, ">>=")
 
-    add_ = accepts_factor("alpha", 1)(_in_place(e.add, "add_"))
-    sub_ = accepts_factor("alpha", 1)(_in_place(e.subtract, "sub_"))
-    mul_, div_ = _in_place(e.multiply, "mul_"), _in_place(e.divide, "div_")
-    clamp_ = _in_place(e.clamp, "clamp_")
-    addcmul_ = accepts_factor("value", 2)(_in_place(elementwise.addcmul, "addcmul_"))
-    addcdiv_ = accepts_factor("value", 2)(_in_place(elementwise.addcdiv, "addcdiv_"))
+    add_ = accepts_factor("alpha", 1)(_in_place(elementwise.add, "add_"))
+    sub_ = accepts_factor("alpha", 1)(_in_place(elementwise.subtract, "sub_"))
+    mul_, div_ = _in_place(elementwise.multiply, "mul_"), _in_place(elementwise.divide, "div_")
+    clamp_ = _in_place(elementwise.clamp, "clamp_")
+    addcmul_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcmul, "addcmul_"))
+    addcdiv_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcdiv, "addcdiv_"))
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
@@ -269,7 +268,7 @@ class Methods(Conversions):
         def filled() -> Any:
             mask = np.zeros(self.shape, bool)
             np.fill_diagonal(mask, val=True, wrap=wrap)
-            return elementwise.masked_fill(self, mask, fill_value)
+            return functional.elementwise.masked_fill(self, mask, fill_value)
 
         change = partial(np.fill_diagonal, val=operand(fill_value, "fill_diagonal_"), wrap=wrap)
         return _change(self, "fill_diagonal_", change, result=filled)
@@ -310,52 +309,62 @@ class Methods(Conversions):
 
     # Elementwise
 
-    abs = absolute = e.absolute
-    neg = negative = e.negative
-    exp, exp2, expm1 = e.exp, e.exp2, e.expm1
-    log, log2, log10, log1p = e.log, e.log2, e.log10, e.log1p
-    sqrt, rsqrt, square, reciprocal = e.sqrt, e.rsqrt, e.square, e.reciprocal
-    sin, cos, tan = e.sin, e.cos, e.tan
-    asin, acos, atan, atan2 = e.arcsin, e.arccos, e.arctan, e.arctan2
-    sinh, cosh, tanh = e.sinh, e.cosh, e.tanh
-    hypot, logaddexp, xlogy = e.hypot, e.logaddexp, e.xlogy
-    sigmoid, relu, erf = e.sigmoid, e.relu, special.erf
-    lgamma, digamma = special.lgamma, elementwise.digamma
-    add, sub, mul, div, pow = e.add, e.subtract, e.multiply, elementwise.div, e.power
+    abs = absolute = elementwise.absolute
+    neg = negative = elementwise.negative
+    exp, exp2, expm1 = elementwise.exp, elementwise.exp2, elementwise.expm1
+    log, log2 = elementwise.log, elementwise.log2
+    log10, log1p = elementwise.log10, elementwise.log1p
+    sqrt, rsqrt = elementwise.sqrt, elementwise.rsqrt
+    square, reciprocal = elementwise.square, elementwise.reciprocal
+    sin, cos, tan = elementwise.sin, elementwise.cos, elementwise.tan
+    asin, acos = elementwise.arcsin, elementwise.arccos
+    atan, atan2 = elementwise.arctan, elementwise.arctan2
+    sinh, cosh, tanh = elementwise.sinh, elementwise.cosh, elementwise.tanh
+    hypot, logaddexp, xlogy = elementwise.hypot, elementwise.logaddexp, elementwise.xlogy
+    sigmoid, relu, erf = elementwise.sigmoid, elementwise.relu, special.erf
+    lgamma, digamma = special.lgamma, functional.elementwise.digamma
+    add, sub = elementwise.add, elementwise.subtract
+    mul, div, pow = elementwise.multiply, functional.elementwise.div, elementwise.power
     subtract, multiply, divide, true_divide = sub, mul, div, div
-    fmod, remainder, floor_divide = e.fmod, e.remainder, e.floor_divide
-    maximum, minimum, masked_fill = e.maximum, e.minimum, elementwise.masked_fill
-    clip = clamp = e.clamp
-    clamp_min, clamp_max, logit = elementwise.clamp_min, elementwise.clamp_max, special.logit
-    lerp, addcmul, addcdiv = e.lerp, elementwise.addcmul, elementwise.addcdiv
-    nan_to_num, round = e.nan_to_num, c.round
-    sign, floor, ceil, trunc = c.sign, c.floor, c.ceil, c.trunc
-    isnan, isinf, isfinite = c.isnan, c.isinf, c.isfinite
-    eq, ne, lt, le, gt, ge = c.eq, c.ne, c.lt, c.le, c.gt, c.ge
-    logical_and, logical_or = c.logical_and, c.logical_or
-    logical_xor, logical_not = c.logical_xor, c.logical_not
-    bitwise_and, bitwise_or = c.bitwise_and, c.bitwise_or
-    bitwise_xor, bitwise_not = c.bitwise_xor, c.bitwise_not
-    bitwise_left_shift, bitwise_right_shift = c.bitwise_left_shift, c.bitwise_right_shift
-    isclose, allclose, equal = c.isclose, elementwise.allclose, elementwise.equal
+    fmod, remainder = elementwise.fmod, elementwise.remainder
+    floor_divide, masked_fill = elementwise.floor_divide, functional.elementwise.masked_fill
+    maximum, minimum = elementwise.maximum, elementwise.minimum
+    clip = clamp = elementwise.clamp
+    clamp_min, clamp_max = functional.elementwise.clamp_min, functional.elementwise.clamp_max
+    lerp, logit = elementwise.lerp, special.logit
+    addcmul, addcdiv = functional.elementwise.addcmul, functional.elementwise.addcdiv
+    nan_to_num, round = elementwise.nan_to_num, comparison.round
+    sign, floor, ceil, trunc = comparison.sign, comparison.floor, comparison.ceil, comparison.trunc
+    isnan, isinf, isfinite = comparison.isnan, comparison.isinf, comparison.isfinite
+    eq, ne, lt = comparison.eq, comparison.ne, comparison.lt
+    le, gt, ge = comparison.le, comparison.gt, comparison.ge
+    logical_and, logical_or = comparison.logical_and, comparison.logical_or
+    logical_xor, logical_not = comparison.logical_xor, comparison.logical_not
+    bitwise_and, bitwise_or = comparison.bitwise_and, comparison.bitwise_or
+    bitwise_xor, bitwise_not = comparison.bitwise_xor, comparison.bitwise_not
+    bitwise_left_shift = comparison.bitwise_left_shift
+    bitwise_right_shift = comparison.bitwise_right_shift
+    isclose, allclose = comparison.isclose, functional.elementwise.allclose
+    equal = functional.elementwise.equal
 
     # Reductions
 
-    sum, mean, prod, var, std = r.sum, r.mean, r.prod, r.var, r.std
-    amax, amin, max, min = r.amax, r.amin, reduction.max, reduction.min
-    argmax, argmin, median, quantile = c.argmax, c.argmin, reduction.median, reduction.quantile
+    sum, mean, prod, var, std = reduce.sum, reduce.mean, reduce.prod, reduce.var, reduce.std
+    amax, amin, max, min = reduce.amax, reduce.amin, reduction.max, reduction.min
+    argmax, argmin, median = comparison.argmax, comparison.argmin, reduction.median
+    quantile, norm = reduction.quantile, linalg.p_norm
     kthvalue, cummax, nanmean = reduction.kthvalue, reduction.cummax, reduction.nanmean
-    all, any, count_nonzero, norm = c.all, c.any, c.count_nonzero, la.p_norm
-    logsumexp, softmax, log_softmax = r.logsumexp, r.softmax, r.log_softmax
-    cumsum, cumprod = r.cumsum, r.cumprod
+    all, any, count_nonzero = comparison.all, comparison.any, comparison.count_nonzero
+    logsumexp, softmax, log_softmax = reduce.logsumexp, reduce.softmax, reduce.log_softmax
+    cumsum, cumprod = reduce.cumsum, reduce.cumprod
 
     # Linear algebra
 
-    matmul, mm, mv, dot, bmm = linalg.matmul, la.mm, la.mv, la.dot, la.bmm
-    outer, addmm = la.outer, la.addmm
+    matmul, mm, mv, dot, bmm = ops.linalg.matmul, linalg.mm, linalg.mv, linalg.dot, linalg.bmm
+    outer, addmm = linalg.outer, linalg.addmm
     ger = outer
-    inner, kron, trace = la.inner, la.kron, la.trace
-    det, slogdet, inverse = la.det, la.slogdet, la.inv
+    inner, kron, trace = linalg.inner, linalg.kron, linalg.trace
+    det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
     diag, tril, triu = shape.diag, shape.tril, shape.triu
     diagonal, diag_embed = shape.diagonal, shape.diag_embed
 
@@ -393,7 +402,7 @@ class Methods(Conversions):
         >>> tg.tensor([1.0]).polygamma(1)
         tensor([1.6449])
         """
-        return elementwise.polygamma(n, self)
+        return functional.elementwise.polygamma(n, self)
 
     def where(self: Any, condition: Any, other: Any) -> Tensor:
         """Return the elements of `self` where `condition` is true, else those of `other`.
@@ -403,19 +412,20 @@ class Methods(Conversions):
         >>> x.where(x > 0, 0.0)
         tensor([0., 2.])
         """
-        return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
+        return functional.elementwise.where(condition, self, other)  # type: ignore[no-any-return]
 
 
 # A new op becomes a method without an entry above; the entries are for type checkers.
-for _module in (c, e, linalg, r, special):
+for _module in (comparison, elementwise, ops.linalg, reduce, special):
     for _name in _module.__all__:
         if not hasattr(Methods, _name):
             setattr(Methods, _name, getattr(_module, _name))
 
 # In-place variants, `x.sin_()` of `x.sin()`
-_names = {*c.__all__, *e.__all__, *special.__all__, *elementwise.__all__, "cumprod", "cumsum"}
-_names |= {"absolute", "index_add", "index_fill", "negative", "scatter", "scatter_add", "tril"}
-_names |= {"triu"}
+_names = {"absolute", "cumprod", "cumsum", "index_add", "index_fill", "negative", "scatter"}
+_names |= {"scatter_add", "tril", "triu"}
+_names.update(comparison.__all__, elementwise.__all__, special.__all__)
+_names.update(functional.elementwise.__all__)
 _views = {"squeeze", "t", "transpose", "unsqueeze"}
 for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:
     if not hasattr(Methods, f"{_name}_"):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc import functional as f
 from tinygrad_fc.core.errors import DtypeError, GraphError
 from tinygrad_fc.core.graph import (
     Node,
@@ -29,23 +28,24 @@ from tinygrad_fc.core.graph import (
 from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, positional, readonly, registry
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import like
+from tinygrad_fc.functional import creation, elementwise, indexing, linalg, reduction, shape
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
-from tinygrad_fc.ops import reduce as r
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.elementwise import clamp, multiply
+from tinygrad_fc.ops.shape import broadcast_to, flip, reshape, transpose
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
-_tensor: Any = f.creation.as_tensor
+_tensor: Any = creation.as_tensor
 
 
 def _reshaped(function: Any) -> Any:
     """Return the adapter of a NumPy function with an axis that changes only the shape."""
 
     def adapter(a: Any, axis: Any = None) -> Any:
-        return s.reshape(a, shape=function(np.broadcast_to(0, a.shape), axis).shape)
+        return reshape(a, shape=function(np.broadcast_to(0, a.shape), axis).shape)
 
     return adapter
 
@@ -81,7 +81,7 @@ def _dot(a: Any, b: Any) -> Any:
     if b.ndim <= 2:
         return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return f.linalg.tensordot(a, b, ([-1], [-2]))
+    return linalg.tensordot(a, b, ([-1], [-2]))
 
 
 def _float(a: Any) -> Any:
@@ -96,7 +96,7 @@ def _of_floats(function: Any) -> Any:
 
 def _solve(a: Any, b: Any) -> Any:
     a, b = _common(_float(a), _float(b))
-    return f.linalg.solve(a, b[None] if b.ndim > 1 and b.shape == a.shape[:-1] else b)
+    return linalg.solve(a, b[None] if b.ndim > 1 and b.shape == a.shape[:-1] else b)
 
 
 def _same(module: Any, *names: str) -> dict[Any, Any]:
@@ -105,54 +105,55 @@ def _same(module: Any, *names: str) -> dict[Any, Any]:
 
 
 ADAPTERS: dict[Any, Any] = {
-    **_same(f.creation, "full_like", "ones_like", "zeros_like"),
-    **_same(f.linalg, "einsum", "kron"),
-    **_same(f.shape, "diag", "diagonal", "hstack", "ravel", "stack", "tile", "tril", "triu"),
-    **_same(f.shape, "vstack"),
+    **_same(creation, "full_like", "ones_like", "zeros_like"),
+    **_same(linalg, "einsum", "kron"),
+    **_same(shape, "diag", "diagonal", "hstack", "ravel", "stack", "tile", "tril", "triu"),
+    **_same(shape, "vstack"),
     np.allclose: lambda a, b, *rest, **named: np.allclose(array_of(a), array_of(b), *rest, **named),
-    np.argwhere: f.indexing.nonzero,
-    np.array_equal: f.elementwise.equal,
-    np.concatenate: f.shape.cat,
-    np.moveaxis: f.shape.movedim,
-    np.nonzero: f.elementwise.where,
-    np.repeat: f.shape.repeat_interleave,
-    np.swapaxes: f.shape.transpose,
-    np.where: f.elementwise.where,
-    np.broadcast_to: lambda array, shape: s.broadcast_to(array, shape=shape),
+    np.argwhere: indexing.nonzero,
+    np.array_equal: elementwise.equal,
+    np.concatenate: shape.cat,
+    np.moveaxis: shape.movedim,
+    np.nonzero: elementwise.where,
+    np.repeat: shape.repeat_interleave,
+    np.swapaxes: shape.transpose,
+    np.where: elementwise.where,
+    np.broadcast_to: lambda array, shape: broadcast_to(array, shape=shape),
     np.clip: clamp,
-    np.cumprod: lambda a, axis=None: r.cumprod(*_flat(a, axis)),
-    np.cumsum: lambda a, axis=None: r.cumsum(*_flat(a, axis)),
+    np.cumprod: lambda a, axis=None: reduce.cumprod(*_flat(a, axis)),
+    np.cumsum: lambda a, axis=None: reduce.cumsum(*_flat(a, axis)),
     np.dot: _dot,
     np.expand_dims: _reshaped(np.expand_dims),
-    np.flip: lambda m, axis=None: s.flip(m, axis=axis),
-    np.inner: lambda a, b: f.linalg.inner(*_common(a, b)),
-    np.median: lambda a, axis=None, *, keepdims=False: f.reduction.quantile(
+    np.flip: lambda m, axis=None: flip(m, axis=axis),
+    np.inner: lambda a, b: linalg.inner(*_common(a, b)),
+    np.median: lambda a, axis=None, *, keepdims=False: reduction.quantile(
         _float(a), 0.5, axis, keepdims
     ),
     np.ndim: lambda a: a.ndim,
     np.outer: lambda a, b: np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1)),
-    np.reshape: lambda a, shape: s.reshape(a, shape=shape),
-    np.roll: lambda a, shift, axis=None: f.shape.roll(a, shift, axis),
+    np.reshape: lambda a, shape: reshape(a, shape=shape),
+    np.roll: lambda a, shift, axis=None: shape.roll(a, shift, axis),
     np.shape: lambda a: a.shape,
     np.size: lambda a: a.numel(),
-    np.sort: lambda a, axis=-1: f.indexing.sort(*_flat(a, axis)).values,
+    np.sort: lambda a, axis=-1: indexing.sort(*_flat(a, axis)).values,
     np.squeeze: _reshaped(np.squeeze),
-    np.std: functools.partial(r.std, correction=0),
+    np.std: functools.partial(reduce.std, correction=0),
     np.take: _take,
-    np.tensordot: lambda a, b, axes=2: f.linalg.tensordot(*_common(a, b), axes),
+    np.tensordot: lambda a, b, axes=2: linalg.tensordot(*_common(a, b), axes),
     np.trace: lambda a, *args, **settings: np.diagonal(a, *args, **settings).sum(-1),
-    np.transpose: lambda a, axes=None: a.T if axes is None else s.transpose(a, axes=tuple(axes)),
-    np.var: functools.partial(r.var, correction=0),
+    np.transpose: lambda a, axes=None: a.T if axes is None else transpose(a, axes=tuple(axes)),
+    np.var: functools.partial(reduce.var, correction=0),
     np.linalg.solve: _solve,
     **{
-        getattr(np.linalg, name): _of_floats(getattr(f.linalg, name))
+        getattr(np.linalg, name): _of_floats(getattr(linalg, name))
         for name in ("cholesky", "det", "inv", "norm", "slogdet", "svd", "svdvals")
     },
 }
 ALIASES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min, np.around: np.round}
 RENAMED = NUMPY_NAMES | {"axis1": "dim1", "axis2": "dim2", "k": "diagonal"}
 RENAMED |= {"a_min": "min", "a_max": "max"}
-REDUCED = {np.add: r.sum, np.multiply: r.prod, np.maximum: r.amax, np.minimum: r.amin}
+REDUCED: dict[Any, Any] = {np.add: reduce.sum, np.multiply: reduce.prod}
+REDUCED |= {np.maximum: reduce.amax, np.minimum: reduce.amin}
 
 
 def ufunc(called: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:

@@ -27,11 +27,9 @@ from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, n
 from tinygrad_fc.core.printing import tensor_html, tensor_text
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import indexing, linalg
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops import comparison, elementwise, indexing, linalg
 from tinygrad_fc.ops.elementwise import ONE
+from tinygrad_fc.ops.shape import astype, copy, to_device, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,13 +146,13 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
 def _multiply(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented  # Python then repeats the list, as in PyTorch
-    return call_op(e.multiply, (self, other), NO_SETTINGS)
+    return call_op(elementwise.multiply, (self, other), NO_SETTINGS)
 
 
 def _multiply_reflected(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented
-    return call_op(e.multiply, (other, self), NO_SETTINGS)
+    return call_op(elementwise.multiply, (other, self), NO_SETTINGS)
 
 
 def _is_count(t: Any) -> bool:
@@ -437,7 +435,7 @@ class Tensor(methods.Methods):
         (tensor([1., 1.]), tensor([0., 0.]))
         """
         del memory_format
-        return s.copy(self)
+        return copy(self)
 
     def contiguous(self, memory_format: Any = None) -> Tensor:
         """Return the tensor itself if it is contiguous in memory, else a contiguous copy.
@@ -447,7 +445,7 @@ class Tensor(methods.Methods):
         True
         """
         del memory_format
-        return self if self.is_contiguous() else s.copy(self)
+        return self if self.is_contiguous() else copy(self)
 
     @property
     def grad_fn(self) -> GradFn | None:
@@ -601,38 +599,38 @@ class Tensor(methods.Methods):
 
     # Operators
 
-    __add__, __radd__ = _operators(e.add)
-    __sub__, __rsub__ = _operators(e.subtract)
+    __add__, __radd__ = _operators(elementwise.add)
+    __sub__, __rsub__ = _operators(elementwise.subtract)
     __mul__: Operator  # declared, since ops that multiply are checked before this module
     __rmul__: Operator
     __mul__, __rmul__ = _multiply, _multiply_reflected
-    __truediv__, __rtruediv__ = _operators(e.divide)
-    __pow__, __rpow__ = _operators(e.power)
+    __truediv__, __rtruediv__ = _operators(elementwise.divide)
+    __pow__, __rpow__ = _operators(elementwise.power)
     __matmul__, __rmatmul__ = _operators(linalg.matmul)
-    __mod__, __rmod__ = _operators(e.remainder)
-    __floordiv__, __rfloordiv__ = _operators(e.floor_divide)
-    __and__, __rand__ = _operators(c.bitwise_and)
-    __or__, __ror__ = _operators(c.bitwise_or)
-    __xor__, __rxor__ = _operators(c.bitwise_xor)
-    __lshift__, __rlshift__ = _operators(c.bitwise_left_shift)
-    __rshift__, __rrshift__ = _operators(c.bitwise_right_shift)
-    __lt__, __gt__ = _operators(c.lt)
-    __le__, __ge__ = _operators(c.le)
+    __mod__, __rmod__ = _operators(elementwise.remainder)
+    __floordiv__, __rfloordiv__ = _operators(elementwise.floor_divide)
+    __and__, __rand__ = _operators(comparison.bitwise_and)
+    __or__, __ror__ = _operators(comparison.bitwise_or)
+    __xor__, __rxor__ = _operators(comparison.bitwise_xor)
+    __lshift__, __rlshift__ = _operators(comparison.bitwise_left_shift)
+    __rshift__, __rrshift__ = _operators(comparison.bitwise_right_shift)
+    __lt__, __gt__ = _operators(comparison.lt)
+    __le__, __ge__ = _operators(comparison.le)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):  # Python then compares `x == None` by identity
             return NotImplemented
-        return call_op(c.eq, (self, other), NO_SETTINGS)
+        return call_op(comparison.eq, (self, other), NO_SETTINGS)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         if not isinstance(other, _COMPARABLE):
             return NotImplemented
-        return call_op(c.ne, (self, other), NO_SETTINGS)
+        return call_op(comparison.ne, (self, other), NO_SETTINGS)
 
     def __neg__(self) -> Tensor:
-        return call_op(e.negative, (self,), NO_SETTINGS)
+        return call_op(elementwise.negative, (self,), NO_SETTINGS)
 
-    __abs__, __invert__ = e.absolute, c.invert
+    __abs__, __invert__ = elementwise.absolute, comparison.invert
 
     def __pos__(self) -> Tensor:
         return self
@@ -663,7 +661,7 @@ class Tensor(methods.Methods):
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reversed order."""
-        return call_op(s.transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
+        return call_op(transpose, (self,), {"axes": tuple(range(self.ndim))[::-1]})
 
     @property
     def mT(self) -> Tensor:
@@ -688,7 +686,7 @@ class Tensor(methods.Methods):
         copied = kwargs.get("copy", len(flags) > 1 and flags[1])
         out = self
         if where is not None and not is_on(self._array, where):
-            out = call_op(s.to_device, (self,), {"where": where})
+            out = call_op(to_device, (self,), {"where": where})
         if not copied and (dtype is None or np.dtype(dtype) == out.dtype):
             return out
         return out.astype(out.dtype if dtype is None else dtype)
@@ -700,7 +698,7 @@ class Tensor(methods.Methods):
         >>> tg.tensor([1.5]).astype("int64")
         tensor([1])
         """
-        return call_op(s.astype, (self,), {"dtype": np.dtype(dtype)})
+        return call_op(astype, (self,), {"dtype": np.dtype(dtype)})
 
     type_as = to
 

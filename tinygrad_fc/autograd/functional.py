@@ -22,7 +22,7 @@ from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.graph import Node, array_of, call_op, leaf_of
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops.shape import reshape, stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -357,7 +357,7 @@ def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[A
 def copy_of(t: Any, *, create: bool) -> Any:
     """Return a copy of `t` to differentiate by; with `create`, a part of the graph of `t`."""
     if create and t._requires_grad:
-        return call_op(s.reshape, (t,), {"shape": t._array.shape})
+        return call_op(reshape, (t,), {"shape": t._array.shape})
     return t.detach().requires_grad_()
 
 
@@ -374,7 +374,7 @@ def _stacked(items: Sequence[Any], output: Any, t: Any, axis: int) -> Any:
     shape = (*output._array.shape, *t._array.shape)
     if not items:
         return leaf_of(move_to_device(np.zeros(shape, t._array.dtype), device_of(t)))
-    return call_op(s.reshape, (call_op(s.stack, items, {"axis": axis}),), {"shape": shape})
+    return call_op(reshape, (call_op(stack, items, {"axis": axis}),), {"shape": shape})
 
 
 def sources(tensors: Sequence[Any]) -> Iterator[Any]:

@@ -11,10 +11,8 @@ from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import shape as s
-from tinygrad_fc.ops import special
+from tinygrad_fc.ops import comparison, elementwise, special
+from tinygrad_fc.ops.shape import astype
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,14 +33,15 @@ def div(input: Tensor, other: npt.ArrayLike, *, rounding_mode: str | None = None
     tensor([ 3., -3.])
     """
     if rounding_mode is None:
-        return e.divide(input, other)
+        return elementwise.divide(input, other)
     if rounding_mode == "floor":
-        return e.floor_divide(input, other)
+        return elementwise.floor_divide(input, other)
     known = rounding_mode == "trunc"
     check_argument(known, "div", 'None, "trunc" or "floor"', rounding_mode=rounding_mode)
     if _is_integral(input) and _is_integral(other):
-        return e.floor_divide(e.subtract(input, e.fmod(input, other)), other)
-    return c.trunc(e.divide(input, other))
+        exact = elementwise.subtract(input, elementwise.fmod(input, other))
+        return elementwise.floor_divide(exact, other)
+    return comparison.trunc(elementwise.divide(input, other))
 
 
 def _is_integral(x: Any) -> bool:
@@ -65,8 +64,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     if condition is None or input is None or other is None:
         raise TypeError("where takes (condition) or (condition, input, other); got None")
     if isinstance(condition, Node) and condition._array.dtype != bool:
-        condition = call_op(s.astype, (condition,), {"dtype": np.dtype(bool)})
-    return e.where(condition, input, other)
+        condition = call_op(astype, (condition,), {"dtype": np.dtype(bool)})
+    return elementwise.where(condition, input, other)
 
 
 @accepts_arrays("input")
@@ -80,7 +79,7 @@ def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Ten
     value = value if isinstance(value, Node) else operand(value, "masked_fill")
     if input._array.dtype.kind != "f":  # the dtype is that of the input
         value = np.array(array_of(value), input.dtype, like=like())  # 2.5 becomes 2
-    return e.where(mask, value, input).to(input.dtype)
+    return elementwise.where(mask, value, input).to(input.dtype)
 
 
 @accepts_arrays("input")
@@ -91,7 +90,7 @@ def clamp_min(input: Tensor, min: npt.ArrayLike) -> Tensor:
     >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0)
     tensor([0. , 0.5])
     """
-    return e.clamp(input, min)
+    return elementwise.clamp(input, min)
 
 
 @accepts_arrays("input")
@@ -102,7 +101,7 @@ def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     >>> tg.clamp_max(tg.tensor([-2.0, 0.5]), 0)
     tensor([-2.,  0.])
     """
-    return e.clamp(input, None, max)
+    return elementwise.clamp(input, None, max)
 
 
 @accepts_arrays("input", "tensor1", "tensor2")
@@ -113,7 +112,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     >>> tg.addcmul(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]), value=10)
     tensor([31., 81.])
     """
-    return e.add(input, tensor1 * tensor2, alpha=value)
+    return elementwise.add(input, tensor1 * tensor2, alpha=value)
 
 
 @accepts_arrays("input", "tensor1", "tensor2")
@@ -126,7 +125,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     """
     has_floats = "f" in {tensor1.dtype.kind, tensor2.dtype.kind}
     check_dtypes(has_floats, "addcdiv", "floats: use x.double() or x.float()", tensor1, tensor2)
-    return e.add(input, tensor1 / tensor2, alpha=value)
+    return elementwise.add(input, tensor1 / tensor2, alpha=value)
 
 
 @accepts_arrays("input")
@@ -161,7 +160,7 @@ def allclose(
     >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-9]))
     True
     """
-    return bool(c.isclose(input, other, rtol, atol, equal_nan).all())
+    return bool(comparison.isclose(input, other, rtol, atol, equal_nan).all())
 
 
 @accepts_arrays("input", "other")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_fc import ops
 from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import (
     GraphError,
@@ -19,10 +20,7 @@ from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of, operand, o
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import indexing as i
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops.indexing import full_index, getitem
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,7 +56,7 @@ def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
     if not input.ndim:
         return ValuesIndices(input.clone(), at)
     axis = dim % input.ndim
-    values = i.getitem(input, at=i.full_index(as_array(at), axis))
+    values = getitem(input, at=full_index(as_array(at), axis))
     if keepdim:
         return ValuesIndices(values, at)
     return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
@@ -121,7 +119,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [3.]])
     """
     dim, at = _elementwise_indices(input, dim, index, "gather")
-    return i.getitem(input, at=i.full_index(at.copy(), dim)) if input.ndim else input.clone()
+    return getitem(input, at=full_index(at.copy(), dim)) if input.ndim else input.clone()
 
 
 @accepts_arrays("input", "indices")
@@ -206,7 +204,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     chosen = as_array(mask)
     check_dtypes(chosen.dtype == bool, "masked_select", "a mask of bool: mask.bool()", chosen)
     shape = np.broadcast_shapes(input.shape, chosen.shape)
-    return s.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
+    return ops.shape.broadcast_to(input, shape=shape)[np.broadcast_to(chosen, shape)]
 
 
 @accepts_arrays("input")
@@ -244,7 +242,7 @@ def index_add(
     input, source = _of_one_dtype("index_add", input, source)
     if not input.ndim:
         return input + source
-    return input + i.scatter_add(source, at=_before(dim, at), shape=input.shape)
+    return input + ops.indexing.scatter_add(source, at=_before(dim, at), shape=input.shape)
 
 
 @accepts_arrays("input", "index", "src")
@@ -262,7 +260,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
-    return input + i.scatter_add(part, at=i.full_index(at.copy(), dim), shape=input.shape)
+    return input + ops.indexing.scatter_add(part, at=full_index(at.copy(), dim), shape=input.shape)
 
 
 @accepts_arrays("input", "index")
@@ -303,7 +301,7 @@ def scatter(
         return out
     if not at.size:
         return input.clone()
-    part, where = source[tuple(slice(n) for n in at.shape)], i.full_index(at, dim)
+    part, where = source[tuple(slice(n) for n in at.shape)], full_index(at, dim)
     if reduce == "multiply":
         if input.requires_grad or source.requires_grad:
             raise GraphError(
@@ -317,7 +315,7 @@ def scatter(
         input.shape, -1, like=like()
     )  # in the flattened source, of each element of the result
     position[where] = np.arange(at.size, like=like()).reshape(at.shape)
-    return e.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
+    return ops.elementwise.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 
 
 @accepts_arrays("input")
@@ -344,8 +342,8 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     """
     dim = normalize_dim(dim, input.ndim or 1, "sort")
     if not input.ndim:
-        return c.argmax(input)
-    return c.argsort(input, axis=dim, descending=bool(descending))
+        return ops.comparison.argmax(input)
+    return ops.comparison.argsort(input, axis=dim, descending=bool(descending))
 
 
 PARTITIONED = 8
@@ -422,7 +420,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return leaf_of(counts)
     check_shapes(weights.shape == at.shape, "bincount", f"weights of shape {at.shape}", weights)
     weights = weights if weights.dtype == np.float32 else weights.to(np.float64)
-    return i.scatter_add(weights, at=at, shape=counts.shape)
+    return ops.indexing.scatter_add(weights, at=at, shape=counts.shape)
 
 
 class Histogram(NamedTuple):

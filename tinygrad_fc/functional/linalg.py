@@ -14,9 +14,8 @@ from tinygrad_fc.core.graph import array_of, leaf_of
 from tinygrad_fc.core.op import as_axes
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import linalg as l
-from tinygrad_fc.ops import reduce as r
+from tinygrad_fc.ops import linalg, reduce
+from tinygrad_fc.ops.elementwise import absolute, where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
             [3.]])
     """
     check_shapes(input.ndim == mat2.ndim == 2, "mm", "matrices; else use matmul", input, mat2)
-    return l.matmul(input, mat2)
+    return linalg.matmul(input, mat2)
 
 
 @accepts_arrays("input", "vec")
@@ -55,7 +54,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """
     fit = input.ndim == 2 and vec.ndim == 1
     check_shapes(fit, "mv", "a matrix and a vector; else use matmul", input, vec)
-    return l.matmul(input, vec)
+    return linalg.matmul(input, vec)
 
 
 @accepts_arrays("input", "tensor")
@@ -68,7 +67,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """
     fit = input.ndim == tensor.ndim == 1
     check_shapes(fit, "dot", "vectors; else use matmul", input, tensor)
-    return l.matmul(input, tensor)
+    return linalg.matmul(input, tensor)
 
 
 @accepts_arrays("input", "mat2")
@@ -81,7 +80,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """
     fit = input.ndim == mat2.ndim == 3 and len(input) == len(mat2)
     check_shapes(fit, "bmm", "batches of one size (b, n, k) and (b, k, m)", input, mat2)
-    return l.matmul(input, mat2)
+    return linalg.matmul(input, mat2)
 
 
 @accepts_arrays("input", "vec2")
@@ -155,7 +154,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         check_shapes(fit, "tensordot", f"equal sizes of axes {x} and {y}, not {n}, {m}", a, b)
         second[y] = first[x]
     rest = [c for c in first if c not in second] + [c for c in second if c not in first]
-    return l.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
+    return linalg.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
 
 
 @accepts_arrays("input", "other")
@@ -220,7 +219,7 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     terms, result = _without_ellipsis(equation, [x.ndim for x in tensors])
     pairs = [_diagonal(x, term) for x, term in zip(tensors, terms, strict=True)]
     operand_terms = ",".join(term for _, term in pairs)
-    return l.einsum_(*(x for x, _ in pairs), equation=f"{operand_terms}->{result}")
+    return linalg.einsum_(*(x for x, _ in pairs), equation=f"{operand_terms}->{result}")
 
 
 def _without_ellipsis(equation: str, ndims: list[int]) -> tuple[list[str], str]:
@@ -256,7 +255,7 @@ def _diagonal(x: Any, term: str) -> tuple[Any, str]:
 
 def _largest(x: Any, **settings: Any) -> Any:
     """Return the largest of non-negative numbers; 0 if there are none, for empty matrices."""
-    return (r.amax if x.shape[settings["dim"]] else r.sum)(x, **settings)
+    return (reduce.amax if x.shape[settings["dim"]] else reduce.sum)(x, **settings)
 
 
 @accepts_arrays("x")
@@ -277,24 +276,24 @@ def vector_norm(
     check_argument(isinstance(ord, int | float), "vector_norm", "a number", ord=ord)
     settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
-        return r.l2_norm(x, **settings)
+        return reduce.l2_norm(x, **settings)
     if x.dtype == np.float16:
         return vector_norm(widened(x), ord, dim, keepdim).to(np.float16)
-    magnitude = e.absolute(x)
+    magnitude = absolute(x)
     if ord in (math.inf, -math.inf):
-        return (r.amax if ord > 0 else r.amin)(magnitude, **settings)
+        return (reduce.amax if ord > 0 else reduce.amin)(magnitude, **settings)
     if ord == 0:
-        return r.sum(e.where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
+        return reduce.sum(where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
     if ord == 1:
-        return r.sum(magnitude, **settings)
+        return reduce.sum(magnitude, **settings)
     # At 0, powers below 1 and roots have infinite derivatives: the derivative is taken as 0, as in
     # PyTorch.
     zero = x == 0
-    powers = e.where(zero, math.inf if ord < 0 else 0.0, e.where(zero, 1.0, magnitude) ** ord)
-    total = r.sum(powers, **settings)
+    powers = where(zero, math.inf if ord < 0 else 0.0, where(zero, 1.0, magnitude) ** ord)
+    total = reduce.sum(powers, **settings)
     limit = (total == 0) | (total == math.inf)
-    constant = total.detach() if ord > 0 else e.where(total == 0, math.inf, np.zeros((), x.dtype))
-    return e.where(limit, constant, e.where(limit, 1.0, total) ** (1 / ord))
+    constant = total.detach() if ord > 0 else where(total == 0, math.inf, np.zeros((), x.dtype))
+    return where(limit, constant, where(limit, 1.0, total) ** (1 / ord))
 
 
 @accepts_arrays("A")
@@ -319,13 +318,13 @@ def matrix_norm(
     rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
     if ord in (2, -2, "nuc"):
         values = svdvals(movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1)))
-        reduce: Any = {2: _largest, -2: r.amin, "nuc": r.sum}[ord]
-        out = reduce(values, dim=-1)
+        reduced: Any = {2: _largest, -2: reduce.amin, "nuc": reduce.sum}[ord]
+        out = reduced(values, dim=-1)
         shape = tuple(1 if k in (rows, columns) else n for k, n in enumerate(A.shape))
         return out.reshape(shape) if keepdim else out  # type: ignore[no-any-return]
     summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(A, 1, summed, keepdim=True, dtype=dtype)
-    out = (_largest if ord > 0 else r.amin)(sums, dim=other, keepdim=True)
+    out = (_largest if ord > 0 else reduce.amin)(sums, dim=other, keepdim=True)
     return out if keepdim else out.squeeze((rows, columns))
 
 
@@ -340,7 +339,7 @@ def svdvals(A: Tensor) -> Tensor:
     tensor([4., 3.])
     """
     check_shapes(A.ndim >= 2, "svd", "matrices (..., n, m)", A)
-    return l.singular_values(A)
+    return linalg.singular_values(A)
 
 
 class SVD(NamedTuple):
@@ -367,7 +366,7 @@ def svd(A: Tensor, full_matrices: bool = True) -> SVD:
     values, n = svdvals(A), A.shape[-2]
     fit = n == A.shape[-1] or not full_matrices
     check_shapes(fit, "svd", "square matrices, or full_matrices=False", A)
-    vectors = l.singular_vectors(A)
+    vectors = linalg.singular_vectors(A)
     return SVD(vectors[..., :n, :], values, vectors[..., n:, :].swapaxes(-1, -2))
 
 
@@ -484,7 +483,7 @@ def inv(A: Tensor) -> Tensor:
             [0.  , 0.25]])
     """
     _check_square(A, "inv")
-    out = l.inv(A)
+    out = linalg.inv(A)
     _check_matrices(A, array_of(out), "inv", SINGULAR)
     return out
 
@@ -507,9 +506,9 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     check_shapes(not vector, "solve", "matrices B (..., k, n), with left=False", B)
     if not left:
         return solve(A.mT, B.mT).mT
-    out = l.solve(A, B)
+    out = linalg.solve(A, B)
     if np.isnan(array_of(out)).any() or not B.shape[-1]:
-        _check_matrices(A, l.inv.forward(array_of(A)), "solve", SINGULAR)
+        _check_matrices(A, linalg.inv.forward(array_of(A)), "solve", SINGULAR)
     return out
 
 
@@ -557,7 +556,7 @@ def det(A: Tensor) -> Tensor:
             [-2.,  1.]])
     """
     _check_square(A, "det")
-    return l.det(A)
+    return linalg.det(A)
 
 
 @accepts_arrays("A")
@@ -572,7 +571,7 @@ def slogdet(A: Tensor) -> SignLog:
     SignLog(sign=tensor(-1.), logabsdet=tensor(0.))
     """
     _check_square(A, "slogdet")
-    return SignLog(l.det_sign(A), l.logabsdet(A))
+    return SignLog(linalg.det_sign(A), linalg.logabsdet(A))
 
 
 @accepts_arrays("A")
@@ -588,7 +587,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
             [1., 3.]])
     """
     _check_square(A, "cholesky")
-    out = l.cholesky(A)
+    out = linalg.cholesky(A)
     _check_matrices(A, array_of(out), "cholesky", NOT_POSITIVE)
     return out.mT if upper else out
 

@@ -14,10 +14,11 @@ from tinygrad_fc.core.graph import Node, as_array, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim
-from tinygrad_fc.ops import comparison as c
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import reduce as r
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops import reduce
+from tinygrad_fc.ops.comparison import argmax, argmin
+from tinygrad_fc.ops.elementwise import lerp, maximum, minimum, where
+from tinygrad_fc.ops.reduce import amax, amin, mean, var
+from tinygrad_fc.ops.shape import reshape
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -47,7 +48,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 5.0], [4.0, 3.0]]).max(dim=1).indices
     tensor([1, 0])
     """
-    return _extreme(input, dim, keepdim, r.amax, c.argmax, e.maximum)
+    return _extreme(input, dim, keepdim, amax, argmax, maximum)
 
 
 @accepts_arrays("input")
@@ -58,7 +59,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     >>> tg.tensor([[1.0, 5.0], [3.0, 4.0]]).min(dim=1).values
     tensor([1., 3.])
     """
-    return _extreme(input, dim, keepdim, r.amin, c.argmin, e.minimum)
+    return _extreme(input, dim, keepdim, amin, argmin, minimum)
 
 
 @accepts_arrays("input")
@@ -74,10 +75,10 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     ValuesIndices(values=tensor([2.]), indices=tensor([3]))
     """
     if dim is None:
-        return r.median(input, None, keepdim) if input.numel() else input.sum() * np.nan
+        return reduce.median(input, None, keepdim) if input.numel() else input.sum() * np.nan
     along = normalize_dim(dim, input.ndim or 1, "median")
     if not input.ndim:
-        return ValuesIndices(input.clone(), c.argmax(input))
+        return ValuesIndices(input.clone(), argmax(input))
     n = input.shape[along]
     check_shapes(n > 0, "median", f"elements along axis {along}", input)
     x, k = as_array(input), (n - 1) // 2
@@ -132,8 +133,8 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any
     tensor(2.)
     """
     known = input == input  # noqa: PLR0124  false for NaN
-    total = r.sum(e.where(known, input, 0), dim, keepdim, dtype=dtype)
-    return total / r.sum(known, dim, keepdim)
+    total = reduce.sum(where(known, input, 0), dim, keepdim, dtype=dtype)
+    return total / reduce.sum(known, dim, keepdim)
 
 
 @accepts_arrays("input")
@@ -167,14 +168,14 @@ def quantile(
     low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low
     ordered = sort(movedim(x, along, -1)).values
-    out = e.lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
+    out = lerp(ordered[..., low], ordered[..., high], weight.astype(x.dtype))
     last = ordered[..., -1:] if at.ndim else ordered[..., -1]
-    out = e.where(np.isnan(as_array(last)), last, out)  # NaN is sorted last
+    out = where(np.isnan(as_array(last)), last, out)  # NaN is sorted last
     out = movedim(out, -1, 0) if at.ndim else out
     if not keepdim:
         return out
     rest = tuple(1 if dim is None or k == along else m for k, m in enumerate(input.shape))
-    return s.reshape(out, shape=(*at.shape, *rest))
+    return reshape(out, shape=(*at.shape, *rest))
 
 
 @accepts_arrays("input")
@@ -194,5 +195,5 @@ def var_mean(
     """
     if isinstance(dim, bool):  # PyTorch's var_mean(x, unbiased)
         dim, unbiased = None, dim
-    variance = r.var(input, dim, unbiased, keepdim, correction=correction)
-    return variance, r.mean(input, dim, keepdim)
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, mean(input, dim, keepdim)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc import ops
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
 from tinygrad_fc.core.graph import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import indexing as i
-from tinygrad_fc.ops import shape as s
+from tinygrad_fc.ops.elementwise import where
+from tinygrad_fc.ops.indexing import scatter_add
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def reshape(input: Tensor, *shape: int | Sizes) -> Tensor:
     >>> tg.arange(6).reshape(2, -1).shape
     Size([2, 3])
     """
-    return s.reshape(input, shape=as_shape(shape))
+    return ops.shape.reshape(input, shape=as_shape(shape))
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -74,7 +74,7 @@ def permute(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Ten
     >>> tg.zeros(2, 3, 4).permute(2, 0, 1).shape
     Size([4, 2, 3])
     """
-    return s.transpose(input, axes=as_shape(axes, dims))
+    return ops.shape.transpose(input, axes=as_shape(axes, dims))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -87,7 +87,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     axes = list(range(input.ndim or 1))
     first, second = (normalize_dim(k, len(axes), "transpose") for k in (dim0, dim1))
     axes[first], axes[second] = axes[second], axes[first]
-    return s.transpose(input, axes=tuple(axes[: input.ndim]))
+    return ops.shape.transpose(input, axes=tuple(axes[: input.ndim]))
 
 
 @accepts_arrays("input")
@@ -110,7 +110,7 @@ def t(input: Tensor) -> Tensor:
     Size([3, 2])
     """
     check_shapes(input.ndim <= 2, "t", "at most 2 dimensions: use .mT or permute", input)
-    return s.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
+    return ops.shape.transpose(input, axes=(1, 0)) if input.ndim == 2 else input
 
 
 @accepts_arrays("input")
@@ -123,7 +123,7 @@ def squeeze(input: Tensor, dim: Dim = None) -> Tensor:
     """
     dims = range(input.ndim) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
     dims = [normalize_dim(k, input.ndim or 1, "squeeze") for k in dims]
-    return s.reshape(
+    return ops.shape.reshape(
         input, shape=tuple(n for k, n in enumerate(input.shape) if n != 1 or k not in dims)
     )
 
@@ -137,7 +137,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     Size([3, 1])
     """
     at = normalize_dim(dim, input.ndim + 1, "unsqueeze")
-    return s.reshape(input, shape=(*input.shape[:at], 1, *input.shape[at:]))
+    return ops.shape.reshape(input, shape=(*input.shape[:at], 1, *input.shape[at:]))
 
 
 @accepts_arrays("input")
@@ -153,7 +153,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     check_argument(first <= last, "flatten", f"at most end_dim = {last}", start_dim=first)
     shape = input.shape
     merged = math.prod(shape[first : last + 1])
-    return s.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
+    return ops.shape.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
 
 
 @accepts_arrays("input")
@@ -169,7 +169,7 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
     sizes = tuple(
         input.shape[k - extra] if n == -1 and k >= extra else n for k, n in enumerate(sizes)
     )
-    return s.broadcast_to(input, shape=sizes)
+    return ops.shape.broadcast_to(input, shape=sizes)
 
 
 @accepts_arrays(sequence="tensors")
@@ -184,7 +184,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     shapes = [array_of(x).shape for x in tensors]
     sizes = [shape[normalize_dim(dim, len(shape), "cat")] for shape in shapes]
-    return s.concatenate(*tensors, axis=dim, ends=tuple(itertools.accumulate(sizes)))
+    return ops.shape.concatenate(*tensors, axis=dim, ends=tuple(itertools.accumulate(sizes)))
 
 
 @accepts_arrays(sequence="tensors")
@@ -195,7 +195,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     >>> tg.stack([tg.zeros(3), tg.ones(3)], dim=1).shape
     Size([3, 2])
     """
-    return s.stack(*tensors, axis=dim)
+    return ops.shape.stack(*tensors, axis=dim)
 
 
 @accepts_arrays("tensor")
@@ -263,7 +263,7 @@ def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor
     along = as_shape(axes, dims)
     if not input.ndim:
         return input.clone()
-    return s.flip(input, axis=along)
+    return ops.shape.flip(input, axis=along)
 
 
 @accepts_arrays(sequence="tensors")
@@ -304,7 +304,7 @@ def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     """
     steps, axes = as_shape((shifts,)), () if dims is None else as_shape((dims,))
     if not axes and len(steps) == 1:
-        return s.reshape(roll(s.reshape(input, shape=(-1,)), steps, 0), shape=input.shape)
+        return roll(input.reshape(-1), steps, 0).reshape(input.shape)
     check_argument(len(axes) == len(steps), "roll", f"a shift for each of {axes}", shifts=steps)
     out = input
     for step, dim in zip(steps, axes, strict=True):
@@ -327,7 +327,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if not input.ndim:
         return input
     sizes = np.empty(range(input.ndim))  # which tell the axes apart; it has no elements
-    return s.transpose(input, axes=np.moveaxis(sizes, source, destination).shape)
+    return ops.shape.transpose(input, axes=np.moveaxis(sizes, source, destination).shape)
 
 
 @accepts_arrays("input")
@@ -357,7 +357,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sizes) -> Tensor:
     parts = tuple(n // (known or 1) if k == -1 else k for k in parts)
     fit = bool(parts) and math.prod(parts) == n and min(parts) >= 0
     check_shapes(fit, "unflatten", f"axis {at} to be the product of sizes {sizes}", input)
-    return s.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
+    return ops.shape.reshape(input, shape=(*input.shape[:at], *parts, *input.shape[at + 1 :]))
 
 
 @accepts_arrays("input")
@@ -410,7 +410,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     """
     k, n = np.arange(input.shape[-1], like=like()), input.shape[-1] + abs(offset)
     at = (..., k + max(-offset, 0), k + max(offset, 0))
-    out = i.scatter_add(input, at=at, shape=(*input.shape[:-1], n, n))
+    out = scatter_add(input, at=at, shape=(*input.shape[:-1], n, n))
     return movedim(out, (-2, -1), (dim1, dim2))
 
 
@@ -429,7 +429,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     tensor([[1., 0.],
             [1., 1.]])
     """
-    return e.where(_lower_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
+    return where(_lower_triangle(input, diagonal, "tril"), input, np.zeros((), input.dtype))
 
 
 @accepts_arrays("input")
@@ -441,7 +441,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    return e.where(_lower_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
+    return where(_lower_triangle(input, diagonal - 1, "triu"), np.zeros((), input.dtype), input)
 
 
 @accepts_arrays("input")
@@ -486,7 +486,8 @@ def repeat(input: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     inserted = tuple(m for n in shape for m in (1, n))
     wide = tuple(m for k, n in zip(counts, shape, strict=True) for m in (k, n))
     merged = tuple(k * n for k, n in zip(counts, shape, strict=True))
-    out = s.reshape(s.broadcast_to(s.reshape(input, shape=inserted), shape=wide), shape=merged)
+    wider = ops.shape.broadcast_to(ops.shape.reshape(input, shape=inserted), shape=wide)
+    out = ops.shape.reshape(wider, shape=merged)
     return out.clone() if owner(array_of(out)) is owner(array_of(input)) else out
 
 
@@ -544,7 +545,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     check_argument(indexing in ("ij", "xy"), "meshgrid", ("ij", "xy"), indexing=indexing)
     shape = tuple(v.numel() for v in vectors)
     grid = [
-        s.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)
+        ops.shape.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)
         for k, v in enumerate(vectors)
     ]
     swapped = indexing == "xy" and len(shape) > 1

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.core.op import Op
 from tinygrad_fc.domain import Domain, interval
 from tinygrad_fc.nn import Module
-from tinygrad_fc.testing import options as o
 from tinygrad_fc.testing.failure import Code, placeholder_comment, source_of
 from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names, joined
+from tinygrad_fc.testing.options import as_array, domains_and_arrays, validated
 from tinygrad_fc.testing.report import GradientError, Report, counted
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
 from tinygrad_fc.testing.tensors import of_function, of_module, of_op, zero_outside
@@ -171,8 +171,8 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
     ...     return (x * x).sum(dim=1).tanh()
     >>> test_model()
     """
-    chosen = o.validated("check_derivatives", options)
-    o.domains_and_arrays("check_derivatives", domains, chosen)
+    chosen = validated("check_derivatives", options)
+    domains_and_arrays("check_derivatives", domains, chosen)
 
     def decorate(f: Callable[..., Any]) -> Any:
         required = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
@@ -244,8 +244,8 @@ def _source_of(f: Any, name: str, expected: str) -> Code:
 def _report_of(
     name: str, f: CheckedFunction, values: Any, options: dict[str, Any], seeds: int = SEEDS
 ) -> Report:
-    chosen = o.validated(name, options)
-    domains, arrays = o.domains_and_arrays(name, values, chosen)
+    chosen = validated(name, options)
+    domains, arrays = domains_and_arrays(name, values, chosen)
     second = f.of_tensors or f.vjp2 is not None
     notes = f.not_checked(len(values))
     if chosen.order > 1 and not second and f.jvp is None:
@@ -280,7 +280,7 @@ def _check_op(
     op: Op, arrays: Sequence[Any], settings: dict[str, Any], options: Mapping[str, Any]
 ) -> Report:
     """Check an op on its own domain, or at given arrays."""
-    chosen = o.validated("check", options)
+    chosen = validated("check", options)
     if (settings and not arrays) or chosen.domains:
         raise TypeError(
             f"check of the op {op.name} got settings or domains; expected none, since an op "
@@ -290,7 +290,7 @@ def _check_op(
     f, domains = of_op(op, source.text, placeholder_comment(source))
     plan = Plan(f, domains, laws_for_op(chosen, f), chosen, op.settings, strict=True)
     if arrays:
-        return check_at(plan, [o.as_array(a) for a in arrays], settings, SEEDS)
+        return check_at(plan, [as_array(a) for a in arrays], settings, SEEDS)
     report = check_drawn(plan, one_in=1 if f.differentiable else 4)
     if f.differentiable:
         zero = Law(partial(zero_outside, order=chosen.order))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS, longest_steps
-from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing import rounding
 from tinygrad_fc.testing.function import TANGENT, ordinary, ordinary_point
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 
@@ -54,7 +54,7 @@ def differs(
     case: Case, kind: str, i: int, got: Array, expected: Array, how: str, why: str, **details: Any
 ) -> GradientError:
     """Return the error for a gradient that differs from that of another call."""
-    at = r.worst_index(got, expected) if got.shape == expected.shape else ...
+    at = rounding.worst_index(got, expected) if got.shape == expected.shape else ...
     name = case.function.argument(i)
     message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
     values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
@@ -77,9 +77,9 @@ def soundness(case: Case) -> None:
         case.require_like(i, a, arrays[i])
     first = [a.copy() for a in grads]
     _require_repeated(case, case.gradients(g, out, arrays), first)
-    if out.size == 0 and not case.strict and not r.all_finite(grads):
+    if out.size == 0 and not case.strict and not rounding.all_finite(grads):
         usual = case.at_point(ordinary_point(case))  # intermediate numbers may overflow
-        if r.all_finite(usual.gradients(usual.g, usual.out)):
+        if rounding.all_finite(usual.gradients(usual.g, usual.out)):
             raise DiscardError
 
 
@@ -87,8 +87,8 @@ def _require_unchanged(case: Case, now: Sequence[Array], before: Sequence[Array]
     names = [case.function.argument(i) for i in range(len(case.arrays))]
     names = ["g, the cotangent", "out, the result", *names][-len(now) :]
     for name, a, b in zip(names, now, before, strict=True):
-        if not r.same(a, b):
-            at = r.worst_index(a, b)
+        if not rounding.same(a, b):
+            at = rounding.worst_index(a, b)
             text = f"{who} changes {name}: {b[at]} at {at} becomes {a[at]}"
             raise case.wrong("mutation", text, hint="write to a copy, without out= or +=")
 
@@ -124,9 +124,9 @@ def linearity(case: Case) -> None:
     require_finite(case)
     out, g, large, small = case.out, case.g, 2.0**20, 2.0**-20
     # Eighths are exact in every float dtype; thirds show a rule that rounds its cotangent.
-    h = np.asarray(r.cotangent(out, case.seed + 1) / 3, out.dtype)
+    h = np.asarray(rounding.cotangent(out, case.seed + 1) / 3, out.dtype)
     ones = np.ones_like(g)
-    if not r.all_finite(case.gradients(large * g, out)):  # intermediate numbers overflow
+    if not rounding.all_finite(case.gradients(large * g, out)):  # intermediate numbers overflow
         large, (g, h, ones) = 2.0**-6, (2.0**-16 * a for a in (g, h, ones))
     cotangents = (g, h, ones, 0 * g, -g, large * g, small * g, g + h, g + ones)
     results = [case.gradients(k, out) for k in cotangents]
@@ -146,7 +146,7 @@ def linearity(case: Case) -> None:
             def bound(k: int = k, other: Array = other, factor: float = factor) -> Array:
                 return factor * (_rounding(case, g, k) + _rounding(case, other, k))
 
-            if not r.close(got, expected, bound, size):
+            if not rounding.close(got, expected, bound, size):
                 why = "The gradient is linear in g: that is the sum for the parts"
                 raise differs(case, "nonlinear", i, got, expected, f"for {name}", why, g=g)
 
@@ -161,7 +161,7 @@ def _rounding(case: Case, g: Array, k: int) -> Array:
     """Return the rounding of the `k`-th gradient, that of terms that cancel included."""
     usual, hidden = (sizes[k] for sizes in natural_sizes(case, g))
     third = np.asarray(g / 3, g.dtype)  # eighths may round alike wherever they move
-    moves = [r.spread(partial(_moved, case, w), EPS)[k] for w in (g, third)]
+    moves = [rounding.spread(partial(_moved, case, w), EPS)[k] for w in (g, third)]
     sizes = 128 * _largest_term(case, g, k) + 8 * (usual + hidden)
     return np.asarray(moves[0] + 3 * moves[1] + float(np.finfo(g.dtype).eps) * sizes)
 
@@ -174,7 +174,7 @@ def _largest_term(case: Case, g: Array, k: int) -> float:
     return max(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in turned)
 
 
-def _moved(case: Case, g: Array, perturbation: r.Perturbation) -> list[Array]:
+def _moved(case: Case, g: Array, perturbation: rounding.Perturbation) -> list[Array]:
     return case.gradients(g, perturbation=perturbation)
 
 
@@ -228,9 +228,9 @@ def purity(case: Case) -> None:
         if not other.drawn:
             _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
         same = [aligned(a) for a in other.arrays]
-        other.gradients(r.cotangent(result, case.seed + 1), result, same)
+        other.gradients(rounding.cotangent(result, case.seed + 1), result, same)
     for i, a, b in zip(case.floats, first, before, strict=True):
-        if not r.same(a, b):
+        if not rounding.same(a, b):
             how = "after another call"
             raise differs(case, "aliasing", i, a, b, how, "Return a new array from each call")
     for a, b in zip(same, case.arrays, strict=True):
@@ -238,7 +238,7 @@ def purity(case: Case) -> None:
     _require_repeated(case, case.gradients(g, None, same), before, IDENTITY)
     again = case.forward(arrays)
     if not _equal_calls(case, again, out):
-        at = r.worst_index(again, out)
+        at = rounding.worst_index(again, out)
         text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}"
         raise case.wrong("nondeterministic", text, hint=STATE)
     _require_repeated(case, case.gradients(g, out, arrays), before)
@@ -254,7 +254,7 @@ def passes(case: Case) -> None:
         pull_other = other.pullback([aligned(a) for a in other.arrays])
         first = [a.copy() for a in pull(case.g)]
         if pull_other is not None:
-            pull_other(r.cotangent(other.out, case.seed + 1))
+            pull_other(rounding.cotangent(other.out, case.seed + 1))
     _require_repeated(case, first, case.gradients(case.g, None, arrays), LATEST)
     _require_repeated(case, pull(case.g), first, BACKWARD)
 
@@ -269,18 +269,18 @@ def alone(case: Case) -> None:
         return
     single = replace(case, function=function, floats=(i,))
     a, b = single.gradients(case.g, case.out)[0], case.gradients(case.g, case.out)[k]
-    if a.shape != b.shape or not r.close(a, b, partial(_rounding, case, case.g, k)):
+    if a.shape != b.shape or not rounding.close(a, b, partial(_rounding, case, case.g, k)):
         how = "where no other argument needs one"
         raise differs(case, "value", i, a, b, how, "With all of them it is that", g=case.g)
 
 
 def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
     """Return whether equal calls gave equal results, bit by bit where the library promises it."""
-    if case.function.repeatable or r.same(a, b):
-        return r.same(a, b)
+    if case.function.repeatable or rounding.same(a, b):
+        return rounding.same(a, b)
     sizes = (np.abs(x).max(initial=0) for x in (a, b, *(case.arrays[i] for i in case.floats)))
     far = RANDOM * float(np.finfo(a.dtype).eps) * max(sizes)
-    return bool((r.distance(a, b) <= far).all())
+    return bool((rounding.distance(a, b) <= far).all())
 
 
 def _require_repeated(
@@ -316,7 +316,7 @@ def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
     except GradientError:
         grads = other.gradients(case.g, other.out) if other.out.shape == case.g.shape else first
         for i, a, b in zip(case.floats, grads, first, strict=True):
-            if a.size > 1 and a.any() and r.same(a, b):
+            if a.size > 1 and a.any() and rounding.same(a, b):
                 text = f"the gradient of {case.function.argument(i)} is that of an earlier call"
                 raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
         raise
@@ -342,18 +342,19 @@ def keyed(case: Case, law: Callable[[Case], Any]) -> None:
         if not (after_case.inside() and before_case.inside() and fresh_case.inside()):
             continue
         with np.errstate(all="ignore"):
-            g = r.cotangent(before_case.out, case.seed)
+            g = rounding.cotangent(before_case.out, case.seed)
             before_case.gradients(g, before_case.out)
             pair = [c.gradients(case.g, c.out) for c in (after_case, fresh_case)]
-        pairs = zip(case.floats, *pair, strict=True)
-        off = [i for i, a, b in pairs if (r.distance(a, b) > 1e-6 * np.abs(b).max(initial=0)).any()]
+        pairs = zip(*pair, strict=True)
+        far = [rounding.distance(a, b) > 1e-6 * np.abs(b).max(initial=0) for a, b in pairs]
+        off = [i for i, is_far in zip(case.floats, far, strict=True) if is_far.any()]
         if off and _fails(after_case, law) and not _fails(fresh_case, law):
             names = case.function.argument(off[0]), case.function.argument(k)
             text = "the gradient of {} is that of an earlier call with the same {}".format(*names)
             raise case.wrong("nondeterministic", text, argument=off[0], hint=STATE)
 
 
-KEYS = r.Perturbation(0, 64 * EPS, 1, results=False), r.Perturbation(0, 64 * EPS, 2, results=False)
+KEYS = [rounding.Perturbation(0, 64 * EPS, key, results=False) for key in (1, 2)]
 """What makes two arrays of an array that a cache has not seen."""
 
 
@@ -391,7 +392,7 @@ def _elsewhere(case: Case) -> Case:
     try:
         with np.errstate(all="ignore"):
             if other.legal() and np.isfinite(other.out).all():
-                other.gradients(r.cotangent(other.out, case.seed), other.out)
+                other.gradients(rounding.cotangent(other.out, case.seed), other.out)
                 return other
     except DiscardError:
         pass
@@ -422,7 +423,7 @@ def same_object(case: Case) -> None:
     require_finite(equal)
     arrays[j] = arrays[i]
     grads, expected = case.gradients(case.g, equal.out, arrays), equal.gradients(case.g)
-    for k, a, b in _differing(equal, case.g, grads, expected, r.close):
+    for k, a, b in _differing(equal, case.g, grads, expected, rounding.close):
         how = f"where arguments {i} and {j} are one array"
         raise differs(equal, "layout", k, a, b, how, "Two equal arrays give that", g=case.g)
 
@@ -435,11 +436,12 @@ def tangents(case: Case) -> None:
     """Tangents have the shape and dtype of the result, repeat, are linear, and change no input."""
     require_finite(case)
     arrays = [a.copy() for a in case.arrays]
-    u, v = ([r.cotangent(case.arrays[i], case.seed + k + i) for i in case.floats] for k in (0, 1))
+    seeds = case.seed, case.seed + 1
+    u, v = ([rounding.cotangent(case.arrays[i], s + i) for i in case.floats] for s in seeds)
     a, b = (case.at(arrays).tangent(t) for t in (u, v))
     _require_unchanged(case, arrays, case.arrays, TANGENT)
     both = case.tangent([x + y for x, y in zip(u, v, strict=True)])
-    rounding = partial(_tangent_rounding, case, u)
+    rounding_of = partial(_tangent_rounding, case, u)
     for text, got, expected, size in (
         ("in a second, equal call", case.tangent(u), a, None),
         ("for t = 0", case.tangent([0 * x for x in u]), 0 * a, None),
@@ -447,25 +449,25 @@ def tangents(case: Case) -> None:
         ("for 1024 t", case.tangent([1024 * x for x in u]), 1024 * a, None),
         ("for t + u", both, a + b, np.abs(a) + np.abs(b)),
     ):
-        if r.all_finite([expected]) and not r.close(got, expected, rounding, size):
-            at = r.worst_index(got, expected)
+        if rounding.all_finite([expected]) and not rounding.close(got, expected, rounding_of, size):
+            at = rounding.worst_index(got, expected)
             message = f"{TANGENT} {text} is {got[at]} at {at}; expected {expected[at]}"
             raise case.wrong("nonlinear", message, hint="It is linear in the tangents")
 
 
 def _tangent_rounding(case: Case, v: Sequence[Array]) -> Array:
-    return np.asarray(1024 * r.spread(lambda p: [case.tangent(v, p)], EPS)[0])
+    return np.asarray(1024 * rounding.spread(lambda p: [case.tangent(v, p)], EPS)[0])
 
 
 @np.errstate(all="ignore")
 def forward_mode(case: Case) -> None:
     """Dual numbers and the backward pass give the same derivative along a direction."""
     require_finite(case)
-    v = [r.cotangent(case.arrays[i], case.seed + i) for i in case.floats]
+    v = [rounding.cotangent(case.arrays[i], case.seed + i) for i in case.floats]
     function: Any = case.function
     tangent = function.dual_tangent(dict(zip(case.floats, v, strict=True)), case)
     grads = case.gradients(case.g, case.out)
-    if not r.all_finite([*grads, tangent]):
+    if not rounding.all_finite([*grads, tangent]):
         raise DiscardError
     pairs = zip((case.g, *grads), (tangent, *v), strict=True)
     by_dual, *by_rules = (np.asarray(a * b, float) for a, b in pairs)
@@ -557,17 +559,17 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
         return False
     how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
 
-    def moved(perturbation: r.Perturbation) -> list[Array]:
+    def moved(perturbation: rounding.Perturbation) -> list[Array]:
         return [plain.forward([perturbation(a) for a in plain.arrays])]
 
-    def rounding() -> Array:
+    def rounding_of() -> Array:
         usual = np.abs(_elsewhere(plain).out).max(initial=0)  # of which terms that cancel are
-        return np.asarray(r.spread(moved, EPS)[0] + EPS * usual)
+        return np.asarray(rounding.spread(moved, EPS)[0] + EPS * usual)
 
-    if not r.close(np.asarray(out), plain.out, rounding):
+    if not rounding.close(np.asarray(out), plain.out, rounding_of):
         raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
     expected = plain.gradients(g.copy(order="C"))
-    for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, r.close):
+    for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, rounding.close):
         why = "Contiguous arrays of the same numbers give that"
         raise differs(plain, "layout", i, a, b, how, why, g=np.array(g))
     return True

@@ -17,11 +17,17 @@ from unittest import SkipTest
 import numpy as np
 
 from tinygrad_fc.testing import laws, tensors
-from tinygrad_fc.testing import report as rp
 from tinygrad_fc.testing.failure import explained
 from tinygrad_fc.testing.float32 import float32
 from tinygrad_fc.testing.function import Case
-from tinygrad_fc.testing.report import DiscardError, GradientError, Report
+from tinygrad_fc.testing.report import (
+    DRAW_THEM,
+    DiscardError,
+    GradientError,
+    NothingCheckedError,
+    Report,
+    first_line,
+)
 from tinygrad_fc.testing.value import finite_gradient, first_order, second_order
 
 if TYPE_CHECKING:
@@ -154,7 +160,7 @@ def check_at(
                 _require_floats(plan, case.out)
                 report.add(check_case(case, plan))
         except DiscardError:
-            raise rp.NothingCheckedError(
+            raise NothingCheckedError(
                 f"{plan.function.name} is not finite at these arrays, where nothing can be checked"
             ) from None
         except GradientError as error:
@@ -172,7 +178,7 @@ def check_at(
 def _require_compared(plan: Plan, report: Report) -> None:
     """Raise unless a derivative was compared."""
     if not report.compared + report.kinks:
-        raise rp.NothingCheckedError(f"{plan.function.name}: nothing was compared. {report}")
+        raise NothingCheckedError(f"{plan.function.name}: nothing was compared. {report}")
 
 
 def _require_floats(plan: Plan, out: Array) -> None:
@@ -182,7 +188,7 @@ def _require_floats(plan: Plan, out: Array) -> None:
             "real numbers"
         )
     if out.dtype.kind != "f" and not plan.strict:
-        raise rp.NothingCheckedError(
+        raise NothingCheckedError(
             f"{plan.function.name} returns {out.dtype}; expected floats: only these have a gradient"
         )
 
@@ -256,7 +262,7 @@ class _Search:
                 raise
             self.report.raised += not _has_empty(case)
             self.report.empty_unchecked += _has_empty(case)
-            self.report.refusal = rp.first_line(cause)
+            self.report.refusal = first_line(cause)
             raise DiscardError from error
         _require_floats(self.plan, out)
         if not np.isfinite(out).all():
@@ -330,13 +336,13 @@ def _finished(search: _Search) -> Report:
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = (
             ". ".join(report.warnings())
-            or f"No input drawn meets the condition (where=). {rp.DRAW_THEM}"
+            or f"No input drawn meets the condition (where=). {DRAW_THEM}"
         )
-        raise rp.NothingCheckedError(f"{name}: {reasons}")
+        raise NothingCheckedError(f"{name}: {reasons}")
     report.notes += plan.notes
     seen = report.compared + report.kinks + report.inconclusive.total()
     if plan.strict and len(plan.laws) > 1 and not seen:
-        raise rp.NothingCheckedError(f"{name} has no finite value at any input drawn")
+        raise NothingCheckedError(f"{name} has no finite value at any input drawn")
     if not plan.strict and report.examples > search.empty_checked:
         _require_compared(plan, report)
     if report.empty_unchecked and not search.empty_checked:

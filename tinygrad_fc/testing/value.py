@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.autograd import numerical as nd
+from tinygrad_fc.autograd import numerical
 from tinygrad_fc.autograd.numerical import DAMPING, EPS, Derivative
-from tinygrad_fc.testing import rounding as r
+from tinygrad_fc.testing import rounding
 from tinygrad_fc.testing.function import ordinary
 from tinygrad_fc.testing.laws import natural_sizes, require_finite
 from tinygrad_fc.testing.report import DiscardError, Report
@@ -25,8 +25,10 @@ from tinygrad_fc.testing.report import DiscardError, Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tinygrad_fc.autograd.numerical import Line
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.function import Case
+    from tinygrad_fc.testing.rounding import Perturbation
 
     Direction = Sequence[np.ndarray[Any, Any]]
     Measure = Callable[..., list[Derivative]]
@@ -88,13 +90,13 @@ def _argument(domain: Domain, array: Array) -> Argument:
     """Return where an argument that has a gradient lies."""
     x = np.asarray(array, float)
     finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
-    far = nd.longest_steps(np.where(finite, x, 0))
+    far = numerical.longest_steps(np.where(finite, x, 0))
     for edge in (domain.low, domain.high, *domain.without):
         if np.isfinite(edge):
             far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
     # Nearer to an edge, all steps are lost in the rounding of the number.
     moves = finite & (far >= 2.0**10 * np.finfo(array.dtype).eps * np.abs(x))
-    reach = np.where(moves, np.where(high, -1, 1) * nd.power_of_two(far), 0)
+    reach = np.where(moves, np.where(high, -1, 1) * numerical.power_of_two(far), 0)
     return Argument(x, reach, ordinary(domain, x.shape), low | high)
 
 
@@ -181,11 +183,11 @@ def first_problem(case: Case) -> Problem:
     def f(*point: Array) -> Array:
         return case.function.result(case.arrays_at(point), case.settings).ravel()
 
-    def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
+    def vjp(w: Array, perturbation: Perturbation | None = None) -> list[Array]:
         g = w.reshape(case.out.shape).astype(case.out.dtype)
         return case.gradients(g, perturbation=perturbation)
 
-    def terms(w: Array, v: Direction, perturbation: r.Perturbation | None) -> list[Array]:
+    def terms(w: Array, v: Direction, perturbation: Perturbation | None) -> list[Array]:
         if case.function.jvp is not None:
             return [w * case.tangent(case.typed(v), perturbation).ravel()]
         return _products(vjp(w, perturbation), v)
@@ -217,7 +219,7 @@ def _moved_arguments(case: Case, arguments: Sequence[Argument], direction: Direc
         return np.concatenate([np.asarray(at[i], float).ravel() for i in case.floats])
 
     with np.errstate(all="ignore"):
-        return nd.derivative(arrays, [p.x for p in arguments], direction)
+        return numerical.derivative(arrays, [p.x for p in arguments], direction)
 
 
 def second_problem(case: Case, g: Array) -> Problem:
@@ -229,10 +231,10 @@ def second_problem(case: Case, g: Array) -> Problem:
         grads = case.gradients(g.astype(case.out.dtype), arrays=case.arrays_at(point))
         return np.concatenate([x.ravel() for x in grads])
 
-    def vjp(w: Array, perturbation: r.Perturbation | None = None) -> list[Array]:
-        return case.second(case.typed(r.split_like(w, plain)), g, perturbation)
+    def vjp(w: Array, perturbation: Perturbation | None = None) -> list[Array]:
+        return case.second(case.typed(rounding.split_like(w, plain)), g, perturbation)
 
-    def terms(w: Array, v: Direction, perturbation: r.Perturbation | None) -> list[Array]:
+    def terms(w: Array, v: Direction, perturbation: Perturbation | None) -> list[Array]:
         return _products(vjp(w, perturbation), v)
 
     wide = g.astype(float)
@@ -265,7 +267,7 @@ def entry_derivatives(
         lines.append((problem.point, v))
     steps = [problem.arguments[k].reach[at] for k, at in entries]
     with np.errstate(all="ignore"):
-        along = nd.derivatives(problem.f, lines, eps=problem.eps)
+        along = numerical.derivatives(problem.f, lines, eps=problem.eps)
         return [
             Derivative(d.value / s, d.error / z, d.jump / z, d.scale / z, d.staircase)
             for d, s, z in zip(along, steps, map(abs, steps), strict=True)
@@ -280,7 +282,7 @@ def finite_gradient(case: Case) -> None:
     if case.mapping is not None:  # the law of the value refuses them
         return
     grads = case.gradients(case.g, case.out)
-    if not r.all_finite(grads):
+    if not rounding.all_finite(grads):
         grads = case.gradients(case.g * DAMPING, case.out)  # intermediate numbers may overflow
     for k, (i, a) in enumerate(zip(case.floats, grads, strict=True)):
         for index in np.argwhere(~np.isfinite(a)):
@@ -316,8 +318,8 @@ def second_order(case: Case, tolerance: Tolerance) -> Report:
     """A rule is differentiable: the gradient of the gradient is its derivative."""
     require_finite(case)
     # Zeros in g show a rule that treats them apart, whose derivative differs from that beside.
-    g = r.cotangent(case.out, case.seed, zeros=True)
-    if not r.all_finite(case.gradients(case.g, case.out)):
+    g = rounding.cotangent(case.out, case.seed, zeros=True)
+    if not rounding.all_finite(case.gradients(case.g, case.out)):
         raise DiscardError
     # Where the result has a kink, that of its gradient follows from no convention.
     return _agree_at(case, second_problem(case, g), tolerance._replace(lines=1, kinks="skip"), g)
@@ -420,12 +422,12 @@ def _known(measured: Derivative, tolerance: Tolerance) -> tuple[Array, Array]:
     return resolved, ~resolved & ~np.isinf(measured.error)
 
 
-def _measuring(f: nd.Function, tolerance: Tolerance) -> Measure:
+def _measuring(f: numerical.Function, tolerance: Tolerance) -> Measure:
     """Return a function that measures derivatives along lines, where needed by shorter steps."""
     options: Any = {"eps": tolerance.eps, "noise": tolerance.noise}
 
-    def measure(lines: Sequence[nd.Line], first: float = 0.25, **more: Any) -> list[Derivative]:
-        along = nd.derivatives(f, lines, first=first, **options, **more)
+    def measure(lines: Sequence[Line], first: float = 0.25, **more: Any) -> list[Derivative]:
+        along = numerical.derivatives(f, lines, first=first, **options, **more)
         # Around 1e9 steps of about 1 are still exact.
         largest = max(float(np.abs(a).max(initial=1)) for _, v in lines for a in v)
         may_shorten = tolerance.accuracy <= EPS and first > SHORTER
@@ -433,7 +435,7 @@ def _measuring(f: nd.Function, tolerance: Tolerance) -> Measure:
             unknown = [np.isinf(d.error) & ~d.staircase for d in along]
             if not any(u.any() for u in unknown):
                 break
-            again = nd.derivatives(f, lines, first=first * shorter, **options, **more)
+            again = numerical.derivatives(f, lines, first=first * shorter, **options, **more)
             along = [
                 Derivative(*(np.where(u, new, old) for old, new in zip(a, b, strict=True)))
                 for u, a, b in zip(unknown, along, again, strict=True)
@@ -451,7 +453,7 @@ def _depends(measured: Derivative, v: Direction) -> Array:
 
 def weights(value: Array, seed: int, k: int) -> Array:
     """Return the weights of the results: random ones, or one alone where there are few."""
-    w = r.cotangent(value, seed + k)
+    w = rounding.cotangent(value, seed + k)
     if k and seed % 4 == 3 and 1 < value.size <= 8:
         w = np.where(np.arange(value.size) == seed // 4 % value.size, w, 0)
     return w
@@ -492,7 +494,8 @@ class _Comparison:
             return
         total, measured = self.total()[0], self.measured.weighted(self.w)
         missing = total - measured[0]
-        if nd.gained_by_jumps(self.problem.f, self.problem.point, self.v, self.w, missing, eps):
+        f, point = self.problem.f, self.problem.point
+        if numerical.gained_by_jumps(f, point, self.v, self.w, missing, eps):
             return
         kind = "kink" if (non_smooth & (self.w != 0)).any() else "value"
         if self.tolerance.rtol < RTOL and self._agrees(self.measured, rtol=RTOL):
@@ -506,11 +509,11 @@ class _Comparison:
             return self.v, [0 * a for a in self.v]
         count = len(self.v) - len(self.problem.plain)
         along = self.problem.moved(self.v[count:])
-        parts = (r.split_like(a, self.problem.plain) for a in (along.value, along.error))
+        parts = (rounding.split_like(a, self.problem.plain) for a in (along.value, along.error))
         value, error = ([*self.v[:count], *several] for several in parts)
         return value, [*(0 * a for a in self.v[:count]), *error[count:]]
 
-    def _terms(self, moves: Direction, perturbation: r.Perturbation | None = None) -> list[Array]:
+    def _terms(self, moves: Direction, perturbation: Perturbation | None = None) -> list[Array]:
         return self.problem.terms(self.w, moves, perturbation)
 
     def total(self) -> tuple[float, float]:
@@ -521,7 +524,7 @@ class _Comparison:
     def _rounding(self) -> float:
         """Return four times the rounding of the rule along `v`, and of the moves."""
         moves, errors = self.moves
-        spread = r.spread(lambda p: self._terms(moves, p), self.tolerance.accuracy)
+        spread = rounding.spread(lambda p: self._terms(moves, p), self.tolerance.accuracy)
         off = self._terms(errors) if self.problem.moved is not None else []
         # An error bound of infinity is one, also of a gradient that is 0.
         off = [np.where(np.isnan(a), np.inf, np.abs(a)) for a in off]
@@ -599,7 +602,7 @@ def has_kink(case: Case) -> bool:
     """Return whether the function has a kink or a jump at `case`, in any of its results."""
     problem = first_problem(case)
     arguments, eps = problem.arguments, problem.eps
-    measure = partial(nd.derivatives, problem.f, eps=eps)
+    measure = partial(numerical.derivatives, problem.f, eps=eps)
     (measured,) = measure([([p.x for p in arguments], mixed(arguments, 1000))])
     return any(a.any() for a in kinks_around(measure, arguments, measured, eps**0.5))
 
