@@ -207,6 +207,20 @@ def test_a_call_is_freed_with_its_graph_by_reference_count(kind: Any) -> None:
     assert alive() is None
 
 
+@pytest.mark.usefixtures("_by_reference_count")
+def test_what_backward_returns_is_freed_with_the_pass() -> None:
+    class Returning(Exp):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            gradient = Exp.backward(ctx, g)
+            watched.append(weakref.ref(gradient))
+            return gradient
+
+    watched: list[Any] = []
+    Returning.apply(T(np.ones(3)) * 2).sum().backward()
+    assert watched[0]() is None
+
+
 def test_saved_tensors_are_freed_by_the_backward_pass() -> None:
     class Intermediate(Exp):
         @staticmethod

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
@@ -415,7 +416,8 @@ class _Rules:
         self.gradients: list[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(VariadicRule(self.gradient))
+        # Not a `VariadicRule`, whose signature would be cached, and keep the gradients alive.
+        return map(self.__getitem__, count())
 
     def __getitem__(self, i: int) -> Any:
         return functools.partial(self.gradient, i)
