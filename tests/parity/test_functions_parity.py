@@ -105,7 +105,7 @@ def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
 NAN = {
     "": "add sub mul div pow exp log sqrt sin tanh sigmoid relu square where maximum minimum "
     "max min amax amin median median(dim) sum mean std var logit softmax log_softmax logsumexp "
-    "hypot atan2 cumsum norm(fro)",
+    "hypot atan2 cumsum norm(fro) prod cumprod remainder fmod det lerp lgamma",
     "nn.functional.": "leaky_relu softshrink softplus silu gelu mish cross_entropy nll_loss "
     "binary_cross_entropy_with_logits softmax normalize",
     "nn.": "LayerNorm RMSNorm GroupNorm",

@@ -162,7 +162,12 @@ PLAIN: list[Callable[[Any], Any]] = [
     # rounded
     lambda t: [t.round(t.tensor([0.125, 1250.0]), decimals=k) for k in (2, -2)],
     # special values
-    lambda t: t.lgamma(t.tensor([inf, 0.0, -1.0, nan, 1.0, 2.0])),
+    lambda t: t.lgamma(t.tensor([inf, -inf, 0.0, -1.0, nan, 1.0, 2.0])),
+    lambda t: [t.polygamma(n, t.tensor([0.0, -0.0, -1.0, -2.0])) for n in (0, 2, 3)],
+    lambda t: t.linalg.det(t.tensor([[[nan, 1.0], [1.0, 1.0]], [[2.0, 1.0], [nan, 1.0]]])),
+    lambda t: t.linalg.slogdet(t.tensor([[nan, 1.0], [1.0, 1.0]])),
+    lambda t: t.nn.functional.cross_entropy(t.tensor([[1.0, inf]]), t.tensor([0])),
+    lambda t: t.remainder(t.tensor([1.0, -1.0, inf]), t.tensor([inf, inf, 2.0])),
     lambda t: t.digamma(t.tensor([inf, -1.0, nan])),
     lambda t: t.hypot(t.tensor([1e200, 0.0]), t.tensor([1e200, 0.0])),
     lambda t: t.nan_to_num(t.tensor([nan, inf, -inf, 2.0]).float()),

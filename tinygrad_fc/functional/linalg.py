@@ -16,6 +16,7 @@ from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
 from tinygrad_fc.ops import linalg, reduce
 from tinygrad_fc.ops.elementwise import absolute, where
+from tinygrad_fc.ops.norm import lp_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -286,14 +287,7 @@ def vector_norm(
         return reduce.sum(where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
     if ord == 1:
         return reduce.sum(magnitude, **settings)
-    # At 0, powers below 1 and roots have infinite derivatives: the derivative is taken as 0, as in
-    # PyTorch.
-    zero = x == 0
-    powers = where(zero, math.inf if ord < 0 else 0.0, where(zero, 1.0, magnitude) ** ord)
-    total = reduce.sum(powers, **settings)
-    limit = (total == 0) | (total == math.inf)
-    constant = total.detach() if ord > 0 else where(total == 0, math.inf, np.zeros((), x.dtype))
-    return where(limit, constant, where(limit, 1.0, total) ** (1 / ord))
+    return lp_norm(x, **settings, ord=ord)
 
 
 @accepts_arrays("A")

@@ -38,6 +38,11 @@ def both_rules(rule: Any) -> tuple[Any, Any]:
 # Multiplication and division with 0 * inf = 0
 
 
+def nan_of(x: Any) -> Any:
+    """Return NaN where `x` is NaN, else 0; a sum with it is NaN where `x` is."""
+    return np.where(x == x, 0, np.nan).astype(x.dtype)  # noqa: PLR0124  false for NaN
+
+
 def _without_nan(out: Any, *factors: Any) -> Any:
     """Return `out`, 0 where a factor is 0; as it is if the sum of its squares is finite."""
     if out.__class__ is np.ndarray:
@@ -288,10 +293,14 @@ def _with_divisor_check(function: Any) -> Any:
     return forward
 
 
-def _remainder_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _fmod_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
     # The integer quotient, up to rounding. The floor of x / y may differ from it: 1.0 / 0.1 is 10,
     # but the quotient that 1.0 % 0.1 leaves is 9.
     return multiply_no_nan(g, -np.rint(divide_no_nan(x - out, y)))
+
+
+def _remainder_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
+    return multiply_no_nan(g, -floor_divide(x, y))  # also for an infinite divisor
 
 
 # Small quotients: for large ones, rounding dominates the numerical derivative.
@@ -299,13 +308,18 @@ _DIVISION = (
     interval(-16, 16, special=(0, 1, -1)),
     interval(-4, 4, special=(1, -1, 0.5), without=(0,)),
 )
-_REMAINDER: dict[str, Any] = {
-    "domain": _DIVISION,
-    "rules": (lambda g, _out, _x, _y: g, _remainder_rule),
-}
 
 
-@define(np.fmod, forward=_with_divisor_check(np.fmod), **_REMAINDER)
+def _dividend_of_remainder_rule(g: Any, _out: Any, _x: Any, _y: Any) -> Any:
+    return g
+
+
+@define(
+    np.fmod,
+    forward=_with_divisor_check(np.fmod),
+    domain=_DIVISION,
+    rules=(_dividend_of_remainder_rule, _fmod_rule),
+)
 def fmod(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `input`: C's `fmod`.
 
@@ -315,7 +329,12 @@ def fmod(input: Any, other: Any) -> Any:
     """
 
 
-@define(np.remainder, forward=_with_divisor_check(np.remainder), **_REMAINDER)
+@define(
+    np.remainder,
+    forward=_with_divisor_check(np.remainder),
+    domain=_DIVISION,
+    rules=(_dividend_of_remainder_rule, _remainder_rule),
+)
 def remainder(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `other`: Python's `%`.
 
@@ -750,21 +769,22 @@ def _clamp_rule(g: Any, _out: Any, x: Any, min: Any, max: Any) -> Any:
             else (x > min if max is None else x < max)
         )
         return multiply_no_nan(inside, g)
-    low, high = -math.inf if min is None else min, math.inf if max is None else max
-    inside = ((x > low) & (x < high)) | ((x == low) & (low == high))
-    return np.where(inside, g, np.where(((x == low) | (x == high)) & (low < high), g * 0.5, 0))
+    # Without a bound there is no tie, also not at infinity.
+    above, at_min = (True, False) if min is None else (x > min, x == min)
+    below, at_max = (True, False) if max is None else (x < max, x == max)
+    both = min is not None is not max
+    inside, ordered = (above & below) | (at_min & at_max), min < max if both else True
+    return np.where(inside, g, np.where((at_min | at_max) & ordered, g * 0.5, 0))
 
 
 def _min_rule(g: Any, _out: Any, x: Any, low: Any, max: Any) -> Any:
-    high = math.inf if max is None else max
-    tie = np.where((x == low) & (low < high), g * 0.5, 0)
-    return np.where((x < low) & (low <= high), g, tie)
+    ordered, is_least = (True, True) if max is None else (low < max, low <= max)
+    return np.where((x < low) & is_least, g, np.where((x == low) & ordered, g * 0.5, 0))
 
 
 def _max_rule(g: Any, _out: Any, x: Any, min: Any, high: Any) -> Any:
-    low = -math.inf if min is None else min
-    tie = np.where((x == high) & (low < high), g * 0.5, 0)
-    return np.where((x > high) | (low > high), g, tie)
+    ordered, is_largest = (True, False) if min is None else (min < high, min > high)
+    return np.where((x > high) | is_largest, g, np.where((x == high) & ordered, g * 0.5, 0))
 
 
 @define(

@@ -18,7 +18,7 @@ from tinygrad_fc.core.graph import Node, constant_like
 from tinygrad_fc.core.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.ops import elementwise
-from tinygrad_fc.ops.elementwise import multiply_no_nan
+from tinygrad_fc.ops.elementwise import multiply_no_nan, nan_of
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["matmul"]
@@ -270,7 +270,12 @@ def cofactors(a: Any) -> Any:
 
 
 def _det_rule(g: Any, _out: Any, a: Any) -> Any:
-    return multiply_no_nan(g[..., None, None], cofactors(a))
+    return multiply_no_nan(g[..., None, None], cofactors(a)) + _nan_of_matrix(a)
+
+
+def _nan_of_matrix(a: Any) -> Any:
+    """Return NaN for a matrix with a NaN, for which LAPACK may return a number, else 0."""
+    return nan_of(a).sum(axis=(-2, -1), keepdims=True)
 
 
 @define(numpy=np.linalg.det, domain=(real(..., "n", "n"),), rules=(_det_rule,))
@@ -281,7 +286,7 @@ def det(a: Any) -> Any:
     >>> float(det(np.array([[2.0]])))
     2.0
     """
-    return np.linalg.det(a)
+    return np.linalg.det(a) + _nan_of_matrix(a)[..., 0, 0]
 
 
 # `slogdet` has two results: an op for each.
@@ -310,7 +315,7 @@ def logabsdet(a: Any) -> Any:
     >>> float(logabsdet(np.array([[-1.0]])))
     0.0
     """
-    return np.linalg.slogdet(a).logabsdet
+    return np.linalg.slogdet(a).logabsdet + _nan_of_matrix(a)[..., 0, 0]
 
 
 # I. Murray, "Differentiation of the Cholesky decomposition" (2016), formula (10).

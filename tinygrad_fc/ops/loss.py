@@ -118,7 +118,8 @@ def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
     exp = np.exp(shifted)
     # The largest exponential is 1; adding it by log1p keeps a loss near 0 accurate.
     exp[rows, top] = 0
-    return shifted, np.log1p(np.add.reduce(exp, axis=1))
+    # Of an infinite logit the loss is NaN, as in PyTorch: `shifted` is then NaN there, else 0.
+    return shifted, np.log1p(np.add.reduce(exp, axis=1)) + shifted[rows, top]
 
 
 def _total(losses: Any, count: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Ops of normalization and dropout layers; the norm of a vector is in `reduce`."""
+"""Ops of normalization and dropout layers, and the p-norm; that for p = 2 is in `reduce`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.dtypes import widened
+from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
-from tinygrad_fc.domain import axes, boolean, real, true_or_false
+from tinygrad_fc.domain import axes, boolean, nonzero, real, true_or_false
+from tinygrad_fc.ops.elementwise import absolute, divide, infinite_at_0, multiply, power
+from tinygrad_fc.ops.reduce import broadcast_back
 
 
 def _mean(x: Any, axis: Any) -> Any:
@@ -82,3 +85,27 @@ def dropout(input: Any, mask: Any, *, scale: Any) -> Any:
     array([2., 0.])
     """
     return input * mask * scale
+
+
+def _lp_norm_rule(g: Any, out: Any, x: Any, ord: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    out = broadcast_back(out, x.shape, dim, keepdim)
+    slope: Any = power(divide(absolute(x), infinite_at_0(out)), ord - 1)
+    # At 0, powers below 1 and roots have infinite derivatives: PyTorch's derivative is 0.
+    slope = np.where(((x == 0) | (out == 0)) & (out == out), 0, slope)  # noqa: PLR0124  not NaN
+    return multiply(broadcast_back(g, x.shape, dim, keepdim) * np.sign(x), slope)
+
+
+@define(
+    domain=(nonzero,),
+    settings={"ord": lambda *_: (3, 1.5, 0.5, -1), "dim": axes, "keepdim": true_or_false},
+    rules=(_lp_norm_rule,),
+)
+@without_warnings
+def lp_norm(input: Any, *, ord: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    """Return `(|x|**ord).sum() ** (1 / ord)` over `dim`; where it is 0, the gradient is 0.
+
+    >>> float(lp_norm(np.array([3.0, 4.0, 5.0]), ord=3))
+    6.0
+    """
+    total = (np.abs(input) ** ord).sum(axis=dim, keepdims=keepdim)
+    return total ** (1 / ord)

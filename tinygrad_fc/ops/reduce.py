@@ -25,6 +25,7 @@ from tinygrad_fc.ops.elementwise import (
     infinite_at_0,
     multiply_no_nan,
     multiply_no_nan_symmetric,
+    nan_of,
 )
 from tinygrad_fc.ops.shape import broadcast_to
 
@@ -143,7 +144,7 @@ def _var_rule(
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
     if not divisor:  # the variance is NaN, or infinite
-        return multiply_no_nan(g, np.where(d == 0, np.nan, np.inf))
+        return multiply_no_nan(g, np.where((d < 0) | (d > 0), np.inf, np.nan))
     return multiply_no_nan(d, g * (2 / divisor))  # 0 for equal elements
 
 
@@ -454,7 +455,8 @@ def _cumprod_rule(g: Any, _out: Any, x: Any, dim: Any, dtype: Any = None) -> Any
         both = multiply_no_nan_symmetric(factor[..., :-step], factor[..., step:])
         factor = np.concatenate([factor[..., :step], both], axis=-1)
         step *= 2
-    return multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)).swapaxes(dim, -1)
+    gradient = multiply_no_nan(carry[..., ::-1], _exclusive_cumprod(x)) + nan_of(x)
+    return gradient.swapaxes(dim, -1)
 
 
 @define(numpy=np.cumprod, domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_cumprod_rule,))
@@ -480,7 +482,8 @@ def _prod_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False,
     before, after = _exclusive_cumprod(rows), _exclusive_cumprod(rows[..., ::-1])[..., ::-1]
     others: Any = multiply_no_nan_symmetric(before, after).reshape(moved.shape)
     others = np.transpose(others, tuple(np.argsort(order).tolist()))
-    return multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), others)
+    gradient = multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), others)
+    return gradient + nan_of(x).sum(axis=dim, keepdims=True)
 
 
 @define(numpy=np.prod, domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_prod_rule,))

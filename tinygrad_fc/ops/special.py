@@ -99,7 +99,8 @@ def lgamma(input: Any) -> Any:
     below = input < 0
     out = _lgamma_positive(np.where(below, 1 - input, input))
     sine = np.abs(np.sin(np.pi * (input - np.rint(input))))
-    return np.where(below, np.log(np.pi / sine) - out, out)
+    out = np.where(below, np.log(np.pi / sine) - out, out)
+    return np.where(input == -np.inf, np.inf, out)
 
 
 # digamma, the derivative of lgamma, is polygamma of order 0
@@ -141,8 +142,8 @@ def polygamma(input: Any, *, n: Any) -> Any:
     below = input < 0
     out = _polygamma_positive(np.where(below, 1 - input, input), n)
     out = np.where(below, (-1) ** n * out - _cot_pi_derivative(input, n), out)
-    out[below & (input == np.rint(input))] = np.inf if n % 2 else np.nan
-    return out
+    pole = np.nan if n == 0 else (-1) ** (n + 1) * np.inf  # digamma is infinite at 0 only
+    return np.where((input == np.rint(input)) & (below | (input == 0) & (n > 0)), pole, out)
 
 
 # The error function and the normal distribution
