@@ -211,10 +211,46 @@ def test_numbers_that_the_program_refuses_are_refused(show: Callable[..., Any]):
     assert "99 is refused" in enter(page, "data.x", 2, "99")
 
 
-def test_the_decision_region_has_no_dropout(show: Callable[..., Any]):
-    page = show(sizes=[2, 6, 1], between="dropout", loss="logits")
+@pytest.mark.parametrize("kind", ["dropout", "alpha dropout"])
+def test_the_decision_region_has_no_dropout(show: Callable[..., Any], kind: str):
+    page = show(sizes=[2, 6, 1], between=kind, loss="logits")
     rows = "outputFor(array([5, 2], Array(5).fill([0.3, 0.7]).flat())).data"
     assert page.evaluate(f"new Set({rows}).size") == 1
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout, nn.AlphaDropout, lambda: nn.BatchNorm1d(6)])
+def test_evaluation_is_that_of_the_model(show: Callable[..., Any], layer: Any):
+    model = nn.Sequential(L(2, 6), layer(), nn.Tanh(), L(6, 1))
+    step, x, y = program = step_of(model, nn.MSELoss(), *batch(8, 2, 1))
+    page = show(*program)
+    page.evaluate("page.train(5)")
+    for _ in range(5):
+        step(x, y)
+    page.click("#evaluation")
+    with tg.no_grad():
+        cost = nn.MSELoss()(model.eval()(x), y).item()
+    assert page.evaluate("cost()") == pytest.approx(cost, rel=1e-9)
+    page.evaluate("go(Number(Object.keys(data.evaluation).map((k) => stepOf(Number(k)))[0]))")
+    assert "In evaluation" in page.inner_text("#rule")
+    tree = "expand(graph[steps[at].writes], 3, knownFor(steps[at].writes, steps[at])).number"
+    assert page.evaluate(tree) == page.evaluate("v[steps[at].writes].data[3]")
+    page.evaluate("go(stepNamed('Derivative of the cost'))")  # which is that of training
+    assert page.get_attribute("#evaluation", "aria-pressed") == "false"
+
+
+def test_memory_and_dead_neurons_are_counted(show: Callable[..., Any]):
+    model = nn.Sequential(L(2, 5), nn.ReLU(), L(5, 1))
+    with tg.no_grad():
+        model[0].bias[1:4] = -100.0
+    page = show(*step_of(model, nn.MSELoss(), *batch(8, 2, 1)))
+    page.evaluate("go(stepNamed('Layer 1: activation'))")
+    assert "Dead, 0 for all 8 samples: 3 of 5 neurons (1, 2, 3)" in page.inner_text("#rule")
+    page.click("#memory-on")
+    saved, cleared = page.inner_text("#memory").split("Cleared")
+    assert "48 numbers" in saved  # y1, for relu and for the weights, and the error
+    assert "21 numbers" in cleared  # of the parameters
+    page.click("#memory a >> nth=-1")
+    assert "gradient of the biases" in page.inner_text("#step-title")
 
 
 def test_right_gradients_agree_within_the_error_to_expect(show: Callable[..., Any]):
@@ -240,6 +276,25 @@ def test_all_paths_of_a_sample_add_up_to_its_gradient(show: Callable[..., Any]):
     assert sorted(map(abs, paths), reverse=True) == [*map(abs, paths)]
     page.click("#path a >> nth=2")
     assert "SGD: W" in page.inner_text("#step-title") or page.evaluate("pinned.k") != 0
+
+
+@pytest.mark.parametrize("title", [*NETWORKS][2:])
+def test_paths_lead_through_skips_gates_and_shared_weights(show: Callable[..., Any], title: str):
+    model, width, outputs = NETWORKS[title]
+    page = show(*step_of(model, nn.MSELoss(), *batch(16, width, outputs)))
+    for count, all_paths, total, gradient in page.evaluate("""() => layers.map(({ weight: k }) => {
+      pinned = { k, element: 1 };
+      const [own] = tracedWeight(), paths = pathsOf(own, 1);
+      const part = (b) => {
+        sample = b;
+        return pathsOf(own, 1).reduce((sum, { product }) => sum + product, 0);
+      };
+      const total = [...Array(samples).keys()].reduce((sum, b) => sum + part(b), 0);
+      const all = own.reduce((sum, { target }) => sum + countOf(target), 0);
+      return [paths.length, all, total, v[data.gradients[k]].data[1]];
+    })"""):
+        assert count == all_paths
+        assert total == pytest.approx(gradient, rel=1e-9, abs=1e-12)
 
 
 def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any], chromium: Any):

@@ -401,6 +401,7 @@ class Lesson:
             result,
             of=self.numbers[id(result)] if is_named and texts.get("named") else None,
             is_hidden=layer is not None and layer < self.layer_count,
+            is_relu=origin.op == "relu" and call.kind == "op",
             is_summed=origin.op == "linear" and origin.argument > 0,
             box=self.box_of.get(id(forward)),
         )

@@ -68,7 +68,10 @@ class Column:
 
 @dataclass(eq=False)
 class Link:
-    """Between two columns: weights, "same" for neuron to neuron, "all" for any other function."""
+    """Between two columns: weights, "same" for neuron to neuron, "all" for any other function.
+
+    `part` is what a "same" link adds to the gradient of its source.
+    """
 
     source: int
     target: int
@@ -77,6 +80,7 @@ class Link:
     is_turned: bool = False
     title: str = ""
     shared: int | None = None
+    part: int | None = None
 
 
 @dataclass
@@ -142,6 +146,10 @@ class _Builder:
         calls = [c for c in lesson.boxes if wanted is None or id(c.result) in wanted]
         behind = [(call, lesson.behind(call)) for call in calls]
         self.readers = Counter(id(v) for _, values in behind for v in values)
+        for call in lesson.calls:  # an op such as a sum passes its cotangent on, without a rule
+            of = lesson.differentiated(call.origin)
+            if of is not None and self.readers[id(of)] == 1:
+                self.cotangents.setdefault(id(of), lesson.numbers[id(call.result)])
         updated = {id(old) for old, _ in lesson.program.changes} | {
             id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in gradients(lesson)
         }
@@ -196,6 +204,16 @@ class _Builder:
         self.columns[target].own += column.own
         return True
 
+    def _parts(self, call: Call, read: list[Value]) -> Iterator[tuple[int, int | None]]:
+        """Yield the columns that a call reads, with the part of their gradient; sums pass it on."""
+        rules = [c for c in self.lesson.calls if c.kind == "rule"]
+        own = [c for c in rules if c.origin.result is call.result]
+        parts = {id(self.lesson.differentiated(c.origin)): c.result for c in own}
+        for v in read:
+            part = self.lesson.numbers[id(parts[id(v)])] if id(v) in parts else None
+            passed = self.cotangents.get(id(call.result))
+            yield self.column_of[id(v)], part if part is not None else passed
+
     def _read(self, call: Call, read: list[Value]) -> None:
         """Add what a call computes from values that are columns."""
         result, op, numbers = call.result, call.origin.op, self.lesson.numbers
@@ -227,15 +245,16 @@ class _Builder:
         )
         is_absorbed = is_join and is_same_kind and self.readers[id(last)] == 1
         if is_alike and is_absorbed and others_lie_below:
-            is_own = len(read) == 1 and op not in BETWEEN_NEURONS
-            self._absorb(result, last, is_elementwise=is_own)
-            for source in {*sources} - {target}:
-                if not (op == "add" and self._merge(source, target)):
-                    self.links.append(Link(source, target, "same", title=op))
+            parts = [*self._parts(call, read)]  # before the column ends in the result
+            self._absorb(result, last, is_elementwise=op not in BETWEEN_NEURONS)
+            for source, part in parts:
+                if source != target and not (op == "add" and self._merge(source, target)):
+                    self.links.append(Link(source, target, "same", title=op, part=part))
             self.columns[target].biases += biases if op == "add" else []
             return
         kind = "same" if is_alike and is_join and are_neurons else "all"
-        self._add(result, op, [Link(source, 0, kind, title=op) for source in {*sources}])
+        own = dict(self._parts(call, read)).items()
+        self._add(result, op, [Link(k, 0, kind, title=op, part=part) for k, part in own])
 
 
 def network(lesson: Lesson) -> Network | None:
@@ -320,13 +339,6 @@ def gradients(lesson: Lesson) -> dict[int, int]:
         (id(s), lesson.program.outputs[k]) for s, k in lesson.traced.gradients if k is not None
     )
     return {inputs[s]: lesson.numbers[id(v)] for s, v in pairs if s in inputs}
-
-
-def evaluation(lesson: Lesson) -> dict[int, int]:
-    """Return the results of ops that are the identity in evaluation, with what they read."""
-    calls = (call for call in lesson.forward if call.origin.op == "dropout")
-    pairs = ((call.result, lesson.arguments(call)[0]) for call in calls)
-    return {lesson.numbers[id(result)]: lesson.numbers[id(x)] for result, x in pairs}
 
 
 # Symbols

@@ -22,12 +22,12 @@ from tinygrad_fc.compiler.instructions import TABLE
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.core.printing import shape_text
+from tinygrad_fc.viz.evaluation import evaluation
 from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import (
     Network,
     Symbol,
-    evaluation,
     gradients,
     network,
     output,
@@ -47,7 +47,7 @@ __all__ = ["Page", "page"]
 
 SCRIPTS = (
     *("values", "expression", "work", "text", "arrays", "cell", "network", "path", "plots"),
-    *("training", "lecture", "page"),
+    *("training", "modes", "lecture", "page"),
 )
 MOST_WIDTHS = 8
 MOST_BYTES = 3_000_000

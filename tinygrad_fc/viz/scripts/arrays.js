@@ -101,7 +101,8 @@ function boxHtml(box, table = tableHtml(box)) {
 // The arrays of a step: what it reads, what it computes on the way, its result; for a gradient the
 // part of one sample, for an update the change.
 function arraysOf(step) {
-  const { reads, between, writes, phase } = step;
+  const { writes, phase } = step, other = isEvaluating && data.evaluation[writes];
+  const [reads, between] = other ? [other.slice(0, 3), []] : [step.reads, step.between];
   const arrays = [...reads, ...between].map((k) => ({ k, x: v[k], role: "" }));
   arrays.push({ k: writes, x: v[writes], role: "result" });
   const cotangent = reads.find((k) => data.kinds[k] === "cotangent" && isBatch(k));

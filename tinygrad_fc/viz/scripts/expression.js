@@ -16,7 +16,8 @@ const isRounded = graph.some((node) => node?.rounded);
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
 
 const dependsOnBatch = new Set([data.x, data.y]);
-const updated = new Set(steps.flatMap((step) => (step.phase === "update" ? [...step.between, step.writes] : [])));
+const updated = new Set(steps.filter(({ phase }) => phase === "update")
+  .flatMap(({ between, writes }) => [...between, writes]));
 for (const { k, args = [] } of graph.filter(Boolean)) {
   if (args.flat(2).some((x) => isNode(x) && dependsOnBatch.has(x.k))) dependsOnBatch.add(k);
 }
@@ -35,12 +36,10 @@ const valueOf = (x) => (typeof x === "number" ? array([], [x]) : v[x.k]);
 function evaluated(node, known, isEvaluation = false) {
   if (typeof node === "number") return node;
   if (!known.has(node.k)) {
-    const same = isEvaluation ? data.evaluation[node.k] : undefined;
-    if (same !== undefined) return evaluated(graph[same], known, true);
-    const isCall = node.name && node.name !== "rngCall";
     const inner = (y) => evaluated(y, known, isEvaluation);
-    const args = isCall && node.args.map((x) => resolved(x, inner));
-    const x = isCall ? R[node.name](...args) : v[node.k];
+    const own = isEvaluation ? inEvaluation(node.k, (k) => inner(graph[k])) : undefined;
+    const isCall = !own && node.name && node.name !== "rngCall";
+    const x = isCall ? R[node.name](...node.args.map((y) => resolved(y, inner))) : own ?? v[node.k];
     known.set(node.k, node.rounded ? R.float32(x) : x);
   }
   return known.get(node.k);
@@ -166,6 +165,15 @@ function elementwise(node, element, inner) {
 
 const leafOf = (k, element) => ({ cell: k, element, number: v[k].data[element] });
 
+function evaluationOf({ k }, element, inner) {
+  const [x, mean, variance, eps] = data.evaluation[k];
+  if (mean === undefined) return inner(graph[x], element);
+  const [at, own] = [mean, variance].map((y) => (
+    inner(graph[y], spread(graph[y], v[k].shape)[element])));
+  const root = scalar("sqrt", [scalar("add", [own, { number: eps }])]);
+  return scalar("divide", [scalar("subtract", [inner(graph[x], element), at]), root]);
+}
+
 // The tree of a cell over the cells of the values in `known`.
 function expand(node, element, known) {
   if (typeof node === "number") return { number: node };
@@ -173,6 +181,7 @@ function expand(node, element, known) {
   if (known.has(node.k)) return leaf;
   if (!node.name) return data.labels[node.k] === undefined ? { number: leaf.number } : leaf;
   const inner = (x, i) => expand(x, i, known);
+  if (isEvaluating && data.evaluation[node.k]) return evaluationOf(node, element, inner);
   const how = EXPANDED[node.name] ?? BY_CELLS[data.functions[node.name]?.cells] ?? elementwise;
   const tree = how(node, element, inner);
   if (!tree) return leaf;
@@ -184,7 +193,8 @@ const leavesOf = (tree) => (
 
 // What a step computes a value from: what it reads, and what it has computed by then.
 function knownFor(k, step) {
-  const { reads, between, writes } = step;
+  const { reads, between, writes } = step, other = isEvaluating && data.evaluation[k];
+  if (other) return new Set(other.slice(0, 3));
   if (k === writes) return new Set([...reads, ...between]);
   if (between.includes(k)) return new Set([...reads, ...between.slice(0, between.indexOf(k))]);
   const own = steps[stepOf(k)];

@@ -30,11 +30,13 @@ function formulaHtml(step, number) {  // below the last layer, one of layer L ho
 }
 
 function showRule(step) {
-  const formulas = step.formulas.map((number) => formulaHtml(step, number)).join("");
-  const lines = step.text.map(formulaOf).join("<br>");
+  const isOther = isEvaluating && data.evaluation[step.writes];
+  const { formulas: cited, text: written } = isOther ? { formulas: [], text: [] } : step;
+  const formulas = cited.map((number) => formulaHtml(step, number)).join("");
+  const lines = written.map(formulaOf).join("<br>");
   $("rule").innerHTML = (formulas && `<div class="formulas">${formulas}</div>`)
     + `<div class="words"><p class="here-rule">${lines}</p>`
-    + `<p class="sentence">${escaped(step.sentence)}</p></div>`;
+    + `<p class="sentence">${escaped(sentenceOf(step))}</p></div>`;
 }
 
 function* showHead() {  // and what else takes space from the arrays
@@ -46,6 +48,7 @@ function* showHead() {  // and what else takes space from the arrays
   $("return").hidden = !trail.length;
   if (pinned && ![step.writes, ...step.reads, ...step.between].includes(pinned.k)) pinned = null;
   hovered = null;
+  showMemory();
   showCheck(pinned);
   light("#program span", ({ number }) => step.lines.includes(Number(number)));
   light("#derivation li", ({ number }) => step.formulas.map(String).includes(number));
@@ -63,6 +66,7 @@ const STEP = PARTS.slice(0, 5), LIVE = PARTS.slice(1);
 
 function go(k) {
   at = clamped(k, 0, steps.length - 1);
+  if (steps[at].phase !== "forward") evaluate(false);  // which has no backward pass
   openFit(false);
   draw(...STEP);
   writeAddress();
@@ -129,6 +133,7 @@ const PRESSED = {
   "#next, #begin": () => move(document.body.classList.contains("opening") ? at : nextStep(1)),
   "#play": () => play(), "#lecture": toggleLecture, "#tour-next": nextStop,
   "#path-on": () => { isTracing = !isTracing; draw(showCell); },
+  "#memory-on": toggleMemory, "#evaluation": () => evaluate(!isEvaluating),
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
   "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
   "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
@@ -137,7 +142,7 @@ const PRESSED = {
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (
     openNext((step) => step.lines.includes(Number(dataset.number)))),
-  "#cell a[data-k], #path a[data-k]": (node) => visit(...cellOf(node), false),
+  "#cell a[data-k], #path a[data-k], #memory a[data-k]": (node) => visit(...cellOf(node), false),
   "#network-svg .neuron, #network-svg .edge": (node) => visit(...cellOfNode(node), true),
 };
 const CHANGED = {
@@ -212,6 +217,7 @@ function start() {
   $("tours").hidden = !fitting.length;
   openFit(data.output !== null || data.loss !== null);
   followTheme();
+  $("evaluation").hidden = !Object.keys(data.evaluation).length || !canRun;
   $("rate-label").hidden = !data.rates.length;
   if (data.rates.length) $("rate").value = initial[data.rates[0]].data[0];
   compute(resetting());

@@ -4,56 +4,83 @@
 const MOST_PATHS = 300, SHOWN_PATHS = 4;
 let isTracing = false;
 
-// The derivatives of the activation functions of a column: its rule, for gradients of 1.
-function slopesOf({ d, slope }) {
-  const ones = array(v[d].shape, v[d].data.map(() => 1));
-  if (d === slope) return ones;
+// The derivatives of a gradient `k` by the gradient of the output of a column: its rules, for ones.
+function slopesOf({ slope }, k) {
+  const ones = array(v[slope].shape, v[slope].data.map(() => 1));
+  if (k === slope) return ones;
   const dependent = new Set([slope]);
-  for (const { k, args = [] } of graph.filter(Boolean)) {
-    if (args.flat(2).some((x) => isNode(x) && dependent.has(x.k))) dependent.add(k);
+  for (const { k: own, args = [] } of graph.filter(Boolean)) {
+    if (args.flat(2).some((x) => isNode(x) && dependent.has(x.k))) dependent.add(own);
   }
   const known = new Map([[slope, ones]]);
-  v.forEach((x, k) => { if (!dependent.has(k)) known.set(k, x); });
-  return evaluated(graph[d], known);
+  v.forEach((x, other) => { if (!dependent.has(other)) known.set(other, x); });
+  return evaluated(graph[k], known);
 }
 
-const isTraceable = ({ d, slope, is_elementwise: isOwn }) => isOwn && d !== null && slope !== null;
+const linksFrom = (c) => links.filter(({ source }) => source === c);
+const isTraceable = (c) => {
+  const { d, slope, is_elementwise: isOwn } = columns[c], own = linksFrom(c);
+  return isOwn && d !== null && slope !== null
+    && own.every(({ kind, target }) => kind !== "all" && isTraceable(target));
+};
 
-// The weight that the held cell is, or is the gradient of: [number of its link, element].
+// The weight that the held cell is, or is the gradient of: [the links that have it, element].
 function tracedWeight() {
-  if (!pinned || !data.network?.is_chain) return null;
-  const own = ({ weight }) => [weight, data.gradients[weight]].includes(pinned.k);
-  const l = links.findIndex(own);
-  return l >= 0 && columns.slice(l + 1).every(isTraceable) ? [l, pinned.element] : null;
+  const isOwn = ({ weight }) => (
+    pinned && weight !== null && [weight, data.gradients[weight]].includes(pinned.k));
+  const own = links.filter(isOwn);
+  const isWhole = own.length > 0 && own.every(({ target }) => isTraceable(target));
+  return isWhole ? [own, pinned.element] : null;
 }
 
-// The largest paths from a weight to the cost: {product, factors: [{name, k, e, number}]}.
-function pathsOf(l, element) {
-  const { source, weight } = links[l], inputs = columns[source].width;
-  const [i, j] = links[l].is_turned ? [Math.floor(element / v[weight].shape[1]),
-    element % v[weight].shape[1]] : [element % inputs, Math.floor(element / inputs)];
-  const e = (c, n) => sample * columns[c].width + n, { output: x } = columns[source];
-  const slopes = columns.map((c, n) => (n > l ? slopesOf(c) : null));
-  const slope = (c, n) => ({
-    name: columns[c].d === columns[c].slope ? "" : `Act′(${symbol(columns[c].own[0])})`,
-    k: columns[c].d, e: e(c, n), number: slopes[c].data[e(c, n)] });
-  let paths = [{ n: j, product: v[x].data[e(l, i)], factors: [
-    { name: symbol(x), k: x, e: e(l, i), number: v[x].data[e(l, i)] }] }];
-  const times = ({ product, factors }, n, factor) => (
-    { n, product: product * factor.number, factors: [factor, ...factors] });
-  for (let c = l + 1; c < columns.length; c++) {
-    paths = paths.map((path) => times(path, path.n, slope(c, path.n)));
-    const link = links[c], next = link ? [...Array(columns[c + 1].width).keys()] : [];
-    if (!link) break;
-    paths = paths.flatMap((path) => next.map((n) => {
-      const at = elementOf(link, path.n, n), k = link.weight;
-      return times(path, n, { name: symbol(k), k, e: at, number: v[k].data[at] });
-    })).toSorted((a, b) => Math.abs(b.product) - Math.abs(a.product)).slice(0, MOST_PATHS);
+// The input and the neuron that an element of a weight connects.
+function endsOf({ source, target, weight, is_turned: isTurned }, element) {
+  const m = v[weight].shape[1], [a, b] = [Math.floor(element / m), element % m];
+  return isTurned ? [source, a, target, b] : [source, b, target, a];
+}
+// The largest paths from a weight to the cost: {product, neurons, factors: [{name, k, e, number}]}.
+function pathsOf(own, element) {
+  const known = new Map(), complete = [];
+  const bySize = (a, b) => Math.abs(b.product) - Math.abs(a.product);
+  const slopes = (c, k) => {
+    if (!known.has(`${c},${k}`)) known.set(`${c},${k}`, slopesOf(columns[c], k));
+    return known.get(`${c},${k}`);
+  };
+  const cell = (name, k, c, n, x = v[k]) => {
+    const e = sample * columns[c].width + n;
+    return { name, k, e, number: x.data[e] };
+  };
+  const times = (path, factor) => ({ ...path, product: path.product * factor.number,
+    factors: [factor, ...path.factors] });
+  const enter = (path, factor, c, n) => {  // a column by its weighted sums, to its output
+    const { d, slope, own: [z] } = columns[c], name = d === slope ? "" : `Act′(${symbol(z)})`;
+    const next = times({ ...path, c, n, neurons: [...path.neurons, n] }, factor);
+    return times(next, cell(name, d, c, n, slopes(c, d)));
+  };
+  const onward = (path, link) => {
+    const { target: c, kind, weight: k, part } = link, { n } = path;
+    if (kind === "same") {
+      const factor = cell("skip", part, c, n, slopes(c, part));
+      return [times({ ...path, c, neurons: [...path.neurons, `${n} by the skip`] }, factor)];
+    }
+    return [...Array(columns[c].width).keys()].map((to) => {
+      const e = elementOf(link, n, to);
+      return enter(path, { name: symbol(k), k, e, number: v[k].data[e] }, c, to);
+    });
+  };
+  let paths = own.map((link) => {
+    const [source, i, c, n] = endsOf(link, element), { output: x } = columns[source];
+    return enter({ product: 1, factors: [], neurons: [] }, cell(symbol(x), x, source, i), c, n);
+  });
+  while (paths.length) {
+    for (const path of paths.filter(({ c }) => !linksFrom(c).length)) {
+      const { slope: k } = columns[path.c];
+      complete.push(times(path, cell(symbol(k), k, path.c, path.n)));
+    }
+    paths = paths.flatMap((path) => linksFrom(path.c).flatMap((link) => onward(path, link)))
+      .toSorted(bySize).slice(0, MOST_PATHS);
   }
-  const { slope: k } = columns.at(-1), last = columns.length - 1;
-  return paths.map((path) => times(path, path.n, {
-    name: symbol(k), k, e: e(last, path.n), number: v[k].data[e(last, path.n)] }))
-    .toSorted((a, b) => Math.abs(b.product) - Math.abs(a.product));
+  return complete.toSorted(bySize);
 }
 
 function ribbonHtml({ factors, product }) {
@@ -67,21 +94,26 @@ function ribbonHtml({ factors, product }) {
       text(number, 3)}</code></a></span>`).join("·") + ` = <b>${text(product)}</b>`;
 }
 
-function pathHtml([l, element]) {
-  const paths = pathsOf(l, element), { width } = columns[l + 1];
-  const count = columns.slice(l + 2).reduce((n, c) => n * c.width, 1);
-  const j = Math.floor(element / columns[l].width), i = element % columns[l].width;
-  const d = v[columns[l + 1].d].data[sample * width + j];
-  const total = d * v[columns[l].output].data[sample * columns[l].width + i];
-  const most = Math.abs(paths[0].product) || 1;
-  const way = ({ factors }) => factors.filter(({ k }) => k in data.gradients)
-    .map(({ k, e }) => indices(k, e).split(",")[0]).reverse().join(" → ");
-  const rows = paths.slice(0, SHOWN_PATHS).map((path) => `<li>${l + 2 < columns.length
-    ? `neurons ${j} → ${way(path)}` : `neuron ${j}`}: ${text(path.product, 3)} <i style="width:${
-    (120 * Math.abs(path.product) / most).toFixed(0)}px"></i></li>`).join("");
+function countOf(c) {  // of all paths from a neuron of a column to the cost
+  const own = linksFrom(c), ways = ({ kind, target }) => (
+    countOf(target) * (kind === "same" ? 1 : columns[target].width));
+  return own.reduce((sum, link) => sum + ways(link), own.length ? 0 : 1);
+}
+
+function pathHtml([own, element]) {
+  const paths = pathsOf(own, element), most = Math.abs(paths[0].product) || 1;
+  const count = own.reduce((sum, { target }) => sum + countOf(target), 0);
+  const total = own.reduce((sum, link) => {
+    const [source, i, target, n] = endsOf(link, element), at = (c) => sample * columns[c].width;
+    const [x, d] = [v[columns[source].output], v[columns[target].d]];
+    return sum + x.data[at(source) + i] * d.data[at(target) + n];
+  }, 0);
+  const rows = paths.slice(0, SHOWN_PATHS).map(({ neurons, product }) => `<li>neurons ${
+    neurons.join(" → ")}: ${text(product, 3)} <i style="width:${
+    (120 * Math.abs(product) / most).toFixed(0)}px"></i></li>`).join("");
   return `<div class="ribbon">${ribbonHtml(paths[0])}</div><ol class="paths">${rows}</ol><p>All ${
     count} paths: ${text(total)}, the gradient of sample ${sample}; ${
-    plain(data.gradients[links[l].weight])} adds up the samples.</p>`;
+    plain(data.gradients[own[0].weight])} adds up the samples.</p>`;
 }
 
 function showPath() {

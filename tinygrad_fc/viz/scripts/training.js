@@ -43,6 +43,7 @@ function* trainingStep() {  // stopped before its end, it changes nothing
 
 function train(count = Infinity) {  // resolves when that many steps are done, or it is stopped
   edited = null;
+  evaluate(false);
   stop();
   if (canRun && count > 0 && !hasDiverged()) {
     const job = trainingStep();

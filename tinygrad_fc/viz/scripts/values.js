@@ -23,12 +23,28 @@ function decoded({ shape, numbers, type, ...generator }) {  // base64 of floats
 const initial = [];
 for (const k of stored) initial[k] = decoded(data.values[k]);
 
+let isEvaluating = false;
+
+// A value as it is in evaluation, if it differs: what dropout reads; batch norm by its running
+// statistics. `get` returns the values that it is computed from.
+function inEvaluation(k, get) {
+  const [x, mean, variance, eps] = data.evaluation[k] ?? [];
+  if (mean === undefined) return x === undefined ? undefined : get(x);
+  if (!isEvaluating) return undefined;
+  return R.divide(R.subtract(get(x), get(mean)), R.sqrt(R.add(get(variance), eps)));
+}
+
+function setEvaluated(values, k, x) {
+  values[k] = inEvaluation(k, (other) => values[other]) ?? x;
+  return true;
+}
+
 // Computes `values` from its inputs, with a yield after each instruction; their generators stay
 // as they are before the step. Returns the generators after it.
 function* computing(values) {
   const before = generators.map((k) => values[k]);
   for (const k of generators) values[k] = { ...values[k] };
-  yield* runProgram(values, R);
+  yield* runProgram(isEvaluating ? new Proxy(values, { set: setEvaluated }) : values, R);
   const after = generators.map((k) => values[k]);
   generators.forEach((k, i) => { values[k] = before[i]; });
   return after;

@@ -1,0 +1,66 @@
+"""What a model computes in evaluation, where that differs from a training step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinygrad_fc.compiler.instructions import rng_call
+from tinygrad_fc.viz.network import gradients
+
+if TYPE_CHECKING:
+    from tinygrad_fc.compiler.ir import Value
+    from tinygrad_fc.viz.lesson import Call, Lesson
+
+__all__ = ["evaluation"]
+
+
+def evaluation(lesson: Lesson) -> dict[int, list[float]]:
+    """Return, for results that differ in evaluation, the number of the value that they are there.
+
+    Of batch norm: what it normalises, the running mean, the running variance, and eps.
+    """
+    found: dict[int, list[float]] = {}
+    for call in lesson.forward:
+        source = _before_dropout(lesson, call)
+        if source is not None:
+            found[lesson.numbers[id(call.result)]] = [lesson.numbers[id(source)]]
+        elif call.origin.op == "normalized":
+            read = [lesson.numbers[id(v)] for v in _running_statistics(lesson, call)]
+            if read:
+                found[lesson.numbers[id(call.result)]] = [*read, call.origin.settings["eps"]]
+    return found
+
+
+def _before_dropout(lesson: Lesson, call: Call) -> Value | None:
+    """Return what a dropout reads; alpha dropout chooses x a + b by a random mask."""
+    read = lesson.arguments(call)
+    if call.origin.op == "dropout":
+        return read[0]
+    inner = {id(c.result): c for c in lesson.forward}
+    drawn = {id(v) for v in lesson.program.instructions if v.function is rng_call}
+    if call.origin.op != "where" or drawn.isdisjoint(lesson.ancestors(read[:1])):
+        return None
+    source = read[-1]
+    for op in ("add", "multiply"):
+        before = inner.get(id(source))
+        own = lesson.arguments(before) if before and before.origin.op == op else []
+        if len(own) != 1:
+            return None
+        source = own[0]
+    return source
+
+
+def _running_statistics(lesson: Lesson, call: Call) -> list[Value]:
+    """Return what a batch norm reads, and its running mean and variance, if it has them."""
+    centered = call.result.args[0]
+    if centered.function is not np.subtract:
+        return []
+    mean, parameters = centered.args[1], gradients(lesson)
+    first: dict[bool, Value] = {}  # of the mean, and of the variance, which needs differences
+    for old, new in sorted(lesson.program.changes, key=lambda pair: lesson.position[id(pair[1])]):
+        needed = lesson.ancestors([new])
+        if id(mean) in needed and not old.of and lesson.numbers[id(old)] not in parameters:
+            first.setdefault(id(centered) in needed, old)
+    return [centered.args[0], first[False], first[True]] if len(first) == 2 else []

@@ -1,0 +1,57 @@
+// What is kept and cleared: saved values, gradients, dead neurons; and the model in evaluation.
+
+let isMemoryShown = false;
+
+function toggleMemory() {
+  isMemoryShown = !isMemoryShown;
+  draw(...STEP);
+}
+
+// Values that the forward pass computes, and the inputs, that rules of the backward pass read.
+function savedValues() {
+  const of = (phase) => steps.filter((step) => step.phase === phase);
+  const computed = of("forward").flatMap(({ between, writes }) => [...between, writes]);
+  const read = new Set(of("backward").flatMap(({ reads }) => reads));
+  return [computed, stored.filter((k) => data.labels[k] !== undefined)].map(
+    (some) => some.filter((k) => read.has(k)));
+}
+
+function showMemory() {
+  $("memory-on").setAttribute("aria-pressed", isMemoryShown);
+  $("memory").hidden = !isMemoryShown;
+  if (!isMemoryShown) return;
+  const link = (k) => `<a role="button" tabindex="0" data-k="${k}" data-e="0">${symbol(k)}</a>`;
+  const links = (some) => some.map(link).join(", ") || "none";
+  const count = (some) => some.reduce((n, k) => n + v[k].data.length, 0).toLocaleString("en");
+  const [computed, inputs] = savedValues(), gradients = Object.values(data.gradients);
+  $("memory").innerHTML = `<p><b>Saved for the backward pass:</b> ${links(computed)}: ${
+    count(computed)} numbers that the forward pass computed; its rules read ${
+    links(inputs)} as well. A saved array is freed when the last rule that reads it has run.</p>`
+    + `<p><b>Cleared by zero_grad():</b> ${links(gradients)}: ${count(gradients)} numbers. Without `
+    + "it, the next backward pass adds to them.</p>";
+}
+
+// The sentence of a step, of ReLU with the neurons that are 0 for all samples.
+function sentenceOf({ sentence, is_relu: isRelu, writes: k }) {
+  const [x, mean] = isEvaluating && data.evaluation[k] || [];
+  if (mean !== undefined) return `In evaluation by the running statistics: ${plain(k)} = (${
+    plain(x)} − running mean) / √(running variance + ε).`;
+  if (x !== undefined) return `In evaluation nothing is dropped: ${plain(k)} = ${plain(x)}.`;
+  if (!isRelu || !isBatch(k)) return sentence;
+  const width = widthOf(k), dead = [...Array(width).keys()].filter(
+    (j) => v[k].data.every((y, e) => e % width !== j || y === 0));
+  return `${sentence} Dead, 0 for all ${samples} samples: ${dead.length} of ${width} neurons${
+    dead.length ? ` (${dead.slice(0, 12).join(", ")}); no gradient reaches their weights` : ""}.`;
+}
+
+// Evaluation computes the same step without dropout and with running statistics; it has no
+// backward pass, so that a later step, and training, switch back.
+function evaluate(isOn) {
+  if (isOn === isEvaluating) return;
+  isEvaluating = isOn;
+  $("evaluation").setAttribute("aria-pressed", isOn);
+  compute(recomputing([]));
+  const forward = walk.findLast((k) => steps[k].phase === "forward");
+  if (isOn && steps[at].phase !== "forward") move(forward);
+  draw(...PARTS);
+}
