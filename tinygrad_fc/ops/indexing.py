@@ -117,7 +117,7 @@ def _add_repeated(out: Any, at: Any, source: Any) -> None:
     elif at.__class__ is np.ndarray and at.dtype.kind in "iu":
         _add_rows(out, at.ravel() % len(out), source)
     elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
-        places = np.arange(out.size).reshape(out.shape)[at].ravel()
+        places = np.ravel_multi_index(at, out.shape, mode="wrap").ravel()
         out += np.bincount(places, source.ravel(), out.size).reshape(out.shape)
     else:
         np.add.at(out, at, source)
