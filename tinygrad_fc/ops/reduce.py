@@ -1,8 +1,8 @@
 """Reductions, softmax, cumulative sums and products.
 
 To these functions `dim` is None (all axes), an int or a tuple of ints: calls of an op convert lists
-and PyTorch's `dim=()`. The rules of `prod` and `cumprod` divide only in arrays without zeros, so
-that derivatives of every order are correct also for elements equal to 0.
+and PyTorch's `dim=()`. The rules of `prod` and `cumprod` do not divide, so that derivatives of
+every order are correct also for elements equal to 0.
 """
 
 from __future__ import annotations
@@ -440,20 +440,9 @@ def _exclusive_cumprod(x: Any) -> Any:
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
 
 
-def _is_divisible(out: Any) -> bool:
-    """Return whether factors of the products `out` can be divided out: no zeros, no overflow."""
-    if out.__class__ is not np.ndarray or out.dtype.itemsize < 4:
-        return False
-    size = np.abs(out)
-    return bool((size.min() >= np.finfo(out.dtype).tiny) & (size.max() < np.inf))
-
-
-def _cumprod_rule(g: Any, out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
+def _cumprod_rule(g: Any, _out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
     if 0 in x.shape or not x.ndim:
         return g
-    if _is_divisible(out):
-        later = np.flip(g * out, axis=dim)
-        return np.flip(cumsum.forward(later, dim=dim), axis=dim) / x
     x, g = x.swapaxes(dim, -1), g.swapaxes(dim, -1)
     # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
     # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ... The arrays are
@@ -482,11 +471,9 @@ def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     return _running(np.cumprod, input, dim, dtype)
 
 
-def _prod_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
+def _prod_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
     if 0 in x.shape or not x.ndim:
         return broadcast_back(g, x.shape, dim, keepdim)
-    if _is_divisible(out):
-        return broadcast_back(g * out, x.shape, dim, keepdim) / x
     # Move the reduced axes to the end and merge them into one.
     last = _axes(dim, x.ndim)
     order = (*(k for k in range(x.ndim) if k not in last), *last)
