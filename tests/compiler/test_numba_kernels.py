@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import tinygrad_fc as tg
 from tinygrad_fc.compiler.instructions import TABLE, Entry
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program, ProgramBuilder, Source
 from tinygrad_fc.ops import special
@@ -145,6 +146,22 @@ def one_instruction(function: Any, *samples: Any, **kwargs: Any) -> Program:
     ]
     graph.program.outputs = [graph.emit(function, tuple(args), kwargs)]
     return graph.program
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1"])
+def test_integers_overflow_as_in_numpy(dtype: str) -> None:
+    ends = np.iinfo(dtype)
+    numbers = [ends.max // 2 + 1, ends.max, ends.max // 3, ends.min, ends.min // 2, 3, 100, 7]
+    a = tg.from_numpy(np.array(numbers * 4, dtype))
+
+    def function(a: Any) -> Any:
+        b = a.flip(0)
+        return a + a > 0, a - b > a, a + 1 > a, a * b, a * b > a, (a * b).double(), a.sum(), -a
+
+    compiled = tg.compile(function, backend="numba")
+    for _ in range(2):  # the second one checks
+        for result, expected in zip(compiled(a), function(a), strict=True):
+            np.testing.assert_array_equal(result.numpy(), expected.numpy(), strict=True)
 
 
 def test_the_sign_of_integers_is_native() -> None:

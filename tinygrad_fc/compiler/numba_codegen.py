@@ -230,6 +230,8 @@ FLOATS: dict[Any, Any] = {
     np.remainder: lambda x, y: x.exact(operator.mod, y),
 }
 """Ufuncs of floats for which Numba's form is slower, or does not round as NumPy does."""
+_WRAPPING = {np.add: "add", np.subtract: "sub", np.multiply: "mul"}
+"""Instructions of LLVM for integers; Numba's let LLVM assume that no result overflows."""
 
 
 class Writer:
@@ -237,6 +239,7 @@ class Writer:
 
     def __init__(self, context: Any, b: Any) -> None:
         self.context, self.module, self.b = context, b.module, b
+        self.wraps = False  # what integers do that overflow; addresses do not overflow
 
     def cast(self, x: Any, kind: Any = None) -> Number:
         """Return a number, as one of a type if that is named."""
@@ -261,6 +264,8 @@ class Writer:
         loop = ufunc_find_matching_loop(ufunc, [x.kind for x in numbers])
         values = [self.cast(x, kind).value for x, kind in zip(numbers, loop.inputs, strict=True)]
         (kind,), write = loop.outputs, get_ufunc_info(ufunc)[loop.ufunc_sig]
+        if self.wraps and ufunc in _WRAPPING and isinstance(kind, types.Integer):
+            return Number(self, getattr(self.b, _WRAPPING[ufunc])(*values), kind)
         return Number(self, write(self.context, self.b, kind(*loop.inputs), values), kind)
 
     def select(self, condition: Any, x: Any, y: Any) -> Number:

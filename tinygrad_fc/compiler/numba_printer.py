@@ -226,7 +226,9 @@ class Nest:
         if statement.kind in ("reduce", "product", "update"):
             place = place or self._element(base, row)
             args = args if statement.initial is None else [place.read(), *args]
+        self.writer.wraps = True
         result = statement.function(*args)
+        self.writer.wraps = False
         if place:
             place.write(result)
         elif statement.kind == "test":
