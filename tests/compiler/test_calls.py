@@ -389,3 +389,25 @@ def test_warnings_of_numpy_are_not_given():
     with np.errstate(all="raise"):
         for _ in range(3):
             compiled(tg.tensor([-1000.0, 0.0, 1000.0]))
+
+
+# Results in recorded computations
+
+
+@pytest.mark.parametrize("form", [lambda y: y, lambda y: y.reshape(5, 4) * 2])
+def test_a_compiled_backbone_below_a_plain_head_raises(form: Any):
+    """Its parameters would get no gradient; one that is frozen, or a target network, needs none."""
+    backbone, head, x = nn.Linear(3, 4), nn.Linear(4, 1), tg.ones(5, 3)
+    compiled = tg.compile(backbone, backend="numpy")
+    for _ in range(4):  # calls 2 and 4 check
+        with pytest.raises(tg.errors.GraphError, match="a compiled function, through which no"):
+            head(form(compiled(x)))
+        form(compiled(x)).mean().item()
+        head(form(compiled(x).detach())).sum().backward()
+        with tg.no_grad():
+            target = compiled(x)
+            head(form(compiled(x)))
+        head(form(target)).sum().backward()
+    backbone.requires_grad_(requires_grad=False)
+    for _ in range(2):
+        head(form(compiled(x))).sum().backward()

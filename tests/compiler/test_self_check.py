@@ -195,6 +195,50 @@ def test_wrong_programs_are_refused(name: str, backend: str):
         same("later", compiled(X.clone()), function(X.clone()))
 
 
+small, parameter = tg.ones(4, dtype=tg.float32), tg.ones(4, dtype=tg.float32, requires_grad=True)
+
+
+def of_a_buffer(x: Any) -> Any:
+    small.add_(hidden[0] * x)
+    return x * 1
+
+
+def of_a_parameter(x: Any) -> Any:
+    parameter.grad = None
+    (parameter * x).sum().backward()
+    with tg.no_grad():
+        parameter.sub_(hidden[0] * parameter.grad)
+    return x * 1
+
+
+def beside_a_large_number(x: Any) -> Any:
+    return tg.stack([x[0].double() - 1e9, x[0].double() * (hidden[0] * 1.5e5)])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("function", [of_a_buffer, of_a_parameter, beside_a_large_number])
+def test_small_differences_are_seen(function: Any, backend: str):
+    hidden[0] = 0.0
+    compiled = tg.compile(function, backend=backend)
+    x = tg.ones(4, dtype=tg.float32)
+    compiled(x)
+    hidden[0] = 1e-4
+    with pytest.raises(CompileError, match="by the program, but"):
+        compiled(x)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["Adam", "Rprop", "RMSprop"])
+def test_updates_by_rounding_errors_pass(name: str, backend: str):
+    """Batch normalization subtracts the bias before it, whose gradient is rounding alone."""
+    layers = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)
+    model = nn.Sequential(*layers).float()
+    training = Training(model, getattr(optim, name)(model.parameters()), nn.MSELoss())
+    compiled = tg.compile(lambda *xy: step(training, *xy), backend=backend)
+    for _ in range(9):
+        compiled(tg.randn(32, 4, dtype=tg.float32), tg.randn(32, 1, dtype=tg.float32))
+
+
 def test_a_check_can_be_turned_off():
     hidden[0] = 1.0
     compiled = tg.compile(in_the_result, backend="numpy", check=False)

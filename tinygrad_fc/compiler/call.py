@@ -29,14 +29,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler import numpy_printer
 from tinygrad_fc.compiler.guards import ABSENT, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errstate import silent
-from tinygrad_fc.core.graph import Node, array_of, leaf_of, owner, record_changes_by_id
+from tinygrad_fc.core.graph import (
+    Node,
+    array_of,
+    leaf_of,
+    owner,
+    record_changes_by_id,
+    undifferentiated_leaf,
+)
 from tinygrad_fc.core.pytree import flatten
 
 
@@ -49,8 +55,13 @@ class Miss(NamedTuple):
     changed: str
 
 
-_FUNCTIONS = (owner, leaf_of, record_changes_by_id, same, same_contents, flatten, get_default_dtype)
-_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
+_FUNCTIONS = (
+    *(owner, leaf_of, undifferentiated_leaf, record_changes_by_id),
+    *(same, same_contents, flatten, get_default_dtype),
+)
+_NAMES: dict[str, Any] = {
+    f.__name__: f for f in (*_FUNCTIONS, flatten, get_default_dtype, GuardFailed)
+}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
@@ -76,11 +87,6 @@ class Executable:
         text = self._written(arguments)
         exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
         self.call: Any = self.bound["call"]
-
-    @cached_property
-    def numpy_kernel(self) -> Any:
-        """The kernel in NumPy, which checks run."""
-        return numpy_printer.build(self.program)
 
     @cached_property
     def steps(self) -> Any:
@@ -275,7 +281,7 @@ class Executable:
     def _result(self, tree: Any) -> str:
         """Return the expression of what the function returns."""
         if isinstance(tree, Output):
-            return f"leaf_of(r{tree.number})" if tree.tensor else f"r{tree.number}"
+            return f"{tree.tensor}(r{tree.number})"
         if isinstance(tree, Source):
             return self._place(tree)
         if isinstance(tree, tuple | list | dict):

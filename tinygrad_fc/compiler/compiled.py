@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node, array_of, leaf_of
+from tinygrad_fc.core.graph import Node, array_of, leaf_of, undifferentiated_leaf
 from tinygrad_fc.core.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Compiled(Generic[P, R]):
         """Run the function itself, with those compiled functions that it calls as they are."""
         with grad_mode.uncompiled(on=True):
             result = self._function(*args, **kwargs)
-        return mapped(lambda x: x.detach() if getattr(x, "_op", None) else x, result)
+        return mapped(_without_graph, result)
 
     def _do_and_check(self, call: Executable, *details: Any) -> Any:
         """Do a call by the function and its program.
@@ -227,6 +227,13 @@ class Compiled(Generic[P, R]):
         2
         """
         return [str(call.kernel.source) for call in self._calls]
+
+
+def _without_graph(x: Any) -> Any:
+    """Return a leaf for a result of an op."""
+    if not getattr(x, "_op", None):
+        return x
+    return undifferentiated_leaf(x._array) if x._requires_grad else x.detach()
 
 
 def _backend(name: str | None) -> Any:

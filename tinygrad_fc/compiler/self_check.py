@@ -1,8 +1,8 @@
 """The self-check: in calls 2, 4, 8, ... the function does the call, and its program runs beside it.
 
-No list of guards is complete, so results are compared. The program runs first, on copies of what
-it changes, as NumPy source: native code rounds otherwise, and has the same captured values. Then
-the function runs, so that its effects are real ones. The cost is log2(n) eager steps in n calls.
+No list of guards is complete, so results are compared. The program that the calls run does the call
+first, on copies of what it changes. Then the function runs, so that its effects are real ones. The
+cost is log2(n) eager steps in n calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
-from tinygrad_fc.compiler.trace import Output
+from tinygrad_fc.compiler.trace import STATE, Output
 from tinygrad_fc.core.errstate import silent
 from tinygrad_fc.core.graph import array_of
 from tinygrad_fc.core.pytree import flatten
@@ -46,26 +46,40 @@ def check(call: Executable, function: Any, number: int, arguments: Any, inputs: 
 
     Raises `CompileError` where they differ.
     """
-    copies, its_inputs = [], []
+    copies, its_inputs, before = [], [], {}
     for k, x in enumerate(inputs):
         is_changed = k in call.owners or not isinstance(x, np.ndarray)
-        copies.append(deepcopy(x) if is_changed or x.nbytes <= _COPIED else x)
+        copies.append(_copy(x) if is_changed or x.nbytes <= _COPIED else x)
         # what it only reads is read in place, since BLAS rounds by strides and alignment
         its_inputs.append(copies[-1] if is_changed else x)
+        if is_changed:
+            before[k] = deepcopy(x)
     try:
-        outputs = silent.call(call.numpy_kernel, *its_inputs) or ()
+        outputs = silent.call(call.kernel, *its_inputs) or ()
     except GuardFailed:
         return None
     leaves = flatten(arguments)[0]
     with np.errstate(all="ignore"):
         result = function(*arguments)
-        for name, *values in _pairs(call, leaves, inputs, copies, outputs, result):
+        for name, *values in _pairs(call, leaves, inputs, copies, before, outputs, result):
             if difference := _difference(*values):
                 if name is _RANDOM and threading.active_count() > 1:
                     break  # another thread may have drawn
                 where = f"call {number} of {call.program.name} ({call.traced.captured.line})"
                 raise CompileError(f"{where}: {name}{difference}. {_ADVICE}")
     return outputs
+
+
+def _copy(x: Any) -> Any:
+    """Return a copy of an input; native code needs the strides of an array."""
+    copy = deepcopy(x)
+    if not isinstance(x, np.ndarray) or copy.strides == x.strides:
+        return copy
+    spans = [(n - 1) * stride for n, stride in zip(x.shape, x.strides, strict=True)]
+    memory = np.empty(sum(map(abs, spans)) + x.itemsize, "b")
+    copy = np.ndarray(x.shape, x.dtype, memory, -sum(min(n, 0) for n in spans), x.strides)
+    copy[...] = x
+    return copy
 
 
 def others_call() -> bool:
@@ -77,11 +91,13 @@ def others_call() -> bool:
 
 
 def _pairs(
-    call: Executable, leaves: Any, inputs: Any, copies: Any, outputs: Any, result: Any
+    call: Executable, leaves: Any, inputs: Any, copies: Any, before: Any, outputs: Any, result: Any
 ) -> Iterator[tuple[Any, ...]]:
     """Yield names of what both have drawn, returned and written, with the values of both.
 
-    A gradient may be mere rounding, so that of all of them the largest element is a fourth item.
+    Further items are those of `_difference`. A gradient may be mere rounding, and then Adam's
+    update is, too: the relative difference of gradients bounds that of the changes of a parameter
+    and of its state.
     """
     program, traced = call.program, call.traced
     names = {value.source: value.name for value in program.inputs}
@@ -99,21 +115,42 @@ def _pairs(
         if not isinstance(leaf, Source):
             yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, x
     gradients = [tensor(source)._grad for source, _ in traced.gradients]
-    scale = max((_largest(g._array) for g in gradients if g is not None), default=0)
+    scale = max((_largest(g._array) for g in gradients if g is not None), default=0.0)
     for (source, output), g in zip(traced.gradients, gradients, strict=True):
         name, by_program = f"the gradient of {names.get(source) or 'a tensor'}", None
         if output is not None:
             name, by_program = program.outputs[output].name or name, outputs[output]
         yield name, by_program, g, scale
+    noise = _noise(call, [(tensor(source), number) for source, number in traced.gradients], outputs)
     for k, (source, x, copy) in enumerate(zip(names, inputs, copies, strict=True)):
         # backward adds to an old gradient in place, where a program sets another
         if isinstance(x, np.ndarray) and (source.kind != "gradient" or k in call.owners):
             now = x if source.kind == "gradient" else tensor(source)
-            yield names[source] or "an array", copy, now
+            is_parameter = traced.gradients and getattr(now, "_requires_grad", False)
+            old = before.get(k) if id(now) in noise or not is_parameter else None
+            yield names[source] or "an array", copy, now, 0.0, old, noise.get(id(now), 0.0)
 
 
-def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
-    """Return where the value of the program and that of the function differ beyond rounding."""
+def _noise(call: Executable, gradients: Any, outputs: Any) -> dict[int, Any]:
+    """Return the relative differences of gradients, by ids of parameters and of their state."""
+    noise: dict[int, Any] = {}
+    for p, number in gradients:
+        if p._grad is not None:
+            noise[id(p)] = np.minimum(abs(outputs[number] / p._grad._array - 1), 1)
+    watched = call.traced.captured.containers.values()
+    states = (w.container.items() for w in watched if w.name == STATE)
+    for p, state in chain.from_iterable(states):
+        if id(p) in noise and isinstance(state, dict):
+            noise |= dict.fromkeys(map(id, state.values()), noise[id(p)])
+    return noise
+
+
+def _difference(a: Any, b: Any, scale: float = 0.0, before: Any = None, noise: Any = 0.0) -> str:
+    """Return where the value of the program and that of the function differ beyond rounding.
+
+    The terms of a value are taken to be as large as the largest element of its row, or a hundredth
+    of `scale`. Of what is changed, changes are compared, which may differ by `noise` as well.
+    """
     a, b = array_of(a), array_of(b)
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         with suppress(Exception):  # of a user's class
@@ -123,9 +160,16 @@ def _difference(a: Any, b: Any, scale: float = 0.0) -> str:
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return f" is {a.dtype}{list(a.shape)} by the program, but {b.dtype}{list(b.shape)}"
     wrong = a != b
-    if a.dtype.kind in "fc":
-        bound = np.sqrt(np.finfo(a.dtype).eps) * max(_largest(b), scale)
-        wrong = ~np.isclose(a, b, rtol=0, atol=bound, equal_nan=True)
+    if a.dtype.kind in "fc" and wrong.any():
+        wrong &= ~(np.isnan(a) & np.isnan(b))
+        eps = np.finfo(a.dtype).eps
+        root, change = np.sqrt(eps), b if before is None else b - before
+        sizes = np.where(np.isfinite(change), abs(change), 0)
+        row = sizes.max(-1, keepdims=True, initial=0) if a.ndim else sizes
+        bound = root * sizes + min(root, 1e4 * eps) * row + 100 * eps * (scale + _largest(change))
+        if before is not None:
+            bound += 16 * eps * np.maximum(abs(b), abs(before)) + 16 * np.nan_to_num(noise) * row
+        wrong &= ~(abs(a - b) <= bound)
     if not wrong.any():
         return ""
     at = np.argwhere(wrong)[0].tolist()

@@ -30,15 +30,16 @@ from tinygrad_fc.core.graph import Node
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import Observer, observed
 
-_STATE = "state of an optimizer"
+STATE = "state of an optimizer"
+"""The name of the watched containers of state."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """In the tree of results: output number `number`, as a tensor or as an array."""
+    """In the tree of results: output number `number`, as an array or by what makes a tensor."""
 
     number: int
-    tensor: bool
+    tensor: str = ""
 
 
 class Traced(NamedTuple):
@@ -225,7 +226,7 @@ class Trace(TraceBuilder, Observer):
         """Watch the state of an optimizer."""
         state = super().state(optimizer)
         for container in (state, *state.values()):
-            self.captured.watch(container, _STATE)
+            self.captured.watch(container, STATE)
         return state
 
     def step(self, optimizer: Any) -> Any:
@@ -314,7 +315,8 @@ class Trace(TraceBuilder, Observer):
         array = leaf._array if is_tensor else leaf
         if type(array) is Tracer:
             self.program.returned.append(len(self.program.outputs))
-            return Output(self._output(array), is_tensor)
+            tensor = "undifferentiated_leaf" if is_tensor and leaf._requires_grad else "leaf_of"
+            return Output(self._output(array), tensor * is_tensor)
         return self.source(leaf) if is_tensor and self.source(leaf).kind == "argument" else leaf
 
     def __getattr__(self, name: str) -> Any:
@@ -339,9 +341,9 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
         if tracing.refused:
             raise tracing.refused[0]
         tracing.check_options()
-        state = [c for c in captured.containers.values() if c.name == _STATE]
+        state = [c for c in captured.containers.values() if c.name == STATE]
         creates_state = any(len(c.container) != len(c.before) for c in state)
-        captured.check(_STATE if creates_state else None)
+        captured.check(STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
         traced = tracing.finished(result, names)

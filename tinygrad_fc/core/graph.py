@@ -95,6 +95,12 @@ class GradientHooks:
         return dict(self.functions), dict(self.after_accumulation)
 
 
+class UNDIFFERENTIATED:
+    """The op of results of compiled functions that read parameters: no gradient flows through."""
+
+    name, rules = "compiled function", None
+
+
 class state:  # noqa: N801  a namespace of the process
     """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
@@ -123,7 +129,7 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     arrays: list[Any] = []
     parents: list[Any] = []
     tracked = mixed = False
-    dtype = None
+    dtype = undifferentiated = None
     if _assigned:
         follow_assignments(args)
     for a in args:
@@ -140,6 +146,8 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
                 tracked = True
                 parents.append(a)
                 continue
+            if a._op is UNDIFFERENTIATED:
+                undifferentiated = a
         elif a.__class__ in _PYTHON_SCALARS:
             arrays.append(a)
         else:
@@ -175,6 +183,8 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         if out.dtype.kind not in "iub":
             raise op.dtype_error(arrays, settings, out.dtype)
     if tracked and flags & _RECORD and op.rules is not None:
+        if undifferentiated is not None:
+            raise _undifferentiated_error(op, undifferentiated)
         t._requires_grad = True
         t._parents = parents
         t._args = arrays
@@ -186,9 +196,19 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         t._requires_grad = False
         t._parents = t._args = None
         t._seq = seq if _assigned else 0
+        if undifferentiated is not None:
+            t._op = undifferentiated._op
         if getattr(out, "base", None) is not None:
             _set_base(t, args, arrays, settings, is_recording=bool(flags & _RECORD))
     return t
+
+
+def _undifferentiated_error(op: Op, t: Any) -> GraphError:
+    return GraphError(
+        f"{op.name}: a tensor of shape {t._array.shape} is the result of a compiled function, "
+        "through which no gradient flows to the parameters that the function read. Compile the "
+        "whole step with its backward(), or pass result.detach(), or call it under no_grad()"
+    )
 
 
 def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any]) -> Any:
@@ -251,6 +271,13 @@ def leaf_of(array: Any) -> Tensor:
     t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
     t._seq = next_seq()
+    return t
+
+
+def undifferentiated_leaf(array: Any) -> Tensor:
+    """Return a leaf that raises where a recorded computation uses it, unless it is detached."""
+    t = leaf_of(array)
+    t._op = UNDIFFERENTIATED  # type: ignore[assignment]
     return t
 
 
