@@ -25,6 +25,7 @@ METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_flo
 NOT_LISTED = {
     "inverse",
     "norm",
+    "pinverse",
     "svd",
     "linear",
     "accepts_size_average",

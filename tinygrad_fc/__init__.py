@@ -32,10 +32,13 @@ from tinygrad_fc.core.op import Op as Op
 from tinygrad_fc.core.op import op as op
 from tinygrad_fc.core.printing import set_printoptions as set_printoptions
 from tinygrad_fc.functional import linalg as linalg
+from tinygrad_fc.functional import norms as norms
 from tinygrad_fc.functional.creation import *
 from tinygrad_fc.functional.elementwise import *
 from tinygrad_fc.functional.indexing import *
 from tinygrad_fc.functional.linalg import *
+from tinygrad_fc.functional.norms import *
+from tinygrad_fc.functional.products import *
 from tinygrad_fc.functional.reduction import *
 from tinygrad_fc.functional.shape import *
 from tinygrad_fc.nn import Linear as Linear
@@ -66,7 +69,8 @@ if TYPE_CHECKING:
     from tinygrad_fc.serialization import save as save
     from tinygrad_fc.viz.explanation import explain as explain
 
-inverse, norm, svd = linalg.inv, linalg.p_norm, linalg.thin_svd  # other names in `linalg`
+inverse, norm, svd = linalg.inv, norms.p_norm, linalg.thin_svd  # other names in `linalg`
+pinverse = linalg.pinv
 
 __version__ = "0.1.0"
 

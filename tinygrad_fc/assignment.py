@@ -82,9 +82,16 @@ def record_change_to(t: Any, result: Any) -> None:
 
 
 def own_argument(t: Any) -> None:
-    """Give `t`, if it is an argument of `Function.forward`, a copy that may be changed."""
+    """Give `t`, if it is an argument of `Function.forward`, a copy that may be changed.
+
+    The `.data` of an argument gets the copy of the argument.
+    """
     if t._op is alias:
-        graph.set_array(t, array_of(t).copy())
+        if t._seq == graph.UNRECORDED:
+            own_argument(t._parents[0])
+            graph.set_array(t, array_of(t._parents[0]))
+        else:
+            graph.set_array(t, array_of(t).copy())
         t._requires_grad = False
         t._op = t._parents = t._args = None
 

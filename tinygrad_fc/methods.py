@@ -25,7 +25,15 @@ from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import Node, array_of, leaf_of, mutation_lock, operand, record_change
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional import creation, indexing, linalg, reduction, shape
+from tinygrad_fc.functional import (
+    creation,
+    indexing,
+    linalg,
+    norms,
+    products,
+    reduction,
+    shape,
+)
 from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.numpy_dispatch import Conversions
 from tinygrad_fc.ops import comparison, elementwise, reduce, special
@@ -352,7 +360,7 @@ class Methods(Conversions):
     sum, mean, prod, var, std = reduce.sum, reduce.mean, reduce.prod, reduce.var, reduce.std
     amax, amin, max, min = reduce.amax, reduce.amin, reduction.max, reduction.min
     argmax, argmin, median = comparison.argmax, comparison.argmin, reduction.median
-    quantile, norm = reduction.quantile, linalg.p_norm
+    quantile, norm = reduction.quantile, norms.p_norm
     kthvalue, cummax, nanmean = reduction.kthvalue, reduction.cummax, reduction.nanmean
     all, any, count_nonzero = comparison.all, comparison.any, comparison.count_nonzero
     logsumexp, softmax, log_softmax = reduce.logsumexp, reduce.softmax, reduce.log_softmax
@@ -360,11 +368,18 @@ class Methods(Conversions):
 
     # Linear algebra
 
-    matmul, mm, mv, dot, bmm = ops.linalg.matmul, linalg.mm, linalg.mv, linalg.dot, linalg.bmm
-    outer, addmm = linalg.outer, linalg.addmm
+    matmul, mm, mv, dot, bmm = (
+        ops.linalg.matmul,
+        products.mm,
+        products.mv,
+        products.dot,
+        products.bmm,
+    )
+    outer, addmm = products.outer, products.addmm
     ger = outer
-    inner, kron, trace = linalg.inner, linalg.kron, linalg.trace
+    inner, kron, trace = products.inner, products.kron, products.trace
     det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
+    matrix_power, pinverse = linalg.matrix_power, linalg.pinv
     diag, tril, triu = shape.diag, shape.tril, shape.triu
     diagonal, diag_embed = shape.diagonal, shape.diag_embed
 

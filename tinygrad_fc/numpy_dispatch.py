@@ -28,7 +28,15 @@ from tinygrad_fc.core.graph import (
 from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, positional, readonly, registry
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional import creation, elementwise, indexing, linalg, reduction, shape
+from tinygrad_fc.functional import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    products,
+    reduction,
+    shape,
+)
 from tinygrad_fc.functional.arguments import as_shape, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.ops import reduce
@@ -81,7 +89,7 @@ def _dot(a: Any, b: Any) -> Any:
     if b.ndim <= 2:
         return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return linalg.tensordot(a, b, ([-1], [-2]))
+    return products.tensordot(a, b, ([-1], [-2]))
 
 
 def _float(a: Any) -> Any:
@@ -106,7 +114,7 @@ def _same(module: Any, *names: str) -> dict[Any, Any]:
 
 ADAPTERS: dict[Any, Any] = {
     **_same(creation, "full_like", "ones_like", "zeros_like"),
-    **_same(linalg, "einsum", "kron"),
+    **_same(products, "einsum", "kron"),
     **_same(shape, "diag", "diagonal", "hstack", "ravel", "stack", "tile", "tril", "triu"),
     **_same(shape, "vstack"),
     np.allclose: lambda a, b, *rest, **named: np.allclose(array_of(a), array_of(b), *rest, **named),
@@ -125,7 +133,7 @@ ADAPTERS: dict[Any, Any] = {
     np.dot: _dot,
     np.expand_dims: _reshaped(np.expand_dims),
     np.flip: lambda m, axis=None: flip(m, axis=axis),
-    np.inner: lambda a, b: linalg.inner(*_common(a, b)),
+    np.inner: lambda a, b: products.inner(*_common(a, b)),
     np.median: lambda a, axis=None, *, keepdims=False: reduction.quantile(
         _float(a), 0.5, axis, keepdims
     ),
@@ -139,7 +147,7 @@ ADAPTERS: dict[Any, Any] = {
     np.squeeze: _reshaped(np.squeeze),
     np.std: functools.partial(reduce.std, correction=0),
     np.take: _take,
-    np.tensordot: lambda a, b, axes=2: linalg.tensordot(*_common(a, b), axes),
+    np.tensordot: lambda a, b, axes=2: products.tensordot(*_common(a, b), axes),
     np.trace: lambda a, *args, **settings: np.diagonal(a, *args, **settings).sum(-1),
     np.transpose: lambda a, axes=None: a.T if axes is None else transpose(a, axes=tuple(axes)),
     np.var: functools.partial(reduce.var, correction=0),

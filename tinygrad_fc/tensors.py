@@ -29,7 +29,7 @@ from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data
 from tinygrad_fc.ops import comparison, elementwise, indexing, linalg
 from tinygrad_fc.ops.elementwise import ONE
-from tinygrad_fc.ops.shape import astype, copy, to_device, transpose
+from tinygrad_fc.ops.shape import alias, astype, copy, to_device, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -403,6 +403,8 @@ class Tensor(methods.Methods):
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
         data = leaf_of(array_of(self))
         data._seq = graph.UNRECORDED
+        if self._op is alias:  # an argument of `Function.forward`, which is copied if changed
+            data._op, data._parents = alias, [self]
         return data
 
     @data.setter

@@ -271,6 +271,63 @@ def test_forward_may_change_an_argument_that_it_marks_dirty(a: Any, seed: int):
         ScaledExp.apply(tg.tensor(a, requires_grad=True), 1.0)
 
 
+@given(arrays((3,), low=-1, high=1), seeds, st.booleans())
+def test_forward_may_change_the_data_of_an_argument_that_it_returns(
+    a: Any, seed: int, recorded: bool
+):
+    class Assign(Function):  # as torchdiffeq's solvers do
+        @staticmethod
+        def forward(ctx: Any, x: Any, value: Any, index: int) -> Any:
+            ctx.index = index
+            x.data[index] = value
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g, g[ctx.index], None
+
+    def assigned(x: Any) -> Any:
+        y = x * 1.0 if recorded else tg.zeros(3)
+        before = (y * y).sum()  # needs the values before
+        for k in (0, 2):
+            out = Assign.apply(y, x[1] * (k + 1.0), k)
+            assert out is y
+        return y * y + before
+
+    def plain(x: Any) -> Any:
+        y = x * 1.0 if recorded else tg.zeros(3)
+        return tg.stack([x[1], y[1], 3 * x[1]]) ** 2 + (y * y).sum()
+
+    assert_close(*(derivatives(f, [T(a)], 2, seed) for f in (assigned, plain)))
+    x = tg.tensor(a)
+    assert Assign.apply(x, 5.0, 1) is x
+    assert x[1].item() == 5
+    base = tg.tensor(a) * T(np.ones(3))
+    for wrong in (T(a), base[:2]):
+        with pytest.raises(GraphError, match="mark_dirty"):
+            Assign.apply(wrong, 5.0, 1)
+
+
+def test_backward_may_differentiate_by_a_leaf_that_it_saved():
+    w = T(np.array([2.0, 3.0]))
+
+    class Adjoint(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, w: Any) -> Any:
+            ctx.save_for_backward(x, w)
+            return x * w
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, saved = ctx.saved_tensors
+            with tg.enable_grad():  # code that reads `w` itself
+                return tg.autograd.grad(x * w, (x, saved), g, allow_unused=True)
+
+    x = T(np.array([5.0, 7.0]))
+    Adjoint.apply(x, w).sum().backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([2.0, 3.0], [5.0, 7.0])
+
+
 @pytest.mark.parametrize("marked_first", [False, True])
 def test_a_helper_may_mark_an_argument_dirty(marked_first: bool):
     class Scaled(Function):

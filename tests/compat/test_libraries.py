@@ -21,6 +21,23 @@ PROGRAMS = {
 model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
 print(torchinfo.summary(model, (5, 3), verbose=0).total_params == 41)
 """,
+    "torchdiffeq": ALIAS
+    + """import torchdiffeq
+w = torch.nn.Parameter(torch.tensor([-0.5]))
+class Decay(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = w
+    def forward(self, t, y):
+        return self.w * y
+y, grads = torch.tensor([2.0]), []
+for solve in (torchdiffeq.odeint, torchdiffeq.odeint_adjoint):
+    w.grad = None
+    out = solve(Decay(), y, torch.tensor([0.0, 1.0]), rtol=1e-9, atol=1e-11, method="dopri5")
+    out[-1].sum().backward()
+    grads += [w.grad.item() / 2 / torch.exp(w).item(), out[-1].item() / 2 / torch.exp(w).item()]
+print(all(abs(value - 1) < 1e-7 for value in grads))
+""",
     "schedulefree": ALIAS
     + """import schedulefree
 w = torch.nn.Parameter(torch.tensor([1.0, -2.0]))

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.domain import real
+from tinygrad_fc.domain import interval, real
 from tinygrad_fc.testing import check
 
 la = tg.linalg
+torch = pytest.importorskip("torch")
 
 
 def some(*shape: int, seed: int) -> np.ndarray:
@@ -126,6 +127,67 @@ def test_gradients_of_spectral_and_nuclear_norms_at_ties_and_zeros(order: Any):
         la.matrix_norm(x, order).sum().backward()
         assert np.isfinite(x.grad.numpy()).all()
         assert (np.linalg.norm(x.grad.numpy().reshape(-1, a.shape[-1]), 2) if a.size else 0) < 1.01
+
+
+def test_derivatives_of_eigenvectors_and_orthogonal_factors():
+    def of_symmetric(x: tg.Tensor) -> tg.Tensor:
+        L, V = la.eigh(x + 3 * np.diag([1.0, 3.0, 5.0]))
+        return tg.cat([(V * L) @ V.mT, V * V, la.eigvalsh(x)[None]])
+
+    check(of_symmetric, interval(-0.5, 0.5)(3, 3), max_examples=10)
+    for shape in ((3, 2), (2, 3), (2, 2)):
+        check(lambda x: la.qr(x).R, real(*shape, where=separate), max_examples=10)
+        check(lambda x: la.qr(x).Q, real(*shape, where=separate), max_examples=10)
+        check(la.pinv, real(*shape, where=separate), max_examples=10)
+
+
+def test_equal_eigenvalues_and_a_pseudo_inverse_of_low_rank():
+    x = T(np.eye(3))
+    (la.eigh(x).eigenvectors ** 2).sum().backward()
+    assert np.isfinite(x.grad.numpy()).all()
+    a = np.outer([1.0, 2.0, 3.0], [1.0, -1.0])
+    close(la.pinv(tg.tensor(a)).numpy(), np.linalg.pinv(a), tolerance=1e-14)
+    y = T(a)
+    la.pinv(y).sum().backward()
+    theirs = torch.tensor(a, requires_grad=True)
+    torch.linalg.pinv(theirs).sum().backward()
+    close(y.grad.numpy(), theirs.grad.numpy(), tolerance=1e-12)
+
+
+def test_least_squares_of_several_matrices_and_of_low_rank():
+    a, b = some(4, 3, 2, seed=0), some(4, 3, 1, seed=1)
+    result = la.lstsq(tg.tensor(a), tg.tensor(b))
+    for k in range(4):
+        x, residual, rank, values = np.linalg.lstsq(a[k], b[k], None)
+        close(result.solution[k].numpy(), x, tolerance=1e-13)
+        close(result.residuals[k].numpy(), residual, tolerance=1e-13)
+        close(result.singular_values[k].numpy(), values, tolerance=1e-13)
+        assert int(result.rank[k]) == rank
+    low = tg.ones(3, 2)
+    close(la.lstsq(low, tg.ones(3, 1)).solution.numpy(), np.full((2, 1), 0.5), tolerance=1e-14)
+    assert la.lstsq(low, tg.ones(3, 1)).residuals.numel() == 0
+
+
+def test_ranks_and_refusals():
+    a = tg.diag(tg.tensor([1.0, 1e-8, 0.0]))
+    ranks = la.matrix_rank(a), la.matrix_rank(a, atol=1e-4), la.matrix_rank(a, rtol=1e-9)
+    assert [int(r) for r in ranks] == [2, 1, 2]
+    assert la.qr(tg.ones(3, 2), "r").Q.numel() == 0
+    for call in (
+        lambda: la.qr(tg.ones(3, 2), "complete"),
+        lambda: la.qr(tg.ones(2, 2), "full"),
+        lambda: la.eigh(tg.ones(2, 3)),
+        lambda: la.eigvalsh(tg.ones(2, 2), "X"),
+        lambda: la.matrix_power(tg.ones(2, 3), 2),
+        lambda: la.lstsq(tg.ones(3, 2), tg.ones(2, 1)),
+        lambda: la.solve_triangular(tg.ones(3, 2), tg.ones(2, 1), upper=True),
+    ):
+        with pytest.raises(
+            ValueError, match=r"eigh|eigvalsh|qr|matrix_power|lstsq|solve_triangular"
+        ):
+            call()
+    with pytest.raises(np.linalg.LinAlgError, match="singular"):
+        la.solve_triangular(tg.zeros(2, 2), tg.ones(2, 1), upper=True)
 
 
 def test_a_matrix_of_nan_is_not_reported_as_singular():

@@ -221,6 +221,35 @@ line("slogdet", squares(), lambda t, x: x.slogdet().logabsdet, ties=0, of=apart)
 line("slogdet(sign)", squares(), ties=0, of=lambda t, x: apart(t, -x).detach())
 line("linalg.cholesky", squares(upper=keep), ties=0, of=definite)
 
+
+def symmetric(t: Any, x: Any) -> Any:
+    """Return symmetric matrices whose eigenvalues are apart: numbers 0, 30, 60 on the diagonal."""
+    numbers = t.arange(x.shape[-1], dtype=x.dtype) * 30
+    return x + x.mT + t.diag(numbers)
+
+
+def full_rank(t: Any, x: Any) -> Any:
+    return x + 9 * t.eye(*x.shape[-2:], dtype=x.dtype)
+
+
+def of_eigenvectors(t: Any, x: Any) -> Any:
+    values, vectors = t.linalg.eigh(x)
+    return vectors.square(), (vectors * values.sin()[..., None, :]) @ vectors.mT
+
+
+rough = {"ties": 0, "tolerance": 1e-9}
+rectangles = shapes([(3, 2)], [(2, 3)], [(2, 3, 2)], [(2, 2)])
+line("linalg.eigvalsh", squares(UPLO=st.sampled_from("LU")), **rough, of=symmetric)
+line("linalg.eigh", squares(), of_eigenvectors, **rough, of=symmetric)
+line("linalg.qr qr", rectangles, **rough, of=full_rank)
+line("linalg.pinv pinverse", rectangles, **rough, of=full_rank)
+line("linalg.matrix_rank", rectangles, of=detached)
+line("linalg.matrix_power matrix_power", squares(n=st.integers(-2, 4)), **rough, of=apart)
+triangles = squares("nk", upper=keep, unitriangular=keep)
+line("linalg.solve_triangular", triangles, **rough, of=apart)
+fitted = shapes([(3, 2), (3, 1)], [(2, 3, 2), (2, 3, 4)], [(2, 3), (2, 1)])
+line("linalg.lstsq", fitted, lambda t, a, b: t.linalg.lstsq(a, b).solution, **rough, of=full_rank)
+
 # Products
 
 line("trace", some(2, 2))
@@ -234,6 +263,8 @@ for operands, dims in (
     ([(2, 1), (3, 4)], ([1], [0])),
 ):
     line(f"tensordot({operands})", shapes(operands, dims=st.just(dims)))
+line("dist", several(2, p=st.sampled_from([1, 2, 3, math.inf])), ties=0, low=0.5)
+line("spmm", shapes([(2, 3), (3, 4)]))
 line("linalg.cross", shapes([(2, 3), (2, 3)], [(3,), (3,)], [(4, 1, 3), (1, 2, 3)]))
 line("cross(dim)", shaped(3, 2), lambda t, x: t.cross(x, x * x + 1, dim=0))
 

@@ -191,22 +191,45 @@ class Function:
             isinstance(a, Node) and owner(array_of(t)) is not owner(array_of(a))
             for a, t in zip(args, inputs, strict=True)
         ]
+        dirty, returned = {id(t) for t in ctx._dirty}, {id(t) for t in results}
+        unmarked = [c and id(t) not in dirty for c, t in zip(changed, inputs, strict=True)]
         if any(
-            c and all(t is not d for d in ctx._dirty) for c, t in zip(changed, inputs, strict=True)
+            u
+            and (
+                id(t) not in returned
+                or graph.base_of(a) is not None
+                or (a.is_leaf and a._requires_grad)
+            )
+            for u, t, a in zip(unmarked, inputs, args, strict=True)
         ):
             raise GraphError(
                 f"forward of {cls.__name__} changes an argument in place, which other code may "
                 "need. Call ctx.mark_dirty(x) and return x, or change a copy (x.clone())"
             )
+        # An argument that is changed without a mark, and returned, becomes the result. Earlier
+        # calls read its state before.
         sources = [t if c else a for c, t, a in zip(changed, inputs, args, strict=True)]
         call = FunctionCall(ctx, sources, inputs, results)
-        tensors = _recorded(op, args, call)
+        before = [_state_of(a) if u else a for u, a in zip(unmarked, args, strict=True)]
+        tensors = _recorded(op, before, call)
         for k, t in enumerate(results):
-            for a, i in zip(args, inputs, strict=True):
-                if t is i and any(t is dirty for dirty in ctx._dirty):
+            for a, i, u in zip(args, inputs, unmarked, strict=True):
+                if t is not i or not (u or id(t) in dirty):
+                    continue
+                if u and tensors[k]._requires_grad:
+                    graph.become(a, tensors[k])
+                    graph.record_change()
+                elif u:
+                    graph.set_array(a, array_of(tensors[k]))
+                else:
                     a[...] = tensors[k]
-                    tensors[k] = a
+                tensors[k] = a
         return tuple(tensors) if isinstance(result, tuple) else tensors[0]
+
+
+def _state_of(t: Any) -> Any:
+    """Return a tensor with the state of `t`, before it becomes another result."""
+    return graph.keep_state(t) if t._requires_grad else leaf_of(array_of(t))
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -302,8 +325,12 @@ class FunctionCall:
         """Return the context for one run of `backward`; saved results become parts of `out`."""
 
         def restored(t: Any) -> Any:
-            if not isinstance(t, Node) or t._requires_grad:
+            if not isinstance(t, Node):
                 return t
+            if t._requires_grad:
+                # A leaf itself, so that `backward` may differentiate code that reads it elsewhere.
+                source: Any = t._parents[0] if t._op is alias and t._parents else t
+                return source if source is not None and source._op is None else t
             if isinstance(out, Node):
                 for k, r in enumerate(self.results):
                     if r is t and self.slices[k] is not None:

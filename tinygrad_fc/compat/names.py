@@ -15,7 +15,7 @@ from tinygrad_fc.core.graph import Node, leaf_of
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.functional.elementwise import div
-from tinygrad_fc.functional.linalg import outer
+from tinygrad_fc.functional.products import mm, outer
 from tinygrad_fc.functional.shape import movedim, transpose
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.ops.elementwise import mul, sub
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor"]
 __all__ += ["IntTensor", "LongTensor", "ShortTensor", "contiguous_format", "divide", "ger"]
 __all__ += ["moveaxis", "multiply", "preserve_format", "range", "set_default_tensor_type"]
-__all__ += ["get_num_threads", "set_num_threads", "subtract", "swapaxes", "swapdims"]
+__all__ += ["get_num_threads", "set_num_threads", "spmm", "subtract", "swapaxes", "swapdims"]
 __all__ += ["true_divide"]
 
 divide = true_divide = div
 ger, multiply, subtract, moveaxis = outer, mul, sub, movedim
+spmm = mm  # of dense matrices
 swapaxes = swapdims = transpose
 contiguous_format = preserve_format = "contiguous"  # values of `memory_format=`
 

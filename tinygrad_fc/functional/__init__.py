@@ -8,13 +8,18 @@ A function with vjp rules is an op, in `tinygrad_fc.ops`; one that calls others 
 | `creation` | tensors from data, from a shape, or ranges of numbers |
 | `elementwise` | one result per element, such as `addcmul` |
 | `indexing` | elements by indices, sorting and searching |
-| `linalg` | products, norms, decompositions |
+| `linalg` | equations, determinants, factorisations: `tinygrad_fc.linalg` |
+| `norms` | norms and distances |
+| `products` | products of matrices and vectors |
 | `reduction` | one result for the elements along axes, such as `quantile` |
 | `shape` | other shapes and orders, joining and splitting |
 
 Activations, layers and losses are in `tinygrad_fc.nn.functional`.
 """
 
-from tinygrad_fc.functional import creation, elementwise, indexing, linalg, reduction, shape
+from tinygrad_fc.functional import creation, elementwise, indexing, linalg, norms, products
+from tinygrad_fc.functional import reduction as reduction
+from tinygrad_fc.functional import shape as shape
 
-__all__ = ["creation", "elementwise", "indexing", "linalg", "reduction", "shape"]
+__all__ = ["creation", "elementwise", "indexing", "linalg", "norms", "products", "reduction"]
+__all__ += ["shape"]

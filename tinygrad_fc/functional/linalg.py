@@ -1,325 +1,29 @@
-"""Matrix products, norms, linear equations and factorisations, with PyTorch's names."""
+"""Linear equations, determinants and factorisations, with PyTorch's names: `tinygrad_fc.linalg`."""
 
 from __future__ import annotations
 
-import math
-import string
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.dtypes import widened
-from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.errors import LinAlgError, check_argument, check_shapes
 from tinygrad_fc.core.graph import array_of, leaf_of
-from tinygrad_fc.core.op import as_axes
-from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
-from tinygrad_fc.functional.shape import diag, diagonal, movedim, roll
-from tinygrad_fc.ops import linalg, reduce
-from tinygrad_fc.ops.elementwise import absolute, where
-from tinygrad_fc.ops.norm import lp_norm
+from tinygrad_fc.functional.arguments import accepts_arrays
+from tinygrad_fc.functional.norms import (  # noqa: F401  names of `tinygrad_fc.linalg`
+    matrix_norm,
+    norm,
+    p_norm,
+    vector_norm,
+)
+from tinygrad_fc.functional.products import cross  # noqa: F401
+from tinygrad_fc.functional.shape import diagonal, tril, triu
+from tinygrad_fc.ops import linalg
+from tinygrad_fc.ops.elementwise import where
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tinygrad_fc.core.dtypes import DTypeLike
-    from tinygrad_fc.core.op import Dim
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["addmm", "bmm", "cdist", "cross", "det", "dot", "einsum", "inner", "kron", "mm", "mv"]
-__all__ += ["outer", "slogdet", "tensordot", "trace"]
-
-
-_LETTERS = string.ascii_letters  # name axes in equations of `einsum`
-
-
-@accepts_arrays("input", "mat2")
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """Return the product of two matrices, (n, k) and (k, m).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.mm(tg.ones(2, 3), tg.ones(3, 1))
-    tensor([[3.],
-            [3.]])
-    """
-    check_shapes(input.ndim == mat2.ndim == 2, "mm", "matrices; else use matmul", input, mat2)
-    return linalg.matmul(input, mat2)
-
-
-@accepts_arrays("input", "vec")
-def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """Return the product of a matrix (n, k) and a vector (k,).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.mv(tg.ones(2, 3), tg.ones(3))
-    tensor([3., 3.])
-    """
-    fit = input.ndim == 2 and vec.ndim == 1
-    check_shapes(fit, "mv", "a matrix and a vector; else use matmul", input, vec)
-    return linalg.matmul(input, vec)
-
-
-@accepts_arrays("input", "tensor")
-def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """Return the inner product of two vectors (k,).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.dot(tg.ones(3), tg.ones(3))
-    tensor(3.)
-    """
-    fit = input.ndim == tensor.ndim == 1
-    check_shapes(fit, "dot", "vectors; else use matmul", input, tensor)
-    return linalg.matmul(input, tensor)
-
-
-@accepts_arrays("input", "mat2")
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """Return the products of a batch of matrices, (b, n, k) and (b, k, m).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.bmm(tg.ones(5, 2, 3), tg.ones(5, 3, 4)).shape
-    Size([5, 2, 4])
-    """
-    fit = input.ndim == mat2.ndim == 3 and len(input) == len(mat2)
-    check_shapes(fit, "bmm", "batches of one size (b, n, k) and (b, k, m)", input, mat2)
-    return linalg.matmul(input, mat2)
-
-
-@accepts_arrays("input", "vec2")
-def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """Return the outer product (n, m) of two vectors (n,) and (m,).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.outer(tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]))
-    tensor([[3., 4.],
-            [6., 8.]])
-    """
-    check_shapes(input.ndim == vec2.ndim == 1, "outer", "vectors (n,) and (m,)", input, vec2)
-    return input[:, None] * vec2
-
-
-@accepts_arrays("input", "mat1", "mat2")
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
-    """Return `beta * input + alpha * (mat1 @ mat2)`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.addmm(tg.ones(1), tg.ones(1, 2), tg.ones(2, 1))
-    tensor([[3.]])
-    """
-    out = mm(mat1, mat2)
-    out = out if alpha == 1 else out * alpha
-    return out if beta == 0 else out + (input if beta == 1 else input * beta)
-
-
-@accepts_arrays("input", "other")
-def inner(input: Tensor, other: Tensor) -> Tensor:
-    """Return the inner products along the last axes of `input` (..., k) and `other` (***, k).
-
-    The result is (..., ***). A 0-d tensor is a factor. Raises `ShapeError` for unequal last sizes.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.inner(tg.ones(2, 3), tg.ones(3))
-    tensor([3., 3.])
-    """
-    if not input.ndim or not other.ndim:
-        return input * other
-    fit = input.shape[-1] == other.shape[-1]
-    check_shapes(fit, "inner", "equal sizes of the last axes", input, other)
-    return tensordot(input, other, ([-1], [-1]))
-
-
-@accepts_arrays("a", "b")
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
-    """Return the sums of products over axes of `a` paired with axes of `b`.
-
-    `dims` is a number n, for the last n axes of `a` and the first n of `b`, or a list of axes of
-    each. The result has the other axes of `a`, then those of `b`. Raises `ShapeError` if paired
-    sizes differ and neither is 1.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3), dims=([1, 2], [1, 0]))
-    tensor([12., 12.])
-    """
-    if isinstance(dims, int) and dims >= 0:
-        dims = range(a.ndim - dims, a.ndim), range(dims)
-    left, right = ([k] if isinstance(k, int) else list(k) for k in dims)
-    left = [normalize_dim(k, a.ndim, "tensordot") for k in left]
-    right = [normalize_dim(k, b.ndim, "tensordot") for k in right]
-    fit = len(left) == len(right) == len(set(left)) == len(set(right))
-    check_argument(fit, "tensordot", "as many axes of a as of b, and none twice", dims=dims)
-    first, second = list(_LETTERS[: a.ndim]), list(_LETTERS[a.ndim : a.ndim + b.ndim])
-    for x, y in zip(left, right, strict=True):
-        n, m = a.shape[x], b.shape[y]
-        fit = n == m or 1 in (n, m)
-        check_shapes(fit, "tensordot", f"equal sizes of axes {x} and {y}, not {n}, {m}", a, b)
-        second[y] = first[x]
-    rest = [c for c in first if c not in second] + [c for c in second if c not in first]
-    return linalg.einsum_(a, b, equation=f"{''.join(first)},{''.join(second)}->{''.join(rest)}")
-
-
-@accepts_arrays("input", "other")
-def kron(input: Tensor, other: Tensor) -> Tensor:
-    """Return the Kronecker product: each element of `input` is replaced by it times `other`.
-
-    Shapes (n, m, ...) and (k, l, ...) give (n * k, m * l, ...).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.kron(tg.tensor([1.0, 10.0]), tg.tensor([1.0, 2.0]))
-    tensor([ 1.,  2., 10., 20.])
-    """
-    ndim = max(input.ndim, other.ndim)
-    first, second = ((1,) * (ndim - x.ndim) + x.shape for x in (input, other))
-    left = input.reshape(tuple(m for n in first for m in (n, 1)))
-    right = other.reshape(tuple(m for n in second for m in (1, n)))
-    return (left * right).reshape(tuple(n * m for n, m in zip(first, second, strict=True)))
-
-
-@accepts_arrays("input")
-def trace(input: Tensor) -> Tensor:
-    """Return the sum of the diagonal of a matrix (n, m).
-
-    >>> import tinygrad_fc as tg
-    >>> tg.trace(tg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor(5.)
-    """
-    check_shapes(input.ndim == 2, "trace", "a matrix (n, m)", input)
-    return diag(input).sum()
-
-
-@accepts_arrays("input", "other")
-def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
-    """Return the vector products along the axis `dim` of size 3, broadcast over the others.
-
-    `dim` is the last axis by default, as in NumPy and `torch.linalg.cross`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.cross(tg.tensor([0.0, 1.0, 0.0]), tg.tensor([1.0, 0.0, 0.0]))
-    tensor([ 0.,  0., -1.])
-    """
-    fit = input.shape[dim] == other.shape[dim] == 3
-    check_shapes(fit, "cross", f"size 3 of axis {dim}", input, other)
-    return roll(input, -1, dim) * roll(other, 1, dim) - roll(input, 1, dim) * roll(other, -1, dim)
-
-
-@accepts_arrays(variadic=True)
-def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
-    """Return the Einstein summation `equation` of the operands, as `np.einsum`.
-
-    Letters name axes; axes that the result does not name are summed over; `...` is any number of
-    axes that broadcast; a letter twice in one operand is its diagonal. Raises `ShapeError` if the
-    equation does not fit the operands.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.einsum("ij,j->i", tg.ones(2, 3), tg.ones(3))
-    tensor([3., 3.])
-    """
-    if len(operands) == 1 and isinstance(operands[0], tuple | list):
-        operands = tuple(operands[0])
-    tensors: Any = operands
-    terms, result = _without_ellipsis(equation, [x.ndim for x in tensors])
-    pairs = [_diagonal(x, term) for x, term in zip(tensors, terms, strict=True)]
-    operand_terms = ",".join(term for _, term in pairs)
-    return linalg.einsum_(*(x for x, _ in pairs), equation=f"{operand_terms}->{result}")
-
-
-def _without_ellipsis(equation: str, ndims: list[int]) -> tuple[list[str], str]:
-    """Return the terms and the result of `equation`, with letters in place of `...`."""
-    inputs, arrow, result = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    fit = len(terms) == len(ndims)
-    check_argument(fit, "einsum", f"one that names {len(ndims)} operands", equation=equation)
-    free = [c for c in _LETTERS if c not in equation]
-    extra = [n - len(term.replace("...", "")) for term, n in zip(terms, ndims, strict=True)]
-    batch = free[: max(extra, default=0)]
-    terms = [
-        term.replace("...", "".join(batch[len(batch) - n :]))
-        for term, n in zip(terms, extra, strict=True)
-    ]
-    if arrow:
-        return terms, result.replace("...", "".join(batch))
-    once = sorted(c for c in set(inputs) if c.isalpha() and inputs.count(c) == 1)
-    return terms, "".join([*batch, *once])
-
-
-def _diagonal(x: Any, term: str) -> tuple[Any, str]:
-    """Return the diagonal of `x` for each letter that occurs twice in `term`, and the new term."""
-    for c in term:
-        while term.count(c) > 1:
-            first, second = term.index(c), term.rindex(c)
-            fit = x.shape[first] == x.shape[second]
-            check_shapes(fit, "einsum", f"equal sizes of the axes that {c!r} names", x)
-            x = diagonal(x, 0, first, second)
-            term = term[:first] + term[first + 1 : second] + term[second + 1 :] + c
-    return x, term
-
-
-def _largest(x: Any, **settings: Any) -> Any:
-    """Return the largest of non-negative numbers; 0 if there are none, for empty matrices."""
-    return (reduce.amax if x.shape[settings["dim"]] else reduce.sum)(x, **settings)
-
-
-@accepts_arrays("x")
-def vector_norm(
-    x: Tensor, ord: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
-    """Return the `ord`-norm over `dim` (all, one or several axes): `(|x|**ord).sum() ** (1 / ord)`.
-
-    For infinity it is the largest |x|, for minus infinity the smallest, for 0 the number of nonzero
-    elements. The derivative of a norm of 0 is 0.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.vector_norm(tg.tensor([3.0, 4.0]))
-    tensor(5.)
-    """
-    x = x if dtype is None else x.to(dtype)
-    check_dtypes(x.dtype.kind == "f", "norm", "floats: use x.double() or x.float()", x)
-    check_argument(isinstance(ord, int | float), "vector_norm", "a number", ord=ord)
-    settings = {"dim": dim, "keepdim": keepdim}
-    if ord == 2:
-        return reduce.l2_norm(x, **settings)
-    if x.dtype == np.float16:
-        return vector_norm(widened(x), ord, dim, keepdim).to(np.float16)
-    magnitude = absolute(x)
-    if ord in (math.inf, -math.inf):
-        return (reduce.amax if ord > 0 else reduce.amin)(magnitude, **settings)
-    if ord == 0:
-        return reduce.sum(where(x == 0, 0.0, 1.0).to(x.dtype), **settings)
-    if ord == 1:
-        return reduce.sum(magnitude, **settings)
-    return lp_norm(x, **settings, ord=ord)
-
-
-@accepts_arrays("A")
-def matrix_norm(
-    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
-    """Return the norm of a matrix (n, m), or of each matrix of a batch.
-
-    `ord` is "fro", the root of the summed squares; 1 or -1, the largest or smallest sum of |A| over
-    a column; infinity or minus infinity, the same for rows; 2 or -2, the largest or smallest
-    singular value; "nuc", the sum of singular values. Raises `ShapeError` for another order.
-
-    >>> import math, tinygrad_fc as tg
-    >>> tg.linalg.matrix_norm(tg.tensor([[1.0, -2.0], [3.0, 4.0]]), math.inf)
-    tensor(7.)
-    """
-    fit = ord in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf) and np.shape(dim) == (2,)
-    expected = '("fro", "nuc", 1, -1, 2, -2, inf or -inf, two axes)'
-    check_argument(fit, "matrix_norm", expected, ord_and_dim=(ord, dim))
-    if ord == "fro":
-        return vector_norm(A, 2, tuple(dim), keepdim, dtype=dtype)
-    rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
-    if ord in (2, -2, "nuc"):
-        values = svdvals(movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1)))
-        reduced: Any = {2: _largest, -2: reduce.amin, "nuc": reduce.sum}[ord]
-        out = reduced(values, dim=-1)
-        shape = tuple(1 if k in (rows, columns) else n for k, n in enumerate(A.shape))
-        return out.reshape(shape) if keepdim else out  # type: ignore[no-any-return]
-    summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    sums = vector_norm(A, 1, summed, keepdim=True, dtype=dtype)
-    out = (_largest if ord > 0 else reduce.amin)(sums, dim=other, keepdim=True)
-    return out if keepdim else out.squeeze((rows, columns))
+__all__ = ["det", "matrix_power", "qr", "slogdet"]
 
 
 @accepts_arrays("A")
@@ -385,45 +89,6 @@ def thin_svd(input: Tensor, some: bool = True) -> ThinSVD:
 
 
 thin_svd.__name__ = "svd"  # its public name, `tg.svd`
-
-
-@accepts_arrays("A")
-def norm(
-    A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, dtype: DTypeLike = None
-) -> Tensor:
-    """Return `matrix_norm` if `A` is a matrix or `dim` names two axes, else `vector_norm`.
-
-    Without `ord` it is the root of the summed squares over `dim`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]]))
-    tensor(5.)
-    """
-    if ord is None:
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
-    axes = as_axes(dim)
-    check_shapes(axes is not None or A.ndim <= 2, "norm", "a matrix, or dim, one or two axes", A)
-    if (isinstance(axes, tuple) and len(axes) == 2) or (axes is None and A.ndim == 2):
-        return matrix_norm(A, ord, axes or (0, 1), keepdim, dtype=dtype)
-    return vector_norm(A, ord, axes, keepdim, dtype=dtype)
-
-
-@accepts_arrays("input")
-def p_norm(
-    input: Tensor, p: Any = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None
-) -> Tensor:
-    """Return the `p`-norm of the elements over `dim`, as `torch.norm`; "nuc" is that of a matrix.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.norm(tg.tensor([[3.0, 4.0], [0.0, 0.0]]), dim=1)
-    tensor([5., 0.])
-    """
-    if p == "nuc":
-        return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
-
-
-p_norm.__name__ = "norm"  # its public name, `tg.norm`
 
 
 class SignLog(NamedTuple):
@@ -506,35 +171,6 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     return out
 
 
-class LstsqResult(NamedTuple):
-    """The solution of `lstsq`, squared residuals (k,), the rank of `A` and its singular values."""
-
-    solution: Tensor
-    residuals: Any
-    rank: Any
-    singular_values: Any
-
-
-@accepts_arrays("A", "B")
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None) -> LstsqResult:
-    """Return X (m, k) with the smallest |A X - B| for `A` (n, m) and `B` (n, k).
-
-    The solution has gradients if `A` has full rank, by the normal equations. Raises `ShapeError`
-    for batches of matrices.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution
-    tensor([[2.]])
-    """
-    check_shapes(A.ndim == B.ndim == 2, "lstsq", "matrices (n, m) and (n, k)", A, B)
-    x, *rest = map(leaf_of, map(np.asarray, np.linalg.lstsq(array_of(A), array_of(B), rcond)))
-    if A.requires_grad or B.requires_grad:  # the derivative of the normal equations
-        tall = len(A) >= A.shape[1]
-        normal = solve(A.mT @ A, A.mT @ B) if tall else A.mT @ solve(A @ A.mT, B)
-        x = normal + (x - normal).detach()
-    return LstsqResult(x, *rest)
-
-
 @accepts_arrays("A")
 def det(A: Tensor) -> Tensor:
     """Return the determinant of a matrix (..., n, n).
@@ -586,16 +222,202 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return out.mT if upper else out
 
 
-@accepts_arrays("x1", "x2")
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
-    """Return the distances (..., n, m), in the `p`-norm, of rows (..., n, k) and (..., m, k).
+# Decompositions of symmetric matrices, orthogonal factors, least squares
 
-    The derivative of a distance of 0 is 0.
+
+class Eigh(NamedTuple):
+    """Eigenvalues in ascending order, and eigenvectors in columns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+@accepts_arrays("A")
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """Return the eigenvalues (..., n), ascending, of symmetric matrices (..., n, n).
+
+    Only the symmetric part of `A` is used, whatever `UPLO`. At equal eigenvalues the gradient is
+    not unique; one is chosen, as in PyTorch.
 
     >>> import tinygrad_fc as tg
-    >>> tg.cdist(tg.tensor([[0.0, 0.0]]), tg.tensor([[3.0, 4.0], [0.0, 1.0]]))
-    tensor([[5., 1.]])
+    >>> tg.linalg.eigvalsh(tg.tensor([[0.0, 2.0], [2.0, 0.0]]))
+    tensor([-2.,  2.])
     """
-    fit = x1.ndim >= 2 <= x2.ndim and x1.shape[-1] == x2.shape[-1]
-    check_shapes(fit, "cdist", "rows of equal length, (..., n, k) and (..., m, k)", x1, x2)
-    return vector_norm(x1[..., :, None, :] - x2[..., None, :, :], p, dim=-1)
+    _check_square(A, "eigvalsh")
+    check_argument(UPLO in ("L", "U"), "eigvalsh", ("L", "U"), UPLO=UPLO)
+    return linalg.eigenvalues(A)
+
+
+@accepts_arrays("A")
+def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
+    """Return eigenvalues L, as `eigvalsh`, and V (..., n, n) with A = V @ diag(L) @ V.mT.
+
+    Gradients need distinct eigenvalues, and a result that does not depend on the signs of the
+    vectors (Giles, 2008).
+
+    >>> import tinygrad_fc as tg
+    >>> A = tg.tensor([[2.0, 1.0], [1.0, 2.0]])
+    >>> L, V = tg.linalg.eigh(A)
+    >>> L, tg.allclose(V * L @ V.mT, A)
+    (tensor([1., 3.]), True)
+    """
+    return Eigh(eigvalsh(A, UPLO), linalg.eigenvectors(A))
+
+
+class QR(NamedTuple):
+    """A matrix with orthonormal columns, and an upper triangular one."""
+
+    Q: Any
+    R: Any
+
+
+@accepts_arrays("A")
+def qr(A: Tensor, mode: str = "reduced") -> QR:
+    """Return Q (..., n, k) and R (..., k, m) with A = Q @ R; k = min(n, m).
+
+    The columns of Q are orthonormal, R is upper triangular. Gradients need linearly independent
+    first k columns. Raises `ShapeError` for `mode="complete"` unless n <= m; "r" omits Q.
+
+    >>> import tinygrad_fc as tg
+    >>> Q, R = tg.linalg.qr(tg.tensor([[3.0], [4.0]]))
+    >>> Q * R.sign(), R.abs()
+    (tensor([[0.6],
+            [0.8]]), tensor([[5.]]))
+    """
+    check_argument(
+        mode in ("reduced", "complete", "r"), "qr", ("reduced", "complete", "r"), mode=mode
+    )
+    check_shapes(A.ndim >= 2, "qr", "matrices (..., n, m)", A)
+    n, m = A.shape[-2:]
+    check_shapes(mode != "complete" or n <= m, "qr", 'n <= m, or mode="reduced"', A)
+    q, r = map(leaf_of, np.linalg.qr(array_of(A)))
+    if A.requires_grad:  # R.mT @ R = A.mT @ A, by Cholesky's factor with the signs of R
+        first = A[..., : min(n, m)]
+        signs = where(diagonal(r, 0, -2, -1) < 0, -1.0, 1.0).to(A.dtype)[..., None]
+        square = signs * linalg.cholesky(first.mT @ first).mT
+        recorded = solve(square, first, left=False)
+        q = recorded + (q - recorded).detach()
+        r = triu(q.mT @ A)
+    return QR(leaf_of(np.empty(0, A.dtype)) if mode == "r" else q, r)
+
+
+@accepts_arrays("A")
+def pinv(
+    A: Tensor, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None
+) -> Tensor:
+    """Return the pseudo-inverse (..., m, n) of matrices (..., n, m).
+
+    Singular values up to `rtol` (by default max(n, m) times the dtype's eps) times the largest
+    count as 0. The gradient is that of matrices of one rank (Golub and Pereyra, 1973).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.pinv(tg.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    tensor([[0.5, 0. ],
+            [0. , 0. ]])
+    """
+    del hermitian
+    check_shapes(A.ndim >= 2, "pinv", "matrices (..., n, m)", A)
+    limit = rcond if rtol is None else rtol
+    return linalg.pinv(A, rtol=_eps_of(A) if limit is None else float(limit))
+
+
+def _eps_of(A: Any) -> float:
+    return float(max(A.shape[-2:]) * np.finfo(A.dtype).eps)
+
+
+@accepts_arrays("A")
+def matrix_rank(
+    A: Tensor,
+    tol: float | None = None,
+    hermitian: bool = False,
+    *,
+    atol: float | None = None,
+    rtol: float | None = None,
+) -> Tensor:
+    """Return how many singular values exceed max(`atol`, `rtol` * the largest); no gradient.
+
+    `rtol` is by default as in `pinv`, or 0 if `atol` is positive; `tol` is `atol`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.matrix_rank(tg.tensor([[1.0, 2.0], [2.0, 4.0]]))
+    tensor(1)
+    """
+    del hermitian
+    values = array_of(svdvals(A.detach()))
+    absolute = (tol if atol is None else atol) or 0.0
+    relative = (0.0 if absolute > 0 else _eps_of(A)) if rtol is None else rtol
+    largest = values.max(axis=-1, keepdims=True, initial=0.0)
+    return leaf_of(np.asarray((values > np.maximum(absolute, relative * largest)).sum(axis=-1)))
+
+
+@accepts_arrays("A")
+def matrix_power(A: Tensor, n: int) -> Tensor:
+    """Return the product of `n` matrices `A` (..., m, m), of -`n` inverses for a negative `n`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.matrix_power(tg.tensor([[1.0, 1.0], [0.0, 1.0]]), 5)
+    tensor([[1., 5.],
+            [0., 1.]])
+    """
+    _check_square(A, "matrix_power")
+    if n < 0:
+        A, n = inv(A), -n
+    out = leaf_of(np.broadcast_to(np.eye(A.shape[-1], dtype=A.dtype), A.shape).copy())
+    while n:
+        out = out @ A if n % 2 else out
+        n //= 2
+        A = A @ A if n else A
+    return out
+
+
+@accepts_arrays("A", "B")
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """Return X with `A @ X = B`, or `X @ A = B` if not `left`, for a triangular `A` (..., n, n).
+
+    Only the upper or the lower triangle of `A` is read, and not its diagonal, which is then 1, if
+    `unitriangular`. Raises `LinAlgError` for a 0 on the diagonal.
+
+    >>> import tinygrad_fc as tg
+    >>> A, B = tg.tensor([[2.0, 9.0], [1.0, 1.0]]), tg.tensor([[2.0], [3.0]])
+    >>> tg.linalg.solve_triangular(A, B, upper=False)
+    tensor([[1.],
+            [2.]])
+    """
+    _check_square(A, "solve_triangular")
+    triangle = triu(A, int(unitriangular)) if upper else tril(A, -int(unitriangular))
+    if unitriangular:
+        triangle = triangle + np.eye(A.shape[-1], dtype=A.dtype)
+    return solve(triangle, B, left=left)
+
+
+class LstsqResult(NamedTuple):
+    """The solution of `lstsq`, squared residuals (..., k), ranks and singular values of `A`."""
+
+    solution: Tensor
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+@accepts_arrays("A", "B")
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = None) -> LstsqResult:
+    """Return X (..., m, k) with the smallest |A X - B| for `A` (..., n, m) and `B` (..., n, k).
+
+    Of several it is the smallest X, `pinv(A, rcond) @ B`. There are residuals if n > m and all
+    ranks are m. `driver` has no effect.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution
+    tensor([[2.]])
+    """
+    del driver
+    fit = A.ndim >= 2 <= B.ndim and A.shape[-2] == B.shape[-2]
+    check_shapes(fit, "lstsq", "matrices (..., n, m) and (..., n, k)", A, B)
+    x: Any = pinv(A, rcond) @ B
+    rank, residuals = matrix_rank(A, rtol=rcond), leaf_of(np.zeros(0, x.dtype))
+    n, m = A.shape[-2:]
+    if n > m and bool((array_of(rank) == m).all()):
+        residuals = ((A @ x - B) ** 2).sum(dim=-2)
+    return LstsqResult(x, residuals, rank, svdvals(A.detach()))

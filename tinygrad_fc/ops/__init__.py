@@ -63,6 +63,9 @@ from tinygrad_fc.ops import indexing as indexing
 from tinygrad_fc.ops import linalg, shape
 from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
 
-_unregistered = (shape.alias, shape.to_device, linalg.singular_values, linalg.singular_vectors)
+_unregistered = (
+    *(shape.alias, shape.to_device, linalg.singular_values, linalg.singular_vectors),
+    *(linalg.eigenvalues, linalg.eigenvectors),
+)
 for _op in (*registry.values(), *_unregistered):
     _op.is_builtin = True

@@ -405,3 +405,85 @@ singular_values = Op(
     rules=(_singular_values_rule,),
     name="singular values",
 )
+
+
+# Eigenvalues and eigenvectors of symmetric matrices are not registered either, for the same reason.
+
+
+def _symmetric(a: Any) -> Any:
+    return (a + a.swapaxes(-1, -2)) / 2
+
+
+def _eigenvectors(a: Any) -> Any:
+    return np.linalg.eigh(_symmetric(a))[1]
+
+
+def _eigenvalues(a: Any) -> Any:
+    return np.linalg.eigvalsh(_symmetric(a))
+
+
+def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
+    values = (out * (_symmetric(a) @ out)).sum(axis=-2)
+    row, column = values[..., None, :], values[..., :, None]
+    # Vectors of equal eigenvalues are unique up to a rotation: the terms that divide by 0 are left
+    # out, as for singular vectors.
+    gap = row - column
+    largest = np.abs(row[..., :1]) + np.abs(row[..., -1:])
+    is_zero = np.abs(gap) <= largest * (16 * float(np.finfo(a.dtype).eps))
+    inside = np.where(is_zero, 0, out.swapaxes(-1, -2) @ g / np.where(is_zero, 1, gap))
+    return _symmetric(out @ inside @ out.swapaxes(-1, -2))
+
+
+# M. Giles, "Collected matrix derivative results" (2008), section 3.1: eigenvectors of the symmetric
+# part in columns, by ascending eigenvalue.
+eigenvectors = Op(
+    np.linalg.eigh,
+    forward=without_warnings(_eigenvectors),
+    domain=(real(..., "n", "n"),),
+    rules=(_eigenvectors_rule,),
+    name="eigenvectors",
+)
+
+
+def _eigenvalues_rule(g: Any, _out: Any, a: Any) -> Any:
+    vectors = eigenvectors(a)
+    return (vectors * g[..., None, :]) @ vectors.swapaxes(-1, -2)
+
+
+eigenvalues = Op(
+    np.linalg.eigvalsh,
+    forward=without_warnings(_eigenvalues),
+    domain=(real(..., "n", "n"),),
+    rules=(_eigenvalues_rule,),
+    name="eigenvalues",
+)
+
+
+def _pinv_rule(g: Any, out: Any, a: Any, **_: Any) -> Any:
+    g, back = g.swapaxes(-1, -2), out.swapaxes(-1, -2)
+    left, right = g - a @ (out @ g), g - (g @ out) @ a
+    return left @ (out @ back) + (back @ out) @ right - back @ (g.swapaxes(-1, -2) @ back)
+
+
+def well_conditioned_columns(a: Any) -> bool:
+    """Return whether all singular values of `a` are at least a fifth of the largest, for tests."""
+    values = np.linalg.svd(a, compute_uv=False)
+    return bool((values[..., -1:] > 0.2 * values[..., :1]).all() and (values > 0.1).all())
+
+
+# G. Golub, V. Pereyra, "The differentiation of pseudo-inverses" (1973), equation 4.12: for matrices
+# of constant rank.
+@define(
+    numpy=np.linalg.pinv,
+    domain=(real(..., "n", "m", where=well_conditioned_columns),),
+    settings={"rtol": lambda *_: (1e-15,)},
+    rules=(_pinv_rule,),
+)
+@without_warnings
+def pinv(a: Any, *, rtol: float = 1e-15) -> Any:
+    """Return the pseudo-inverse (..., m, n); singular values up to `rtol` * the largest are 0.
+
+    >>> pinv(np.array([[2.0], [0.0]]))
+    array([[0.5, 0. ]])
+    """
+    return np.linalg.pinv(a, rtol)

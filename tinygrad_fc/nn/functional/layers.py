@@ -25,7 +25,7 @@ from tinygrad_fc.core.graph import (
 )
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import in_place
-from tinygrad_fc.functional.linalg import einsum
+from tinygrad_fc.functional.products import einsum
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
 from tinygrad_fc.ops import elementwise, norm

@@ -13,7 +13,7 @@ from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.core.graph import Node, as_array, call_op, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
-from tinygrad_fc.functional.linalg import vector_norm
+from tinygrad_fc.functional.norms import vector_norm
 from tinygrad_fc.ops import elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
