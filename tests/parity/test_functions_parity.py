@@ -59,10 +59,10 @@ laws = settings(max_examples=10, derandomize=True, database=None)
 OWN_DTYPES = "addcdiv|addmm|gamma|einsum i[ij]|hardtanh|relu6|threshold|median|_loss|entropy|kl_div"
 # Either refuses dtypes or integers that the other accepts; tests of messages refuse ours.
 LENIENT = r"add[mc]|index_add|pow|\*\*|einsum|histogram|cross|meshgrid|cosine|prelu|norm\(dtype|"
-LENIENT += r"lerp|round\(dec|value"
+LENIENT += r"lerp|round\(dec|value|attention"
 # Where values are not finite, the order of operations decides.
 FINITE = "linalg|inverse|det|svd|norm|sign$|gamma|log_softmax|einsum|median|searchsorted|var_mean|"
-FINITE += "tensordot|unique|_loss|entropy|kl_div"
+FINITE += "tensordot|unique|_loss|entropy|kl_div|attention"
 VALUES = [n for n in sorted(LINES) if not re.match("nn.[A-Z]", n)]
 
 
