@@ -116,6 +116,25 @@ def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
     assert bool(colours) == ("shared" in title)
 
 
+@pytest.mark.parametrize("count", [6, 12])
+def test_long_loops_are_folded(show: Callable[..., Any], count: int):
+    def loop(net: Any, x: Any) -> Any:
+        h = tg.tanh(net.i(x[:, :1]))
+        for t in range(1, count):
+            h = tg.tanh(net.h(h) + net.i(x[:, t : t + 1]))
+        return net.o(h)
+
+    model = Net(loop, h=L(3, 3), i=L(1, 3), o=L(3, 1))
+    program = step_of(model, nn.MSELoss(), *batch(8, count, 1))
+    drawn = network(lesson_of(program))
+    assert drawn is not None
+    hidden = count - 4
+    assert drawn.title(8).endswith(f"3 → 3 → 3 → 3 → 1, shared weights, {hidden} layers folded")
+    page = show(*program)
+    folded = page.locator("#network-svg .all title", has_text="with the same weights")
+    assert folded.text_content() == f"{hidden} layers more, with the same weights"
+
+
 def test_the_graph_is_shown_where_a_drawing_would_not_be_true(show: Callable[..., Any]):
     model = nn.Sequential(L(3, 4), nn.Tanh(), L(4, 2))
     page = show(*step_of(model, nn.MSELoss(), tg.randn(5, 6, 3), tg.randn(5, 6, 2)))

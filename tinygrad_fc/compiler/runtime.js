@@ -36,12 +36,25 @@ const R = (() => {
     }
     return out;
   };
-  const elementwise = (f) => (...args) => {
+  // Loops of their own for arithmetic, since a function that is passed is called for each element.
+  const loops = {
+    add: (out, a, b, p, q) => {
+      for (let i = 0; i < out.length; i++) out[i] = a[p * i] + b[q * i];
+    },
+    subtract: (out, a, b, p, q) => {
+      for (let i = 0; i < out.length; i++) out[i] = a[p * i] - b[q * i];
+    },
+    multiply: (out, a, b, p, q) => {
+      for (let i = 0; i < out.length; i++) out[i] = a[p * i] * b[q * i];
+    },
+  };
+  const elementwise = (f, loop) => (...args) => {
     const xs = args.map(wrap), shape = broadcastShape(xs.map((x) => x.shape)), n = size(shape);
     const out = new Float64Array(n), [a, b, c] = xs.map((x) => x.data);
     if (xs.every((x) => x.data.length === n || x.data.length === 1)) {  // no walk over offsets
       const [p, q, r] = xs.map((x) => Number(x.data.length > 1));
       if (!b) for (let i = 0; i < n; i++) out[i] = f(a[i]);
+      else if (loop) loop(out, a, b, p, q);
       else if (!c) for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i]);
       else for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i], c[r * i]);
       return make(shape, out);
@@ -84,8 +97,12 @@ const R = (() => {
     maximum: extreme(Math.max), minimum: extreme(Math.min),
   };
   const run = {};
-  for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
-  run.float32 = (x) => make(wrap(x).shape, new Float64Array(new Float32Array(wrap(x).data)));
+  for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f, loops[name]);
+  run.float32 = (x) => {  // in place: what is shared with another array is rounded there already
+    const { shape, data } = wrap(x);
+    for (let i = 0; i < data.length; i++) data[i] = Math.fround(data[i]);
+    return make(shape, data);
+  };
 
   run.cast = (x, dtype) => {
     const convert = { bool: (a) => a !== 0, float32: Math.fround }[dtype] ?? ((a) => a);
@@ -119,10 +136,20 @@ const R = (() => {
     const n = a.shape.length > 1 ? size(a.shape.slice(0, -1)) : 1, inner = a.shape.at(-1);
     const m = b.shape.length > 1 ? b.shape[1] : 1, out = new Float64Array(n * m);
     const left = a.data, right = b.data;
-    for (let i = 0; i < n; i++) {
-      for (let k = 0; k < inner; k++) {
-        const x = left[i * inner + k], to = i * m, from = k * m;
-        for (let j = 0; j < m; j++) out[to + j] += x * right[from + j];
+    let k = 0;
+    for (; k + 3 < inner; k += 4) {  // four rows at a time stay in the cache
+      for (let i = 0, to = 0; i < n; i++) {
+        const at = i * inner + k, x = left[at], y = left[at + 1], z = left[at + 2];
+        const w = left[at + 3], end = to + m;
+        for (let p = k * m, q = p + m, r = q + m, s = r + m; to < end; to++, p++, q++, r++, s++) {
+          out[to] = out[to] + x * right[p] + y * right[q] + z * right[r] + w * right[s];
+        }
+      }
+    }
+    for (; k < inner; k++) {
+      for (let i = 0, to = 0; i < n; i++) {
+        const x = left[i * inner + k];
+        for (let j = k * m, end = to + m; to < end; to++, j++) out[to] += x * right[j];
       }
     }
     return make([...a.shape.slice(0, -1), ...b.shape.slice(1)], out);
@@ -133,7 +160,11 @@ const R = (() => {
     const total = x.data.reduce((sum, y) => sum + (Math.abs(y) / most) ** order, 0);
     return make([], Float64Array.of(most * total ** (1 / order)));
   };
-  run.vdot = (a, b) => run.item(a.data.reduce((sum, x, i) => sum + x * b.data[i], 0));
+  run.vdot = ({ data: a }, { data: b }) => {
+    let total = 0;
+    for (let i = 0; i < a.length; i++) total += a[i] * b[i];
+    return run.item(total);
+  };
 
   const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
     const axes = axis === null ? x.shape.map((_, k) => k)

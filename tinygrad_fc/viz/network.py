@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,9 @@ THRESHOLDS = {
 """Losses of classifiers, and from where on a single output means class 1."""
 JOINS = (np.add, np.subtract, np.multiply, np.true_divide, np.maximum, np.minimum)
 """Functions that join two columns neuron by neuron."""
-MOST_COLUMNS, MOST_LANES = 100, 5
-"""Columns that are drawn at most, and of these at one depth: of larger networks, the op graph."""
+MOST_COLUMNS, MOST_LANES, MOST_REPEATS = 100, 5, 4
+"""Columns that are drawn at most, and of these at one depth: of larger networks, the op graph.
+Of more uses of a weight in a chain, the middle is folded."""
 
 
 # Columns and links
@@ -70,7 +72,8 @@ class Column:
 class Link:
     """Between two columns: weights, "same" for neuron to neuron, "all" for any other function.
 
-    `part` is what a "same" link adds to the gradient of its source.
+    One of the kind "folded" stands for several columns. `part` is what a "same" link adds to the
+    gradient of its source.
     """
 
     source: int
@@ -85,10 +88,11 @@ class Link:
 
 @dataclass
 class Network:
-    """Columns in the order of execution, and links."""
+    """Columns in the order of execution, and links; `folded` are the columns left out."""
 
     columns: list[Column]
     links: list[Link]
+    folded: int = 0
 
     @property
     def is_chain(self) -> bool:
@@ -118,6 +122,7 @@ class Network:
         weights = Counter(link.weight for link in self.links if link.weight is not None)
         text = ("-" if self.is_chain else " → ").join(parts)
         text += ", shared weights" if max(weights.values(), default=0) > 1 else ""
+        text += f", {self.folded} layers folded" if self.folded else ""
         products = {(link.source, link.target) for link in self.links if link.kind == "weights"}
         depth = [column.depth for column in self.columns]
         is_skipped = any(
@@ -267,7 +272,7 @@ def network(lesson: Lesson) -> Network | None:
         return None
     end = output(lesson)
     builder = _Builder(lesson, end)
-    columns, links = builder.columns, builder.links
+    columns, (links, folded) = builder.columns, _folded(builder.links)
     last = builder.column_of.get(id(end))
     if end is not None and last is None:
         last = next((k for k, c in enumerate(columns) if lesson.numbers[id(end)] in c.own), None)
@@ -286,7 +291,9 @@ def network(lesson: Lesson) -> Network | None:
         if link.target in place
     ]
     lanes: Counter[int] = Counter()
-    for column in columns:
+    for k, column in enumerate(columns):
+        depths = [columns[link.source].depth for link in links if link.target == k]
+        column.depth = max(depths, default=-1) + 1
         column.lane = lanes[column.depth]
         lanes[column.depth] += 1
     uses = Counter(link.weight for link in links if link.weight is not None)
@@ -294,7 +301,26 @@ def network(lesson: Lesson) -> Network | None:
     for link in links:
         link.shared = shared.index(link.weight) if link.weight in shared else None
     is_small = len(columns) <= MOST_COLUMNS and max(lanes.values(), default=0) <= MOST_LANES
-    return Network(columns, links) if uses and is_small else None
+    return Network(columns, links, folded) if uses and is_small else None
+
+
+def _folded(links: list[Link]) -> tuple[list[Link], int]:
+    """Return the links without the middle of long chains with the same weights, and its length.
+
+    A link of the kind "folded" stands for what lies between. What others read is not folded.
+    """
+    count = 0
+    for weight in dict.fromkeys(link.weight for link in links if link.weight is not None):
+        own = [link for link in links if link.weight == weight]
+        hidden = {link.target for link in own[1:-2]}
+        is_chain = all(a.target == b.source for a, b in pairwise(own))
+        leaving = [x for x in links if x.source in hidden and x.weight != weight]
+        if len(own) > MOST_REPEATS and is_chain and not leaving:
+            title = f"{len(hidden)} layers more, with the same weights"
+            links = [x for x in links if hidden.isdisjoint((x.source, x.target))]
+            links.append(Link(own[0].target, own[-1].source, "folded", title=title))
+            count += len(hidden)
+    return links, count
 
 
 def output(lesson: Lesson) -> Value | None:

@@ -52,7 +52,8 @@ function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
   const corner = (p, all, i) => `${p.x} ${p.y(i) + (i ? r : -r)}`;
   return `<path class="all" d="M${corner(a, from, 0)}L${corner(b, to, 0)}L${
     corner(b, to, to.length - 1 || 0.01)}L${corner(a, from, from.length - 1 || 0.01)}Z">`
-    + `<title>${title}</title></path>`;
+    + `<title>${title}</title></path>${kind === "folded" ? `<text class="head" x="${
+      (a.x + b.x) / 2}" y="${(a.y(0) + b.y(0)) / 2 - r - 6}">…</text>` : ""}`;
 }
 
 const weightsBetween = (source, target) => (

@@ -21,7 +21,7 @@ const linksFrom = (c) => links.filter(({ source }) => source === c);
 const isTraceable = (c) => {
   const { d, slope, is_elementwise: isOwn } = columns[c], own = linksFrom(c);
   return isOwn && d !== null && slope !== null
-    && own.every(({ kind, target }) => kind !== "all" && isTraceable(target));
+    && own.every(({ kind, target }) => ["weights", "same"].includes(kind) && isTraceable(target));
 };
 
 // The weight that the held cell is, or is the gradient of: [the links that have it, element].

@@ -8,7 +8,7 @@ let running = null;
 
 function norm({ weight, bias }) {
   const gradients = [weight, bias].map((k) => v[data.gradients[k]]).filter(Boolean);
-  return Math.sqrt(gradients.reduce((sum, x) => x.data.reduce((s, y) => s + y * y, sum), 0));
+  return Math.hypot(...gradients.map((x) => Math.sqrt(R.vdot(x, x).data[0])));
 }
 
 function appendRow() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
