@@ -199,3 +199,15 @@ def test_several_derivatives_at_once_equal_single_ones(at_once: int, signs: Any)
     for (x, v), measured in zip(lines, together, strict=True):
         alone = derivative(f, x, v, rounding=np.arange(7.0) / 1e15)
         assert all(map(np.array_equal, measured, alone))
+
+
+def test_steps_that_float32_rounds_to_nothing_are_no_slope_of_0() -> None:
+    x, v = np.array([3.99975586, 3.99999237, 3.984375]), np.array([0.0, 0.0, -0.015625])
+
+    def normalised(x: Any) -> Any:
+        x = x.astype(np.float32)
+        return (x - x.mean()) / np.sqrt(x.var() + np.float32(1e-3))
+
+    exact = derivative(lambda x: (x - x.mean()) / np.sqrt(x.var() + 1e-3), [x], [v])
+    measured = derivative(normalised, [x], [v], eps=2.0**-23)
+    assert (np.abs(measured.value - exact.value) <= measured.error + exact.error).all()

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc.testing.failure import placeholder_comment, source_of
 from tinygrad_fc.testing.function import CheckedFunction, argument_names
-from tinygrad_fc.testing.laws import aligned
+from tinygrad_fc.testing.rounding import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

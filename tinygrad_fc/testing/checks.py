@@ -28,9 +28,12 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 PARAMETER = interval(-2, 2, (0.0, 1.0, 0.5))
 """The numbers that are drawn for a parameter of a module."""
-VJP = "vjp(g, out, *arrays), which returns the gradient of each array, or one rule for each"
-JVP = "jvp(t, out, *arrays), which returns the tangent of the result"
-VJP2 = "vjp2(h, g, *arrays), which returns the gradients of g and of each array"
+EXPECTED = {
+    "f": "a function of arrays",
+    "vjp": "vjp(g, out, *arrays), which returns the gradient of each array, or one rule for each",
+    "jvp": "jvp(t, out, *arrays), which returns the tangent of the result",
+    "vjp2": "vjp2(h, g, *arrays), which returns the gradients of g and of each array",
+}
 
 
 def check(
@@ -120,18 +123,8 @@ def check_jvp(
     >>> report.compared > report.inconclusive.total()
     True
     """
-    sources = [_source_of(f, "f", "a function of arrays"), _source_of(jvp, "jvp", JVP)]
-    call = f"check_jvp({', '.join(s.text for s in sources)}"
-    name = getattr(f, "__name__", "")
-    names, comment = argument_names(f) or argument_names(jvp)[2:], placeholder_comment(*sources)
-    checked = CheckedFunction(
-        *(name if name.isidentifier() else "f", f, jvp),
-        jvp=jvp,
-        names=names,
-        call=call,
-        comment=comment,
-    )
-    return _report_of("check_jvp", checked, domains, options)
+    checked = _numpy_function(f, jvp, None, len(domains), rule="jvp")
+    return _report_of("check_jvp", replace(checked, jvp=jvp), domains, options)
 
 
 def assert_vjp(
@@ -208,36 +201,38 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
     return decorate
 
 
-def _numpy_function(f: Any, vjp: Any, vjp2: Any, count: int) -> CheckedFunction:
-    """Return a function of NumPy arrays with its vjp."""
-    many = isinstance(vjp, tuple | list)
+def _numpy_function(
+    f: Any, vjp: Any, vjp2: Any, count: int, *, rule: str = "vjp"
+) -> CheckedFunction:
+    """Return a function of NumPy arrays with its vjp; `rule` says what that is called."""
+    many = isinstance(vjp, tuple | list) and rule == "vjp"
     rules = list(vjp) if many else [vjp]
     if many and len(rules) != count:
         raise TypeError(
             f"vjp has {counted(len(rules), 'rule')} for {counted(count, 'argument')}; expected one "
             "for each, None where there is no gradient"
         )
-    f_source = _source_of(f, "f", "a function of arrays")
-    sources = [Code("None") if many and r is None else _source_of(r, "vjp", VJP) for r in rules]
-    written = ", ".join(s.text for s in sources)
-    call_end = ""
+    f_source, *sources = (
+        Code("None") if many and r is None else _source_of(r, name)
+        for r, name in [(f, "f"), *((r, rule) for r in rules)]
+    )
+    written, call_end, name = ", ".join(s.text for s in sources), "", getattr(f, "__name__", "")
     if vjp2 is not None:
-        sources.append(_source_of(vjp2, "vjp2", VJP2))
+        sources.append(_source_of(vjp2, "vjp2"))
         call_end = f", vjp2={sources[-1].text}"
-    name = getattr(f, "__name__", "")
     return CheckedFunction(
         *(name if name.isidentifier() else "f", f, joined(rules) if many else vjp, vjp2),
         names=argument_names(f) or argument_names(rules[0])[2:],
-        call=f"check_vjp({f_source.text}, {f'({written},)' if many else written}",
+        call=f"check_{rule}({f_source.text}, {f'({written},)' if many else written}",
         call_end=call_end,
         comment=placeholder_comment(f_source, *sources),
     )
 
 
-def _source_of(f: Any, name: str, expected: str) -> Code:
+def _source_of(f: Any, name: str) -> Code:
     """Return `f` as source code; raises `TypeError` where it cannot be called."""
     if not callable(f):
-        raise TypeError(f"got {f!r:.80}; expected {expected}")
+        raise TypeError(f"got {f!r:.80}; expected {EXPECTED[name]}")
     return source_of(f, name)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.testing.problem import entry_derivatives, first_problem, second_problem
 from tinygrad_fc.testing.rounding import cotangent
-from tinygrad_fc.testing.value import Mismatch, entry_derivatives, first_problem, second_problem
 
 if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
+    from tinygrad_fc.testing.problem import Problem
     from tinygrad_fc.testing.report import GradientError
-    from tinygrad_fc.testing.value import Problem
+    from tinygrad_fc.testing.value import Mismatch
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import DAMPING, EPS, longest_steps
-from tinygrad_fc.testing.laws import accepts, differs, natural_sizes, require_finite
+from tinygrad_fc.testing.laws import accepts, differs, require_finite
 from tinygrad_fc.testing.report import DiscardError
-from tinygrad_fc.testing.rounding import EPS32, cotangent, distance, roughness, spread
+from tinygrad_fc.testing.rounding import (
+    EPS32,
+    cotangent,
+    distance,
+    natural_sizes,
+    roughness,
+    spread,
+)
 from tinygrad_fc.testing.value import has_kink
 
 if TYPE_CHECKING:

@@ -128,11 +128,7 @@ def _as_sequence(value: Any) -> Sequence[Any]:
 
 def joined(rules: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
     """Return one vjp that returns a tuple, from one rule for each argument."""
-
-    def vjp(g: Any, out: Any, *arrays: Any) -> tuple[Any, ...]:
-        return tuple(None if rule is None else rule(g, out, *arrays) for rule in rules)
-
-    return vjp
+    return lambda g, out, *arrays: tuple(rule and rule(g, out, *arrays) for rule in rules)
 
 
 def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
@@ -204,6 +200,10 @@ class Case:
         pairs = zip(arrays, self.arrays, strict=True)
         return [np.asarray(x).astype(a.dtype, copy=False) for x, a in pairs]
 
+    def ordinary_point(self) -> list[Array]:
+        """Return ordinary numbers for the arguments that have a gradient."""
+        return [ordinary(self.domains[i], self.raw[i].shape) for i in self.floats]
+
     def _with_point(self, point: Sequence[Array]) -> list[Array]:
         """Return the raw arrays with `point` in place of those that have a gradient."""
         raw = list(self.raw)
@@ -245,9 +245,7 @@ class Case:
         perturbation: Perturbation | None = None,
     ) -> list[Array]:
         """Return the gradients of the arguments that have one; `perturbation` moves the inputs."""
-        used = list(self.arrays if arrays is None else arrays)
-        if perturbation is not None:
-            used = [perturbation(a) for a in used]
+        used = self._perturbed(perturbation, arrays)
         if out is None and (perturbation is not None or not self.function.of_tensors):
             out = self.forward(used)
         if perturbation is not None:
@@ -266,13 +264,9 @@ class Case:
         self, h: Sequence[Array], g: Array, perturbation: Perturbation | None = None
     ) -> list[Array]:
         """Return the gradients of `g` and of the arguments for the cotangents `h`."""
-        used = list(self.arrays)
-        if perturbation is not None:
-            used, g = [perturbation(a) for a in used], perturbation(g)
-        full: list[Any] = [None] * len(used)
-        for i, a in zip(self.floats, h, strict=True):
-            full[i] = a
-        result = self._call(SECOND, self.function.second, full, g, used, self.settings)
+        used, g = self._perturbed(perturbation), g if perturbation is None else perturbation(g)
+        by_argument = self._by_argument(h)
+        result = self._call(SECOND, self.function.second, by_argument, g, used, self.settings)
         if not result:
             raise self.wrong("shape", f"{SECOND} has no entry for g")
         first = np.zeros_like(g) if result[0] is None else np.asarray(result[0])
@@ -284,32 +278,38 @@ class Case:
 
     def tangent(self, v: Sequence[Array], perturbation: Perturbation | None = None) -> Array:
         """Return the tangent of the result for those of the arguments that have a gradient."""
-        used = list(self.arrays)
-        if perturbation is not None:
-            used = [perturbation(a) for a in used]
-        full: list[Any] = [None] * len(used)
-        for i, a in zip(self.floats, v, strict=True):
-            full[i] = np.array(a)
-        out, t = self.forward(used), full[0] if len(full) == 1 else tuple(full)
+        used = self._perturbed(perturbation)
+        tangents = self._by_argument([np.array(a) for a in v])
+        out, t = self.forward(used), tangents[0] if len(tangents) == 1 else tuple(tangents)
         jvp: Any = self.function.jvp
         result = np.asarray(self._call(TANGENT, jvp, t, out, *used))
-        for kind, got, expected in (
-            ("shape", result.shape, out.shape),
-            ("dtype", result.dtype, out.dtype),
-        ):
-            if got != expected:
-                raise self.wrong(kind, f"{TANGENT} has {kind} {got}; expected {expected}")
+        self.require_like(None, result, out, TANGENT)
         return result
 
-    def require_like(self, i: int, a: Array, x: Array, what: str = "the gradient of") -> None:
-        """Raise unless the gradient `a` has the shape and dtype of `x`, argument `i` (-1: `g`)."""
-        of = self.function.argument(i) if i >= 0 else "g"
+    def _perturbed(
+        self, perturbation: Perturbation | None, arrays: Sequence[Array] | None = None
+    ) -> list[Array]:
+        """Return the arguments, or other `arrays`, moved by a perturbation if there is one."""
+        used = self.arrays if arrays is None else arrays
+        return [a if perturbation is None else perturbation(a) for a in used]
+
+    def _by_argument(self, point: Sequence[Array]) -> list[Any]:
+        """Return one entry for each argument, None where it has no gradient."""
+        by_number = dict(zip(self.floats, point, strict=True))
+        return [by_number.get(i) for i in range(len(self.arrays))]
+
+    def require_like(
+        self, i: int | None, a: Array, x: Array, what: str = "the gradient of"
+    ) -> None:
+        """Raise unless `a` has the shape and dtype of `x`: argument `i`, -1 for `g`, or another."""
+        if i is not None:
+            what += f" {self.function.argument(i) if i >= 0 else 'g'}"
         for kind, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
             if got != expected:
-                text = f"{what} {of} has {kind} {got}; expected {expected}"
-                hint = f"return it as {expected}, as by astype" if kind == "dtype" else ""
+                hint = f"return it as {expected}, as by astype"
                 if kind == "shape":
-                    hint = self._shape_hint(a, x)
+                    hint = "" if i is None else self._shape_hint(a, x)
+                text = f"{what} has {kind} {got}; expected {expected}"
                 raise self.wrong(kind, text, argument=i, hint=hint)
 
     def _shape_hint(self, a: Array, x: Array) -> str:
@@ -382,8 +382,3 @@ def ordinary(domain: Domain, shape: tuple[int, ...]) -> Array:
 @lru_cache(maxsize=256)
 def _about_one(shape: tuple[int, ...]) -> Array:
     return np.asarray(np.random.default_rng(shape).choice((-7, -5, -3, 2, 4, 6, 8), shape) / 8.0)
-
-
-def ordinary_point(case: Case) -> list[Array]:
-    """Return ordinary numbers for the arguments of `case` that have a gradient."""
-    return [ordinary(case.domains[i], case.raw[i].shape) for i in case.floats]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.testing.entries import Entries, entries_of_case
-from tinygrad_fc.testing.function import ordinary_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +117,7 @@ def _other_cases(case: Case, plan: Plan) -> Iterator[Case]:
 
 def _moved(case: Case) -> Iterator[Case]:
     """Yield the same shapes with other numbers."""
-    usual = ordinary_point(case)
+    usual = case.ordinary_point()
     for k, (scale, shift) in enumerate(((1.25, 0), (0.75, 1), (0, 1.5))):
         mine = (case.arrays[i] for i in case.floats)
         point = [(scale * x + shift * u).astype(x.dtype) for x, u in zip(mine, usual, strict=True)]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import EPS, longest_steps
+from tinygrad_fc.autograd.numerical import EPS
 from tinygrad_fc.testing import rounding
-from tinygrad_fc.testing.function import TANGENT, ordinary, ordinary_point
+from tinygrad_fc.testing.function import TANGENT, ordinary
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def soundness(case: Case) -> None:
     first = [a.copy() for a in grads]
     _require_repeated(case, case.gradients(g, out, arrays), first)
     if out.size == 0 and not case.strict and not rounding.all_finite(grads):
-        usual = case.at_point(ordinary_point(case))  # intermediate numbers may overflow
+        usual = case.at_point(case.ordinary_point())  # intermediate numbers may overflow
         if rounding.all_finite(usual.gradients(usual.g, usual.out)):
             raise DiscardError
 
@@ -144,7 +144,9 @@ def linearity(case: Case) -> None:
         for name, other, factor, got, expected, size in parts:
 
             def bound(k: int = k, other: Array = other, factor: float = factor) -> Array:
-                return factor * (_rounding(case, g, k) + _rounding(case, other, k))
+                return factor * (
+                    rounding.of_gradient(case, g, k) + rounding.of_gradient(case, other, k)
+                )
 
             if not rounding.close(got, expected, bound, size):
                 why = "The gradient is linear in g: that is the sum for the parts"
@@ -157,77 +159,21 @@ def _sum(a: Array, b: Array, otherwise: Array) -> Array:
         return np.where(np.isinf(a) & np.isinf(b), otherwise, a + b)
 
 
-def _rounding(case: Case, g: Array, k: int) -> Array:
-    """Return the rounding of the `k`-th gradient, that of terms that cancel included."""
-    usual, hidden = (sizes[k] for sizes in natural_sizes(case, g))
-    third = np.asarray(g / 3, g.dtype)  # eighths may round alike wherever they move
-    moves = [rounding.spread(partial(_moved, case, w), EPS)[k] for w in (g, third)]
-    sizes = 128 * _largest_term(case, g, k) + 8 * (usual + hidden)
-    return np.asarray(moves[0] + 3 * moves[1] + float(np.finfo(g.dtype).eps) * sizes)
-
-
-def _largest_term(case: Case, g: Array, k: int) -> float:
-    """Return how large the terms of the `k`-th gradient are, as other signs of `g` show."""
-    rng = np.random.default_rng(g.shape)
-    signs = [rng.choice((-1, 1), g.shape) for _ in range(4)]
-    turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
-    return max(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in turned)
-
-
-def _moved(case: Case, g: Array, perturbation: rounding.Perturbation) -> list[Array]:
-    return case.gradients(g, perturbation=perturbation)
-
-
-def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
-    """Return two sizes for each gradient, whose rounding error is about eps times each of them.
-
-    The first is that of the largest gradient at ordinary numbers. The second is the sum of
-    |g * out|, divided by a step over all of `x`: rules that read `out` have its rounding error.
-    """
-    usual = [0.0] * len(case.floats)
-    sizes = np.abs(np.asarray(case.out, float))
-    for point in _ordinary_points(case):
-        try:
-            with np.errstate(all="ignore"):
-                other = case.at_point(point)
-                grads = other.gradients(g.astype(other.out.dtype))
-        except (DiscardError, GradientError):
-            continue
-        largest = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in grads)
-        usual = [max(m, s) for m, s in zip(usual, largest, strict=True)]
-        out = np.abs(other.out)
-        sizes = np.where(np.isfinite(out), np.maximum(sizes, out), sizes)
-    with np.errstate(all="ignore"):
-        terms = np.abs(np.asarray(g, float)) * sizes
-    total = terms[np.isfinite(terms)].sum()
-    return usual, [total / longest_steps(np.asarray(case.arrays[i], float)) for i in case.floats]
-
-
-def _ordinary_points(case: Case) -> Iterator[list[Array]]:
-    """Yield the arguments with ordinary numbers in place of all of them, and of each."""
-    usual = ordinary_point(case)
-    mine = [case.raw[i] for i in case.floats]
-    yield usual
-    for k, i in enumerate(case.floats):
-        for sign in (1, -1)[: 1 + (case.domains[i].low < -1)]:
-            yield [*mine[:k], sign * usual[k], *mine[k + 1 :]]
-
-
 # State and memory
 
 
 def purity(case: Case) -> None:
     """Equal calls give equal results, also with other calls in between; results do not change."""
-    arrays, g = [aligned(a) for a in case.arrays], aligned(case.g)
+    arrays, g = [rounding.aligned(a) for a in case.arrays], rounding.aligned(case.g)
     out = case.forward(arrays)
     first = case.gradients(g, out, arrays)
     before = [a.copy() for a in first]
-    other = _elsewhere(case)
+    other = elsewhere(case)
     with np.errstate(all="ignore"):
         result = other.forward()
         if not other.drawn:
             _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
-        same = [aligned(a) for a in other.arrays]
+        same = [rounding.aligned(a) for a in other.arrays]
         other.gradients(rounding.cotangent(result, case.seed + 1), result, same)
     for i, a, b in zip(case.floats, first, before, strict=True):
         if not rounding.same(a, b):
@@ -246,12 +192,12 @@ def purity(case: Case) -> None:
 
 def passes(case: Case) -> None:
     """What forward leaves for backward is not changed by other calls, nor by a backward pass."""
-    arrays, other = [aligned(a) for a in case.arrays], _elsewhere(case)
+    arrays, other = [rounding.aligned(a) for a in case.arrays], elsewhere(case)
     pull = case.pullback(arrays)
     if pull is None:
         return
     with np.errstate(all="ignore"):
-        pull_other = other.pullback([aligned(a) for a in other.arrays])
+        pull_other = other.pullback([rounding.aligned(a) for a in other.arrays])
         first = [a.copy() for a in pull(case.g)]
         if pull_other is not None:
             pull_other(rounding.cotangent(other.out, case.seed + 1))
@@ -269,7 +215,9 @@ def alone(case: Case) -> None:
         return
     single = replace(case, function=function, floats=(i,))
     a, b = single.gradients(case.g, case.out)[0], case.gradients(case.g, case.out)[k]
-    if a.shape != b.shape or not rounding.close(a, b, partial(_rounding, case, case.g, k)):
+    if a.shape != b.shape or not rounding.close(
+        a, b, partial(rounding.of_gradient, case, case.g, k)
+    ):
         how = "where no other argument needs one"
         raise differs(case, "value", i, a, b, how, "With all of them it is that", g=case.g)
 
@@ -286,7 +234,7 @@ def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
 def _require_repeated(
     case: Case, now: list[Array], before: list[Array], why: tuple[str, str] = EQUAL
 ) -> None:
-    for i, a, b in _differing(case, case.g, now, before, partial(_equal_calls, case)):
+    for i, a, b in differing(case, case.g, now, before, partial(_equal_calls, case)):
         raise differs(case, "nondeterministic", i, a, b, *why)
 
 
@@ -301,7 +249,7 @@ def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
     first = case.gradients(case.g, case.out)
     point = [np.flip(case.raw[i]).copy() for i in case.floats]
     if case.seed // 4 % 2:
-        usual = ordinary_point(case)
+        usual = case.ordinary_point()
         for k, i in enumerate(case.floats):
             x = case.raw[i]
             point[k] = np.asarray(1.25 * x + usual[k], x.dtype)
@@ -331,7 +279,7 @@ def keyed(case: Case, law: Callable[[Case], Any]) -> None:
     """
     if len(case.arrays) < 2 or case.mapping is not None:
         return
-    usual = _elsewhere(case)
+    usual = elsewhere(case)
     for k, x in enumerate(case.arrays):
         if x.dtype.kind != "f" or not x.any():
             continue  # ulps of 0 are none
@@ -345,16 +293,22 @@ def keyed(case: Case, law: Callable[[Case], Any]) -> None:
             g = rounding.cotangent(before_case.out, case.seed)
             before_case.gradients(g, before_case.out)
             pair = [c.gradients(case.g, c.out) for c in (after_case, fresh_case)]
-        pairs = zip(*pair, strict=True)
-        far = [rounding.distance(a, b) > 1e-6 * np.abs(b).max(initial=0) for a, b in pairs]
-        off = [i for i, is_far in zip(case.floats, far, strict=True) if is_far.any()]
+        pairs = zip(case.floats, *pair, strict=True)
+        off = [
+            i
+            for i, a, b in pairs
+            if (rounding.distance(a, b) > 1e-6 * np.abs(b).max(initial=0)).any()
+        ]
         if off and _fails(after_case, law) and not _fails(fresh_case, law):
             names = case.function.argument(off[0]), case.function.argument(k)
             text = "the gradient of {} is that of an earlier call with the same {}".format(*names)
             raise case.wrong("nondeterministic", text, argument=off[0], hint=STATE)
 
 
-KEYS = [rounding.Perturbation(0, 64 * EPS, key, results=False) for key in (1, 2)]
+KEYS = (
+    rounding.Perturbation(0, 64 * EPS, 1, results=False),
+    rounding.Perturbation(0, 64 * EPS, 2, results=False),
+)
 """What makes two arrays of an array that a cache has not seen."""
 
 
@@ -368,7 +322,7 @@ def _fails(case: Case, law: Callable[[Case], Any]) -> bool:
     return False
 
 
-def _differing(
+def differing(
     case: Case,
     g: Array,
     now: Sequence[Array],
@@ -377,11 +331,11 @@ def _differing(
 ) -> Iterator[tuple[int, Array, Array]]:
     """Yield the gradients that differ: the argument, and both gradients."""
     for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
-        if a.shape != b.shape or not equal(a, b, partial(_rounding, case, g, k)):
+        if a.shape != b.shape or not equal(a, b, partial(rounding.of_gradient, case, g, k)):
             yield i, a, b
 
 
-def _elsewhere(case: Case) -> Case:
+def elsewhere(case: Case) -> Case:
     """Return the case at ordinary numbers, or itself if the function is not finite there."""
     other = case.at_raw(
         [
@@ -409,25 +363,6 @@ def ownership(case: Case) -> None:
         owned.append(a)
 
 
-def same_object(case: Case) -> None:
-    """One array, passed for two arguments, gives the gradients of two equal arrays."""
-    shapes = [case.arrays[i].shape for i in case.floats]
-    if len(shapes) < 2 or shapes[0] != shapes[1] or case.mapping is not None:
-        return
-    i, j = case.floats[:2]
-    arrays = list(case.arrays)
-    arrays[j] = arrays[i].copy()
-    equal = case.at(arrays)
-    if not equal.inside():
-        return
-    require_finite(equal)
-    arrays[j] = arrays[i]
-    grads, expected = case.gradients(case.g, equal.out, arrays), equal.gradients(case.g)
-    for k, a, b in _differing(equal, case.g, grads, expected, rounding.close):
-        how = f"where arguments {i} and {j} are one array"
-        raise differs(equal, "layout", k, a, b, how, "Two equal arrays give that", g=case.g)
-
-
 # Forward mode
 
 
@@ -436,12 +371,13 @@ def tangents(case: Case) -> None:
     """Tangents have the shape and dtype of the result, repeat, are linear, and change no input."""
     require_finite(case)
     arrays = [a.copy() for a in case.arrays]
-    seeds = case.seed, case.seed + 1
-    u, v = ([rounding.cotangent(case.arrays[i], s + i) for i in case.floats] for s in seeds)
+    u, v = (
+        [rounding.cotangent(case.arrays[i], case.seed + k + i) for i in case.floats] for k in (0, 1)
+    )
     a, b = (case.at(arrays).tangent(t) for t in (u, v))
     _require_unchanged(case, arrays, case.arrays, TANGENT)
     both = case.tangent([x + y for x, y in zip(u, v, strict=True)])
-    rounding_of = partial(_tangent_rounding, case, u)
+    rounding = partial(_tangent_rounding, case, u)
     for text, got, expected, size in (
         ("in a second, equal call", case.tangent(u), a, None),
         ("for t = 0", case.tangent([0 * x for x in u]), 0 * a, None),
@@ -449,7 +385,7 @@ def tangents(case: Case) -> None:
         ("for 1024 t", case.tangent([1024 * x for x in u]), 1024 * a, None),
         ("for t + u", both, a + b, np.abs(a) + np.abs(b)),
     ):
-        if rounding.all_finite([expected]) and not rounding.close(got, expected, rounding_of, size):
+        if rounding.all_finite([expected]) and not rounding.close(got, expected, rounding, size):
             at = rounding.worst_index(got, expected)
             message = f"{TANGENT} {text} is {got[at]} at {at}; expected {expected[at]}"
             raise case.wrong("nonlinear", message, hint="It is linear in the tangents")
@@ -473,103 +409,7 @@ def forward_mode(case: Case) -> None:
     by_dual, *by_rules = (np.asarray(a * b, float) for a, b in pairs)
     total, expected = by_dual.sum(), sum(a.sum() for a in by_rules)
     size = np.abs(by_dual).sum() + sum(np.abs(a).sum() for a in by_rules)
-    slack = sum((_rounding(case, case.g, k) * np.abs(x)).sum() for k, x in enumerate(v))
+    slack = sum((rounding.of_gradient(case, case.g, k) * np.abs(x)).sum() for k, x in enumerate(v))
     if abs(total - expected) > 2.0**-20 * size + 32 * slack:
         text = f"the derivative along one direction is {total:.10g} by dual numbers"
         raise case.wrong("value", f"{text}; expected {expected:.10g}, that of the backward pass")
-
-
-# Layouts of memory
-
-
-def aligned(x: Array) -> Array:
-    """Return a copy of `x` at an address that suits all vector units: sums round alike."""
-    memory = np.empty(x.nbytes + 64, np.uint8)
-    return _copied_to(x, memory[-memory.ctypes.data % 64 :])
-
-
-def _copied_to(x: Array, memory: Array) -> Array:
-    copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
-    copy[...] = x
-    return copy
-
-
-def _strided(x: Array) -> Array:
-    buffer = np.full((*x.shape, 3), 7, x.dtype)
-    buffer[..., 1] = x
-    return buffer[..., 1]
-
-
-def _readonly(x: Array) -> Array:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-def _stride_0(x: Array, *, axes: int) -> Array:
-    """Return the first part of `x`, along one axis or all, repeated with a stride of 0."""
-    return np.broadcast_to(x[(slice(1),) * min(axes, x.ndim)], x.shape)
-
-
-LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "Fortran": lambda x: x.copy(order="F"),
-    "transposed": lambda x: x.swapaxes(0, -1).copy().swapaxes(0, -1) if x.ndim > 1 else x.copy(),
-    "reversed": lambda x: np.flip(np.flip(x).copy()),
-    "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
-    "strided": _strided,
-    "read-only": _readonly,
-    "unaligned": lambda x: _copied_to(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
-    "stride 0": partial(_stride_0, axes=1),
-    "stride 0 everywhere": partial(_stride_0, axes=32),
-}
-"""The same array in another layout of memory; those of stride 0 repeat its first part."""
-
-
-def layout(case: Case) -> Report:
-    """The memory layout of arguments and of the cotangent does not matter."""
-    names, count = [*LAYOUTS], len(case.arrays)
-    trials = []
-    for k in range(3):  # all of them, the cotangent alone, or the arguments alone
-        name = names[(case.seed + 2 * k) % (len(names) - 1 - (case.mapping is not None))]
-        trials.append((name, [k != 1] * count + [k != 2]))
-    if case.out.ndim:  # the cotangent of a sum, the most usual one there is
-        trials += [(name, [False] * count + [True]) for name in names[-2:]]
-    refused = [name for name, which in trials if not _check_layout(case, name, which)]
-    return Report(skipped=Counter(f"layout refused: {name}" for name in refused))
-
-
-def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
-    """Check a layout of some arrays; return False where the function refuses it."""
-    repeats = name.startswith("stride 0")
-    *arrays, g = (
-        LAYOUTS[name](a) if chosen and (a.dtype.kind == "f" or not repeats) else a
-        for a, chosen in zip([*case.arrays, case.g], which, strict=True)
-    )
-    plain = case.at([a.copy(order="C") for a in arrays])
-    tied = repeats and which[0] and any(d.distinct for d in case.domains)
-    try:
-        if tied or not plain.legal() or plain.out.shape != g.shape:
-            return True
-        require_finite(plain)
-    except DiscardError:
-        return True
-    try:
-        out = plain.forward(arrays)
-    except DiscardError:
-        return False
-    how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
-
-    def moved(perturbation: rounding.Perturbation) -> list[Array]:
-        return [plain.forward([perturbation(a) for a in plain.arrays])]
-
-    def rounding_of() -> Array:
-        usual = np.abs(_elsewhere(plain).out).max(initial=0)  # of which terms that cancel are
-        return np.asarray(rounding.spread(moved, EPS)[0] + EPS * usual)
-
-    if not rounding.close(np.asarray(out), plain.out, rounding_of):
-        raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
-    expected = plain.gradients(g.copy(order="C"))
-    for i, a, b in _differing(plain, g, case.gradients(g, out, arrays), expected, rounding.close):
-        why = "Contiguous arrays of the same numbers give that"
-        raise differs(plain, "layout", i, a, b, how, why, g=np.array(g))
-    return True

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.autograd.numerical import EPS
+from tinygrad_fc.autograd.numerical import EPS, longest_steps
+from tinygrad_fc.testing.report import DiscardError, GradientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tinygrad_fc.testing.function import Case
 
 Array = np.ndarray[Any, Any]
 
@@ -143,3 +146,72 @@ def worst_index(a: Array, b: Array) -> tuple[int, ...]:
     """Return the index at which `a` and `b` differ most."""
     far = np.nan_to_num(distance(np.asarray(a, float), np.asarray(b, float)), nan=np.inf)
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))
+
+
+def aligned(x: Array) -> Array:
+    """Return a copy of `x` at an address that suits all vector units: sums round alike."""
+    memory = np.empty(x.nbytes + 64, np.uint8)
+    return copied_to(x, memory[-memory.ctypes.data % 64 :])
+
+
+def copied_to(x: Array, memory: Array) -> Array:
+    """Return a copy of `x` at the beginning of `memory`, an array of bytes."""
+    copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+# Of the gradients of a case
+
+
+def of_gradient(case: Case, g: Array, k: int) -> Array:
+    """Return the rounding of the `k`-th gradient, that of terms that cancel included."""
+    usual, hidden = (sizes[k] for sizes in natural_sizes(case, g))
+    third = np.asarray(g / 3, g.dtype)  # eighths may round alike wherever they move
+    moves = spread(lambda p: case.gradients(g, perturbation=p), EPS)[k]
+    moves = moves + 3 * spread(lambda p: case.gradients(third, perturbation=p), EPS)[k]
+    sizes = 128 * _largest_term(case, g, k) + 8 * (usual + hidden)
+    return np.asarray(moves + float(np.finfo(g.dtype).eps) * sizes)
+
+
+def _largest_term(case: Case, g: Array, k: int) -> float:
+    """Return how large the terms of the `k`-th gradient are, as other signs of `g` show."""
+    rng = np.random.default_rng(g.shape)
+    signs = [rng.choice((-1, 1), g.shape) for _ in range(4)]
+    turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
+    return max(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in turned)
+
+
+def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
+    """Return two sizes for each gradient, whose rounding error is about eps times each of them.
+
+    The first is that of the largest gradient at ordinary numbers. The second is the sum of
+    |g * out|, divided by a step over all of `x`: rules that read `out` have its rounding error.
+    """
+    usual = [0.0] * len(case.floats)
+    sizes = np.abs(np.asarray(case.out, float))
+    for point in _ordinary_points(case):
+        try:
+            with np.errstate(all="ignore"):
+                other = case.at_point(point)
+                grads = other.gradients(g.astype(other.out.dtype))
+        except (DiscardError, GradientError):
+            continue
+        largest = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in grads)
+        usual = [max(m, s) for m, s in zip(usual, largest, strict=True)]
+        out = np.abs(other.out)
+        sizes = np.where(np.isfinite(out), np.maximum(sizes, out), sizes)
+    with np.errstate(all="ignore"):
+        terms = np.abs(np.asarray(g, float)) * sizes
+    total = terms[np.isfinite(terms)].sum()
+    return usual, [total / longest_steps(np.asarray(case.arrays[i], float)) for i in case.floats]
+
+
+def _ordinary_points(case: Case) -> Iterator[list[Array]]:
+    """Yield the arguments with ordinary numbers in place of all of them, and of each."""
+    usual = case.ordinary_point()
+    mine = [case.raw[i] for i in case.floats]
+    yield usual
+    for k, i in enumerate(case.floats):
+        for sign in (1, -1)[: 1 + (case.domains[i].low < -1)]:
+            yield [*mine[:k], sign * usual[k], *mine[k + 1 :]]

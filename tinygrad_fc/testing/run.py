@@ -16,12 +16,11 @@ from unittest import SkipTest
 
 import numpy as np
 
-from tinygrad_fc.testing import laws, tensors
+from tinygrad_fc.testing import laws, layouts, tensors
 from tinygrad_fc.testing.failure import explained
 from tinygrad_fc.testing.float32 import float32
 from tinygrad_fc.testing.function import Case
 from tinygrad_fc.testing.report import (
-    DRAW_THEM,
     DiscardError,
     GradientError,
     NothingCheckedError,
@@ -95,8 +94,8 @@ def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) 
         return (linear, agree, *[narrow] * both)
     chosen = [Law(laws.soundness, essential=True), Law(finite_gradient)]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
-    chosen += [Law(laws.purity), Law(laws.linearity), Law(laws.layout)]
-    chosen += [Law(laws.same_object, 2), Law(laws.passes, 2), Law(laws.alone, 2)]
+    chosen += [Law(laws.purity), Law(laws.linearity), Law(layouts.layout)]
+    chosen += [Law(layouts.same_object, 2), Law(laws.passes, 2), Law(laws.alone, 2)]
     if function.of_tensors:
         chosen.append(Law(laws.ownership, 2))
     chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
@@ -336,7 +335,7 @@ def _finished(search: _Search) -> Report:
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = (
             ". ".join(report.warnings())
-            or f"No input drawn meets the condition (where=). {DRAW_THEM}"
+            or f"No input drawn meets the condition (where=). {rp.DRAW_THEM}"
         )
         raise NothingCheckedError(f"{name}: {reasons}")
     report.notes += plan.notes

@@ -48,20 +48,19 @@ class TensorFunction(CheckedFunction):
         self, g: Array, out: Any, arrays: Sequence[Any], settings: Mapping[str, Any]
     ) -> Sequence[Any]:
         """Return the gradients of `arrays`; `out` replaces the result."""
+        pull = self.pullback(arrays, settings, out)
+        gradients: list[Any] = pull(g, retain_graph=False)
+        return gradients
+
+    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any], out: Any = None) -> Any:
+        """Run forward, and return the vjp that this pass leaves; `out` replaces the result."""
         args = self._arguments(arrays, self.differentiable)
         result = self._call(args, settings)
         if out is not None and result._op is not None:
             result._array = out
-        grads = _gradients(result, args, leaf_of(np.asarray(g)))
-        return [None if t is None else t._array for t in grads]
 
-    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Any:
-        """Run forward, and return the vjp that this pass leaves."""
-        args = self._arguments(arrays, self.differentiable)
-        result = self._call(args, settings)
-
-        def pull(g: Any) -> list[Any]:
-            grads = _gradients(result, args, leaf_of(np.asarray(g)), retain_graph=True)
+        def pull(g: Any, *, retain_graph: bool = True) -> list[Any]:
+            grads = _gradients(result, args, leaf_of(np.asarray(g)), retain_graph=retain_graph)
             return [None if t is None else t._array for t in grads]
 
         return pull

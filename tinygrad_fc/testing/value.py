@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,19 +18,24 @@ import numpy as np
 from tinygrad_fc.autograd import numerical
 from tinygrad_fc.autograd.numerical import DAMPING, EPS, Derivative
 from tinygrad_fc.testing import rounding
-from tinygrad_fc.testing.function import ordinary
-from tinygrad_fc.testing.laws import natural_sizes, require_finite
+from tinygrad_fc.testing.laws import require_finite
+from tinygrad_fc.testing.problem import (
+    directions,
+    entry_derivatives,
+    first_problem,
+    in_step,
+    mixed,
+    second_problem,
+    uneven,
+)
 from tinygrad_fc.testing.report import DiscardError, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tinygrad_fc.autograd.numerical import Line
-    from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.function import Case
-    from tinygrad_fc.testing.rounding import Perturbation
+    from tinygrad_fc.testing.problem import Argument, Direction, Problem
 
-    Direction = Sequence[np.ndarray[Any, Any]]
     Measure = Callable[..., list[Derivative]]
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -70,208 +75,6 @@ class Tolerance(NamedTuple):
     def accuracy(self) -> float:
         """The relative accuracy of what is measured."""
         return max(self.eps, self.noise)
-
-
-# Points and directions
-
-
-class Argument(NamedTuple):
-    """One argument of a function that is differentiated."""
-
-    x: Array
-    reach: Array
-    """How far each number may move, in powers of 2; 0 for infinities and NaN, next to edges."""
-    ordinary: Array
-    edge: Array
-    """Which numbers lie on a closed end of the domain, and move inwards only."""
-
-
-def _argument(domain: Domain, array: Array) -> Argument:
-    """Return where an argument that has a gradient lies."""
-    x = np.asarray(array, float)
-    finite, low, high = np.isfinite(x), x == domain.low, x == domain.high
-    far = numerical.longest_steps(np.where(finite, x, 0))
-    for edge in (domain.low, domain.high, *domain.without):
-        if np.isfinite(edge):
-            far = np.where(x == edge, far, np.minimum(far, np.abs(x - edge)))
-    # Nearer to an edge, all steps are lost in the rounding of the number.
-    moves = finite & (far >= 2.0**10 * np.finfo(array.dtype).eps * np.abs(x))
-    reach = np.where(moves, np.where(high, -1, 1) * numerical.power_of_two(far), 0)
-    return Argument(x, reach, ordinary(domain, x.shape), low | high)
-
-
-def directions(arguments: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
-    """Return two directions: a random one, and one of a kind that `seed` chooses."""
-    random = mixed(arguments, seed)
-    kinds = [in_step(arguments, eps), random]
-    if len(arguments) > 1:
-        kinds += [only(random, i) for i in range(len(arguments))]
-    return [random, kinds[seed % len(kinds)]]
-
-
-def only(v: Direction, i: int) -> list[Array]:
-    """Return `v` for argument `i`, and 0 for all others."""
-    return [a if k == i else 0 * a for k, a in enumerate(v)]
-
-
-def in_step(arguments: Sequence[Argument], eps: float) -> list[Array]:
-    """Return the direction of equal steps, along which ties stay ties.
-
-    Numbers so small that their step is lost in the rounding of the largest one do not move.
-    """
-    reach = np.concatenate([np.abs(p.reach).ravel() for p in arguments])
-    cancelled = reach.max(initial=0) * 2.0 ** (-20 if eps <= EPS else -4)
-    step = reach.min(initial=np.inf, where=(reach >= cancelled) & (reach > 0))
-    return [np.where(np.abs(p.reach) >= step, step * np.sign(p.reach), 0) for p in arguments]
-
-
-def mixed(arguments: Sequence[Argument], seed: int) -> list[Array]:
-    """Return a random direction of unequal steps, whose contributions seldom cancel."""
-    pairs = zip(arguments, _unequal(seed, *(p.x.shape for p in arguments)), strict=True)
-    return [np.asarray(p.reach * np.where(p.edge, np.abs(v), v)) for p, v in pairs]
-
-
-def uneven(arguments: Sequence[Argument], seed: int) -> list[Array]:
-    """Return a direction in which some numbers move by far more than the others.
-
-    Of x^2 and y^2 at 0 the one that moves more is the larger, wherever both are equal.
-    """
-    rng, moves = np.random.default_rng([seed, 1]), mixed(arguments, seed)
-    return [np.asarray(a * rng.choice((1, 2.0**-3, 2.0**-9), a.shape)) for a in moves]
-
-
-@lru_cache(maxsize=512)
-def _unequal(seed: int, *shapes: tuple[int, ...]) -> list[Array]:
-    rng = np.random.default_rng([seed, *map(math.prod, shapes)])
-    return [np.asarray(rng.choice((-1, -0.5, 0.5, 0.75, 1), shape)) for shape in shapes]
-
-
-# Functions to differentiate
-
-
-class Problem(NamedTuple):
-    """A function with flat results, its derivatives by a rule, and its point."""
-
-    f: Callable[..., Array]
-    terms: Callable[..., list[Array]]
-    """Takes weights of the results, moves of the arguments, and a perturbation or None.
-
-    The sum of the terms is the derivative along the moves according to the rule.
-    """
-    arguments: list[Argument]
-    eps: float
-    vjp: Callable[[Array], list[Array]] | None = None
-    """Takes weights, returns gradients in the shapes of the arguments, where there are such."""
-    moved: Callable[[Direction], Derivative] | None = None
-    """Takes a direction, returns how the arguments of the function move, where they are mapped."""
-    plain: Sequence[Array] = ()
-    """The arguments that are mapped, in the shapes that the function gets."""
-
-    @property
-    def point(self) -> list[Array]:
-        """The arrays at which it is differentiated."""
-        return [p.x for p in self.arguments]
-
-
-def _products(grads: Sequence[Array], moves: Direction) -> list[Array]:
-    return [np.where(b == 0, 0, a * b) for a, b in zip(grads, moves, strict=True)]
-
-
-def first_problem(case: Case) -> Problem:
-    """Return the function of `case`, of the arguments that have a gradient."""
-
-    def f(*point: Array) -> Array:
-        return case.function.result(case.arrays_at(point), case.settings).ravel()
-
-    def vjp(w: Array, perturbation: Perturbation | None = None) -> list[Array]:
-        g = w.reshape(case.out.shape).astype(case.out.dtype)
-        return case.gradients(g, perturbation=perturbation)
-
-    def terms(w: Array, v: Direction, perturbation: Perturbation | None) -> list[Array]:
-        if case.function.jvp is not None:
-            return [w * case.tangent(case.typed(v), perturbation).ravel()]
-        return _products(vjp(w, perturbation), v)
-
-    dtypes = [case.out.dtype, *(case.arrays[i].dtype for i in case.floats)]
-    eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
-    arguments = [_argument(case.domains[i], case.raw[i]) for i in case.floats]
-    f = _nan_where_it_raises(f, case.out.size)
-    if case.mapping is not None:
-        moved, plain = (
-            partial(_moved_arguments, case, arguments),
-            [case.arrays[i] for i in case.floats],
-        )
-        return Problem(f, terms, arguments, eps, moved=moved, plain=plain)
-    if case.function.jvp is not None:
-        return Problem(f, terms, arguments, eps)
-    if any(p.edge.any() for p in arguments):  # there a slope may be infinite, and 0 times it NaN
-        pairs = zip(arguments, case.gradients(case.g, case.out), strict=True)
-        moves = [np.where(p.edge & ~np.isfinite(a), 0, p.reach) for p, a in pairs]
-        arguments = [p._replace(reach=m) for p, m in zip(arguments, moves, strict=True)]
-    return Problem(f, terms, arguments, eps, vjp)
-
-
-def _moved_arguments(case: Case, arguments: Sequence[Argument], direction: Direction) -> Derivative:
-    """Return how the arguments of a function move where those that are mapped move."""
-
-    def arrays(*point: Array) -> Array:
-        at = case.at_point(point).arrays
-        return np.concatenate([np.asarray(at[i], float).ravel() for i in case.floats])
-
-    with np.errstate(all="ignore"):
-        return numerical.derivative(arrays, [p.x for p in arguments], direction)
-
-
-def second_problem(case: Case, g: Array) -> Problem:
-    """Return the gradient of `case` as a function of `g` and of the arguments."""
-    first = first_problem(case)
-    plain = [case.arrays[i] for i in case.floats]
-
-    def f(g: Array, *point: Array) -> Array:
-        grads = case.gradients(g.astype(case.out.dtype), arrays=case.arrays_at(point))
-        return np.concatenate([x.ravel() for x in grads])
-
-    def vjp(w: Array, perturbation: Perturbation | None = None) -> list[Array]:
-        return case.second(case.typed(rounding.split_like(w, plain)), g, perturbation)
-
-    def terms(w: Array, v: Direction, perturbation: Perturbation | None) -> list[Array]:
-        return _products(vjp(w, perturbation), v)
-
-    wide = g.astype(float)
-    seed = Argument(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
-    f = _nan_where_it_raises(f, sum(x.size for x in plain))
-    arguments = [seed, *first.arguments]
-    return Problem(f, terms, arguments, first.eps, first.vjp and vjp, first.moved, first.plain)
-
-
-def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Array]:
-    """Return `f` giving NaN where it raises: steps may lead out of its domain."""
-
-    def tried(*point: Array) -> Array:
-        try:
-            return f(*point)
-        except Exception:  # noqa: BLE001  it may raise anything outside of its domain
-            return np.full(size, np.nan)
-
-    return tried
-
-
-def entry_derivatives(
-    problem: Problem, entries: Sequence[tuple[int, tuple[int, ...]]]
-) -> list[Derivative]:
-    """Return the derivatives by single entries, each an argument and an index."""
-    lines = []
-    for k, at in entries:
-        v = [np.zeros(p.x.shape) for p in problem.arguments]
-        v[k][at] = problem.arguments[k].reach[at]
-        lines.append((problem.point, v))
-    steps = [problem.arguments[k].reach[at] for k, at in entries]
-    with np.errstate(all="ignore"):
-        along = numerical.derivatives(problem.f, lines, eps=problem.eps)
-        return [
-            Derivative(d.value / s, d.error / z, d.jump / z, d.scale / z, d.staircase)
-            for d, s, z in zip(along, steps, map(abs, steps), strict=True)
-        ]
 
 
 # Laws
@@ -331,7 +134,7 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
     def cancelled() -> Array:
         """Return the size of numbers that cancel: 1 - tanh(x)^2 at 13 has no digit left."""
         if g is not None:
-            return 16 * np.concatenate([a.ravel() for a in natural_sizes(case, case.g)[1]])
+            return 16 * np.concatenate([a.ravel() for a in rounding.natural_sizes(case, case.g)[1]])
         scales = (1, 2.0**-4)
         usual = [problem.f(*(t * p.ordinary for p in problem.arguments)) / t for t in scales]
         return np.asarray(np.nan_to_num(np.abs(usual), posinf=0).max(axis=0))
@@ -426,7 +229,9 @@ def _measuring(f: numerical.Function, tolerance: Tolerance) -> Measure:
     """Return a function that measures derivatives along lines, where needed by shorter steps."""
     options: Any = {"eps": tolerance.eps, "noise": tolerance.noise}
 
-    def measure(lines: Sequence[Line], first: float = 0.25, **more: Any) -> list[Derivative]:
+    def measure(
+        lines: Sequence[numerical.Line], first: float = 0.25, **more: Any
+    ) -> list[Derivative]:
         along = numerical.derivatives(f, lines, first=first, **options, **more)
         # Around 1e9 steps of about 1 are still exact.
         largest = max(float(np.abs(a).max(initial=1)) for _, v in lines for a in v)
@@ -494,8 +299,9 @@ class _Comparison:
             return
         total, measured = self.total()[0], self.measured.weighted(self.w)
         missing = total - measured[0]
-        f, point = self.problem.f, self.problem.point
-        if numerical.gained_by_jumps(f, point, self.v, self.w, missing, eps):
+        if numerical.gained_by_jumps(
+            self.problem.f, self.problem.point, self.v, self.w, missing, eps
+        ):
             return
         kind = "kink" if (non_smooth & (self.w != 0)).any() else "value"
         if self.tolerance.rtol < RTOL and self._agrees(self.measured, rtol=RTOL):
@@ -513,7 +319,9 @@ class _Comparison:
         value, error = ([*self.v[:count], *several] for several in parts)
         return value, [*(0 * a for a in self.v[:count]), *error[count:]]
 
-    def _terms(self, moves: Direction, perturbation: Perturbation | None = None) -> list[Array]:
+    def _terms(
+        self, moves: Direction, perturbation: rounding.Perturbation | None = None
+    ) -> list[Array]:
         return self.problem.terms(self.w, moves, perturbation)
 
     def total(self) -> tuple[float, float]:
