@@ -411,6 +411,7 @@ def multinomial(
     fit = bool(np.isfinite(weights).all() and (weights >= 0).all())
     check_argument(fit, "multinomial", "finite weights of at least 0", input=weights)
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
+    check_argument(possible > 0, "multinomial", "a weight above 0 in each row", input=weights)
     fit = num_samples >= 1 and possible >= (1 if replacement else num_samples)
     expected = f"1 to {possible}, the categories of weight above 0, or with replacement=True"
     check_argument(fit, "multinomial", expected, num_samples=num_samples)

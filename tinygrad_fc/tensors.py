@@ -21,7 +21,7 @@ from tinygrad_fc import methods, numpy_dispatch
 from tinygrad_fc.core import graph
 from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on, refuse_dask
 from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
-from tinygrad_fc.core.errors import GraphError, check_dtypes, check_shapes
+from tinygrad_fc.core.errors import DtypeError, GraphError, check_dtypes, check_shapes
 from tinygrad_fc.core.gradients import backward
 from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, next_seq
 from tinygrad_fc.core.printing import tensor_html, tensor_text
@@ -92,7 +92,13 @@ def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[de
         elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _DEVICE_TYPES):
             where = device(a)
         elif a is not None and not isinstance(a, bool):
-            dtype = a
+            try:
+                dtype = np.dtype(a)
+            except TypeError:
+                raise DtypeError(
+                    f"to: got {a!r:.60}; expected a dtype such as tg.float32, or a device: 'cpu' "
+                    "or 'cuda'"
+                ) from None
     return where, dtype
 
 
@@ -347,6 +353,8 @@ class Tensor(methods.Methods):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool | np.bool_):
+            raise DtypeError(f"requires_grad is {value!r:.60}; expected True or False")
         fit = self._array.dtype.kind == "f" or not value
         expected = "floats: tensor([1., 2.]), or x.double() or x.float() first"
         check_dtypes(fit, "requires_grad", expected, self)

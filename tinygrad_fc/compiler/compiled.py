@@ -308,6 +308,8 @@ def compile(  # noqa: A001  as above
         raise ValueError(f"backend is {backend!r}. Expected one of {', '.join(_BACKENDS)}")
     if function is None:
         return partial(compile, backend=backend, check=check)
+    if not callable(function):
+        raise TypeError(f"compile got {function!r:.80}; expected a function or a module")
     return Compiled(function, backend, check=check)
 
 

@@ -14,6 +14,10 @@ class ShapeError(ValueError, RuntimeError):
     """Shapes that do not fit together, or that an op or a layer does not accept."""
 
 
+class ArgumentError(ValueError, RuntimeError):
+    """A value that a function does not accept, such as a negative standard deviation."""
+
+
 class DtypeError(TypeError, RuntimeError):
     """A dtype that an op does not accept, such as integers that should have a gradient."""
 
@@ -48,15 +52,17 @@ def error_class(error: Exception) -> type[Exception]:
         return RangeError
     if isinstance(error, np.linalg.LinAlgError):
         return LinAlgError
+    if isinstance(error, ArgumentError):
+        return ArgumentError
     return DtypeError if isinstance(error, TypeError | AttributeError) else ShapeError
 
 
 def check_argument(condition: bool, function: str, expected: Any, **argument: Any) -> None:
-    """Raise `ValueError` unless `condition`; `expected` is a phrase or a tuple of choices."""
+    """Raise `ArgumentError` unless `condition`; `expected` is a phrase or a tuple of choices."""
     if not condition:
         ((name, value),) = argument.items()
         choices = expected if isinstance(expected, str) else f"one of {', '.join(expected)}"
-        raise ValueError(f"{function}: {name} is {value!r:.80}, expected {choices}")
+        raise ArgumentError(f"{function}: {name} is {value!r:.80}, expected {choices}")
 
 
 def check_shapes(fit: bool, function: str, expected: str, *tensors: Any) -> None:

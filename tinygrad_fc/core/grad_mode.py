@@ -11,7 +11,7 @@ import functools
 import inspect
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -86,7 +86,12 @@ class _Fixed(Switch):
 
     setting = True
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # as a decorator
     def __new__(cls, function: Any = None) -> Any:
+        """Return the switch, or the decorated function."""
         self = super().__new__(cls)
         self.on = cls.setting
         return self if function is None else self(function)
@@ -160,6 +165,10 @@ class inference_mode(no_grad):  # noqa: N801  PyTorch's spelling
     False
     """
 
+    @overload
+    def __new__(cls, mode: bool | None = None) -> Self: ...
+    @overload
+    def __new__(cls, mode: F) -> F: ...  # type: ignore[misc]  # as a decorator
     def __new__(cls, mode: Any = None) -> Any:
         """Return a switch, or the decorated function."""
         if mode is False:

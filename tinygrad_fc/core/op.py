@@ -319,9 +319,17 @@ class Op(Generic[P]):
         kind = errors.error_class(error)
         if non_numeric is not None and kind is not errors.RangeError:
             raise self._operand_error(arrays, non_numeric, settings) from error
+        if isinstance(error, AttributeError):  # an op that takes no numbers got one
+            number = (i for i, a in enumerate(arrays) if isinstance(a, bool | int | float))
+            if (i := next(number, None)) is not None:
+                raise self._operand_error(arrays, i, settings, "a tensor or an array") from error
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
         broadcasts = not settings and all(d.shape is None for d in self.domain)
         reason = broadcasts and kind is errors.ShapeError and _mismatch(list(map(np.shape, arrays)))
+        if (
+            broadcasts and kind is errors.ShapeError and not reason
+        ):  # the shapes fit: the values do not
+            kind = errors.ArgumentError
         if len(devices) > 1:
             reason = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
@@ -329,10 +337,16 @@ class Op(Generic[P]):
             )
         raise kind(f"{self._call(arrays, settings)}: {reason or error}") from error
 
-    def _operand_error(self, arrays: Sequence[Any], i: int, settings: Any) -> errors.DtypeError:
+    def _operand_error(
+        self,
+        arrays: Sequence[Any],
+        i: int,
+        settings: Any,
+        expected: str = "a tensor, an array or a number",
+    ) -> errors.DtypeError:
         return errors.DtypeError(
-            f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass a "
-            "tensor, an array or a number"
+            f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass "
+            f"{expected}"
         )
 
     def dtype_error(self, arrays: Sequence[Any], settings: Any, dtype: Any) -> errors.DtypeError:

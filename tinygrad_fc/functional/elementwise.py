@@ -52,7 +52,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return `input` where `condition` holds and `other` elsewhere, broadcast.
 
     The element that is not selected gets the gradient 0. `where(condition)` returns the indices
-    of its true elements, one tensor per axis. Raises `TypeError` for `input` without `other`.
+    of its true elements, one tensor per axis. Raises `TypeError` for `input` without `other`, and
+    `DtypeError` for a tensor of numbers as the condition.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([-1.0, 4.0])
@@ -64,6 +65,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     if condition is None or input is None or other is None:
         raise TypeError("where takes (condition) or (condition, input, other); got None")
     if isinstance(condition, Node) and condition._array.dtype != bool:
+        fit = condition._array.dtype == np.uint8  # masks of early scripts
+        check_dtypes(fit, "where", "a condition of bool: condition != 0", condition)
         condition = call_op(astype, (condition,), {"dtype": np.dtype(bool)})
     return elementwise.where(condition, input, other)
 
@@ -72,10 +75,14 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 def masked_fill(input: Tensor, mask: npt.ArrayLike, value: npt.ArrayLike) -> Tensor:
     """Return `input` with `value` where `mask`, which broadcasts to it, is true; in its dtype.
 
+    Raises `DtypeError` unless the mask is of booleans.
+
     >>> import tinygrad_fc as tg
     >>> tg.tensor([1.0, 2.0]).masked_fill(tg.tensor([True, False]), 0)
     tensor([0., 2.])
     """
+    chosen = as_array(mask)
+    check_dtypes(chosen.dtype == bool, "masked_fill", "a mask of bool: mask.bool()", chosen)
     value = value if isinstance(value, Node) else operand(value, "masked_fill")
     if input._array.dtype.kind != "f":  # the dtype is that of the input
         value = np.array(array_of(value), input.dtype, like=like())  # 2.5 becomes 2

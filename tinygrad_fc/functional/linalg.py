@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["det", "matrix_power", "qr", "slogdet"]
 
+_PUBLIC = [
+    *("cholesky", "cross", "det", "inv", "lstsq", "matrix_norm", "matrix_power", "norm"),
+    *("qr", "slogdet", "solve", "svd", "svdvals", "vector_norm"),
+]
+
+
+def __dir__() -> list[str]:
+    return _PUBLIC
+
 
 @accepts_arrays("A")
 def svdvals(A: Tensor) -> Tensor:

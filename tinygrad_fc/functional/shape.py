@@ -34,13 +34,16 @@ __all__ += ["transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "vs
 def reshape(input: Tensor, *shape: int | Sizes) -> Tensor:
     """Return the same elements in another shape; one size may be -1, which is computed.
 
-    Raises `ShapeError` if the numbers of elements differ.
+    Raises `ShapeError` if the numbers of elements differ, or for another negative size.
 
     >>> import tinygrad_fc as tg
     >>> tg.arange(6).reshape(2, -1).shape
     Size([2, 3])
     """
-    return ops.shape.reshape(input, shape=as_shape(shape))
+    sizes = as_shape(shape)
+    expected = f"sizes of at least -1, not {sizes}"
+    check_shapes(min(sizes, default=0) >= -1, "reshape", expected, input)
+    return ops.shape.reshape(input, shape=sizes)
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:

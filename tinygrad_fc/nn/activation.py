@@ -59,6 +59,7 @@ class FromFunction(Module):
     tensor([3., 3.])
     """
 
+    _most_inputs: ClassVar[int | None] = None
     _settings: ClassVar[tuple[str, ...]] = ()
     _tensors: ClassVar[dict[str, Any]] = {}  # settings that may be tensors, and their defaults
     _function_name: ClassVar[str]
@@ -111,8 +112,10 @@ def _forward(
 ) -> Callable[..., Any]:
     passed = [name for name in settings if name not in {"inplace", *tensors}]
 
-    def forward(self: Module, *inputs: Any, **named_inputs: Any) -> Tensor:
-        attributes = vars(self)
+    def forward(self: Any, *inputs: Any, **named_inputs: Any) -> Tensor:
+        most, attributes = self._most_inputs, vars(self)
+        if most is not None and len(inputs) > most:  # the function would take it for a setting
+            raise TypeError(f"{type(self).__name__} takes {most} input; got {len(inputs)}")
         for name in passed:
             named_inputs[name] = attributes[name]
         for name in tensors:
@@ -126,6 +129,8 @@ def _forward(
 
 class Activation(FromFunction):
     """Base of activations: `repr` shows the settings, `inplace` only if it is set."""
+
+    _most_inputs = 1
 
     def extra_repr(self) -> str:
         shown = [f"{name}={getattr(self, name)!r}" for name in self._settings if name != "inplace"]

@@ -68,6 +68,7 @@ class _RunningNorm(_Affine):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_argument(eps >= 0, type(self).__name__, "at least 0", eps=eps)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine = self._default if affine is None else affine
         tracked = self._default if track_running_stats is None else track_running_stats
@@ -173,6 +174,7 @@ class _LastAxesNorm(_Affine):
         super().__init__()
         shape: Any = normalized_shape
         self.normalized_shape = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
+        check_argument(eps is None or eps >= 0, type(self).__name__, "at least 0", eps=eps)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         affine = {"weight": elementwise_affine, "bias": bias}
         self._add_affine(self.normalized_shape, device, dtype, **affine)
@@ -261,6 +263,7 @@ class GroupNorm(_Affine):
         super().__init__()
         expected = f"a divisor of num_channels = {num_channels}"
         check_argument(num_channels % num_groups == 0, "GroupNorm", expected, num_groups=num_groups)
+        check_argument(eps >= 0, "GroupNorm", "at least 0", eps=eps)
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.affine = affine
         self._add_affine(num_channels, device, dtype, weight=affine, bias=bias)

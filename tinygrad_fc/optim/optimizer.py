@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
+from tinygrad_fc.core.errors import warn_deprecated
 from tinygrad_fc.core.grad_mode import OBSERVED, enable_grad, flags
 from tinygrad_fc.core.graph import (
     array_of,
@@ -210,6 +211,10 @@ class Optimizer:
                     "in one of them"
                 )
             unique.setdefault(id(p), (name, p))
+        if len(unique) < len(named):
+            warn_deprecated(
+                f"{owner}: a parameter is in the list twice. It is updated once; list it once", 4
+            )
         names = [name for name, _ in unique.values() if name is not None]
         group = {**param_group, "params": [p for _, p in unique.values()]}
         if names:

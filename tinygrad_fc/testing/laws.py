@@ -377,7 +377,7 @@ def tangents(case: Case) -> None:
     a, b = (case.at(arrays).tangent(t) for t in (u, v))
     _require_unchanged(case, arrays, case.arrays, TANGENT)
     both = case.tangent([x + y for x, y in zip(u, v, strict=True)])
-    rounding = partial(_tangent_rounding, case, u)
+    bound = partial(_tangent_rounding, case, u)
     for text, got, expected, size in (
         ("in a second, equal call", case.tangent(u), a, None),
         ("for t = 0", case.tangent([0 * x for x in u]), 0 * a, None),
@@ -385,7 +385,7 @@ def tangents(case: Case) -> None:
         ("for 1024 t", case.tangent([1024 * x for x in u]), 1024 * a, None),
         ("for t + u", both, a + b, np.abs(a) + np.abs(b)),
     ):
-        if rounding.all_finite([expected]) and not rounding.close(got, expected, rounding, size):
+        if rounding.all_finite([expected]) and not rounding.close(got, expected, bound, size):
             at = rounding.worst_index(got, expected)
             message = f"{TANGENT} {text} is {got[at]} at {at}; expected {expected[at]}"
             raise case.wrong("nonlinear", message, hint="It is linear in the tangents")

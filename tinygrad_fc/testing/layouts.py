@@ -91,11 +91,11 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
     def moved(perturbation: rounding.Perturbation) -> list[Array]:
         return [plain.forward([perturbation(a) for a in plain.arrays])]
 
-    def rounding() -> Array:
+    def bound() -> Array:
         usual = np.abs(elsewhere(plain).out).max(initial=0)  # of which terms that cancel are
         return np.asarray(rounding.spread(moved, EPS)[0] + EPS * usual)
 
-    if not rounding.close(np.asarray(out), plain.out, rounding):
+    if not rounding.close(np.asarray(out), plain.out, bound):
         raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
     expected = plain.gradients(g.copy(order="C"))
     for i, a, b in differing(plain, g, case.gradients(g, out, arrays), expected, rounding.close):

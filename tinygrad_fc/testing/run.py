@@ -21,6 +21,7 @@ from tinygrad_fc.testing.failure import explained
 from tinygrad_fc.testing.float32 import float32
 from tinygrad_fc.testing.function import Case
 from tinygrad_fc.testing.report import (
+    DRAW_THEM,
     DiscardError,
     GradientError,
     NothingCheckedError,
@@ -335,7 +336,7 @@ def _finished(search: _Search) -> Report:
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
         reasons = (
             ". ".join(report.warnings())
-            or f"No input drawn meets the condition (where=). {rp.DRAW_THEM}"
+            or f"No input drawn meets the condition (where=). {DRAW_THEM}"
         )
         raise NothingCheckedError(f"{name}: {reasons}")
     report.notes += plan.notes

@@ -112,6 +112,8 @@ class History:
     def plot(self) -> Figure:
         """Return a figure of the three records over the steps; needs the extra `plot`.
 
+        In notebooks the figure is drawn where it is returned, and not a second time.
+
         A long record is drawn as the means of a hundred windows, since batches differ.
         """
         try:
@@ -135,6 +137,8 @@ class History:
                 axes.legend(title="module", fontsize="small")
         norms.set(yscale="log")
         shares.set(ylim=(-0.02, 1.02))
+        if "inline" in plt.get_backend():  # the backend of notebooks, which draws open figures
+            plt.close(figure)
         return figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from tinygrad_fc.core.errors import RangeError, ShapeError
+from tinygrad_fc.core.errors import RangeError, ShapeError, check_argument
 from tinygrad_fc.core.graph import Node
 from tinygrad_fc.functional.creation import as_tensor, tensor
 from tinygrad_fc.functional.shape import stack
@@ -126,6 +126,8 @@ class DataLoader(Generic[T_co]):
         self.batch_size, self.drop_last = batch_size, drop_last
         self.sampler: Any = sampler
         self.batch_sampler = batch_sampler
+        workers = isinstance(num_workers, int) and num_workers >= 0
+        check_argument(workers, "DataLoader", "an integer of at least 0", num_workers=num_workers)
         self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
         single = batch_sampler is None and batch_size is None
         self.collate_fn = collate_fn or (default_convert if single else default_collate)
