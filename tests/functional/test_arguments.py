@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc import linalg
 from tinygrad_fc.core.errors import (
+    ArgumentError,
     DivisionError,
     DtypeError,
     GraphError,
@@ -96,7 +97,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: X.amax("x"), DtypeError, r"amax cannot take \(2, 2\), dim='x'"),
     (lambda: tg.eye(2, dtype=3), DtypeError, r"signature is eye\(n, m=None"),
     (lambda: tg.zeros(2, dtyp=X.dtype), DtypeError, "zeros .* unexpected keyword argument 'dtyp'"),
-    (lambda: X.to(3), DtypeError, r"signature is to\("),
+    (lambda: X.to(3), DtypeError, "to: got 3; expected a dtype such as"),
     (lambda: tg.sum(None), DtypeError, r"sum.*argument 0 \(input\) is None"),
     (lambda: X + RAGGED, DtypeError, "cannot make an operand of add.*rows of equal length"),
     (lambda: X * "a", DtypeError, "cannot make an operand of multiply of 'a'.*<U1"),
@@ -131,21 +132,21 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: tg.polygamma(-1, X), ValueError, "expected 0 to 100"),
     (lambda: AT // 0, DivisionError, r"integer division by 0.*x\.double\(\)"),
     # Shapes
-    (lambda: tg.ones(3).roll((1, 1), 0), ShapeError, "expected a shift for each"),
+    (lambda: tg.ones(3).roll((1, 1), 0), ArgumentError, "expected a shift for each"),
     (lambda: tg.ones(2, 1).unflatten(1, ()), ShapeError, "product of sizes"),
     (lambda: tg.ones(6).unflatten(0, (-2, -3)), ShapeError, "product of sizes"),
     (lambda: tg.inner(TWO, tg.ones(3)), ShapeError, "^inner: got shape.*sizes of the last axes"),
     (lambda: tg.tensor(1.0).index_select(0, AT[:0]), ShapeError, "for a 0-d tensor"),
     (lambda: tg.zeros(0).quantile(0.5), ShapeError, "quantile: got shape"),
     (lambda: tg.cdist(tg.ones(2, 3), X), ShapeError, "expected rows of equal length"),
-    (lambda: X.norm("nuc", 0), ShapeError, "two axes"),
+    (lambda: X.norm("nuc", 0), ArgumentError, "two axes"),
     (lambda: tg.zeros(2, out=tg.ones(3)), ShapeError, r"cannot change a tensor \(3,\) float64 by"),
     (lambda: linalg.inv(X[:1]), ShapeError, r"inv: got shape \(1, 2\); .* square"),
-    (lambda: tg.norm(TWO, "x"), ShapeError, "ord is .x., expected"),
+    (lambda: tg.norm(TWO, "x"), ArgumentError, "ord is .x., expected"),
     (lambda: linalg.svd(TWO), ShapeError, r"expected matrices \(\.\.\., n"),
     (lambda: linalg.svd(tg.ones(3, 2)), ShapeError, "or full_matrices=False"),
     (lambda: tg.cross(tg.eye(3), X), ShapeError, "expected size 3 of axis -1"),
-    (lambda: linalg.norm(X, 3), ShapeError, "-2, inf or -inf, two axes"),
+    (lambda: linalg.norm(X, 3), ArgumentError, "-2, inf or -inf, two axes"),
     # Values without a result
     (lambda: linalg.inv(tg.ones(2, 2)), LinAlgError, SINGULAR),
     (lambda: linalg.inv(ONE_OF_A_BATCH), LinAlgError, r"\(1,\) of the batch of .* is singular"),

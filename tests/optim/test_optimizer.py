@@ -91,7 +91,8 @@ def test_the_step_count_has_the_default_dtype(dtype: Any, monkeypatch: pytest.Mo
 @each
 def test_a_repeated_parameter_is_updated_once_and_a_step_needs_gradients(name: str):
     a, b = parameter(2), parameter(2)
-    optimizer = stepped(name, a, a, b)
+    with pytest.warns(UserWarning, match="a parameter is in the list twice"):
+        optimizer = stepped(name, a, a, b)
     assert a.tolist() == b.tolist()
     assert list(map(id, optimizer.param_groups[0]["params"])) == [id(a), id(b)]
     optimizer = getattr(optim, name)([parameter(2)])
@@ -311,7 +312,8 @@ def test_named_parameters():
     optimizer.load_state_dict(optimizer.state_dict())
     assert optimizer.param_groups[0]["param_names"] == names
     w = parameter(1)
-    twice = SGD([("a", w), ("b", parameter(1)), ("again", w)], lr=0.1)
+    with pytest.warns(UserWarning, match="list it once"):
+        twice = SGD([("a", w), ("b", parameter(1)), ("again", w)], lr=0.1)
     assert twice.param_groups[0]["param_names"] == ["a", "b"]
     with pytest.raises(ValueError, match="some parameters have names and some do not"):
         optimizer.add_param_group({"params": [w]})

@@ -33,7 +33,8 @@ class device:  # noqa: N801  PyTorch's spelling
 
     def __init__(self, type: DeviceLike, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
-        if name not in KINDS or not (number.isdecimal() or not number):
+        legal = index is None or isinstance(index, int)
+        if name not in KINDS or not (number.isdecimal() or not number) or not legal:
             raise RuntimeError(f"there is no device {type!r}; expected 'cpu', 'cuda' or 'cuda:1'")
         self.type = name
         self.index = int(number) if number else index

@@ -72,8 +72,8 @@ def created(array: Any, options: Options) -> Tensor:
             raise TypeError(f"unexpected keyword argument {name!r}")
     device = options.get("device")
     t = leaf_of(array if device is None else move_to_device(array, as_device(device)))
-    if options.get("requires_grad"):
-        t.requires_grad = True
+    if (requires_grad := options.get("requires_grad")) not in (None, False):
+        t.requires_grad = requires_grad
     return t
 
 
