@@ -72,6 +72,9 @@ def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: p
     assert [line.get_label() for line in norms.lines] == ["0", "2"]
     assert [line.get_label() for line in shares.lines] == ["1", "3"]
     assert "<svg" in str(history._repr_svg_())
+    monkeypatch.setattr(plt, "get_backend", lambda: "inline")  # that of notebooks
+    assert history.plot().axes
+    assert not plt.get_fignums()
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     assert history._repr_svg_() is None
     with pytest.raises(ImportError, match=r"tinygrad-fc\[plot\]"):

@@ -26,8 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["det", "matrix_power", "qr", "slogdet"]
 
 _PUBLIC = [
-    *("cholesky", "cross", "det", "inv", "lstsq", "matrix_norm", "matrix_power", "norm"),
-    *("qr", "slogdet", "solve", "svd", "svdvals", "vector_norm"),
+    "cholesky",
+    "cross",
+    "det",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "vector_norm",
 ]
 
 
