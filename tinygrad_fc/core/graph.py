@@ -118,49 +118,20 @@ tensor_class: type[Any] = Node  # of results; tensor.py sets it
 # Recording
 
 
-def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
-    op: Op, args: Sequence[Any], settings: dict[str, Any]
-) -> Tensor:
+def call_op(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     """Call `op`; return a tensor, which records the call if an argument requires grad.
 
     `op(*args, **settings)` is the same after a check of the arguments; functions that have checked
     them call `call_op`, which is faster.
     """
-    arrays: list[Any] = []
-    parents: list[Any] = []
-    tracked = mixed = False
-    dtype = undifferentiated = None
     if _assigned:
         follow_assignments(args)
-    for a in args:
-        if a.__class__ is tensor_class or isinstance(a, Node):
-            array = a._array  # until `_observed_call`
-            arrays.append(array)
-            other = array.dtype
-            if other is not dtype:
-                if dtype is None:
-                    dtype = other
-                else:
-                    mixed = True
-            if a._requires_grad:
-                tracked = True
-                parents.append(a)
-                continue
-            if a._op is UNDIFFERENTIATED:
-                undifferentiated = a
-        elif a.__class__ in _PYTHON_SCALARS:
-            arrays.append(a)
-        else:
-            array = operand(a, op.name)
-            arrays.append(array)
-            mixed = mixed or getattr(array, "dtype", dtype) is not dtype
-        parents.append(None)
-    if (mixed or (dtype is not float64 and dtype is not float32)) and op.promotion is not None:
-        promoted = _promoted(op, args, arrays, settings)
-        if promoted is not None:
-            return call_op(op, promoted, settings)
+    arrays, parents, dtype, undifferentiated = _operands(op, args)
+    is_usual = dtype is float64 or dtype is float32
+    if not is_usual and (promoted := _promoted(op, args, arrays, settings)) is not None:
+        return call_op(op, promoted, settings)
     # Before the values are read: another thread may change them.
-    seq = next_seq() if tracked or _assigned else 0
+    seq = next_seq() if parents is not None or _assigned else 0
     flags = _flags()
     try:
         if flags & _OBSERVED:
@@ -170,19 +141,17 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
     except Exception as error:
         op.raise_described(error, arrays, settings)  # returns if it has nothing to add
         raise
-    if out.__class__ is not _ndarray and isinstance(out, _SCALARS):
-        out = np.asarray(out)
-    t: Tensor = _new(tensor_class)
-    t._array = out
-    t._op = op
-    t._grad = t._hooks = None
-    if flags != _RECORD and flags & _DETECT_ANOMALY:
+    out = out if out.__class__ is _ndarray else scalar_to_array(out)
+    if flags & _DETECT_ANOMALY:
         op.check_finite(out, arrays)
     if settings and out.dtype.kind != "f":
-        tracked = False  # dtype=int
-        if out.dtype.kind not in "iub":
-            raise op.dtype_error(arrays, settings, out.dtype)
-    if tracked and flags & _RECORD and op.rules is not None:
+        op.check_real(arrays, settings, out.dtype)
+        parents = None  # dtype=int
+    t: Tensor = _new(tensor_class)
+    t._array = out
+    t._op = op if undifferentiated is None else undifferentiated._op
+    t._grad = t._hooks = None
+    if parents is not None and flags & _RECORD and op.rules is not None:
         if undifferentiated is not None:
             raise _undifferentiated_error(op, undifferentiated)
         t._requires_grad = True
@@ -190,16 +159,12 @@ def call_op(  # noqa: C901, PLR0912, PLR0915  one function, for speed
         t._args = arrays
         t._settings = settings
         t._seq = seq
-        if flags & _SAVED_TENSORS_HOOKS:
-            t._op = grad_mode.saved_tensors_hooks.get().op_of(t)
-    else:
-        t._requires_grad = False
-        t._parents = t._args = None
-        t._seq = seq if _assigned else 0
-        if undifferentiated is not None:
-            t._op = undifferentiated._op
-        if getattr(out, "base", None) is not None:
-            _set_base(t, args, arrays, settings, is_recording=bool(flags & _RECORD))
+        return _with_saved_tensors_hooks(t) if flags & _SAVED_TENSORS_HOOKS else t
+    t._requires_grad = False
+    t._parents = t._args = None
+    t._seq = seq if _assigned else 0
+    if getattr(out, "base", None) is not None:
+        _set_base(t, args, arrays, settings, is_recording=bool(flags & _RECORD))
     return t
 
 
@@ -209,6 +174,48 @@ def _undifferentiated_error(op: Op, t: Any) -> GraphError:
         "through which no gradient flows to the parameters that the function read. Compile the "
         "whole step with its backward(), or pass result.detach(), or call it under no_grad()"
     )
+
+
+def _with_saved_tensors_hooks(t: Any) -> Tensor:
+    t._op = grad_mode.saved_tensors_hooks.get().op_of(t)
+    return t  # type: ignore[no-any-return]
+
+
+def _operands(op: Op, args: Sequence[Any]) -> tuple[list[Any], list[Any] | None, Any, Any]:
+    """Return the arrays and numbers of `args`, the parents, and the one dtype of the arrays.
+
+    The parents are None if no argument requires grad, and the dtype is None if there are several.
+    The last is an argument through which no gradient flows, as a compiled function returns it.
+    """
+    arrays: list[Any] = []
+    parents: list[Any] = []
+    is_tracked = is_mixed = False
+    dtype = undifferentiated = None
+    for a in args:
+        if a.__class__ is tensor_class or isinstance(a, Node):
+            array = a._array  # until `_observed_call`
+            arrays.append(array)
+            other = array.dtype
+            if other is not dtype:
+                if dtype is None:
+                    dtype = other
+                else:
+                    is_mixed = True
+            if a._requires_grad:
+                is_tracked = True
+                parents.append(a)
+                continue
+            if a._op is UNDIFFERENTIATED:
+                undifferentiated = a
+        elif a.__class__ in _PYTHON_SCALARS:
+            arrays.append(a)
+        else:
+            array = operand(a, op.name)
+            arrays.append(array)
+            is_mixed = is_mixed or getattr(array, "dtype", dtype) is not dtype
+        parents.append(None)
+    tracked = parents if is_tracked else None
+    return arrays, tracked, None if is_mixed else dtype, undifferentiated
 
 
 def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any]) -> Any:
@@ -234,7 +241,7 @@ def _promoted(
     op: Op, args: Sequence[Any], arrays: list[Any], settings: Mapping[str, Any]
 ) -> list[Any] | None:
     """Return the arguments in the dtype in which `op` computes; None if they have it."""
-    if settings and settings.get("dtype") is not None:
+    if op.promotion is None or (settings and settings.get("dtype") is not None):
         return None
     operands = tuple([operand_of(x) for x in arrays])
     dtype, casts, low, high = _plan(op, operands, get_default_dtype())

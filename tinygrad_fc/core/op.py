@@ -349,11 +349,12 @@ class Op(Generic[P]):
             f"{expected}"
         )
 
-    def dtype_error(self, arrays: Sequence[Any], settings: Any, dtype: Any) -> errors.DtypeError:
-        """Return the error for a call whose result is no array of real numbers or booleans."""
-        return errors.DtypeError(
-            f"{self._call(arrays, settings)}: the result would be {dtype}; pass real numbers"
-        )
+    def check_real(self, arrays: Sequence[Any], settings: Any, dtype: np.dtype[Any]) -> None:
+        """Raise `DtypeError` unless `dtype`, that of a result, has real numbers or booleans."""
+        if dtype.kind not in "fiub":
+            raise errors.DtypeError(
+                f"{self._call(arrays, settings)}: the result would be {dtype}; pass real numbers"
+            )
 
     def _call(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
         all_numeric = all(a is None or is_numeric(a) for a in arrays)
