@@ -57,11 +57,11 @@ def checkpoint(
     return pytree.unflatten(structure, [next(results) if id(t) in known else t for t in leaves])
 
 
-def _tensors_from_before(roots: list[Any], start: int) -> list[Any]:
+def _tensors_from_before(outputs: list[Any], start: int) -> list[Any]:
     """Return the tensors that a graph reads, and that are older than the sequence number."""
     older: dict[int, Any] = {}
     seen: set[int] = set()
-    reached = list(roots)
+    reached = list(outputs)
     while reached:
         node = reached.pop()
         if node is None or id(node) in seen:
