@@ -13,8 +13,8 @@ from tinygrad_fc.core.graph import array_of, as_array, call_op
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.nn.functional.loss import (
+    check_one_shape,
     check_prediction,
-    check_shapes,
     float_target,
     reduced,
 )
@@ -291,7 +291,7 @@ def binary_cross_entropy(
     >>> tg.nn.functional.binary_cross_entropy(tg.tensor([0.5]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    check_shapes("binary_cross_entropy", input, target)
+    check_one_shape("binary_cross_entropy", input, target)
     for name, array in (("input", array_of(input)), ("target", as_array(target))):
         if not ((array >= 0) & (array <= 1)).all():
             raise ValueError(
@@ -321,7 +321,7 @@ def binary_cross_entropy_with_logits(
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.tensor([0.0]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    check_shapes("binary_cross_entropy_with_logits", input, target)
+    check_one_shape("binary_cross_entropy_with_logits", input, target)
     target = float_target(target, input)
     if pos_weight is None:
         losses = loss_ops.binary_cross_entropy_with_logits(input, target)
@@ -343,7 +343,7 @@ def multilabel_soft_margin_loss(
     >>> tg.nn.functional.multilabel_soft_margin_loss(tg.zeros(1, 2), tg.tensor([[1.0, 0.0]]))
     tensor(0.6931)
     """
-    check_shapes("multilabel_soft_margin_loss", input, target)
+    check_one_shape("multilabel_soft_margin_loss", input, target)
     target = float_target(target, input)
     losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     losses = losses if weight is None else losses * weight

@@ -47,7 +47,7 @@ def check_prediction(loss: str, input: Any) -> None:
         )
 
 
-def check_shapes(loss: str, input: Any, target: Any) -> None:
+def check_one_shape(loss: str, input: Any, target: Any) -> None:
     """Raise `ShapeError` if input and target differ in shape: losses do not broadcast."""
     check_prediction(loss, input)
     shape = input._array.shape
@@ -135,7 +135,7 @@ def mse_loss(
     >>> tg.nn.functional.mse_loss(x, y, reduction="batchmean")
     tensor(5.)
     """
-    check_shapes("mse_loss", input, target)
+    check_one_shape("mse_loss", input, target)
     target = float_target(target, input)
     shape, size = input._array.shape, input._array.size
     batch = shape[0] if shape else 1
@@ -161,7 +161,7 @@ def l1_loss(
     >>> tg.nn.functional.l1_loss(tg.tensor([1.0, -3.0]), tg.zeros(2))
     tensor(2.)
     """
-    check_shapes("l1_loss", input, target)
+    check_one_shape("l1_loss", input, target)
     losses = elementwise.absolute(elementwise.subtract(input, float_target(target, input)))
     return weighted(losses, weight, reduction)
 
@@ -183,7 +183,7 @@ def huber_loss(
     >>> tg.nn.functional.huber_loss(tg.tensor([0.5, 3.0]), tg.zeros(2), reduction="none")
     tensor([0.125, 2.5  ])
     """
-    check_shapes("huber_loss", input, target)
+    check_one_shape("huber_loss", input, target)
     check_argument(delta > 0, "huber_loss", "more than 0", delta=delta)
     losses = call_op(loss_ops.huber, (input, float_target(target, input)), {"delta": delta})
     if weight is not None:  # PyTorch does not divide by the sum of the weights here
@@ -205,7 +205,7 @@ def smooth_l1_loss(
     tensor([0.125, 2.5  ])
     """
     check_argument(beta >= 0, "smooth_l1_loss", "at least 0", beta=beta)
-    check_shapes("smooth_l1_loss", input, target)
+    check_one_shape("smooth_l1_loss", input, target)
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     return huber_loss(input, target, reduction, beta) / beta
@@ -225,7 +225,7 @@ def kl_div(
     >>> tg.nn.functional.kl_div(x, tg.tensor([[1.0, 0.0]]), reduction="batchmean")
     tensor(0.6931)
     """
-    check_shapes("kl_div", input, target)
+    check_one_shape("kl_div", input, target)
     target = float_target(target, input)
     if log_target:
         return reduced(exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
@@ -251,7 +251,7 @@ def poisson_nll_loss(
     >>> tg.nn.functional.poisson_nll_loss(tg.tensor([0.0]), tg.tensor([3.0]))
     tensor(1.)
     """
-    check_shapes("poisson_nll_loss", input, target)
+    check_one_shape("poisson_nll_loss", input, target)
     target = float_target(target, input)
     losses = exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
@@ -279,7 +279,7 @@ def gaussian_nll_loss(
     >>> tg.nn.functional.gaussian_nll_loss(tg.tensor([2.0]), tg.tensor([0.0]), tg.ones(1))
     tensor(2.)
     """
-    check_shapes("gaussian_nll_loss", input, target)
+    check_one_shape("gaussian_nll_loss", input, target)
     variance = _variance(input, var)
     with grad_mode.no_grad():
         variance.clamp_(min=eps)
@@ -371,7 +371,7 @@ def hinge_embedding_loss(
     >>> tg.nn.functional.hinge_embedding_loss(x, y, reduction="none")
     tensor([0.5 , 0.75])
     """
-    check_shapes("hinge_embedding_loss", input, target)
+    check_one_shape("hinge_embedding_loss", input, target)
     sign = as_array(target)
     losses = elementwise.where(sign != 1, elementwise.relu(margin - input), 0) + elementwise.where(
         sign != -1, input, 0
@@ -392,8 +392,8 @@ def margin_ranking_loss(
     >>> tg.nn.functional.margin_ranking_loss(a, b, y)
     tensor(2.)
     """
-    check_shapes("margin_ranking_loss", input1, input2)
-    check_shapes("margin_ranking_loss", input1, target)
+    check_one_shape("margin_ranking_loss", input1, input2)
+    check_one_shape("margin_ranking_loss", input1, target)
     losses = elementwise.relu(float_target(target, input1) * (input2 - input1) + margin)
     return reduced(losses, reduction)
 
@@ -407,7 +407,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> 
     >>> tg.nn.functional.soft_margin_loss(tg.tensor([0.0]), tg.tensor([1.0]))
     tensor(0.6931)
     """
-    check_shapes("soft_margin_loss", input, target)
+    check_one_shape("soft_margin_loss", input, target)
     losses = softplus(-float_target(target, input) * input)
     return reduced(losses, reduction)
 
@@ -425,7 +425,7 @@ def cosine_embedding_loss(
     >>> tg.nn.functional.cosine_embedding_loss(a, b, tg.tensor([1]))
     tensor(1.)
     """
-    check_shapes("cosine_embedding_loss", input1, input2)
+    check_one_shape("cosine_embedding_loss", input1, input2)
     sign = as_array(target)
     if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
         raise ShapeError(
@@ -462,8 +462,8 @@ def triplet_margin_loss(
     >>> tg.nn.functional.triplet_margin_loss(a, b, a)
     tensor(6.)
     """
-    check_shapes("triplet_margin_loss", anchor, positive)
-    check_shapes("triplet_margin_loss", anchor, negative)
+    check_one_shape("triplet_margin_loss", anchor, positive)
+    check_one_shape("triplet_margin_loss", anchor, negative)
     check_argument(margin > 0, "triplet_margin_loss", "more than 0", margin=margin)
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
