@@ -140,6 +140,22 @@ def test_the_documented_names_exist():
     assert len(documented()) > 790  # each of which it has found
 
 
+IMPORT = re.compile(
+    r"^(?:>>> )?(from tinygrad_fc[\w.]* import (?:\([^)]*\)|[\w, ]+)|import tinygrad_fc[\w.]*)",
+    re.MULTILINE,
+)
+
+
+def test_the_imports_of_readme_documentation_and_course_work():
+    root = PACKAGE.parent
+    texts = [root / "README.md", *(root / "docs").rglob("*.*"), *(root / "examples").rglob("*.*")]
+    texts = [p for p in texts if p.suffix in {".md", ".rst", ".py"} and "_build" not in p.parts]
+    lines = {line for path in texts for line in IMPORT.findall(path.read_text("utf-8"))}
+    assert len(lines) > 20
+    for line in sorted(lines):
+        exec(line, {})  # noqa: S102  of this repository
+
+
 def test_every_attribute_of_a_tensor_is_documented():
     own = {name for name in dir(tg.Tensor) if not name.startswith("_")}
     names = {name.removeprefix("Tensor.") for name in documented()}
