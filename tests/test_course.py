@@ -104,6 +104,21 @@ MISTAKES: dict[str, list[str]] = {
     "16_program 2": ["1", "3"],
     "17_learning 1": ["1 / 2", "1 / 4", "1"],
     "17_learning 2": ["-0.1", "100"],
+    "18_momentum_and_adam 1": ["0.2", "20"],
+    "18_momentum_and_adam 2": [
+        "lambda gs, beta: sum((1 - beta) * beta**k * g for k, g in enumerate(reversed(gs)))",
+        "lambda gs, beta: sum(gs) / len(gs)",
+    ],
+    "19_shared_weights 1": ["6", "3"],
+    "19_shared_weights 2": [
+        "lambda d, x: np.outer(d, x)",
+        "lambda d, x: np.array([d @ x[:5]] * 3)",
+    ],
+    "20_rules_by_hand 1": [
+        "lambda G, A, B: (A.T @ G, G @ B.T)",
+        "lambda G, A, B: (0 * A, A.T @ G)",
+    ],
+    "20_rules_by_hand 2": ["(1, 0, 5)", "(-2, -3, 5)", "(1, -3, -3)"],
 }
 
 

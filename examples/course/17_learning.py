@@ -233,5 +233,5 @@ check(2, answer)
 # </details>
 
 # %% [markdown]
-# **Next:** this is the last chapter. The how-to guides show how to train and save models of your
-# own, and the page of chapter 16 answers where each number of a training step comes from.
+# **Next:** better rules than plain gradient descent train this network in fewer steps. Chapter 18
+# derives two of them.
