@@ -89,3 +89,42 @@ def test_divergences(name: str, seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS * 2))
+
+
+@pytest.mark.parametrize(
+    "name", ["normal", "uniform", "gumbel", "log normal", "squashed", "inverse"]
+)
+@given(seeds)
+@settings(max_examples=5)
+def test_cumulative_distribution_functions(name: str, seed: int) -> None:
+    def program(tg: Any, x: Any, y: Any, p: Any) -> Any:
+        for t in (x, y, p):
+            t.requires_grad_()
+        law, value = FAMILIES[name](tg.distributions, x, y, p)
+        inside = p * 0.5 if name == "inverse" else p
+        results = law.cdf(value), law.icdf(inside)
+        slopes = [
+            tg.autograd.grad(r.sum(), (x, y, p), retain_graph=True, allow_unused=True)
+            for r in results
+        ]
+        return results, slopes
+
+    rng = np.random.default_rng(seed)
+    compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS))
+
+
+def test_own_formulas_of_divergences() -> None:
+    def program(tg: Any, x: Any) -> Any:
+        d = tg.distributions
+
+        class Own(d.Normal):  # type: ignore[misc]
+            pass
+
+        register = d.kl.register_kl
+        register(Own, d.Normal)(lambda p, q: p.loc * 2 + q.loc)
+        register(d.Gumbel, Own)(lambda p, q: p.loc * 3 + q.loc)
+        own, plain, gumbel = Own(x, 1.0), d.Normal(x + 1, 2.0), d.Gumbel(x, 1.0)
+        pairs = ((own, plain), (own, own), (plain, own), (gumbel, own))
+        return [d.kl_divergence(p, q) for p, q in pairs]
+
+    compare_programs(program, np.arange(3.0))

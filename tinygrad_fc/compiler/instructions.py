@@ -280,7 +280,7 @@ define(np.where, traced=RECORDED, simplified=_chosen, native=np.where, js="where
 define(np.clip, traced=_clipped)
 define(special.erf.forward, traced=WHOLE, native=lambda x: x.exact(math.erf), js="erf")
 define(special.ndtr.forward, traced=WHOLE, native=lambda x: x.ndtr(), js="ndtr")
-define(special.lgamma.forward, special.polygamma.forward, traced=WHOLE)
+define(special.lgamma.forward, special.ndtri.forward, special.polygamma.forward, traced=WHOLE)
 
 # Reductions and products
 

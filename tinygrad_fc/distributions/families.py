@@ -14,6 +14,7 @@ from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
 from tinygrad_fc.functional import linalg
 from tinygrad_fc.nn import functional as F
+from tinygrad_fc.ops import special
 from tinygrad_fc.random import randn, rng_of
 
 __all__ = ["Bernoulli", "Beta", "Categorical", "Gumbel", "MultivariateNormal", "Normal"]
@@ -39,6 +40,14 @@ class _LocationScale(Distribution):
     def _log_prob(self, value: Any) -> Any:
         return self._log_density((value - self.loc) / self.scale) - self.scale.log()
 
+    def cdf(self, value: Any) -> Any:
+        """Return the probability of a draw up to `value`."""
+        return self._probability((value - self.loc) / self.scale)
+
+    def icdf(self, value: Any) -> Any:
+        """Return the number up to which a draw is with probability `value`."""
+        return self.loc + self.scale * self._quantile(value)
+
 
 class Normal(_LocationScale):
     """The normal distribution with mean `loc` and standard deviation `scale`.
@@ -50,15 +59,12 @@ class Normal(_LocationScale):
 
     mean, stddev = same("loc"), same("scale")
     _log_density = staticmethod(lambda z: -(z * z + math.log(2 * math.pi)) / 2)
+    _probability, _quantile = staticmethod(special.ndtr), staticmethod(special.ndtri)
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         """Return `loc + scale * z` for standard normal z."""
         z = randn(self._extended_shape(sample_shape), dtype=self.loc.dtype)
         return self.loc + self.scale * z
-
-    def cdf(self, value: Any) -> Any:
-        """Return the probability of a draw up to `value`."""
-        return (1 + ((value - self.loc) / (self.scale * math.sqrt(2))).erf()) / 2
 
     def _cross_entropy(self, q: Any) -> Any:
         square = (self.scale / q.scale) ** 2 + ((self.loc - q.loc) / q.scale) ** 2
@@ -75,6 +81,7 @@ class Gumbel(_LocationScale):
 
     _mean, _variance = np.euler_gamma, math.pi**2 / 6
     _quantile = staticmethod(lambda u: -(-u.log()).log())
+    _probability = staticmethod(lambda z: (-(-z).exp()).exp())
     _log_density = staticmethod(lambda z: -z - (-z).exp())
 
     def _cross_entropy(self, q: Any) -> Any:
@@ -95,6 +102,7 @@ class Uniform(_LocationScale):
     loc, scale = same("low"), property(lambda self: self.high - self.low)
     _mean, _variance = 1 / 2, 1 / 12
     _quantile = staticmethod(lambda u: u)
+    _probability = staticmethod(lambda z: z.clamp(0, 1))
     _log_density = staticmethod(lambda z: ((z >= 0) & (z < 1)).to(z.dtype).log())
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:

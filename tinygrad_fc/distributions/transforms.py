@@ -6,6 +6,8 @@ import math
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import (
     METHODS,
@@ -38,6 +40,7 @@ class Transform:
     """
 
     bijective = True
+    sign: Any = 1  # of the derivative
     domain, codomain = constraints.real, constraints.real
     _call: Any
     _inverse: Any
@@ -53,6 +56,7 @@ class Transform:
         inverse = Transform()
         inverse._call, inverse._inverse, inverse.bijective = self._inv_call, self, self.bijective
         inverse.domain, inverse.codomain = self.codomain, self.domain
+        inverse.sign = self.sign
         inverse.log_abs_det_jacobian = lambda x, y: -self.log_abs_det_jacobian(y, x)
         return inverse
 
@@ -79,6 +83,7 @@ class AffineTransform(Transform):
         super().__init__(cache_size)
         self.loc, self.scale, self.event_dim = loc, scale, event_dim
         self.domain = self.codomain = constraints.independent(constraints.real, event_dim)
+        self.sign = np.sign(scale)
 
     def _call(self, x: Any) -> Any:
         return self.loc + self.scale * x
@@ -216,6 +221,19 @@ class TransformedDistribution(Distribution):
             result -= sum_last(t.log_abs_det_jacobian(x, value), event_dim - t.domain.event_dim)
             value = x
         return self.base_dist.log_prob(value) + result
+
+    def _signed(self, p: Any) -> Any:
+        """Return `p`, or 1 - `p` if the transforms together decrease."""
+        return reduce(lambda p, transform: 0.5 + (p - 0.5) * transform.sign, self.transforms, p)
+
+    def cdf(self, value: Any) -> Any:
+        """Return the probability of a draw up to `value`."""
+        x = reduce(lambda y, transform: transform.inv(y), self.transforms[::-1], value)
+        return self._signed(self.base_dist.cdf(x))
+
+    def icdf(self, value: Any) -> Any:
+        """Return the number up to which a draw is with probability `value`."""
+        return self._transformed(self.base_dist.icdf(self._signed(value)))
 
 
 class LogNormal(TransformedDistribution):

@@ -293,6 +293,22 @@ def ndtr(input: Any) -> Any:
     )
 
 
+@define(domain=(interval(0, 1),), rules=(lambda g, out, _x: divide_no_nan(g, normal_pdf(out)),))
+@_elementwise
+def ndtri(input: Any) -> Any:
+    """Return the quantile function of the standard normal distribution, NaN outside of [0, 1].
+
+    >>> ndtri(np.array([0.0, 0.5]))
+    array([-inf,   0.])
+    """
+    from statistics import NormalDist  # noqa: PLC0415  which takes 10 ms to import
+
+    inside, quantile = (input > 0) & (input < 1), NormalDist().inv_cdf  # Wichura's algorithm AS241
+    out = np.where(input == 0, -np.inf, np.where(input == 1, np.inf, np.nan)).astype(input.dtype)
+    out[inside] = [quantile(p) for p in input[inside].tolist()]
+    return out
+
+
 # The inverse of sigmoid
 
 

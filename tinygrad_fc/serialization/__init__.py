@@ -39,6 +39,7 @@ __all__ = ["FormatError", "load", "save"]
 
 _STRUCTURE = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
+_VERSIONS = "tinygrad_fc.modules"  # what `Module.state_dict` says of each module
 _VERSION = "1"
 _MAX_DEPTH = 100
 _MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
@@ -82,9 +83,10 @@ def save(obj: Any, f: Any) -> None:
 def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) -> Any:
     """Return the object that `save` wrote to `f`, a path or a binary file.
 
-    Any other safetensors file is returned as a dict of tensors by name; dtype BF16 becomes
-    float32, which represents all its values. `weights_only` has no effect: loading never runs
-    code. The only `map_location` is the CPU.
+    Any other safetensors file is returned as a dict of tensors by name, and a file of `torch.save`
+    as its dicts, lists and tuples of tensors; dtype BF16 becomes float32, which represents all its
+    values. `weights_only` has no effect: loading never runs code. The only `map_location` is the
+    CPU.
 
     Raises `FormatError`, a `ValueError`, for a file that is truncated, damaged or of another
     format, or has a dtype that NumPy lacks; `OSError` if the file cannot be opened.
@@ -100,7 +102,12 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = True) 
     if isinstance(map_location, str | device):
         refuse_gpu(map_location)
     with _opened(f, "load") as file:
-        return _unpack(*safetensors.read(file.read()))
+        content = file.read()
+    if content.startswith(b"PK\x03\x04"):  # a zip archive, of `torch.save`
+        from tinygrad_fc.serialization import pytorch  # noqa: PLC0415  rarely needed
+
+        return pytorch.read(content)
+    return _unpack(*safetensors.read(content))
 
 
 def _opened(f: Any, function: str) -> AbstractContextManager[Any]:
@@ -191,9 +198,10 @@ def _pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
     for name, place in places.items():
         packer.tensors[name].append(place)
     flat = {name: {"tensor": [name, False]} for name in packer.arrays}
-    kind = "OrderedDict" if hasattr(obj, "_metadata") else "dict"  # of `Module.state_dict`
-    if root == {kind: flat}:
+    if root == {"dict": flat}:
         return packer.arrays, {}
+    if hasattr(obj, "_metadata") and root["state_dict"][0] == {"dict": flat}:
+        return packer.arrays, {_VERSIONS: json.dumps(obj._metadata, separators=(",", ":"))}
     text = json.dumps({"root": root}, separators=(",", ":"))
     return packer.arrays, {_VERSION_KEY: _VERSION, _STRUCTURE: text}
 
@@ -204,7 +212,11 @@ def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
     Raises `FormatError` for structures that `_pack` does not write.
     """
     if _STRUCTURE not in metadata:
-        return {name: leaf_of(array) for name, array in arrays.items()}
+        tensors = {name: leaf_of(array) for name, array in arrays.items()}
+        if _VERSIONS not in metadata:
+            return tensors
+        text = metadata[_VERSIONS].encode(errors="surrogatepass")
+        return _state_dict((tensors, parse(text, "the versions of its modules")))
     version = metadata.get(_VERSION_KEY)
     if version != _VERSION:
         raise FormatError(
@@ -266,6 +278,9 @@ class _Packer:
         else:
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
+        if hasattr(value, "_metadata"):  # of `Module.state_dict`
+            versions = self.packed(value._metadata, (*path, "_metadata"))
+            return {"state_dict": [{"dict": packed}, versions]}
         return packed if kind is list else {kind.__name__: packed}
 
     def key(self, key: Any, path: tuple[Any, ...]) -> Any:
@@ -299,6 +314,15 @@ class _Packer:
         return {kind: self.tensors[name]}
 
 
+def _state_dict(parts: tuple[Any, ...]) -> Any:
+    """Return the dict that `Module.state_dict` returned: of tensors, and of versions of modules."""
+    if len(parts) != 2 or not all(isinstance(part, dict) for part in parts):
+        raise _wrong("has a state dict that is not of two dicts")
+    state: Any = OrderedDict(parts[0])
+    state._metadata = OrderedDict(parts[1])
+    return state
+
+
 def _is_key(key: Any) -> bool:
     return type(key) in _KEY_TYPES or (type(key) is tuple and all(map(_is_key, key)))
 
@@ -310,7 +334,10 @@ def _place(path: tuple[Any, ...]) -> str:
 def _unsupported(value: Any, path: tuple[Any, ...]) -> TypeError:
     hint = "Save its attributes"
     if hasattr(value, "state_dict"):
-        hint = "Save its state_dict(): save(model.state_dict(), path)"
+        hint = (
+            "A module or an optimizer is rebuilt by its own code: write "
+            "save(model.state_dict(), path), and later model.load_state_dict(load(path))"
+        )
     elif hasattr(value, "get_state"):
         hint = "Save its get_state()"
     elif callable(value):
@@ -345,8 +372,9 @@ class _Unpacker:
         ((kind, content),) = value.items()
         if kind in _DICTS:
             return self.mapping(_DICTS[kind], content, depth)
-        if kind == "tuple" and isinstance(content, list):
-            return tuple([self.unpacked(part, depth + 1) for part in content])
+        if kind in ("tuple", "state_dict") and isinstance(content, list):
+            parts = tuple([self.unpacked(part, depth + 1) for part in content])
+            return parts if kind == "tuple" else _state_dict(parts)
         if kind in ("array", "tensor", "parameter"):
             return self.array(kind, content)
         return _leaf(kind, content)

@@ -203,10 +203,10 @@ def _array(body: memoryview, entry: _Entry) -> Any:
 
 def _guess(data: bytes) -> str:
     """Return a hint for the format of a file that begins with these bytes."""
-    if data.startswith((b"PK", b"\x80")):
+    if data.startswith(b"\x80"):
         return (
-            ". It looks like a pickle of torch.save, which is not loaded, as it could run any "
-            "code. In PyTorch, use safetensors.torch.save_file(model.state_dict(), path)"
+            ". It looks like a pickle, or a file of torch.save in the format before PyTorch 1.6, "
+            "which could run any code. In PyTorch, write torch.save(model.state_dict(), path)"
         )
     return ""
 
