@@ -96,6 +96,8 @@ def test_an_interruption_leaves_nothing_behind(count: int):
         nonlocal remaining
         if "tinygrad_fc" not in frame.f_code.co_filename:
             return None
+        if frame.f_code.co_name == "_remove_entries":  # Python ignores what a callback raises
+            return None
         remaining -= event == "line"
         if remaining < 0:
             sys.settrace(None)
