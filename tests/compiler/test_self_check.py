@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from threading import Thread
 from typing import Any
 
@@ -94,18 +93,16 @@ state = tg.zeros(2)
 
 
 class Hidden:
-    """A number in a slot, which guards do not see."""
-
-    __slots__ = ("value",)
+    """A number that is read by its name in `vars`, which guards do not see."""
 
     def __init__(self, value: float) -> None:
-        self.value = value
+        self[0] = value
 
     def __getitem__(self, _: int) -> float:
-        return self.value
+        return vars(self)["value"]  # type: ignore[no-any-return]
 
     def __setitem__(self, _: int, value: float) -> None:
-        self.value = value
+        vars(self)["value"] = value
 
 
 hidden = Hidden(1.0)
@@ -306,20 +303,20 @@ class Trainer:
     def train(self, x: Any) -> Any:
         """Take a step."""
         self.optimizer.zero_grad()
-        loss = self.model(x).sum() * self.factor * float(os.environ["TRAINER"])
+        loss = self.model(x).sum() * self.factor * hidden[0]
         loss.backward()
         self.optimizer.step()
         return loss
 
 
-def test_methods(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TRAINER", "1")
+def test_methods():
+    hidden[0] = 1.0
     one, other = Trainer(), Trainer()
     for k in range(6):
         one.train(X)
         other.train(X)
         one.factor += k == 2
-    monkeypatch.setenv("TRAINER", "2")
+    hidden[0] = 2.0
     # the fourth call with the other factor
     with pytest.raises(CompileError, match="train"):
         one.train(X)

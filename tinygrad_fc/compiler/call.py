@@ -25,6 +25,7 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 from __future__ import annotations
 
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -210,7 +211,7 @@ class Executable:
         self._unless(f"get_default_dtype() is {dtype}", "the default dtype")
         for read in traced.captured.names.values():
             place, value = self._name(read.place), self._name(read.value)
-            is_item = hasattr(read.place, "get")
+            is_item = isinstance(read.place, dict | MappingProxyType)
             now = f"{place}.get({read.key!r}, ABSENT)" if is_item else f"{place}.{read.key}"
             self._unless(f"{now} is {value} or same({now}, {value})", read.name)
         containers = traced.captured.containers

@@ -3,7 +3,7 @@
 A program is valid while the names that the function's own code reads are as they were at the
 trace: globals, closures, attributes of objects, and the contents of lists, dicts and sets, two
 levels deep; numbers, strings and small arrays by value, everything else by identity. Reads by
-other ways (`getattr` with a computed name, slots, other installed packages) are not seen. A trace
+other ways (`getattr` with a computed name, `vars`, other installed packages) are not seen. A trace
 that changes one of these, draws foreign random numbers, or calls one of a few impure functions of
 Python is refused.
 """
@@ -25,7 +25,15 @@ from contextvars import ContextVar
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    CellType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +42,7 @@ from tinygrad_fc.compiler import ir
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.graph import Node
 from tinygrad_fc.core.seam import observer
+from tinygrad_fc.distributions import Distribution
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.optim.optimizer import Optimizer
 
@@ -64,7 +73,8 @@ class Read(NamedTuple):
 
 def value_of(place: Any, key: str) -> Any:
     """Return the present value of a name."""
-    return place.get(key, ABSENT) if hasattr(place, "get") else getattr(place, key)
+    is_item = isinstance(place, dict | MappingProxyType)
+    return place.get(key, ABSENT) if is_item else getattr(place, key, ABSENT)
 
 
 class Watched(NamedTuple):
@@ -146,7 +156,7 @@ class Captured:
         )
         self._functions: list[Any] = []
         self._objects: list[Any] = []
-        self._attributes = {"__call__", "forward"}  # which are called without that name
+        self._attributes = {"__call__"}  # which is called without that name
         self._seen: set[int] = set()
         self.follow(function, call, *arguments)
 
@@ -196,22 +206,29 @@ class Captured:
             self._read(function.__globals__, name)
         for cell, name in zip(function.__closure__ or (), code.co_freevars, strict=True):
             self._read(cell, name, "cell_contents")
-        self._read(function, "__defaults__")
-        self._read(function, "__kwdefaults__")
+        for name in ("__defaults__", "__kwdefaults__", *vars(function)):
+            self._read(function, name)
+        if self._attributes & {"environ", "getenv"}:
+            self.watch(os.environ._data, "the environment")  # type: ignore[attr-defined]
 
     def _follow_object(self, value: Any) -> None:
         # groups are watched where they are read (`Trace.param_groups`), state in a step
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
         kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
         for owner in (value, *kinds):
-            for name in self._attributes & vars(owner).keys() - unread:
-                attribute = vars(owner)[name]
-                if isinstance(owner, type) and isinstance(attribute, _CODE):
-                    self._reach(attribute)  # methods are not compared
-                else:
+            space = getattr(owner, "__dict__", {})
+            special = {n for n in space if n.startswith("__") and type(space[n]) is FunctionType}
+            special -= set() if isinstance(value, type) else {"__init__", "__new__"}
+            for name in (self._attributes | special) & space.keys() - unread:
+                if not isinstance(space[name], _CODE) or _is_users_object(owner):
                     self._read(owner, name)
                     self._read(value, name)  # an attribute of the object may hide it
-        if isinstance(value, Module):
+        if isinstance(value, Distribution):
+            self.watch(vars(value), f"an attribute of a {type(value).__name__}")
+        is_list = isinstance(value, Module) and hasattr(value, "__getitem__")
+        if is_list or (isinstance(value, Module) and "forward" in self._attributes):
+            self.watch_module(value)
+        elif isinstance(value, Module):
             for registry in _registries(value):
                 for name in self._attributes & registry.keys():
                     self._read(registry, name)
@@ -219,11 +236,13 @@ class Captured:
     def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
             return
-        is_place = isinstance(owner, dict | CellType | FunctionType)
-        place, key = owner if is_place else vars(owner), key or name
+        is_place = isinstance(owner, dict | CellType | FunctionType) or _is_slot(owner, name)
+        place, key = owner if is_place else getattr(owner, "__dict__", {}), key or name
         value = value_of(place, key)
         if not isinstance(value, ModuleType) or _is_users_object(value):
             self.names[id(owner), name] = Read(place, key, name, value)
+        if value is os.environ or value is os.getenv:
+            self._attributes.add("environ")
         self._reach(value, name)
 
     def _refuse(self, value: Any, name: str) -> None:
@@ -250,11 +269,10 @@ class Captured:
             if size <= _MANY and depth and self.watch(value):
                 for item in items:
                     self._reach(item, f"an item of a {type(value).__name__}", depth - 1)
-        elif isinstance(value, Module) and hasattr(value, "__getitem__"):  # a list of modules
-            self.watch_module(value)
-        elif hasattr(value, "__dict__") and id(value) not in self._seen and _is_users_object(value):
+        elif id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
-            self._objects.append(value)
+            if hasattr(value, "__dict__") or hasattr(type(value), "__slots__"):
+                self._objects.append(value)
 
     def ids(self) -> set[int]:
         """Return the ids of all values that were read."""
@@ -295,6 +313,10 @@ class Captured:
 def _registries(module: Module) -> tuple[dict[str, Any], ...]:
     """Return the dicts that have attributes of a module, besides its `__dict__`."""
     return module._parameters, module._buffers, module._modules
+
+
+def _is_slot(value: Any, name: str) -> bool:
+    return isinstance(getattr(type(value), name, None), MemberDescriptorType)
 
 
 def _is_users_object(value: Any) -> bool:

@@ -1,0 +1,146 @@
+"""What code reads by special methods, slots, functions, environment, layers, distributions."""
+
+from __future__ import annotations
+
+import os
+from os import environ, getenv
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn
+
+from .twins import same
+
+X = tg.ones(3)
+config = SimpleNamespace(factor=1.0)
+
+
+class Special:
+    """Each special method reads `config`."""
+
+    def __getitem__(self, _: int) -> float:
+        return config.factor  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Any:
+        return iter([config.factor, config.factor])
+
+    def __enter__(self) -> float:
+        return config.factor  # type: ignore[no-any-return]
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+    def __getattr__(self, name: str) -> float:
+        if name == "computed":
+            return config.factor  # type: ignore[no-any-return]
+        raise AttributeError(name)
+
+    def __len__(self) -> int:
+        return int(config.factor)
+
+    def __mul__(self, other: Any) -> Any:
+        return other * config.factor
+
+
+class Created:
+    """Its constructor reads `config`."""
+
+    def __init__(self, x: Any) -> None:
+        self.scaled = x * config.factor
+
+
+special = Special()
+
+
+def entered(x: Any) -> Any:
+    with special as factor:
+        return x * factor
+
+
+SPECIAL_METHODS: dict[str, Any] = {
+    "getitem": lambda x: x * special[0],
+    "iter": lambda x: sum(x * factor for factor in special),
+    "enter": entered,
+    "getattr": lambda x: x * special.computed,
+    "len": lambda x: x * len(special),
+    "mul": lambda x: special * x,
+    "init": lambda x: Created(x).scaled,
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL_METHODS)
+def test_what_special_methods_read(name: str):
+    function = SPECIAL_METHODS[name]
+    compiled = tg.compile(function, backend="numpy", check=False)
+    for factor in (1.0, 1.0, 3.0, 3.0, 5.0):
+        config.factor = factor
+        same("result", compiled(X), function(X))
+    assert len(compiled.sources) == 3
+
+
+class Slotted:
+    """A number in a slot, in a class with a method `get`."""
+
+    __slots__ = ("value",)
+
+    def get(self) -> float:
+        return self.value  # type: ignore[attr-defined, no-any-return]
+
+
+class Net(nn.Module):
+    """A model with a method beside `forward`."""
+
+    def doubled(self, x: Any) -> Any:
+        return x * 2
+
+    def forward(self, x: Any) -> Any:
+        return self.doubled(x)
+
+
+slotted, net, dropout = Slotted(), Net(), nn.Dropout(0.0)
+slotted.value = 1.0  # type: ignore[attr-defined]
+normal = tg.distributions.Normal(tg.zeros(3), tg.ones(3))
+
+
+def factor(x: Any) -> Any:
+    return x * factor.value
+
+
+factor.value = 1.0  # type: ignore[attr-defined]
+READ: dict[str, tuple[Any, Any]] = {
+    "a slot": (lambda x: x * slotted.value, lambda p: p.setattr(slotted, "value", 3.0)),
+    "a method of a slot": (lambda x: x * slotted.get(), lambda p: p.setattr(slotted, "value", 3.0)),
+    "a function's attribute": (factor, lambda p: p.setattr(factor, "value", 3.0)),
+    "os.environ": (lambda x: x * float(os.environ["FACTOR"]), lambda p: p.setenv("FACTOR", "3")),
+    "environ": (lambda x: x * float(environ["FACTOR"]), lambda p: p.setenv("FACTOR", "3")),
+    "getenv": (lambda x: x * float(getenv("FACTOR", "2")), lambda p: p.setenv("FACTOR", "3")),
+    "a mode": (lambda x: dropout.forward(x) * 1, lambda p: p.setattr(dropout, "p", 1.0)),
+    "a distribution": (normal.log_prob, lambda p: p.setattr(normal, "loc", X * 2)),
+    "a method of a class": (net, lambda p: p.setattr(Net, "doubled", lambda _, x: x * 5)),
+    "a method of an object": (lambda x: net(x), lambda p: p.setattr(net, "doubled", X.mul)),  # noqa: PLW0108
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_code_reads_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FACTOR", "1")
+    function, change = READ[name]
+    compiled = tg.compile(function, backend="numpy", check=False)
+    for _ in range(3):
+        same("result", compiled(X), function(X))
+    assert len(compiled.sources) == 1
+    change(monkeypatch)
+    same("changed", compiled(X), function(X))
+
+
+def test_a_function_that_changes_its_attribute_is_refused():
+    def count(x: Any) -> Any:
+        count.calls += 1  # type: ignore[attr-defined]
+        return x
+
+    count.calls = 0  # type: ignore[attr-defined]
+    with pytest.raises(tg.compiler.CompileError, match="the function changes calls"):
+        tg.compile(count, backend="numpy")(X)
