@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -72,6 +73,14 @@ def test_a_module_imports_lower_ones():
             assert LAYER[other] < LAYER[module], (
                 f"{path} imports {imported}, which is not of a lower layer"
             )
+
+
+@pytest.mark.parametrize("folder", ["core", "ops", "functional", "compat"])
+def test_the_table_of_a_folder_lists_its_files(folder: str):
+    documentation = import_module(f"{PACKAGE}.{folder}").__doc__ or ""
+    cells = re.findall(r"^\| (`.*?) \|", documentation, re.MULTILINE)
+    listed = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert listed == {p.stem for p in (ROOT / folder).glob("*.py")} - {"__init__"}
 
 
 def test_only_the_package_imports_compat():

@@ -8,7 +8,10 @@
 | `lazy` | names of a package that are imported when they are first used |
 | `dtypes` | the dtypes, the default one, and how operands are promoted |
 | `grad_mode` | `no_grad` and the other switches of recording |
+| `seam` | the calls that traces and profiles observe |
 | `device` | NumPy arrays on the CPU, CuPy arrays on a GPU |
 | `graph` | the recorded graph, and the backward pass |
+| `gradients` | the gradients of results that users name |
 | `op` | what an op is; the registry of ops |
+| `printing` | tensors as text and HTML |
 """
