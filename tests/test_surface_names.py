@@ -6,6 +6,7 @@ import ast
 import re
 from functools import cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
@@ -174,3 +175,13 @@ def test_every_function_has_an_example():
     ]
     names = [name for name in names if not name.startswith("Tensor.")]
     assert set(names) == NO_EXAMPLE
+
+
+def test_the_table_of_names_is_that_of_the_package():
+    path = Path(__file__).parents[1] / "docs" / "surface.py"
+    spec = spec_from_file_location("surface", path)
+    assert spec is not None
+    assert spec.loader is not None
+    surface = module_from_spec(spec)
+    spec.loader.exec_module(surface)
+    assert surface.table() in surface.PAGE.read_text("utf-8"), "run python docs/surface.py"

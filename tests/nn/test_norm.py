@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.nn.layer_error import LayerError
 
 F = nn.functional
 seeds = st.integers(0, 2**32 - 1)
@@ -112,3 +113,16 @@ def test_dropout_draws_from_the_seeded_generator_in_training_only(make: Any):
     assert layer.eval()(x) is x
     assert make(0.0)(x) is x
     assert make(1.0)(x).tolist() == [0.0] * 64
+
+
+def test_a_subclass_may_check_its_input():
+    class OfImages(nn.BatchNorm1d):
+        def _check_input_dim(self, input: Any) -> None:
+            seen.append(input.ndim)
+
+    seen: list[int] = []
+    OfImages(2)(tg.rand(4, 2, 3))
+    assert seen == [3]
+    assert isinstance(nn.BatchNorm1d(2), nn.modules.batchnorm._BatchNorm)  # type: ignore[attr-defined]
+    with pytest.raises(LayerError, match="num_features"):
+        nn.BatchNorm1d(2)(tg.rand(4, 3))

@@ -6,9 +6,9 @@ from typing import Any
 
 from tinygrad_fc.nn.module import Module
 
-_REFUSED = ["all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group"]
-_REFUSED += ["get_backend", "get_rank", "get_world_size", "init_process_group", "new_group"]
-_REFUSED += ["reduce", "reduce_scatter", "DistributedDataParallel"]
+REFUSED = ["all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group"]
+REFUSED += ["get_backend", "get_rank", "get_world_size", "init_process_group", "new_group"]
+REFUSED += ["reduce", "reduce_scatter", "DistributedDataParallel"]
 
 
 def is_available() -> bool:
@@ -45,4 +45,4 @@ def _refused(name: str) -> Any:
     return function
 
 
-globals().update({name: _refused(name) for name in _REFUSED})
+globals().update({name: _refused(name) for name in REFUSED})

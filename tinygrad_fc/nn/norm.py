@@ -80,6 +80,14 @@ class _RunningNorm(_Affine):
         self.register_buffer("num_batches_tracked", leaf_of(np.array(0)) if tracked else None)
         self.reset_parameters()
 
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Raise `LayerError` for an input without num_features channels; a subclass may differ."""
+        check_size(self, input, self._channels(input), self.num_features, "num_features")
+
+    def _channels(self, input: Tensor) -> int:
+        del input
+        return 1
+
     def reset_running_stats(self) -> None:
         """Set the running mean to 0, the variance to 1 and the number of batches to 0."""
         if self.running_mean is not None and self.running_var is not None:
@@ -113,7 +121,7 @@ class BatchNorm1d(_RunningNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        check_size(self, input, 1, self.num_features, "num_features")
+        self._check_input_dim(input)
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -126,6 +134,9 @@ class BatchNorm1d(_RunningNorm):
         return F.batch_norm(
             input, mean, var, self.weight, self.bias, training, momentum or 0.0, self.eps
         )
+
+
+_BatchNorm = BatchNorm1d  # PyTorch's base class, for `isinstance`
 
 
 class InstanceNorm1d(_RunningNorm):
@@ -142,8 +153,11 @@ class InstanceNorm1d(_RunningNorm):
 
     _default = False
 
+    def _channels(self, input: Tensor) -> int:
+        return input.ndim - 2
+
     def forward(self, input: Tensor) -> Tensor:
-        check_size(self, input, input.ndim - 2, self.num_features, "num_features")
+        self._check_input_dim(input)
         out = F.instance_norm(
             input if input.ndim == 3 else input.reshape((1, *input.shape)),
             self.running_mean,

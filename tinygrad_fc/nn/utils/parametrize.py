@@ -8,6 +8,7 @@ property: save its `state_dict()`, since it cannot be pickled.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.nn.module import Module
 
-__all__ = ["ParametrizationList", "is_parametrized", "register_parametrization"]
+__all__ = ["ParametrizationList", "cached", "is_parametrized", "register_parametrization"]
 __all__ += ["remove_parametrizations", "type_before_parametrizations"]
 
 
@@ -139,6 +140,15 @@ def register_parametrization(
     at = attrgetter(f"parametrizations.{tensor_name}")
     derive(module, tensor_name, lambda m: at(m)(), lambda m, value: at(m).right_inverse(value))
     return module
+
+
+def cached() -> AbstractContextManager[None]:
+    """Return a context without effect: a parametrization is computed each time it is read.
+
+    >>> with cached():
+    ...     pass
+    """
+    return nullcontext()
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
