@@ -167,6 +167,37 @@ def test_a_change_of_a_result_or_by_one_is_recorded(
     assert all(np.allclose(g, w) for g, w in zip(got, want, strict=True))
 
 
+RESULTS: dict[str, Any] = {
+    "an op whose array has a base": lambda x: x.lgamma(),
+    "another": lambda x: x.norm(dim=1),
+    "shapes in place": lambda x: (x * 1).unsqueeze_(0),
+    "a copy": lambda x: x.repeat(2, 1),
+    "no record": lambda x: x.detach().lgamma(),
+}
+
+
+@given(arrays((3, 4), low=0.5, high=2), seeds)
+@pytest.mark.parametrize("name", RESULTS)
+def test_several_changes_of_one_result_are_recorded(name: str, a: Any, seed: int):
+    def in_place(x: Any) -> Any:
+        y = RESULTS[name](x)
+        y += x.sum()
+        y.neg_().mul_(2)
+        y[0] = x[0, 0]
+        y.sub_(3, alpha=2)
+        return y
+
+    def out_of_place(x: Any) -> Any:
+        y = -2 * (RESULTS[name](x) + x.sum())
+        first = tg.arange(len(y)).reshape(-1, *[1] * (y.ndim - 1)) == 0
+        return tg.where(first, x[0, 0], y) - 6
+
+    x = T(a)
+    close(in_place(x).numpy(), out_of_place(x).numpy())
+    got, expected = gradients(in_place, [x], seed), gradients(out_of_place, [x], seed)
+    close(got[0], expected[0], tolerance=1e-11)
+
+
 @given(arrays((2,)), arrays((2,), low=0.5), seeds)
 def test_augmented_assignment_of_recorded_tensors_is_in_place(a: Any, b: Any, seed: int):
     x, y = T(a), T(b)

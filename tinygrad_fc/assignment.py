@@ -78,6 +78,7 @@ def record_change_to(t: Any, result: Any) -> None:
         graph.record_change(array)
         for name in ("_op", "_parents", "_args", "_settings", "_requires_grad"):
             setattr(t, name, getattr(result, name))
+        t._base = graph.NOT_A_VIEW
         graph.state.assigned[id(owner(array))] = t._seq = graph.next_seq()
 
 

@@ -77,7 +77,11 @@ class Node:
     _seq: int  # sequence number of the call, or of the creation of a leaf; 0 if not recorded
     _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
     _before: Any  # its state before the last recorded assignment to its memory; unset without one
-    _base: Any  # of an unrecorded view, the tensor viewed, None if unknown; unset for others
+    _base: Any  # of an unrecorded view, the tensor viewed, None if unknown; else unset, or this:
+
+
+NOT_A_VIEW = object()
+"""The `_base` of a result of a change in place, whose first argument has the same memory."""
 
 
 class GradientHooks:
@@ -493,6 +497,10 @@ def become(t: Any, other: Any) -> None:
     set_array(t, array_of(other))
     for name in ("_op", "_parents", "_args", "_settings", "_requires_grad", "_seq"):
         setattr(t, name, getattr(other, name))
+    if hasattr(other, "_base"):
+        t._base = other._base
+    elif hasattr(t, "_base"):
+        del t._base
 
 
 def keep_state(t: Any) -> Any:
@@ -533,6 +541,8 @@ def base_of(t: Any) -> Any:
     """
     array = array_of(t)
     if t._op is None or getattr(array, "base", None) is None:
+        return None
+    if getattr(t, "_base", None) is NOT_A_VIEW:
         return None
     base = t._parents[0] if t._parents else getattr(t, "_base", t)
     if base is t:  # a view of an array, or of a tensor whose graph was freed

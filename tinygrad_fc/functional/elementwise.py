@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import operand_of, result_type
 from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, operand
 from tinygrad_fc.core.seam import like
@@ -119,7 +120,9 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     >>> tg.addcmul(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]), value=10)
     tensor([31., 81.])
     """
-    return elementwise.add(input, tensor1 * tensor2, alpha=value)
+    # In their common dtype, as in PyTorch: a product of small integers would wrap.
+    common = result_type(operand_of(x._array) for x in (input, tensor1, tensor2))
+    return elementwise.add(input, tensor1.to(common) * tensor2.to(common), alpha=value)
 
 
 @accepts_arrays("input", "tensor1", "tensor2")

@@ -293,10 +293,10 @@ def _with_divisor_check(function: Any) -> Any:
     return forward
 
 
-def _fmod_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+def _fmod_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
     # The integer quotient, up to rounding. The floor of x / y may differ from it: 1.0 / 0.1 is 10,
     # but the quotient that 1.0 % 0.1 leaves is 9.
-    return multiply_no_nan(g, -np.rint(divide_no_nan(x - out, y)))
+    return multiply_no_nan(g, -np.rint(divide_no_nan(x - fmod(x, y), y)))
 
 
 def _remainder_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:

@@ -116,7 +116,7 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = Non
     """
     x = input if dtype is None else input.astype(dtype)
     if x.dtype.char == "e":
-        return x.mean(axis=dim, keepdims=keepdim)  # sums in float32; float16 would overflow
+        return mean.forward(widened(x), dim, keepdim).astype("e")
     total = _add_reduce(x, axis=dim, keepdims=keepdim)
     return np.true_divide(total, x.size // max(total.size, 1))
 
