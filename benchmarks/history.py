@@ -31,6 +31,18 @@ def processor() -> str:
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
 
 
+def blas_kernel() -> str:
+    """Return the BLAS library of NumPy and its kernel, or "" without threadpoolctl."""
+    try:
+        from threadpoolctl import threadpool_info  # noqa: PLC0415  the figures need it not
+    except ImportError:
+        return ""
+    pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+    return next(
+        (f"{p['internal_api']} {p['version']} {p.get('architecture', '')}" for p in pools), ""
+    )
+
+
 def commit() -> str:
     """Return the short name of the commit, with a `+` if files differ from it, or ''."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
@@ -45,6 +57,7 @@ def record(benchmark: str, figures: Mapping[str, float], path: Path = HISTORY) -
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "processor": processor(),
+        "blas": blas_kernel(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "figures": {name: float(f"{value:.4g}") for name, value in figures.items()},

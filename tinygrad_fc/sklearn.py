@@ -145,8 +145,6 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         if weights is None and class_weight is None:
             return None
         weights = _check_sample_weight(weights, X, dtype=np.float32)
-        if class_weight is None:
-            return weights
         return weights * compute_sample_weight(class_weight, y).astype(np.float32)
 
     def _train(self, data: Sequence[Any], epochs: int) -> None:
@@ -173,8 +171,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                 self.module_.eval()
                 with no_grad():
                     loss = self._weighted_loss(*map(from_numpy, validation))
-                row["validation_loss"] = loss.item()
-                waited += 1
+                row["validation_loss"], waited = loss.item(), waited + 1
                 if row["validation_loss"] < best:
                     best, waited, values = row["validation_loss"], 0, self.module_.state_dict()
                     state = {name: value.clone() for name, value in values.items()}
@@ -197,8 +194,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         loss = self.loss or self._default_loss
         if weight is None:
             return loss(self.module_(x), y)
-        losses = loss(self.module_(x), y, reduction="none")
-        losses = losses.reshape(len(losses), -1).mean(1)
+        losses = loss(self.module_(x), y, reduction="none").reshape(len(x), -1).mean(1)
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
     def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
@@ -282,8 +278,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class of each row."""
-        likeliest = np.argmax(self.predict_proba(X), axis=1)
-        return self.classes_[likeliest]
+        return self.classes_[self.predict_proba(X).argmax(1)]
 
 
 class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]

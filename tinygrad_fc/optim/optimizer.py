@@ -360,7 +360,7 @@ class Optimizer:
 
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
         """Return a copy of a saved `value` as state of `p`; raise if the shape differs."""
-        if not isinstance(value, Tensor | np.ndarray):
+        if not hasattr(value, "__array__"):  # tensors of PyTorch have it, too
             return copy.deepcopy(value)
         array = as_array(value)
         if array.ndim and array.shape != p.shape:
