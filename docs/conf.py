@@ -144,6 +144,16 @@ def write_notebooks(*folders: Path) -> None:
             jupytext.write(notebook, folder / f"{script.stem}.ipynb")
 
 
+def correct_back_links(app: Sphinx, _: Exception | None) -> None:
+    """Let pages of source code link to the names that the reference has.
+
+    `viewcode` uses one module for all names of a file, though the reference may have them in two.
+    """
+    link = re.compile(r"(generated/([\w.]*\.)(\w+)\.html#)(?!\2\3\b)[\w.]*?\.\3\b")
+    for path in Path(app.outdir, "_modules").rglob("*.html"):
+        path.write_text(link.sub(r"\1\2\3", path.read_text("utf-8")), "utf-8")
+
+
 def setup(app: Sphinx) -> None:
     """Write what the site shows, and set how it is shown."""
     write_page(HERE / "_static/backprop.html")
@@ -154,3 +164,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", escape_stars)
     app.connect("autodoc-process-signature", types_of_op)
     app.connect("doctree-read", leave_out_of_the_sidebar, priority=0)
+    app.connect("build-finished", correct_back_links)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,6 +53,23 @@ def test_a_page_is_accessible_and_fits(browser: Any, name: str):
     serious = [rule for rule in violations if rule["impact"] in {"serious", "critical"}]
     assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious] == []
     page.close()
+
+
+def test_links_within_the_site_have_targets():
+    missing = []
+    targets: dict[str, set[str]] = {}
+    for path in SITE.rglob("*.html"):
+        text = re.sub(r"<(iframe|script).*?</\1>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        for link in {*re.findall(r'href="(?!\w+:)([^"]+)"', text)}:
+            file, _, anchor = unquote(link).partition("#")
+            name = os.path.normpath(path.parent / file.partition("?")[0]) if file else str(path)
+            if name not in targets and Path(name).exists():
+                source = Path(name).read_text("utf-8") if name.endswith(".html") else ""
+                targets[name] = set(re.findall(r'\bid="([^"]+)"', source))
+            is_page = name.endswith(".html") and anchor
+            if name not in targets or (is_page and anchor not in targets[name]):
+                missing.append((path.relative_to(SITE), link))
+    assert missing == []
 
 
 @pytest.mark.parametrize("words", ["vanishing gradient", "backpropagation", "Tensor.view", "exp"])
