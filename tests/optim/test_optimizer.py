@@ -446,3 +446,21 @@ def test_lbfgs_needs_a_closure_and_one_group():
         optim.LBFGS([w]).step()
     with pytest.raises(ValueError, match="LBFGS has one direction for all parameters: pass them"):
         optim.LBFGS([{"params": [w]}, {"params": [parameter(1)]}])
+
+
+def test_an_own_optimizer_has_state_of_any_shape():
+    class Flat(tg.optim.Optimizer):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {})
+
+        def step(self, closure: Any = None) -> None:  # noqa: ARG002
+            for p in self.param_groups[0]["params"]:
+                self.state[p]["mean"] = p.grad.flatten()
+
+    w = tg.ones(2, 3, requires_grad=True)
+    first, second = Flat([w]), Flat([w])
+    (w * 2).sum().backward()
+    first.step()
+    second.load_state_dict(first.state_dict())
+    assert second.state[w]["mean"].tolist() == [2] * 6
+    assert "LBFGS" in dir(tg.optim)

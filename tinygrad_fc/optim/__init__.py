@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.optim.adaptive import *
     from tinygrad_fc.optim.lbfgs import *
 
-_MODULES = ("adaptive", "lbfgs", "optimizer", "sgd")
-__getattr__ = lazy_names(__name__, {name: name for name in ("lr_scheduler", "swa_utils")}, _MODULES)
+_MODULES = ("adaptive", "optimizer", "sgd")
+_NAMES = {"LBFGS": "lbfgs:LBFGS", "lr_scheduler": "lr_scheduler", "swa_utils": "swa_utils"}
+__getattr__ = lazy_names(__name__, _NAMES, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -137,6 +137,7 @@ class Optimizer:
     _optimizer_step_pre_hooks = hooks.Registry()
     _optimizer_step_post_hooks = hooks.Registry()
     _is_in_step = False
+    _is_shaped = False  # whether tensors of the state have the shape of the parameter
 
     def __init_subclass__(cls) -> None:
         if "__init__" in vars(cls):
@@ -363,7 +364,7 @@ class Optimizer:
         if not hasattr(value, "__array__"):  # tensors of PyTorch have it, too
             return copy.deepcopy(value)
         array = as_array(value)
-        if array.ndim and array.shape != p.shape:
+        if self._is_shaped and array.ndim and array.shape != p.shape:
             raise ValueError(
                 f"{type(self).__name__}: the state dict has {key} of shape {array.shape} for a "
                 f"parameter of shape {p.shape}"
@@ -466,6 +467,7 @@ class Elementwise(Optimizer):
     subtracts lr * d * p from p.
     """
 
+    _is_shaped = True
     ranges: ClassVar[Mapping[str, Range]] = {
         **dict.fromkeys(("lr", "eps", "weight_decay", "momentum", "lr_decay"), NON_NEGATIVE),
         **dict.fromkeys(("momentum_decay", "initial_accumulator_value"), NON_NEGATIVE),

@@ -49,6 +49,7 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
+    _is_shaped = True
     ranges: ClassVar[Mapping[str, Range]] = {**Elementwise.ranges, "dampening": FINITE}
 
     def __init__(

@@ -1,8 +1,13 @@
 """Utilities: `data`, datasets; `benchmark`, times; `checkpoint`, memory; `course`, exercises."""
 
-from tinygrad_fc.core.lazy import lazy_names
-from tinygrad_fc.utils import benchmark, data
+from typing import TYPE_CHECKING
 
-__getattr__ = lazy_names(__name__, {"checkpoint": "checkpoint"})
+from tinygrad_fc.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from tinygrad_fc.utils import benchmark as benchmark
+    from tinygrad_fc.utils import data as data
 
 __all__ = ["benchmark", "checkpoint", "data"]
+
+__getattr__ = lazy_names(__name__, {name: name for name in __all__})
