@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
-from pkgutil import resolve_name
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Finder:
         spec: Any = module.__spec__
         path, _, name = str(spec.origin).partition(":")
         home = import_module(path)
-        sys.modules[spec.name] = resolve_name(f"{path}:{name}") if name else home
+        sys.modules[spec.name] = attrgetter(name)(home) if name else home
 
 
 def install() -> None:
