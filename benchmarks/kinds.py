@@ -227,6 +227,7 @@ def contestants(kind: Kind) -> dict[str, Callable[[], Step]]:
         "eager": lambda: pytorch_style(kind, tg),
         "NumPy": lambda: pytorch_style(kind, tg, backend="numpy"),
         "Numba": lambda: pytorch_style(kind, tg, backend="numba"),
+        "auto": lambda: pytorch_style(kind, tg, backend="auto"),
         "JAX": lambda: jax_style(kind, jax),
         "PyTorch": lambda: pytorch_style(kind, torch),
     }
@@ -243,8 +244,9 @@ def seconds(step: Step, duration: float = 0.02) -> float:
 
 def print_times(kinds: list[Kind], rounds: int) -> None:
     """Print microseconds of steps, and the ratio of the faster backend to JAX."""
-    names = "".join(f"{name:>9}" for name in ("eager", "NumPy", "Numba", "JAX", "PyTorch"))
-    print(f"{'microseconds of a step':30}{names}  / JAX, eager / PyTorch")
+    names = ("eager", "NumPy", "Numba", "auto", "JAX", "PyTorch")
+    heading = "".join(f"{name:>9}" for name in names)
+    print(f"{'microseconds of a step':30}{heading}  / JAX, eager / PyTorch, auto / better backend")
     figures = {}
     for kind in kinds:
         steps = {name: create() for name, create in contestants(kind).items()}
@@ -252,12 +254,16 @@ def print_times(kinds: list[Kind], rounds: int) -> None:
         for _ in range(rounds):
             for name, step in steps.items():
                 best[name] = min(best[name], seconds(step))
-        ratio = min(best["NumPy"], best["Numba"]) / best["JAX"]
+        better = min(best["NumPy"], best["Numba"])
+        ratio, loss = better / best["JAX"], best["auto"] / better
         cells = "".join(f"{1e6 * t:9.1f}" for t in best.values())
         over = "" if ratio <= kind.limit else "  over"
         eager = f"{best['eager'] / best['PyTorch']:.2f}"
-        print(f"{kind.name:30}{cells}  {ratio:.2f} (limit {kind.limit}){over}, {eager}", flush=True)
-        figures[f"{kind.name} / JAX"] = ratio
+        print(
+            f"{kind.name:30}{cells}  {ratio:.2f} (limit {kind.limit}){over}, {eager}, {loss:.2f}",
+            flush=True,
+        )
+        figures |= {f"{kind.name} / JAX": ratio, f"{kind.name}, auto / better": loss}
     if len(kinds) == len(KINDS):
         history.record("kinds", figures)
 

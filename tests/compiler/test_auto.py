@@ -12,10 +12,12 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.compiler import CompileError
+from tinygrad_fc.compiler.auto import is_native_faster
 
 from .networks import batch, perceptron
 from .twins import Twins, near
@@ -64,15 +66,31 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     return out.strip(), errors
 
 
-def test_the_better_backend_is_chosen_and_each_call_is_one_step():
+def test_native_code_is_chosen_and_each_call_is_one_step():
     twins = Twins(perceptron, backend="auto")
     for k in range(25):
         twins.step(*batch(k))
     assert len(twins.compiled.sources) == 1
     kernel = twins.compiled._calls[0].kernel
-    assert len(kernel._times) == 10
+    assert kernel.chosen is kernel.native
     assert (kernel.native is kernel._numpy) is (util.find_spec("numba") is None)
     assert twins.compiled.source.startswith("import")
+
+
+def test_functions_that_numpy_vectorizes_run_in_numpy():
+    """The choice depends on the program alone: on its functions, sizes and dtypes."""
+    for shape, dtype, is_native in (
+        ((200, 200), "f", False),
+        ((2, 2), "f", True),
+        ((200, 200), "d", True),
+    ):
+        compiled = tg.compile(lambda x: (x.sin() * 2).double())
+        x = tg.ones(shape, dtype=np.dtype(dtype))
+        for _ in range(3):
+            near("result", compiled(x), (x.sin() * 2).double())
+        kernel = compiled._calls[0].kernel
+        assert is_native_faster(compiled.programs[0]) is is_native
+        assert kernel.chosen is (kernel.native if is_native else kernel._numpy)
 
 
 def test_what_native_code_lacks_runs_in_numpy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +73,37 @@ def test_a_folder_of_another_owner_is_not_used(folder: Path, monkeypatch: pytest
     folder.chmod(0o777)  # anyone may write code to it
     shifted(9.0)(tg.ones(3))
     assert not list(folder.iterdir())
+
+
+@native
+@pytest.mark.parametrize("damage", [b"", b"no code", None])
+def test_damaged_files_are_compiled_again(damage: bytes | None, folder: Path):
+    """An empty file, another content, or single bits that differ."""
+    expected = (np.tanh(np.full(3, 9.0)) + 1).tolist()
+    assert shifted(9.0)(tg.ones(3)).tolist() == pytest.approx(expected)
+    stored = [file for file in files(folder) if file.stat().st_size]
+    assert len(stored) == 3  # the index, the code and the checksum
+    for file in stored:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content if damage is None else damage)
+        assert shifted(9.0)(tg.ones(3)).tolist() == pytest.approx(expected)
+    before = files(folder)
+    assert shifted(9.0)(tg.ones(3)).tolist() == pytest.approx(expected)
+    assert files(folder) == before
+
+
+@native
+def test_the_folder_of_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shifted(11.0)(tg.ones(3))
+    assert files(tmp_path / "tinygrad_fc")
+
+
+@native
+def test_compilations_are_logged(folder: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "tinygrad_fc"):
+        shifted(13.0)(tg.ones(3))
+    assert "compiling <lambda> to native code" in caplog.text
+    assert files(folder)

@@ -32,10 +32,10 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    The product: `operand` writes `rate = np.array(lr)`, and `rate * weight_0_grad`, which is used
    once and short, is inlined. The subtraction: `_changed_in_place` finds that it may overwrite
    weight_0, and `_write_in_place` writes `weight_0 -= rate * weight_0_grad`. `auto`, the default,
-   starts with this, measures Numba beside it, and keeps the faster. For Numba, `numba_lowering`
-   makes statements of instructions, `numba_printer` writes them in loops as LLVM, with the numbers
-   of `numba_codegen`, `numba_backend` compiles, with a cache. `javascript` prints for pages of
-   `viz`.
+   starts with this, and goes on with Numba, unless its rule prefers NumPy. For Numba,
+   `numba_lowering` makes statements of instructions, `numba_printer` writes them in loops as LLVM,
+   with the numbers of `numba_codegen`, `numba_backend` compiles, with a cache. `javascript` prints
+   for pages of `viz`.
 8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
    2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
    make tensors of the results. A `Miss`, for a guard or `GuardFailed`, leads to the other programs,

@@ -290,12 +290,12 @@ def compile(  # noqa: A001  as above
     grad, except a tensor that the function returns unchanged; floating-point warnings are not
     given.
 
-    `backend` is "numpy", "numba", or "auto" (the default: after a first call by NumPy both do a few
-    real calls, the faster one stays). Native code is cached in `$TINYGRAD_FC_CACHE` (empty: not at
-    all) or the user's cache folder. `check=False` turns the self-check off. Returns a `Compiled`.
-    Raises `CompileError`, with the line, for what is refused (no tensor is changed then, but where
-    an optimizer has created its state) and where a check fails (the state is that of the function
-    then, and the next call traces it again).
+    `backend` is "numpy", "numba", or "auto" (the default: NumPy does the first call, then native
+    code, unless a rule expects NumPy to be faster for the program). Native code is cached in
+    `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache folder. `check=False` turns the
+    self-check off. Returns a `Compiled`. Raises `CompileError`, with the line, for what is refused
+    (no tensor is changed then, but where an optimizer has created its state) and where a check
+    fails (the state is that of the function then, and the next call traces it again).
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")

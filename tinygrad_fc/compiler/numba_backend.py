@@ -5,18 +5,20 @@ to the last digits but not bit for bit; random numbers are the same.
 
 Native code is cached on disk: Numba stores what it has compiled next to the file that the source is
 in, so each program has an empty one, named by a hash of all that decides what it compiles to. The
-folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else
-`~/.cache/tinygrad_fc`. Files are replaced atomically, so several processes may write at once. Where
-the folder cannot be written to, or belongs to another user, nothing is cached.
+folder is `$TINYGRAD_FC_CACHE` if that is set (empty: nothing is cached), else `tinygrad_fc` in
+`$XDG_CACHE_HOME` or `~/.cache`. Files are replaced atomically, so several processes may write at
+once; those that do not fit their checksum are compiled again. Where the folder cannot be written
+to, or belongs to another user, nothing is cached.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,11 @@ from tinygrad_fc.compiler.numba_printer import NumbaPrinter
 from tinygrad_fc.core.pytree import mapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tinygrad_fc.compiler.ir import Program
+
+_log = logging.getLogger(__name__)
 
 
 def build(program: Program) -> Any:
@@ -95,6 +101,7 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
     pairs = ((TYPES[value.dtype], value.is_number) for value in native.arguments)
     kinds = [number if is_number else types.CPointer(number) for number, is_number in pairs]
     signature = types.Tuple([types.int64, *kinds])
+    _log.info("compiling %s to native code, or loading it", program.name)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
     space = {"native_call": numba_codegen.native(native.write), "__name__": __name__}
     text = "def steps(arguments): return native_call(arguments)"
@@ -103,13 +110,40 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # dividing by 0 gives what IEEE 754 says, as in NumPy
-            decorator = njit([(signature,)], cache=file is not None, error_model="numpy")
-            compiled = decorator(space["steps"])
+            with _cached(file):
+                decorator = njit([(signature,)], cache=file is not None, error_model="numpy")
+                compiled = decorator(space["steps"])
     except NumbaError as error:
         raise NoNativeForm(f"Numba cannot compile {program.name}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point
+
+
+@contextmanager
+def _cached(file: str | None) -> Iterator[None]:
+    """Discard files of `file` that are damaged; note the checksum of those that are stored."""
+    if file is None:
+        yield
+        return
+    checksum = Path(file).with_suffix(".sha256")
+
+    def files() -> list[Path]:
+        return sorted((checksum.parent / "__pycache__").glob(f"{checksum.stem}.*.nb?"))
+
+    def digest() -> bytes:
+        return hashlib.sha256(b"".join(part.read_bytes() for part in files())).digest()
+
+    with suppress(OSError):
+        if not checksum.exists() or checksum.read_bytes() != digest():
+            for part in files():
+                part.unlink(missing_ok=True)
+    yield
+    with suppress(OSError):
+        if not checksum.exists() or checksum.read_bytes() != digest():
+            new = checksum.with_suffix(f".{os.getpid()}")
+            new.write_bytes(digest())
+            new.replace(checksum)
 
 
 def _key(program: Program) -> str:
@@ -139,7 +173,8 @@ def _stored(program: Program) -> str | None:
         return None
     key = hashlib.sha256(_key(program).encode()).hexdigest()[:32]
     try:
-        folder = Path(variable or "~/.cache/tinygrad_fc").expanduser().absolute()
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = Path(variable or f"{caches}/tinygrad_fc").expanduser().absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Cached code is executed: files that another user can write must not be.
         status = folder.stat()
