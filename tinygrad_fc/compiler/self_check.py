@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tinygrad_fc.compiler.call import Executable
+    from tinygrad_fc.compiler.ir import Program
 
 _ADVICE = (
     "A program repeats what the function did when it was traced. The function depends on, or "
@@ -58,11 +59,11 @@ def check(call: Executable, function: Any, number: int, arguments: Any, inputs: 
         outputs = silent.call(call.kernel, *its_inputs) or ()
     except GuardFailed:
         return None
-    leaves = flatten(arguments)[0]
+    leaves, eps = flatten(arguments)[0], _coarsest(call.program)
     with np.errstate(all="ignore"):
         result = function(*arguments)
         for name, *values in _pairs(call, leaves, inputs, copies, before, outputs, result):
-            if difference := _difference(*values):
+            if difference := _difference(eps, *values):
                 if name is _RANDOM and threading.active_count() > 1:
                     break  # another thread may have drawn
                 where = f"call {number} of {call.program.name} ({call.traced.captured.line})"
@@ -145,7 +146,15 @@ def _noise(call: Executable, gradients: Any, outputs: Any) -> dict[int, Any]:
     return noise
 
 
-def _difference(a: Any, b: Any, scale: float = 0.0, before: Any = None, noise: Any = 0.0) -> str:
+def _coarsest(program: Program) -> float:
+    """Return the largest epsilon of a float dtype in which a program computes."""
+    dtypes = {v.dtype for v in (*program.inputs, *program.instructions) if v.dtype is not None}
+    return max((float(np.finfo(t).eps) for t in dtypes if t.kind in "fc"), default=0.0)
+
+
+def _difference(
+    coarsest: float, a: Any, b: Any, scale: float = 0.0, before: Any = None, noise: Any = 0.0
+) -> str:
     """Return where the value of the program and that of the function differ beyond rounding.
 
     The terms of a value are taken to be as large as the largest element of its row, or a hundredth
@@ -162,7 +171,7 @@ def _difference(a: Any, b: Any, scale: float = 0.0, before: Any = None, noise: A
     wrong = a != b
     if a.dtype.kind in "fc" and wrong.any():
         wrong &= ~(np.isnan(a) & np.isnan(b))
-        eps = np.finfo(a.dtype).eps
+        eps = max(np.finfo(a.dtype).eps, coarsest)
         root, change = np.sqrt(eps), b if before is None else b - before
         sizes = np.where(np.isfinite(change), abs(change), 0)
         row = sizes.max(-1, keepdims=True, initial=0) if a.ndim else sizes
