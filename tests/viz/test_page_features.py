@@ -379,6 +379,17 @@ def test_lecture_mode_has_large_numbers_and_phones_large_cells(show: Callable[..
     assert sheet["y"] + sheet["height"] == pytest.approx(900, abs=2)
 
 
+def test_print_keeps_title_and_colours(show: Callable[..., Any]):
+    page = show(**CLASSIFIER)
+    cell = page.locator(".result td[data-at]").first
+    before = cell.evaluate("node => node.style.background")
+    page.emulate_media(media="print")
+    assert page.is_visible("h1")
+    assert page.is_hidden("#next")
+    style = "node => [getComputedStyle(node).printColorAdjust, node.style.background]"
+    assert cell.evaluate(style) == ["exact", before]
+
+
 def test_enter_keeps_the_focus(show: Callable[..., Any]):
     page = show(**README)
     page.focus("#network-svg .neuron >> nth=3")
