@@ -1,0 +1,1 @@
+"""Random programs in both libraries: `python -m tests.parity.random_programs`."""
