@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.core.dtypes import bfloat16
 from tinygrad_fc.core.errors import DtypeError, GraphError
 from tinygrad_fc.core.graph import (
     Node,
@@ -263,6 +264,10 @@ class Conversions(Casts):
     __slots__ = ()
 
     is_sparse = is_mps = False
+
+    def bfloat16(self: Any) -> Tensor:
+        """Raise `DtypeError`: NumPy has no such dtype."""
+        return self.to(bfloat16)  # type: ignore[no-any-return]
 
     def is_complex(self) -> bool:
         """Return False: there are no complex tensors."""

@@ -94,6 +94,8 @@ def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[de
         elif a is not None and not isinstance(a, bool):
             try:
                 dtype = np.dtype(a)
+            except DtypeError:  # of `bfloat16`, whose message says more
+                raise
             except TypeError:
                 raise DtypeError(
                     f"to: got {a!r:.60}; expected a dtype such as tg.float32, or a device: 'cpu' "

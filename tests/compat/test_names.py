@@ -198,6 +198,7 @@ def test_bfloat16_is_a_name_that_is_refused():
         lambda: tg.ones(2, dtype=tg.bfloat16),
         lambda: tg.tensor([1.0], dtype=tg.bfloat16),
         lambda: tg.ones(2).to(tg.bfloat16),
+        lambda: tg.ones(2).bfloat16(),
         lambda: nn.Linear(2, 1).to(tg.bfloat16),
         lambda: nn.Linear(2, 1, dtype=tg.bfloat16),
         lambda: tg.set_default_dtype(tg.bfloat16),
