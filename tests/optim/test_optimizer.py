@@ -258,7 +258,7 @@ def test_centered_rmsprop_is_finite_for_a_variance_of_0(gradient: float, steps: 
 
 
 def test_public_names():
-    assert {*EVERY, "Optimizer", "lr_scheduler"} == set(optim.__all__)
+    assert {*EVERY, "Optimizer", "lr_scheduler", "swa_utils"} == set(optim.__all__)
     assert set(optim.__all__) <= set(dir(optim))
     with pytest.raises(AttributeError, match=r"'tinygrad_fc\.optim' has no attribute 'sgd_'"):
         _ = optim.sgd_

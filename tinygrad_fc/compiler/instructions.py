@@ -350,7 +350,7 @@ _ONLY_NUMPY = """
 allclose array_equal count_nonzero cumprod diag diff einsum hstack inner isclose kron mean
 median nan_to_num outer pad partition roll round searchsorted sort std take take_along_axis
 tensordot tile trace tril triu var vstack linalg.cholesky linalg.det linalg.eigh linalg.inv
-linalg.slogdet linalg.solve linalg.svd
+linalg.pinv linalg.slogdet linalg.solve linalg.svd
 """
 for _name in _ONLY_NUMPY.split():
     define(operator.attrgetter(_name)(np), traced=RECORDED)

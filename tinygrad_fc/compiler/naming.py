@@ -41,7 +41,7 @@ _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstan
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
 _NOUNS = {"add": "total", "subtract": "difference", "multiply": "product", "divide": "ratio"}
 _NOUNS |= {"sub": "difference", "sqrt": "root", "square": "squares", "where": "chosen"}
-_NOUNS |= {"broadcast_to": "broadcast", "cast": "converted", "put": "changed"}
+_NOUNS |= {"broadcast_to": "broadcast", "cast": "converted", "put": "changed", "rng_call": "draw"}
 """Names for results of functions."""
 
 

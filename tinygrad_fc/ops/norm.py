@@ -104,8 +104,8 @@ def _lp_norm_rule(g: Any, out: Any, x: Any, ord: Any, dim: Any = None, keepdim: 
 def lp_norm(input: Any, *, ord: Any, dim: Any = None, keepdim: Any = False) -> Any:
     """Return `(|x|**ord).sum() ** (1 / ord)` over `dim`; where it is 0, the gradient is 0.
 
-    >>> float(lp_norm(np.array([3.0, 4.0, 5.0]), ord=3))
-    6.0
+    >>> float(lp_norm(np.array([3.0, -4.0]), ord=1))
+    7.0
     """
     total = (np.abs(input) ** ord).sum(axis=dim, keepdims=keepdim)
     return total ** (1 / ord)

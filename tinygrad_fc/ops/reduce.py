@@ -388,7 +388,7 @@ def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) 
     return broadcast_back(g, x.shape, dim, keepdim) * unit  # g / out may overflow
 
 
-@define(domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
+@define(name="norm", domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
 def l2_norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
 

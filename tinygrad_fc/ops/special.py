@@ -250,7 +250,7 @@ def _lower_tail(x: Any, tail: Any) -> Any:
     return tail
 
 
-@define(domain=(real,), rules=(lambda g, out, x: g * (out * x * -2),))
+@define(domain=(real,), rules=(lambda g, out, x: multiply_no_nan(g, out * x * -2),))
 @without_warnings
 def gaussian(input: Any) -> Any:
     """Return exp(-input**2).

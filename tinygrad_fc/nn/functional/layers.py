@@ -500,7 +500,7 @@ def scaled_dot_product_attention(
     size = query.shape[-1] or 1
     scores = query @ key.swapaxes(-1, -2) * (size**-0.5 if scale is None else scale)
     if is_causal:
-        attn_mask = leaf_of(np.tri(*scores.shape[-2:], dtype=bool))
+        attn_mask = leaf_of(np.tri(*scores.shape[-2:], dtype=bool, like=array_of(scores)))
     if attn_mask is not None and attn_mask.dtype == bool:
         scores = elementwise.where(attn_mask, scores, -math.inf)
     elif attn_mask is not None:
