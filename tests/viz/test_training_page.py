@@ -338,7 +338,7 @@ def test_a_step_lights_box_line_and_formula(show: Callable[..., Any]):
     for line, title in [
         ("d1 =", "Layer 2: gradient of the inputs"),
         ("d1 =", "Layer 1: back through the activation"),  # the next step of the line
-        ("root =", "Adam: step size and ε"),
+        ("correction =", "Adam: step size and ε"),
     ]:
         page.click(f"#program span:has-text('{line}') >> nth=0")
         assert title in page.inner_text("#step-title")
