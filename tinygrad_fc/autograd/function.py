@@ -328,9 +328,13 @@ class FunctionCall:
             if not isinstance(t, Node):
                 return t
             if t._requires_grad:
-                # A leaf itself, so that `backward` may differentiate code that reads it elsewhere.
-                source: Any = t._parents[0] if t._op is alias and t._parents else t
-                return source if source is not None and source._op is None else t
+                leaf: Any = t._parents[0] if t._op is alias and t._parents else t
+                if leaf is t or leaf is None or leaf._op is not None:
+                    return t
+                # `grad` takes it for the leaf, which `backward` may read elsewhere, too.
+                view = graph.copy_node(t)
+                view._op = view_of_leaf
+                return view
             if isinstance(out, Node):
                 for k, r in enumerate(self.results):
                     if r is t and self.slices[k] is not None:
@@ -419,6 +423,11 @@ def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
 
 def _node_array(*operands: Any) -> Any:
     return operands[-1].node_array()
+
+
+view_of_leaf: Any = _unregistered("saved tensor", readonly, (lambda g, _out, _x: g,))
+"""The op of a read-only view of a saved leaf, which `backward` cannot change in place."""
+view_of_leaf.aliases_leaf = True
 
 
 def _pick(_node: Any, array: Any, *, at: slice) -> Any:

@@ -53,8 +53,14 @@ def _listed(tensors: Any, name: str) -> list[Any]:
 
 
 def checked_inputs(tensors: Any) -> list[Any]:
-    """Return `tensors` as a list; raise `GraphError` for one that does not require grad."""
-    inputs = _listed(tensors, "inputs")
+    """Return `tensors` as a list; raise `GraphError` for one that does not require grad.
+
+    A saved leaf in the `backward` of a `Function` is replaced by the leaf.
+    """
+    inputs = [
+        t._parents[0] if t._parents and getattr(t._op, "aliases_leaf", False) else t
+        for t in _listed(tensors, "inputs")
+    ]
     for t in inputs:
         if not t._requires_grad:
             raise GraphError(
