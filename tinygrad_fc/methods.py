@@ -126,8 +126,10 @@ def _check_result(array: Any, value: Any) -> None:
 
 
 def _fits(array: Any, operand: Any) -> bool:
-    """Return whether a ufunc of both has the dtype of the float array."""
-    return operand.__class__ in (float, int) or getattr(operand, "dtype", None) == array.dtype
+    """Return whether a ufunc of both has the dtype of the float array; not for a Dask array."""
+    return operand.__class__ in (float, int) or (
+        getattr(operand, "dtype", None) == array.dtype and not hasattr(operand, "dask")
+    )
 
 
 def _in_place(function: Any, name: str) -> Any:
