@@ -230,7 +230,8 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     op = registry.get(called)
     if op is None:
         return _call_on_arrays(called, args, kwargs)
-    names = positional(called)[0] or op.operands  # NumPy 2.0 has functions without a signature
+    # NumPy 2.0 has functions without a signature; those in Python are wrapped.
+    names = positional(inspect.unwrap(called))[0] or op.operands
     arguments = dict(zip(names, args, strict=False)) | kwargs
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
     settings = {k if k in op.accepted else RENAMED.get(k, k): arguments[k] for k in arguments}
