@@ -199,8 +199,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
 
     def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
         """Return X with codes in place of the categories of a DataFrame."""
-        if fresh:
-            self.categories_ = {}
+        self.categories_: Any = {} if fresh else self.categories_
         codes = {}
         if hasattr(X, "dtypes") and hasattr(X, "columns"):
             for k, column in enumerate(X.columns):
@@ -278,7 +277,8 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class of each row."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        codes = self.predict_proba(X).argmax(1)  # before `classes_`: raises without a fit
+        return self.classes_[codes]
 
 
 class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
