@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.explanation import explain as explain
 
 inverse, norm, svd = linalg.inv, norms.p_norm, linalg.thin_svd  # other names in `linalg`
-pinverse = linalg.pinv
+matrix_power, qr = linalg.integer_power, linalg.reduced_qr
 
 __version__ = "0.1.0"
 

@@ -362,7 +362,7 @@ class Methods(Conversions):
     sum, mean, prod, var, std = reduce.sum, reduce.mean, reduce.prod, reduce.var, reduce.std
     amax, amin, max, min = reduce.amax, reduce.amin, reduction.max, reduction.min
     argmax, argmin, median = comparison.argmax, comparison.argmin, reduction.median
-    quantile, norm = reduction.quantile, norms.p_norm
+    quantile, norm, dist = reduction.quantile, norms.p_norm, norms.dist
     kthvalue, cummax, nanmean = reduction.kthvalue, reduction.cummax, reduction.nanmean
     all, any, count_nonzero = comparison.all, comparison.any, comparison.count_nonzero
     logsumexp, softmax, log_softmax = reduce.logsumexp, reduce.softmax, reduce.log_softmax
@@ -378,10 +378,11 @@ class Methods(Conversions):
         products.bmm,
     )
     outer, addmm = products.outer, products.addmm
-    ger = outer
+    ger, spmm = outer, mm
     inner, kron, trace = products.inner, products.kron, products.trace
     det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
-    matrix_power, pinverse = linalg.matrix_power, linalg.pinv
+    matrix_power, pinverse = linalg.integer_power, linalg.pinverse
+    qr = linalg.reduced_qr
     diag, tril, triu = shape.diag, shape.tril, shape.triu
     diagonal, diag_embed = shape.diagonal, shape.diag_embed
 

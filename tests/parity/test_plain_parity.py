@@ -186,7 +186,7 @@ def test_values_and_dtypes(call: Callable[[Any], Any]):
 OVERRIDES = torch.overrides.get_testing_overrides()
 # Functions whose names differ there from PyTorch's documentation, or that lack an option here.
 OTHER = "bmm cdist det diag_embed dot empty_like full_like gather histogram inverse logsumexp "
-OTHER += "meshgrid mm ones_like permute polygamma slogdet svd swapdims topk where zeros_like"
+OTHER += "meshgrid mm ones_like permute polygamma slogdet spmm svd swapdims topk where zeros_like"
 SIGNATURES = {
     name
     for name in dir(tg)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.errors import LinAlgError, check_argument, check_shapes
+from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
 from tinygrad_fc.core.graph import array_of, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.norms import (  # noqa: F401  names of `tinygrad_fc.linalg`
@@ -23,7 +23,7 @@ from tinygrad_fc.ops.elementwise import where
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["det", "matrix_power", "qr", "slogdet"]
+__all__ = ["det", "pinverse", "slogdet"]
 
 _PUBLIC = [
     "cholesky",
@@ -131,6 +131,10 @@ def _check_square(x: Any, what: str) -> None:
     fit = x.ndim >= 2 and x.shape[-1] == x.shape[-2]
     expected = "square matrices (..., n, n); for more equations than unknowns use lstsq"
     check_shapes(fit, what, expected, x)
+
+
+def _check_floats(x: Any, what: str) -> None:
+    check_dtypes(x.dtype.kind == "f", what, "floats: convert it first, x.double()", x)
 
 
 def _check_matrices(x: Any, result: Any, what: str, reason: str) -> None:
@@ -270,6 +274,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     tensor([-2.,  2.])
     """
     _check_square(A, "eigvalsh")
+    _check_floats(A, "eigvalsh")
     check_argument(UPLO in ("L", "U"), "eigvalsh", ("L", "U"), UPLO=UPLO)
     return linalg.eigenvalues(A)
 
@@ -314,6 +319,7 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
         mode in ("reduced", "complete", "r"), "qr", ("reduced", "complete", "r"), mode=mode
     )
     check_shapes(A.ndim >= 2, "qr", "matrices (..., n, m)", A)
+    _check_floats(A, "qr")
     n, m = A.shape[-2:]
     check_shapes(mode != "complete" or n <= m, "qr", 'n <= m, or mode="reduced"', A)
     q, r = map(leaf_of, np.linalg.qr(array_of(A)))
@@ -325,6 +331,20 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
         q = recorded + (q - recorded).detach()
         r = triu(q.mT @ A)
     return QR(leaf_of(np.empty(0, A.dtype)) if mode == "r" else q, r)
+
+
+@accepts_arrays("input")
+def reduced_qr(input: Tensor, some: bool = True) -> QR:
+    """Return Q and R with `input` = Q @ R, as `torch.qr`; see `linalg.qr`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.qr(tg.tensor([[3.0], [4.0]])).R.abs()
+    tensor([[5.]])
+    """
+    return qr(input, "reduced" if some else "complete")
+
+
+reduced_qr.__name__ = "qr"  # its public name, `tg.qr`
 
 
 @accepts_arrays("A")
@@ -343,8 +363,21 @@ def pinv(
     """
     del hermitian
     check_shapes(A.ndim >= 2, "pinv", "matrices (..., n, m)", A)
+    _check_floats(A, "pinv")
     limit = rcond if rtol is None else rtol
     return linalg.pinv(A, rtol=_eps_of(A) if limit is None else float(limit))
+
+
+@accepts_arrays("input")
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """Return the pseudo-inverse of matrices, as `linalg.pinv` with another default of `rcond`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.pinverse(tg.tensor([[2.0, 0.0]]))
+    tensor([[0.5],
+            [0. ]])
+    """
+    return pinv(input, rcond)
 
 
 def _eps_of(A: Any) -> float:
@@ -386,14 +419,30 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
             [0., 1.]])
     """
     _check_square(A, "matrix_power")
+    if n == 0:  # with a gradient of zeros
+        return where(np.ones(A.shape, bool), np.eye(A.shape[-1], dtype=A.dtype), A)
     if n < 0:
         A, n = inv(A), -n
-    out = leaf_of(np.broadcast_to(np.eye(A.shape[-1], dtype=A.dtype), A.shape).copy())
-    while n:
-        out = out @ A if n % 2 else out
-        n //= 2
-        A = A @ A if n else A
+    out = None if n % 2 == 0 else A.clone()
+    while n := n // 2:
+        A = A @ A
+        if n % 2:
+            out = A if out is None else out @ A
     return out
+
+
+@accepts_arrays("input")
+def integer_power(input: Tensor, n: int) -> Tensor:
+    """Return the `n`-th power of square matrices, as `torch.matrix_power`; see `linalg`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.matrix_power(tg.tensor([[2.0]]), -1)
+    tensor([[0.5]])
+    """
+    return matrix_power(input, n)
+
+
+integer_power.__name__ = "matrix_power"  # its public name, `tg.matrix_power`
 
 
 @accepts_arrays("A", "B")
@@ -431,15 +480,19 @@ class LstsqResult(NamedTuple):
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = None) -> LstsqResult:
     """Return X (..., m, k) with the smallest |A X - B| for `A` (..., n, m) and `B` (..., n, k).
 
-    Of several it is the smallest X, `pinv(A, rcond) @ B`. There are residuals if n > m and all
-    ranks are m. `driver` has no effect.
+    Or `B` is a vector (n,), or one per matrix (..., n), and X (..., m). Of several it is the
+    smallest X, `pinv(A, rcond) @ B`. There are residuals if n > m and all ranks are m. `driver` has
+    no effect.
 
     >>> import tinygrad_fc as tg
     >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution
     tensor([[2.]])
     """
     del driver
-    fit = A.ndim >= 2 <= B.ndim and A.shape[-2] == B.shape[-2]
+    if A.ndim >= 2 and (B.ndim == 1 or B.shape == A.shape[:-1]):
+        result = lstsq(A, B[..., None], rcond)
+        return result._replace(solution=result.solution[..., 0])
+    fit = A.ndim >= 2 <= B.ndim and A.shape[-2] == B.shape[-2] and 0 <= A.ndim - B.ndim <= 1
     check_shapes(fit, "lstsq", "matrices (..., n, m) and (..., n, k)", A, B)
     x: Any = pinv(A, rcond) @ B
     rank, residuals = matrix_rank(A, rtol=rcond), leaf_of(np.zeros(0, x.dtype))

@@ -102,8 +102,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
     if not 1 <= k <= n:
         raise RangeError(f"kthvalue: k is {k}, expected 1 to {n}, the size of axis {along}")
     order = np.argsort(np.atleast_1d(as_array(input)), axis=along, kind="stable")
-    at = order.take([k - 1], along).reshape(() if not input.ndim else (-1,))
-    return values_at(input, along, keepdim, leaf_of(at))
+    at = order.take([k - 1], along)
+    return values_at(input, along, keepdim, leaf_of(at if input.ndim else at.reshape(())))
 
 
 @accepts_arrays("input")
