@@ -150,6 +150,8 @@ line("cumsum(dtype)", along(), lambda t, x, dim: t.cumsum(x, dim, dtype=t.float6
 line("median", some(min_side=1))
 line("median(dim)", along(keepdim=keep), ties=0)
 line("kthvalue", along(least=1, min_side=2, k=st.integers(1, 2), keepdim=keep), ties=0)
+kept = along(least=1, k=st.just(1), keepdim=keep)
+line("kthvalue(values)", kept, lambda t, x, **k: t.kthvalue(x, **k).values.detach())
 line("cummax", along(min_side=1), ties=0)
 some_nan = {"of": lambda t, x: t.where(x > 0, x, t.nan)}
 line("nanmean", along(many=True, none=True, keepdim=keep), **some_nan)
