@@ -26,7 +26,8 @@ METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_flo
 NOT_LISTED = {
     "inverse",
     "norm",
-    "pinverse",
+    "matrix_power",
+    "qr",
     "svd",
     "linear",
     "accepts_size_average",
