@@ -423,7 +423,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         return where(np.ones(A.shape, bool), np.eye(A.shape[-1], dtype=A.dtype), A)
     if n < 0:
         A, n = inv(A), -n
-    out = None if n % 2 == 0 else A.clone()
+    out: Any = A.clone() if n % 2 else None
     while n := n // 2:
         A = A @ A
         if n % 2:
