@@ -233,6 +233,8 @@ STORING: dict[str, Any] = {
 }
 
 
+# NumPy's ufuncs warn of times before they refuse them.
+@pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning")
 @pytest.mark.parametrize("how", STORING)
 @given(st.sampled_from(sorted(NOT_REAL)), st.sampled_from([np.float64, np.int64, np.bool_]))
 def test_elements_are_real_numbers(how: str, what: str, dtype: Any):

@@ -66,8 +66,8 @@ def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: p
     assert math.isnan(history.loss[0])
     assert math.isnan(history.gradient_norms["0"][1])
     assert history.gradient_norms["2"][1] > 0
-    curve, norms, shares = (figure := history.plot()).axes
-    plt.close(figure)
+    curve, norms, shares = history.plot().axes
+    plt.close("all")
     assert curve.lines[0].get_ydata() == pytest.approx(history.loss, nan_ok=True)
     assert [line.get_label() for line in norms.lines] == ["0", "2"]
     assert [line.get_label() for line in shares.lines] == ["1", "3"]
