@@ -236,7 +236,7 @@ def full_rank(t: Any, x: Any) -> Any:
 
 def of_eigenvectors(t: Any, x: Any) -> Any:
     values, vectors = t.linalg.eigh(x)
-    return vectors.square(), (vectors * values.sin()[..., None, :]) @ vectors.mT
+    return vectors.square(), (vectors * (values / 30).sin()[..., None, :]) @ vectors.mT
 
 
 rough = {"ties": 0, "tolerance": 1e-9}
