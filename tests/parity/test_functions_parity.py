@@ -57,7 +57,7 @@ def test_views_and_copies(name: str, data: Any, seed: int):
 laws = settings(max_examples=10, derandomize=True, database=None)
 # PyTorch has fewer digits, or computes with booleans where NumPy's functions do not.
 OWN_DTYPES = "addcdiv|addmm|gamma|einsum i[ij]|hardtanh|relu6|threshold|median|_loss|entropy|kl_div"
-OWN_DTYPES += r"|kthvalue(?!\(values)"  # the index of any of equal elements
+OWN_DTYPES += r"|kthvalue(?!\(values)|solve_triangular"  # any of equal elements; the matrix decides
 # Either refuses dtypes or integers that the other accepts; tests of messages refuse ours.
 LENIENT = r"add[mc]|index_add|pow|\*\*|einsum|histogram|cross|meshgrid|cosine|prelu|norm\(dtype|"
 LENIENT += r"lerp|round\(dec|value|attention|solve_triangular"

@@ -428,7 +428,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
         A = A @ A
         if n % 2:
             out = A if out is None else out @ A
-    return out
+    return out  # type: ignore[no-any-return]
 
 
 @accepts_arrays("input")
