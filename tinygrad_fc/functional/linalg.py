@@ -442,9 +442,6 @@ def integer_power(input: Tensor, n: int) -> Tensor:
     return matrix_power(input, n)
 
 
-integer_power.__name__ = "matrix_power"  # its public name, `tg.matrix_power`
-
-
 @accepts_arrays("A", "B")
 def solve_triangular(
     A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
