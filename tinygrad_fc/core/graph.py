@@ -253,10 +253,10 @@ def _promoted(
     if not casts and not wrap_at:
         return None
     changed = list(args)
+    # Both numbers of `where` become arrays on the device of its condition.
+    like = arrays[0] if hasattr(arrays[0], "__array_function__") else None
     for i in casts:
         x: Any = args[i] if isinstance(args[i], Node) else arrays[i]
-        # Both numbers of `where` become arrays on the device of its condition.
-        like = arrays[0] if hasattr(arrays[0], "__array_function__") else None
         changed[i] = x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype, like=like)
     for i in wrap_at:
         changed[i] = np.asarray(arrays[i] % 2 ** (8 * dtype.itemsize)).astype(dtype)

@@ -144,8 +144,7 @@ def _var_rule(
     d = x - mean(x, dim=dim, keepdim=True)
     divisor = _degrees_of_freedom(x.shape, dim, correction)
     if not divisor:  # the variance is NaN, or infinite
-        nan = np.zeros_like(d) + np.nan  # an array, which is on the device of the input
-        return multiply_no_nan(g, np.where((d < 0) | (d > 0), np.inf, nan))
+        return multiply_no_nan(g, np.where((d < 0) | (d > 0), np.inf, np.nan))
     return multiply_no_nan(d, g * (2 / divisor))  # 0 for equal elements
 
 
