@@ -1,4 +1,7 @@
-"""Times of ops in a block of code, with PyTorch's names: `profile` and `record_function`."""
+"""Times of ops in a block of code, with PyTorch's names: `profile` and `record_function`.
+
+The clock is what a profile reports; nothing is decided by it.
+"""
 
 from __future__ import annotations
 
