@@ -60,9 +60,7 @@ _FUNCTIONS = (
     *(owner, leaf_of, undifferentiated_leaf, record_changes_by_id),
     *(same, same_contents, flatten, get_default_dtype),
 )
-_NAMES: dict[str, Any] = {
-    f.__name__: f for f in (*_FUNCTIONS, flatten, get_default_dtype, GuardFailed)
-}
+_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 

@@ -24,19 +24,8 @@ if TYPE_CHECKING:
     Sizes: TypeAlias = Sequence[builtins.int]
 
 __all__ = ["bfloat16", "bool", "double", "dtype", "e", "finfo", "float", "float16", "float32"]
-__all__ += [
-    "float64",
-    "get_default_dtype",
-    "half",
-    "iinfo",
-    "inf",
-    "int",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-]
-__all__ += ["long", "nan", "pi", "promote_types", "set_default_dtype", "short", "uint8"]
+__all__ += ["float64", "get_default_dtype", "half", "iinfo", "inf", "int", "int8", "int16", "int32"]
+__all__ += ["int64", "long", "nan", "pi", "promote_types", "set_default_dtype", "short", "uint8"]
 
 float64 = double = np.dtype(np.float64)
 float32 = np.dtype(np.float32)

@@ -326,10 +326,8 @@ class Op(Generic[P]):
         devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
         broadcasts = not settings and all(d.shape is None for d in self.domain)
         reason = broadcasts and kind is errors.ShapeError and _mismatch(list(map(np.shape, arrays)))
-        if (
-            broadcasts and kind is errors.ShapeError and not reason
-        ):  # the shapes fit: the values do not
-            kind = errors.ArgumentError
+        if broadcasts and kind is errors.ShapeError and not reason:
+            kind = errors.ArgumentError  # the shapes fit: the values do not
         if len(devices) > 1:
             reason = (
                 f"its arguments are on devices {' and '.join(devices)}. Move one of them: "

@@ -17,9 +17,16 @@ A function with vjp rules is an op, in `tinygrad_fc.ops`; one that calls others 
 Activations, layers and losses are in `tinygrad_fc.nn.functional`.
 """
 
-from tinygrad_fc.functional import creation, elementwise, indexing, linalg, norms, products
-from tinygrad_fc.functional import reduction as reduction
-from tinygrad_fc.functional import shape as shape
+from tinygrad_fc.functional import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    norms,
+    products,
+    reduction,
+    shape,
+)
 
 __all__ = ["creation", "elementwise", "indexing", "linalg", "norms", "products", "reduction"]
 __all__ += ["shape"]

@@ -27,18 +27,10 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensors import Tensor
 
-__all__ = [
-    "argsort",
-    "as_strided",
-    "bincount",
-    "bucketize",
-    "gather",
-    "histogram",
-    "index_add",
-    "index_fill",
-]
-__all__ += ["index_select", "masked_select", "narrow", "nonzero", "scatter", "scatter_add"]
-__all__ += ["searchsorted", "select", "sort", "take", "take_along_dim", "topk", "unique"]
+__all__ = ["argsort", "as_strided", "bincount", "bucketize", "gather", "histogram", "index_add"]
+__all__ += ["index_fill", "index_select", "masked_select", "narrow", "nonzero", "scatter"]
+__all__ += ["scatter_add", "searchsorted", "select", "sort", "take", "take_along_dim", "topk"]
+__all__ += ["unique"]
 
 
 EQUAL_DTYPES = "equal ones: use source.type_as(input)"
