@@ -370,13 +370,8 @@ class Methods(Conversions):
 
     # Linear algebra
 
-    matmul, mm, mv, dot, bmm = (
-        ops.linalg.matmul,
-        products.mm,
-        products.mv,
-        products.dot,
-        products.bmm,
-    )
+    matmul, mm, mv = ops.linalg.matmul, products.mm, products.mv
+    dot, bmm = products.dot, products.bmm
     outer, addmm = products.outer, products.addmm
     ger, spmm = outer, mm
     inner, kron, trace = products.inner, products.kron, products.trace

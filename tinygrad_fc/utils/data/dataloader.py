@@ -89,10 +89,8 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
     ) -> None:
         self.timeout, self.worker_init_fn = timeout, worker_init_fn
-        self.multiprocessing_context, self.prefetch_factor = (
-            multiprocessing_context,
-            prefetch_factor,
-        )
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor = prefetch_factor
         self.persistent_workers, self.pin_memory_device = persistent_workers, pin_memory_device
         self.dataset, self._streams = dataset, isinstance(dataset, IterableDataset)
         self._rows = None if self._streams else _rows(dataset)
