@@ -24,7 +24,7 @@ from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, GraphError, check_dtypes, check_shapes
 from tinygrad_fc.core.gradients import backward
 from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, next_seq
-from tinygrad_fc.core.printing import tensor_html, tensor_text
+from tinygrad_fc.core.printing import tensor_text
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data
 from tinygrad_fc.ops import comparison, elementwise, indexing, linalg
@@ -339,9 +339,6 @@ class Tensor(methods.Methods):
 
     def __repr__(self) -> str:
         return tensor_text("tensor(", self)
-
-    def _repr_html_(self) -> str:
-        return tensor_html(self)
 
     # The graph
 

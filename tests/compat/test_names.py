@@ -245,14 +245,7 @@ def test_options_for_other_devices_are_accepted():
 def test_private_functions_of_pytorch():
     from tinygrad_fc.nn.modules.utils import _pair, _triple  # noqa: PLC0415
 
-    from tinygrad_fc.nn import _reduction  # type: ignore[attr-defined]  # noqa: PLC0415
-
     assert (_pair(3), _triple((1, 2, 3)), _pair([4, 5])) == ((3, 3), (1, 2, 3), (4, 5))
-    for reduction, number, old in (("mean", 1, (None, None)), ("sum", 2, (False, None))):
-        assert _reduction.get_enum(reduction) == number
-        assert _reduction.legacy_get_string(*old) == reduction
-    with pytest.raises(ValueError, match="expected one of none, mean, sum"):
-        _reduction.get_enum("max")
 
 
 def test_memory_of_other_shapes():

@@ -48,7 +48,6 @@ PATHS = {
     "errors": "core.errors",
     "jit": "compat.unsupported",
     "linalg": "functional.linalg",
-    "nn._reduction": "compat.private",
     "nn.modules": "compat.modules",
     "nn.parallel": "compat.distributed",
     "nn.utils.convert_parameters": "nn.utils",

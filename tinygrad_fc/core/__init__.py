@@ -13,5 +13,5 @@
 | `graph` | the recorded graph, and the backward pass |
 | `gradients` | the gradients of results that users name |
 | `op` | what an op is; the registry of ops |
-| `printing` | tensors as text and HTML |
+| `printing` | tensors as text |
 """

@@ -1,18 +1,14 @@
-"""Tensors as text and, in notebooks, as HTML."""
+"""Tensors, numbers and shapes as text."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.core.device import CPU, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.graph import array_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 __all__ = ["set_printoptions"]
 
@@ -75,55 +71,3 @@ def shape_text(shape: tuple[int, ...]) -> str:
     ('5 × 3', 'scalar')
     """
     return " × ".join(map(str, shape)) or "scalar"
-
-
-# HTML
-
-EDGE = 4
-"""Rows and columns shown at either end of a long axis."""
-CELL = 'style="text-align:right;font-family:monospace"'
-
-
-def tensor_html(t: Any) -> str:
-    """Return shape, dtype, origin and the values of `t`, the middle of long axes left out."""
-    facts = [shape_text(t.shape), str(t.dtype)]
-    if t._op is not None and not t.is_leaf:
-        facts.append(f"result of {t._op.name}")
-    elif t.requires_grad:
-        facts.append("requires grad")
-    head = f"<div><strong>tensor</strong> {escape(', '.join(facts))}</div>"
-    if t.ndim > 2 or not t.numel():
-        return f"{head}<pre>{escape(repr(t))}</pre>"
-    values = np.atleast_2d(t.numpy())
-    rows, columns = (_shown(n) for n in values.shape)
-    body = "".join(
-        f"<tr>{''.join(f'<td {CELL}>{_cell(values, i, j)}</td>' for j in columns)}</tr>"
-        for i in rows
-    )
-    return f"{head}<table><tbody>{body}</tbody></table>"
-
-
-def _shown(n: int) -> list[int | None]:
-    """Return the indices shown of an axis of size `n`, None for those left out."""
-    if n <= 2 * EDGE + 1:
-        return list(range(n))
-    return [*range(EDGE), None, *range(n - EDGE, n)]
-
-
-def _cell(values: Any, i: int | None, j: int | None) -> str:
-    if i is None or j is None:
-        return "…"
-    return number_text(values[i, j]) if values.dtype.kind == "f" else str(values[i, j])
-
-
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table, whose last column has numbers."""
-    titles = "".join(f"<th>{name}</th>" for name in head)
-    body = "".join(map(_row, rows))
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _row(cells: Sequence[str]) -> str:
-    *texts, number = cells
-    left = "".join(f'<td style="text-align:left">{escape(text)}</td>' for text in texts)
-    return f"<tr>{left}<td {CELL}>{number}</td></tr>"

@@ -15,7 +15,6 @@ from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device, gpu
 from tinygrad_fc.core.errors import DtypeError
 from tinygrad_fc.core.grad_mode import OBSERVED, flags, no_grad
-from tinygrad_fc.core.printing import html_table, shape_text
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.layer_error import add_path
 from tinygrad_fc.nn.parameter import Parameter, reset_grad
@@ -414,17 +413,6 @@ class Module(HasState):
             return f"{self._get_name()}({extra[0]})"
         inside = "".join(f"\n  {line}" for line in extra + lines)
         return f"{self._get_name()}({inside}\n)" if inside else f"{self._get_name()}()"
-
-    def _repr_html_(self) -> str:
-        rows = []
-        for path, module in self.named_modules():
-            own = [(name, p.shape) for name, p in module.named_parameters(recurse=False)]
-            shapes = ", ".join(f"{name} {shape_text(shape)}" for name, shape in own)
-            count = sum(p.numel() for p in module.parameters(recurse=False))
-            layer = f"{type(module).__name__}({module.extra_repr()})"
-            rows.append((path, layer, shapes, f"{count:,}"))
-        rows.append(("total", "", "", f"{sum(p.numel() for p in self.parameters()):,}"))
-        return html_table(("path", "layer", "parameters", "count"), rows)
 
 
 def indented(value: object) -> str:
