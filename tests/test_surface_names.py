@@ -31,7 +31,6 @@ NOT_LISTED = {
     "qr",
     "svd",
     "linear",
-    "accepts_size_average",
 }  # other functions of `tg.linalg`; in F alone
 PACKAGE = Path(tg.__file__).parent
 
@@ -87,7 +86,7 @@ nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler optim.swa_utils par
 serialization sklearn testing utils.benchmark utils.data viz"""
 # Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
 LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *LAYERS, *OLDER_NAMES}
-HELPERS = {"accepts_size_average", "check_argument", "check_dtypes", "check_shapes", "error_class"}
+HELPERS = {"check_argument", "check_dtypes", "check_shapes", "error_class"}
 HELPERS |= {"warn_deprecated"}
 LEFT_OUT |= {"weight_norm", "remove_weight_norm", "remove_spectral_norm"}  # of early PyTorch
 

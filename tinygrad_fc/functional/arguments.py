@@ -203,7 +203,7 @@ def _translated(function: Any, error: Exception) -> Exception:
     )
 
 
-# Older forms of arguments
+# An older form of arguments
 
 
 def accepts_factor(name: str, tensors: int) -> Callable[[F], F]:
@@ -221,29 +221,3 @@ def accepts_factor(name: str, tensors: int) -> Callable[[F], F]:
         return wrapper  # type: ignore[return-value]
 
     return decorate
-
-
-def pop_reduction(settings: dict[str, Any]) -> None:
-    """Replace the old arguments `size_average` and `reduce` of a loss by `reduction`."""
-    size_average, reduce = (settings.pop(name, None) for name in ("size_average", "reduce"))
-    if size_average is not None or reduce is not None:
-        name = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warn_deprecated(f"size_average and reduce are deprecated. Use reduction={name!r}", 4)
-        settings["reduction"] = name
-
-
-def accepts_size_average(loss: Any) -> Any:
-    """Return the function `loss` with the old arguments `size_average` and `reduce`."""
-
-    @functools.wraps(loss)
-    def wrapper(*args: Any, **settings: Any) -> Any:
-        if settings:
-            pop_reduction(settings)
-        return loss(*args, **settings)
-
-    return wrapper
-
-
-def in_place(input: Any, result: Tensor, inplace: bool) -> Tensor:
-    """Return `result`; with PyTorch's option `inplace`, the tensor `input` changed to it."""
-    return input._become(result) if inplace and isinstance(input, Node) else result  # type: ignore[attr-defined]

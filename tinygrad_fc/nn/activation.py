@@ -6,9 +6,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from tinygrad_fc.core.graph import Node
-from tinygrad_fc.functional.arguments import pop_reduction
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
+from tinygrad_fc.nn.functional.loss import pop_reduction
 from tinygrad_fc.nn.layer_error import check_size, warn_if_promoted
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import unfilled

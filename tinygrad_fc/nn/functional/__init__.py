@@ -2,7 +2,6 @@
 
 from types import FunctionType
 
-from tinygrad_fc.functional.arguments import accepts_size_average
 from tinygrad_fc.ops.elementwise import *  # so that a new elementwise op is here as well
 
 # isort: split
@@ -10,7 +9,8 @@ from tinygrad_fc.nn.functional.activation import *
 from tinygrad_fc.nn.functional.classification import *
 from tinygrad_fc.nn.functional.layers import *
 from tinygrad_fc.nn.functional.loss import *
+from tinygrad_fc.nn.functional.loss import accepts_size_average as _accepts_size_average
 
 for _name, _function in list(globals().items()):
     if isinstance(_function, FunctionType) and "reduction" in _function.__code__.co_varnames:
-        globals()[_name] = accepts_size_average(_function)
+        globals()[_name] = _accepts_size_average(_function)

@@ -6,11 +6,11 @@ result, and returned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
-from tinygrad_fc.core.graph import call_op, operand
-from tinygrad_fc.functional.arguments import in_place, normalize_dim
+from tinygrad_fc.core.graph import Node, call_op, operand
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
@@ -237,3 +237,8 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     """
     value = operand(value, "threshold")
     return in_place(input, elementwise.where(input <= threshold, value, input), inplace)
+
+
+def in_place(input: Any, result: Tensor, inplace: bool) -> Tensor:
+    """Return `result`; with PyTorch's option `inplace`, the tensor `input` changed to it."""
+    return input._become(result) if inplace and isinstance(input, Node) else result  # type: ignore[attr-defined]

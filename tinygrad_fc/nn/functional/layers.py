@@ -24,10 +24,9 @@ from tinygrad_fc.core.graph import (
     record_change,
 )
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional.arguments import in_place
 from tinygrad_fc.functional.products import einsum
 from tinygrad_fc.functional.shape import cat
-from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE
+from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE, in_place
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
 from tinygrad_fc.ops.reduce import softmax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
-from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
+from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument, warn_deprecated
 from tinygrad_fc.core.graph import Node, as_array, call_op, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
@@ -471,3 +472,27 @@ def triplet_margin_loss(
         far = elementwise.minimum(far, pairwise_distance(positive, negative, p, eps))
     losses = elementwise.relu(near - far + margin)
     return reduced(losses, reduction)
+
+
+# Older forms of arguments
+
+
+def pop_reduction(settings: dict[str, Any]) -> None:
+    """Replace the old arguments `size_average` and `reduce` of a loss by `reduction`."""
+    size_average, reduce = (settings.pop(name, None) for name in ("size_average", "reduce"))
+    if size_average is not None or reduce is not None:
+        name = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warn_deprecated(f"size_average and reduce are deprecated. Use reduction={name!r}", 4)
+        settings["reduction"] = name
+
+
+def accepts_size_average(loss: Any) -> Any:
+    """Return the function `loss` with the old arguments `size_average` and `reduce`."""
+
+    @functools.wraps(loss)
+    def wrapper(*args: Any, **settings: Any) -> Any:
+        if settings:
+            pop_reduction(settings)
+        return loss(*args, **settings)
+
+    return wrapper
