@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from hypothesis import Phase, settings
 
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import GradientError, check
 from tinygrad_fc.testing.tensors import differentiable

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_fc.core import graph
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import Node, array_of, owner
+from tinygrad_fc.core.node import NOT_A_VIEW, UNRECORDED, Node, array_of, next_seq, owner, set_array
 from tinygrad_fc.functional import shape
 from tinygrad_fc.ops import indexing
 from tinygrad_fc.ops.shape import alias
@@ -52,7 +52,7 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
         recorded = isinstance(value, Node) and value._requires_grad
         base._parents = [before, value if recorded else None]
         base._args = [array_of(base), array_of(value)]
-        graph.state.assigned[id(owner(array_of(base)))] = base._seq = graph.next_seq()
+        graph.state.assigned[id(owner(array_of(base)))] = base._seq = next_seq()
     graph.follow_assignments((t,))
 
 
@@ -78,8 +78,8 @@ def record_change_to(t: Any, result: Any) -> None:
         graph.record_change(array)
         for name in ("_op", "_parents", "_args", "_settings", "_requires_grad"):
             setattr(t, name, getattr(result, name))
-        t._base = graph.NOT_A_VIEW
-        graph.state.assigned[id(owner(array))] = t._seq = graph.next_seq()
+        t._base = NOT_A_VIEW
+        graph.state.assigned[id(owner(array))] = t._seq = next_seq()
 
 
 def own_argument(t: Any) -> None:
@@ -88,11 +88,11 @@ def own_argument(t: Any) -> None:
     The `.data` of an argument gets the copy of the argument.
     """
     if t._op is alias:
-        if t._seq == graph.UNRECORDED:
+        if t._seq == UNRECORDED:
             own_argument(t._parents[0])
-            graph.set_array(t, array_of(t._parents[0]))
+            set_array(t, array_of(t._parents[0]))
         else:
-            graph.set_array(t, array_of(t).copy())
+            set_array(t, array_of(t).copy())
         t._requires_grad = False
         t._op = t._parents = t._args = None
 

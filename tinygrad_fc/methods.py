@@ -23,7 +23,8 @@ from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
 from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, leaf_of, mutation_lock, operand, record_change
+from tinygrad_fc.core.graph import mutation_lock, record_change
+from tinygrad_fc.core.node import UNRECORDED, Node, array_of, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import (
     creation,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def _tracked(t: Any, *operands: Any) -> bool:
-    if t._seq == graph.UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
+    if t._seq == UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
         return False
     return any(isinstance(a, Node) and a._requires_grad for a in (t, *operands))
 

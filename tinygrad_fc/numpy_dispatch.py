@@ -17,15 +17,8 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import bfloat16
 from tinygrad_fc.core.errors import DtypeError, GraphError
-from tinygrad_fc.core.graph import (
-    Node,
-    array_of,
-    call_op,
-    leaf_of,
-    mutation_lock,
-    owner,
-    record_change,
-)
+from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
+from tinygrad_fc.core.node import Node, array_of, leaf_of, owner
 from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, positional, readonly, registry
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import like

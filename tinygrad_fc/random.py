@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device_of, is_non_numpy_array, move_to_device, refuse_gpu
 from tinygrad_fc.core.errors import ShapeError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of
+from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of
 from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.functional.arguments import (
     Options,

@@ -18,12 +18,26 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 
 from tinygrad_fc import methods, numpy_dispatch
-from tinygrad_fc.core import graph
+from tinygrad_fc.core import graph, node
+from tinygrad_fc.core.backward import accumulate_gradients, backward_pass
 from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on, refuse_dask
 from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, GraphError, check_dtypes, check_shapes
 from tinygrad_fc.core.gradients import backward
-from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, leaf_of, next_seq
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import (
+    UNRECORDED,
+    GradientHooks,
+    Node,
+    array_of,
+    as_array,
+    grad_of,
+    leaf_of,
+    next_seq,
+    owner,
+    set_array,
+    set_grad,
+)
 from tinygrad_fc.core.printing import tensor_text
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.creation import sizes_or_data
@@ -386,7 +400,7 @@ class Tensor(methods.Methods):
 
         Only leaves get one: reading that of a result warns, unless `retain_grad()` was called.
         """
-        grad = graph.grad_of(self)
+        grad = grad_of(self)
         if grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
             warnings.warn(
                 f"the .grad of a tensor that is not a leaf (the result of {self._op.name}) was "  # type: ignore[union-attr]
@@ -403,13 +417,13 @@ class Tensor(methods.Methods):
             fit = isinstance(value, Node) and value.shape == self.shape
             check_shapes(fit, ".grad", f"None, or a tensor of shape {self.shape}", value)
             check_dtypes(value.dtype == self.dtype, ".grad", f"{self.dtype} as the tensor", value)
-        graph.set_grad(self, value)
+        set_grad(self, value)
 
     @property
     def data(self) -> Tensor:
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
         data = leaf_of(array_of(self))
-        data._seq = graph.UNRECORDED
+        data._seq = UNRECORDED
         if self._op is alias:  # an argument of `Function.forward`, which is copied if changed
             data._op, data._parents = alias, [self]
         return data
@@ -419,12 +433,12 @@ class Tensor(methods.Methods):
         array = as_array(value)
         fit = array.dtype.kind == "f" or not self._requires_grad
         check_dtypes(fit, ".data", "floats, for a gradient: use .float()", array)
-        grad = graph.grad_of(self)
+        grad = grad_of(self)
         fit = grad is None or array.shape == grad.shape
         check_shapes(fit, ".data", "that of .grad, or set .grad to None first", array)
         with graph.mutation_lock:
             graph.record_change(array_of(self), array)
-            graph.set_array(self, array)
+            set_array(self, array)
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the memory, but does not require grad.
@@ -516,11 +530,11 @@ class Tensor(methods.Methods):
         handle.hooks[handle.id] = hook
         return handle
 
-    def _gradient_hooks(self) -> graph.GradientHooks:
+    def _gradient_hooks(self) -> GradientHooks:
         if not self._requires_grad:
             raise GraphError("this tensor does not require grad: there will be no gradient of it")
         if self._hooks is None:
-            self._hooks = graph.GradientHooks()
+            self._hooks = GradientHooks()
         return self._hooks
 
     def backward(
@@ -550,8 +564,8 @@ class Tensor(methods.Methods):
             array = array_of(self)
             plain_array = array.__class__ is np.ndarray
             one = ONE[array.dtype.char] if plain_array else np.ones_like(array)
-            pairs = graph.backward((self,), (one,), retain_graph=bool(retain_graph))
-            graph.accumulate_gradients(pairs)
+            pairs = backward_pass((self,), (one,), retain_graph=bool(retain_graph))
+            accumulate_gradients(pairs)
             return
         backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -596,12 +610,12 @@ class Tensor(methods.Methods):
         return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        grad, array = array_of(graph.grad_of(self)), array_of(self)
+        grad, array = array_of(grad_of(self)), array_of(self)
         return _load, (type(self), _stored(array), self._requires_grad, _stored(grad))
 
     def _set_leaf(self, array: Any) -> None:
         """Initialize the tensor as a leaf with `array`."""
-        graph.set_array(self, array)
+        set_array(self, array)
         self._op = self._parents = self._args = self._grad = self._hooks = None
         self._requires_grad = False
         self._seq = next_seq()
@@ -810,7 +824,7 @@ def _stored(array: Any) -> Any:
 
     Copies and pickles of several views are then views of one memory, too.
     """
-    memory = graph.owner(array)
+    memory = owner(array)
     if memory is array or type(memory) is not np.ndarray or not array.size:
         return array
     if memory.dtype != array.dtype:
@@ -837,7 +851,7 @@ def _load(kind: type[Any], stored: Any, requires_grad: bool, grad: Any) -> Any:
     return loaded
 
 
-graph.tensor_class = Tensor
+graph.tensor_class = node.tensor_class = Tensor
 
 
 def is_tensor(obj: Any) -> bool:

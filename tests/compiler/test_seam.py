@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.core import grad_mode, seam
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 
 from .twins import same, share
 

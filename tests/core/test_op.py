@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import NO_GRADIENT
+from tinygrad_fc.core.node import NO_GRADIENT
 from tinygrad_fc.core.op import Op, VariadicRule, registry
 from tinygrad_fc.domain import real
 from tinygrad_fc.testing import inputs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from device.strict_array import StrictArray
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import leaf_of
+from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import inputs
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.core.graph import leaf_of
+from tinygrad_fc.core.node import leaf_of
 
 F = nn.functional
 

@@ -15,8 +15,9 @@ from tinygrad_fc.core.grad_mode import (
     set_grad_enabled,
 )
 from tinygrad_fc.core.gradients import backward, checked_inputs, gradients_of
-from tinygrad_fc.core.graph import Node, array_of, leaf_of, state
+from tinygrad_fc.core.graph import state
 from tinygrad_fc.core.lazy import lazy_names
+from tinygrad_fc.core.node import Node, array_of, leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import CPU, device_of, move_to_device
 from tinygrad_fc.core.errors import DtypeError
-from tinygrad_fc.core.graph import Node, leaf_of
+from tinygrad_fc.core.node import Node, leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

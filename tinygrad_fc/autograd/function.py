@@ -19,7 +19,8 @@ import numpy as np
 from tinygrad_fc.assignment import own_argument
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import NO_GRADIENT, Node, array_of, call_op, leaf_of, next_seq, owner
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import NO_GRADIENT, Node, array_of, leaf_of, next_seq, owner, set_array
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
 from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.ops.indexing import scatter_add
@@ -220,7 +221,7 @@ class Function:
                     graph.become(a, tensors[k])
                     graph.record_change()
                 elif u:
-                    graph.set_array(a, array_of(tensors[k]))
+                    set_array(a, array_of(tensors[k]))
                 else:
                     a[...] = tensors[k]
                 tensors[k] = a

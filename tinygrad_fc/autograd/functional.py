@@ -21,7 +21,8 @@ from tinygrad_fc.autograd import grad
 from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.core.graph import Node, array_of, call_op, leaf_of
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import Node, array_of, leaf_of
 from tinygrad_fc.ops.shape import reshape, stack
 
 if TYPE_CHECKING:

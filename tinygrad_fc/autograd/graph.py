@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node, leaf_of
+from tinygrad_fc.core.node import Node, leaf_of
 from tinygrad_fc.core.op import VariadicRule
 
 if TYPE_CHECKING:

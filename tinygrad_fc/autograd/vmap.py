@@ -11,7 +11,8 @@ import numpy as np
 from tinygrad_fc import random
 from tinygrad_fc.core import pytree
 from tinygrad_fc.core.errors import GraphError, check_argument
-from tinygrad_fc.core.graph import array_of, changed_memory, owner, state
+from tinygrad_fc.core.graph import changed_memory, state
+from tinygrad_fc.core.node import array_of, owner
 from tinygrad_fc.functional.shape import stack
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import cuda
 from tinygrad_fc.core.errors import warn_deprecated
-from tinygrad_fc.core.graph import Node, leaf_of
+from tinygrad_fc.core.node import Node, leaf_of
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.creation import sizes_or_data, tensor
 from tinygrad_fc.functional.elementwise import div

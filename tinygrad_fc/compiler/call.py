@@ -36,14 +36,8 @@ from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errstate import silent
-from tinygrad_fc.core.graph import (
-    Node,
-    array_of,
-    leaf_of,
-    owner,
-    record_changes_by_id,
-    undifferentiated_leaf,
-)
+from tinygrad_fc.core.graph import record_changes_by_id
+from tinygrad_fc.core.node import Node, array_of, leaf_of, owner, undifferentiated_leaf
 from tinygrad_fc.core.pytree import flatten
 
 

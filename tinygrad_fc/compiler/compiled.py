@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node, array_of, leaf_of, undifferentiated_leaf
+from tinygrad_fc.core.node import Node, array_of, leaf_of, undifferentiated_leaf
 from tinygrad_fc.core.pytree import flatten, mapped, unflatten
 
 if TYPE_CHECKING:

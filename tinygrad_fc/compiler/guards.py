@@ -40,7 +40,7 @@ import numpy as np
 
 from tinygrad_fc.compiler import ir
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.distributions import Distribution
 from tinygrad_fc.nn.module import Module

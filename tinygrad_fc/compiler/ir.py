@@ -188,7 +188,8 @@ def _folder(file: Any) -> str:
 
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
 _VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
-_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensors", "core/graph", "core/op", "methods")]
+_CORE = [f"core/{name}" for name in ("node", "graph", "backward", "op")]
+_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensors", "methods", *_CORE)]
 STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 

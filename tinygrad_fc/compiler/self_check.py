@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Source
 from tinygrad_fc.compiler.trace import STATE, Output
 from tinygrad_fc.core.errstate import silent
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 from tinygrad_fc.core.pytree import flatten
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import Observer, observed
 

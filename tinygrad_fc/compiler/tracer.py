@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from tinygrad_fc.compiler import instructions, ir
 from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, entry_of
 from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_only, sample_of
-from tinygrad_fc.core.graph import Node, array_of
+from tinygrad_fc.core.node import Node, array_of
 from tinygrad_fc.core.op import Op
 from tinygrad_fc.core.pytree import mapped, unflatten
 

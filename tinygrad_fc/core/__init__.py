@@ -10,7 +10,9 @@
 | `grad_mode` | `no_grad` and the other switches of recording |
 | `seam` | the calls that traces and profiles observe |
 | `device` | NumPy arrays on the CPU, CuPy arrays on a GPU |
-| `graph` | the recorded graph, and the backward pass |
+| `node` | nodes of the graph, which tensors are; arrays of tensors and of other data |
+| `graph` | the recording of calls, changes in place and assignments |
+| `backward` | the backward pass |
 | `gradients` | the gradients of results that users name |
 | `op` | what an op is; the registry of ops |
 | `printing` | tensors as text |

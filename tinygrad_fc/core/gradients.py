@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core import graph
+from tinygrad_fc.core.backward import accumulate_gradients, backward_pass
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of
+from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def backward(
     pairs = gradients_of(tensors, grad_tensors, inputs, retain_graph, create_graph)
     if inputs is not None:  # the pass has added the gradients that are retained
         pairs = [pair for pair in pairs if not pair[0].retains_grad]
-    graph.accumulate_gradients(pairs)
+    accumulate_gradients(pairs)
 
 
 def _listed(tensors: Any, name: str) -> list[Any]:
@@ -128,7 +128,7 @@ def gradients_of(
     else:
         cotangents = [array_of(g) for g in cotangents]
     retain = create_graph if retain_graph is None else retain_graph
-    return graph.backward(
+    return backward_pass(
         outputs,
         cotangents,
         inputs,

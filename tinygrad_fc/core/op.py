@@ -28,7 +28,8 @@ import numpy as np
 from tinygrad_fc.core import errors
 from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, array_of, as_array, call_op
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import Node, array_of, as_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -66,18 +67,9 @@ class Op(Generic[P]):
     """
 
     __slots__ = (
-        *(
-            "__dict__",
-            "accepted",
-            "arity",
-            "defaults",
-            "domain",
-            "empty_dim",
-            "forward",
-            "function",
-        ),
-        *("is_builtin", "name", "names", "options", "outer", "plain", "prepare", "promotion"),
-        *("rules", "run_in_place", "settings"),
+        *("__dict__", "accepted", "arity", "defaults", "domain", "empty_dim", "forward"),
+        *("function", "is_builtin", "name", "names", "options", "outer", "plain", "prepare"),
+        *("promotion", "rules", "run_in_place", "settings"),
     )
 
     def __init__(

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_fc.core.device import CPU, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 
 __all__ = ["set_printoptions"]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.functional.creation import tensor
 from tinygrad_fc.random import rand

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import array_of, leaf_of
+from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
 from tinygrad_fc.functional import linalg

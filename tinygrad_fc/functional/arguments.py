@@ -14,7 +14,7 @@ from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.device import device as as_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, RangeError, error_class, warn_deprecated
-from tinygrad_fc.core.graph import Node, as_array, leaf_of
+from tinygrad_fc.core.node import Node, as_array, leaf_of
 from tinygrad_fc.core.op import rename_settings
 from tinygrad_fc.core.pytree import flatten, mapped
 

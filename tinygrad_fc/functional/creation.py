@@ -11,7 +11,7 @@ from tinygrad_fc.core.device import device as as_device
 from tinygrad_fc.core.device import move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import check_argument, check_dtypes
-from tinygrad_fc.core.graph import Node, array_of, as_array, operand
+from tinygrad_fc.core.node import Node, array_of, as_array, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import (
     Options,

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import operand_of, result_type
 from tinygrad_fc.core.errors import check_argument, check_dtypes
-from tinygrad_fc.core.graph import Node, array_of, as_array, call_op, operand
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import Node, array_of, as_array, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero

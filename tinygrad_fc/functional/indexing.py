@@ -16,7 +16,7 @@ from tinygrad_fc.core.errors import (
     check_dtypes,
     check_shapes,
 )
-from tinygrad_fc.core.graph import Node, array_of, as_array, leaf_of, operand, owner
+from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of, operand, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand

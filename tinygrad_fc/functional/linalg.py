@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
-from tinygrad_fc.core.graph import array_of, leaf_of
+from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.norms import (  # noqa: F401  names of `tinygrad_fc.linalg`
     matrix_norm,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import RangeError, check_argument, check_shapes
-from tinygrad_fc.core.graph import Node, as_array, leaf_of
+from tinygrad_fc.core.node import Node, as_array, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
 from tinygrad_fc.functional.shape import movedim

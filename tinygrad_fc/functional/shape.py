@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_fc import ops
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
-from tinygrad_fc.core.graph import array_of, as_array, leaf_of, owner
+from tinygrad_fc.core.node import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
 from tinygrad_fc.ops.elementwise import where

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.tensors import RemovableHandle
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, as_array, change_in_place, grad_of, leaf_of, set_grad
+from tinygrad_fc.core.graph import change_in_place
+from tinygrad_fc.core.node import array_of, as_array, grad_of, leaf_of, set_grad
 from tinygrad_fc.functional.creation import empty
 from tinygrad_fc.tensors import Tensor
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, mutation_lock, record_change, set_array
+from tinygrad_fc.core.graph import mutation_lock, record_change
+from tinygrad_fc.core.node import array_of, set_array
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.nn.hooks import HasHooks, functions
 

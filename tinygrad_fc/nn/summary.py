@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc.core import pytree
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.state_dict import join_path

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, owner
+from tinygrad_fc.core.node import array_of, owner
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import indices, real
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import Node, constant_like
+from tinygrad_fc.core.node import Node, constant_like
 from tinygrad_fc.core.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.ops import elementwise

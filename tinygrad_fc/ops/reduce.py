@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import DtypeError
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import scalar_to_array
+from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
 from tinygrad_fc.ops.elementwise import (

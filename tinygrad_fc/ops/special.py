@@ -22,7 +22,7 @@ import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.graph import scalar_to_array
+from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import interval, positive, real
 from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan

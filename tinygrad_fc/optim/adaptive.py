@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.core.graph import number_of
+from tinygrad_fc.core.node import number_of
 from tinygrad_fc.optim.optimizer import FRACTION, Elementwise, Range, Update, options_of
 
 if TYPE_CHECKING:

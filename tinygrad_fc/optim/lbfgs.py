@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.grad_mode import enable_grad
-from tinygrad_fc.core.graph import (
-    array_of,
-    as_array,
-    grad_of,
-    leaf_of,
-    mutation_lock,
-    number_of,
-    record_change,
-)
+from tinygrad_fc.core.graph import mutation_lock, record_change
+from tinygrad_fc.core.node import array_of, as_array, grad_of, leaf_of, number_of
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensors import Tensor
 

@@ -15,15 +15,8 @@ import numpy as np
 from tinygrad_fc.core.dtypes import float32, float64, get_default_dtype
 from tinygrad_fc.core.errors import warn_deprecated
 from tinygrad_fc.core.grad_mode import OBSERVED, enable_grad, flags
-from tinygrad_fc.core.graph import (
-    array_of,
-    as_array,
-    grad_of,
-    leaf_of,
-    mutation_lock,
-    number_of,
-    record_change,
-)
+from tinygrad_fc.core.graph import mutation_lock, record_change
+from tinygrad_fc.core.node import array_of, as_array, grad_of, leaf_of, number_of
 from tinygrad_fc.core.seam import like, observer
 from tinygrad_fc.nn import hooks
 from tinygrad_fc.nn.parameter import refuse_module, reset_grad

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_fc.core.graph import array_of, leaf_of, number_of, record_change
+from tinygrad_fc.core.graph import record_change
+from tinygrad_fc.core.node import array_of, leaf_of, number_of
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.optim.optimizer import (
     BLOCK,

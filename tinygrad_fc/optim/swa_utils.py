@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.core.dtypes import int64
 from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.functional.creation import tensor
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.norm import BatchNorm1d

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core.graph import accumulate_gradients, array_of, leaf_of
+from tinygrad_fc.core.backward import accumulate_gradients
+from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.nn import Module, Parameter
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import positive

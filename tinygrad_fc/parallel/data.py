@@ -14,7 +14,7 @@ import dask.array
 import numpy as np
 from dask.delayed import delayed
 
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 from tinygrad_fc.parallel.clients import check_client
 from tinygrad_fc.utils.data.sampler import count_batches, positive
 

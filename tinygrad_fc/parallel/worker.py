@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc.compiler import compile as compile_step
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import as_array, leaf_of
+from tinygrad_fc.core.node import as_array, leaf_of
 from tinygrad_fc.functional.creation import ones_like
 from tinygrad_fc.nn import BatchNorm1d, Parameter
 from tinygrad_fc.parallel.clients import ChunkError

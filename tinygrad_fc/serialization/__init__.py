@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.device import CPU, device, move_to_device, refuse_gpu
-from tinygrad_fc.core.graph import leaf_of
+from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization import safetensors
 from tinygrad_fc.serialization.memory import shared_places, view_at

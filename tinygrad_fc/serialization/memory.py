@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_fc.core.graph import owner
+from tinygrad_fc.core.node import owner
 from tinygrad_fc.serialization.safetensors import FormatError
 
 

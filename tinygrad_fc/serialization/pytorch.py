@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core import dtypes
-from tinygrad_fc.core.graph import leaf_of
+from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.serialization.safetensors import FormatError
 

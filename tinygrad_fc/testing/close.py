@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.graph import Node, as_array
+from tinygrad_fc.core.node import Node, as_array
 from tinygrad_fc.core.pytree import flatten
 
 TOLERANCES = {"e": (1e-3, 1e-5), "f": (1.3e-6, 1e-5), "d": (1e-7, 1e-7)}

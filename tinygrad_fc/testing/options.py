@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.domain import Domain, boolean, real, smallest_sizes
 from tinygrad_fc.testing.value import RTOL, Tolerance
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_fc import autograd
 from tinygrad_fc.autograd import forward_ad
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.graph import Node, leaf_of
+from tinygrad_fc.core.node import Node, leaf_of
 from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.func import functional_call
 from tinygrad_fc.functional.shape import cat

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.autograd.function import Function
-from tinygrad_fc.core import graph, pytree
+from tinygrad_fc.core import pytree
+from tinygrad_fc.core.backward import backward_pass
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.grad_mode import enable_grad, is_grad_enabled
-from tinygrad_fc.core.graph import Node, array_of, leaf_of, next_seq
+from tinygrad_fc.core.node import Node, array_of, leaf_of, next_seq
 from tinygrad_fc.random import default_generator
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class _Segment:
             )
         used = {id(t) for t in _tensors_from_before(recorded, start)}
         wanted = [t for t in (*copies.values(), *self.inputs) if id(t) in used]
-        pairs = graph.backward(
+        pairs = backward_pass(
             recorded,
             cotangents if create_graph else [array_of(g) for g in cotangents],
             wanted,

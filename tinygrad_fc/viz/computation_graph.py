@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_fc import autograd
 from tinygrad_fc.core.device import CPU, move_to_device
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.core.graph import next_seq
+from tinygrad_fc.core.node import next_seq
 from tinygrad_fc.core.printing import number_text
 from tinygrad_fc.tensors import Tensor
 

@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_fc.compiler.compiled import Compiled
 from tinygrad_fc.compiler.instructions import TABLE
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 from tinygrad_fc.core.printing import shape_text
 from tinygrad_fc.viz.evaluation import evaluation
 from tinygrad_fc.viz.layout import Box, Layout

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_fc as tg
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 
 try:
     import torch

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.errors import ShapeError, check_argument
-from tinygrad_fc.core.graph import Node, call_op, operand
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import Node, operand
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.functional.shape import chunk
 from tinygrad_fc.ops import activation, elementwise

@@ -9,7 +9,8 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import promote_types
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import array_of, as_array, call_op
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import array_of, as_array
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import permute
 from tinygrad_fc.nn.functional.loss import (

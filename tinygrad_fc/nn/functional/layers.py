@@ -13,16 +13,8 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_argument
-from tinygrad_fc.core.graph import (
-    array_of,
-    as_array,
-    call_op,
-    constant_like,
-    leaf_of,
-    mutation_lock,
-    operand,
-    record_change,
-)
+from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
+from tinygrad_fc.core.node import array_of, as_array, constant_like, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.products import einsum
 from tinygrad_fc.functional.shape import cat

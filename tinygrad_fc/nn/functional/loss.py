@@ -11,7 +11,8 @@ import numpy as np
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument, warn_deprecated
-from tinygrad_fc.core.graph import Node, as_array, call_op, leaf_of, operand
+from tinygrad_fc.core.graph import call_op
+from tinygrad_fc.core.node import Node, as_array, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.norms import vector_norm

@@ -12,8 +12,8 @@ from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument
 from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.core.graph import array_of, leaf_of, number_of
 from tinygrad_fc.core.lazy import lazy_names
+from tinygrad_fc.core.node import array_of, leaf_of, number_of
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.parameter import refuse_module

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
-from tinygrad_fc.core.graph import array_of
+from tinygrad_fc.core.node import array_of
 from tinygrad_fc.functional.creation import as_tensor, eye
 from tinygrad_fc.functional.linalg import solve
 from tinygrad_fc.functional.shape import cat

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
-from tinygrad_fc.core.graph import leaf_of
+from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of

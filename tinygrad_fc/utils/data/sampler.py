@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from tinygrad_fc.core.errors import ShapeError
-from tinygrad_fc.core.graph import Node
+from tinygrad_fc.core.node import Node
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import multinomial, rng_of
 
