@@ -19,7 +19,8 @@ from tinygrad_fc.core.dtypes import bfloat16
 from tinygrad_fc.core.errors import DtypeError, GraphError
 from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
 from tinygrad_fc.core.node import Node, array_of, leaf_of, owner
-from tinygrad_fc.core.op import NUMPY_NAMES, no_rule_error, positional, readonly, registry
+from tinygrad_fc.core.op import NUMPY_NAMES, positional, readonly, registry
+from tinygrad_fc.core.op_errors import no_rule_error
 from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import (

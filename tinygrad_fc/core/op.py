@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 import numpy as np
 
 from tinygrad_fc.core import errors
-from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
+from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import call_op
-from tinygrad_fc.core.node import Node, array_of, as_array
+from tinygrad_fc.core.node import Node, as_array
+from tinygrad_fc.core.op_errors import FORWARD_ERRORS, CallErrors, argument_name, is_numeric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -57,7 +58,7 @@ registry: dict[Any, Op] = {}
 """All ops, by the NumPy or SciPy function that they differentiate and by the op itself."""
 
 
-class Op(Generic[P]):
+class Op(CallErrors, Generic[P]):
     """An op: a public function of tensors and arrays, with vjp rules.
 
     Called with a tensor among its arguments, it records the call and returns a tensor. Called with
@@ -98,9 +99,9 @@ class Op(Generic[P]):
         self.outer: Any = None  # for a chain of two ops, the second one
         self.run_in_place: Any = None  # instead of the rules, unless the pass is recorded
         self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)  # -1: any number
-        self.names: tuple[str, ...] = ()  # of the positional parameters, operands first
+        self.names = ()  # of the positional parameters, operands first
         self.options: tuple[str, ...] = ()  # of the positional settings
-        self.defaults: dict[str, Any] = {}  # of positional parameters
+        self.defaults = {}  # of positional parameters
         self.empty_dim = empty_dim  # what `dim=()` is: None, all axes, or (), none
         self.accepted = frozenset(self.settings)  # names of the settings
 
@@ -152,14 +153,14 @@ class Op(Generic[P]):
             args = self._with_all_operands(args, settings)
         elif len(args) > n >= 0:
             if len(args) == n + 1 and self.options:  # the usual case, faster
-                given = {self.options[0]: args[n]}
+                extra = {self.options[0]: args[n]}
             else:
-                given = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
-            if len(given) < len(args) - n or (settings and not settings.keys().isdisjoint(given)):
+                extra = dict(zip(self.options, args[n:]))  # noqa: B905  fewer arguments
+            if len(extra) < len(args) - n or (settings and not settings.keys().isdisjoint(extra)):
                 raise self._signature_error(args, settings)
-            if "dim" in given and given["dim"].__class__ is not int:
-                given["dim"] = as_axes(given["dim"], self.empty_dim)
-            settings = settings | given if settings else given
+            if "dim" in extra and extra["dim"].__class__ is not int:
+                extra["dim"] = as_axes(extra["dim"], self.empty_dim)
+            settings = settings | extra if settings else extra
             args = args[:n]
         if has_other_names and not settings.keys() <= self.accepted:
             raise self._signature_error(args, settings)
@@ -193,13 +194,9 @@ class Op(Generic[P]):
     def _result(self, arrays: Sequence[Any], settings: dict[str, Any]) -> Any:
         try:
             return self.forward(*arrays, **settings)
-        except _FORWARD_ERRORS as error:
+        except FORWARD_ERRORS as error:
             self.raise_described(error, arrays, settings)
             raise
-
-    def _is_absent(self, i: int, operand: Any) -> bool:
-        """Return whether operand `i` is None, and that is its default."""
-        return operand is None and i < len(self.names) and self.names[i] in self.defaults
 
     def _dispatch(self, array: Any, args: Any, settings: Any) -> Any:
         """Call the op by `__array_function__` of a tracer or another library, else its function."""
@@ -236,23 +233,12 @@ class Op(Generic[P]):
         other.is_builtin, other.run_in_place = False, None  # which stand for these rules
         return other
 
-    def _signature_error(self, args: Sequence[Any], settings: Mapping[str, Any]) -> TypeError:
-        call = [f"{len(args)} arguments", *(f"{k}={v!r:.60}" for k, v in settings.items())]
-        known = "".join(f" and {name}=" for name in sorted(self.accepted))
-        return TypeError(
-            f"{self.name} takes {len(self.domain)} tensors or arrays{known}; got {', '.join(call)}"
-        )
-
     @property
     def operands(self) -> tuple[str, ...]:
         """The names of the operands: those of the signature, else those of the first rule."""
         if len(self.names) < self.arity and isinstance(self.rules, tuple):
             return tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
         return self.names[: self.arity]
-
-    def argument(self, i: int) -> str:
-        """Return the name of argument `i` in messages, such as "argument 1 (y)"."""
-        return argument_name(i, self.operands[i] if i < len(self.operands) else "")
 
     def values_read_by(self, i: int, out: Any, arrays: Sequence[Any]) -> Iterable[tuple[str, Any]]:
         """Yield (name, array) for the result and the operands whose values rule `i` reads.
@@ -272,86 +258,6 @@ class Op(Generic[P]):
         """Whether a rule reads a value, so that the graph is freed after a backward pass."""
         count = max(self.arity, 1)
         return any(any(self.values_read_by(i, None, (None,) * count)) for i in range(count))
-
-    def check_finite(self, out: Any, arrays: Sequence[Any], gradient_of: str = "") -> None:
-        """Raise `AnomalyError` if `out` is not finite though all of `arrays` are.
-
-        `gradient_of` names an argument if `out` is its gradient, and `arrays` the cotangent.
-        """
-        out, *arrays = (move_to_device(array_of(a), CPU) for a in (out, *arrays))
-        if _finite(out) or not all(map(_finite, arrays)):
-            return
-        at = tuple(int(k) for k in np.argwhere(~np.isfinite(out))[0])
-        message = (
-            f"{gradient_of}: the gradient is {out[at]} at index {at}, though that of the result is "
-            "finite: the operation has no finite derivative at this value"
-        )
-        if not gradient_of:
-            values = "; ".join(
-                f"argument {i} {_value_at(out, at, a)}" for i, a in enumerate(arrays)
-            )
-            message = f"{self.name} returned {out[at]} at index {at} for finite arguments: {values}"
-        raise errors.AnomalyError(
-            f"{message}. Keep the argument inside the domain of the operation (clamp it, or add a "
-            "small number), or check the op that computed it"
-        )
-
-    def raise_described(self, error: Exception, arrays: Sequence[Any], settings: Any) -> None:
-        """Raise an error with the op and its arguments from `error` of the forward function.
-
-        Return for errors of this package, and for types that array functions do not raise for
-        wrong arguments. The new error is not assigned to a variable: a traceback that refers to
-        itself would keep tensors alive.
-        """
-        if isinstance(error, RuntimeError) or not isinstance(error, _FORWARD_ERRORS):
-            return
-        non_numeric = next(
-            (i for i, a in enumerate(arrays) if not (is_numeric(a) or self._is_absent(i, a))), None
-        )
-        kind = errors.error_class(error)
-        if non_numeric is not None and kind is not errors.RangeError:
-            raise self._operand_error(arrays, non_numeric, settings) from error
-        if isinstance(error, AttributeError):  # an op that takes no numbers got one
-            number = (i for i, a in enumerate(arrays) if isinstance(a, bool | int | float))
-            if (i := next(number, None)) is not None:
-                raise self._operand_error(arrays, i, settings, "a tensor or an array") from error
-        devices = dict.fromkeys(str(device_of(a)) for a in arrays if hasattr(a, "dtype"))
-        broadcasts = not settings and all(d.shape is None for d in self.domain)
-        reason = broadcasts and kind is errors.ShapeError and _mismatch(list(map(np.shape, arrays)))
-        if broadcasts and kind is errors.ShapeError and not reason:
-            kind = errors.ArgumentError  # the shapes fit: the values do not
-        if len(devices) > 1:
-            reason = (
-                f"its arguments are on devices {' and '.join(devices)}. Move one of them: "
-                "x.to(y.device)"
-            )
-        raise kind(f"{self._call(arrays, settings)}: {reason or error}") from error
-
-    def _operand_error(
-        self,
-        arrays: Sequence[Any],
-        i: int,
-        settings: Any,
-        expected: str = "a tensor, an array or a number",
-    ) -> errors.DtypeError:
-        return errors.DtypeError(
-            f"{self._call(arrays, settings)}: {self.argument(i)} is {arrays[i]!r:.60}; pass "
-            f"{expected}"
-        )
-
-    def check_real(self, arrays: Sequence[Any], settings: Any, dtype: np.dtype[Any]) -> None:
-        """Raise `DtypeError` unless `dtype`, that of a result, has real numbers or booleans."""
-        if dtype.kind not in "fiub":
-            raise errors.DtypeError(
-                f"{self._call(arrays, settings)}: the result would be {dtype}; pass real numbers"
-            )
-
-    def _call(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
-        all_numeric = all(a is None or is_numeric(a) for a in arrays)
-        shapes = [np.shape(a) if all_numeric or is_numeric(a) else a for a in arrays]
-        return f"{self.name} cannot take " + ", ".join(
-            [*(f"{s!r:.60}" for s in shapes), *(f"{k}={v!r:.60}" for k, v in settings.items())]
-        )
 
 
 class Chain(Op[P]):
@@ -484,9 +390,9 @@ def _register(
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
         forward = without_warnings(forward)
-    made: Op = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
-    registry[function] = registry[made] = made
-    return made
+    new: Op = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
+    registry[function] = registry[new] = new
+    return new
 
 
 def _document(op: Op, function: Any) -> Op:
@@ -525,31 +431,6 @@ class _ReadOnlyRule:
         return self.__wrapped__(*map(readonly, arrays), **settings)
 
 
-def no_rule_error(function: Any, count: int = 1) -> errors.NoRuleError:
-    """Return the error for a tensor passed to `function` of `count` arrays, which is no op."""
-    name = qualified_name(function)
-    count = getattr(function, "nin", count)
-    rule = f"lambda g, out, {', '.join('xyzuvw'[:count])}: ..."
-    return errors.NoRuleError(
-        f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, "
-        f"domain=({'real, ' * count}), rules=({(rule + ', ') * count})), with the gradient of each "
-        "argument in place of the dots, and `from tinygrad_fc.domain import real`; or, if no "
-        f"gradient is needed, call {name}(x.detach()), which returns an array"
-    )
-
-
-def qualified_name(function: Any) -> str:
-    """Return the qualified name of `function`, such as `np.linalg.solve`, also of a ufunc."""
-    name = getattr(function, "__name__", repr(function))
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, np.ufunc):
-        return f"{qualified_name(owner)}.{name}"
-    module = getattr(function, "__module__", None)
-    if module is None and isinstance(function, np.ufunc):
-        module = "numpy" if getattr(np, name, None) is function else "scipy.special"
-    return f"{module}.{name}".replace("numpy.", "np.") if module else name
-
-
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch
 # norm's in every step.
 @functools.lru_cache(maxsize=4096)
@@ -569,11 +450,6 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
         return (), ""
     names = tuple(p.name for p in parameters if p.kind < p.VAR_POSITIONAL)
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
-
-
-def argument_name(i: int, name: str) -> str:
-    """Return the name of argument `i` in messages."""
-    return f"argument {i} ({name})" if name else f"argument {i}"
 
 
 def as_axes(dim: Any, empty: Any = None) -> Any:
@@ -603,31 +479,7 @@ def rename_settings(function: str, settings: dict[str, Any], accepted: Container
     return others
 
 
-def _value_at(out: Any, at: tuple[int, ...], array: Any) -> str:
-    """Describe `array` at the index `at` of `out`; as a whole if it does not broadcast to it."""
-    try:
-        return f"there is {np.broadcast_to(array, out.shape)[at]}"
-    except ValueError:
-        return f"has shape {array.shape}"
-
-
 _PYTHON_NUMBERS = frozenset((float, int, bool))
-_FORWARD_ERRORS = (IndexError, ValueError, TypeError, AttributeError)
-
-
-def is_numeric(operand: Any) -> bool:
-    """Return whether `operand` is a numeric array or converts to one."""
-    if operand is None:
-        return False
-    try:
-        return (getattr(operand, "dtype", None) or np.asarray(operand).dtype).kind in "fiub"
-    except ValueError:  # rows of several lengths
-        return False
-
-
-def _finite(array: Any) -> bool:
-    a = np.asarray(array)
-    return a.dtype.kind != "f" or bool(np.isfinite(a).all())
 
 
 def readonly(array: Any) -> Any:
@@ -637,16 +489,3 @@ def readonly(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _mismatch(shapes: Sequence[tuple[int, ...]]) -> str:
-    """Describe the axis on which `shapes` do not broadcast; return "" if they broadcast."""
-    for axis in range(1, max(map(len, shapes), default=0) + 1):
-        sizes = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
-        if len(sizes) > 1:
-            both = " and ".join(map(str, sorted(sizes)))
-            return (
-                f"the shapes do not broadcast, since axis -{axis} (counted from the right) has "
-                f"sizes {both}, and neither is 1. Reshape or transpose one of them to match"
-            )
-    return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.op import qualified_name
+from tinygrad_fc.core.op_errors import qualified_name
 from tinygrad_fc.testing.entries import Entries, entries_of_failure
 from tinygrad_fc.testing.hints import hint
 from tinygrad_fc.testing.report import GradientError, as_code
