@@ -42,8 +42,9 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    then back to 1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ... `self_check` also runs
    the function.
 
-A printer needs `Program` and the table of functions in `instructions`. `formula` prints a vjp rule
-as one expression, with the same tracer and table.
+`module` is a module whose calls in evaluation are compiled; `export` writes a forward pass for
+machines that have NumPy alone. A printer needs `Program` and the table of functions in
+`instructions`. `formula` prints a vjp rule as one expression, with the same tracer and table.
 """
 
 from __future__ import annotations
@@ -53,5 +54,6 @@ from tinygrad_fc.compiler.compiled import (
     compile,  # noqa: A004  PyTorch's name
 )
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program
+from tinygrad_fc.compiler.module import CompiledModule
 
-__all__ = ["CompileError", "Compiled", "GuardFailed", "Program", "compile"]
+__all__ = ["CompileError", "Compiled", "CompiledModule", "GuardFailed", "Program", "compile"]

@@ -10,12 +10,14 @@ from importlib import import_module
 from itertools import count, groupby, repeat, zip_longest
 from threading import RLock
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
 from tinygrad_fc.compiler.call import Executable, Miss
+from tinygrad_fc.compiler.export import export
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, not_repeated
+from tinygrad_fc.compiler.module import compiled_module
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
@@ -23,9 +25,12 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.node import Node, array_of, leaf_of, undifferentiated_leaf
 from tinygrad_fc.core.pytree import flatten, mapped, unflatten
+from tinygrad_fc.nn.module import Module
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
+    from pathlib import Path
 
     from tinygrad_fc.compiler.ir import Program
 
@@ -35,10 +40,13 @@ _WARN_AFTER, _MAX_PROGRAMS = 8, 64
 _UNTRACED = Miss("")
 _MOST_BYTES, _MOST_STEPS = 2**24, 64
 """Bytes of data, and steps, after which an epoch returns to Python, where it can be interrupted."""
-_BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
+_BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend"}
+_BACKENDS |= {"auto": "auto", "inductor": "auto"}
+_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+M = TypeVar("M", bound=Module)
 
 
 class Compiled(Generic[P, R]):
@@ -204,6 +212,28 @@ class Compiled(Generic[P, R]):
         leaves, structures = zip(*map(flatten, blocks), strict=True)
         return unflatten(structures[-1], map(_concatenated, *leaves))
 
+    def export(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the programs, with the present parameters, for machines that have NumPy alone.
+
+        `folder` gets `NAME.py`, whose function NAME takes and returns arrays, and `NAME.npz`. It
+        takes those arguments that the latest program reads, in the shapes and dtypes that the
+        function has been called with. Returns the path of the Python file. Raises `CompileError`
+        without a program, and for one that changes tensors, draws random numbers, calls what NumPy
+        lacks (but `erf`, `gelu`, `lgamma`), or returns what it does not compute.
+
+        >>> import runpy, tempfile, tinygrad_fc as tg
+        >>> @tg.compile(backend="numpy")
+        ... def predict(x):
+        ...     return x * 2
+        >>> _ = predict(tg.ones(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = runpy.run_path(str(predict.export(folder)))["predict"]
+        >>> exported([1.0, 3.0])
+        array([2., 6.])
+        """
+        with _one_at_a_time:
+            return export(self.__name__, self._calls, folder)
+
     @property
     def programs(self) -> list[Program]:
         """The programs, one for each combination of shapes, dtypes and guards, the latest first."""
@@ -261,16 +291,28 @@ def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
     return names
 
 
+class _Options(TypedDict, total=False):
+    backend: str | None
+    check: bool
+    mode: str | None
+    fullgraph: bool
+
+
 @overload
-def compile(  # noqa: A001  PyTorch's name
-    function: Callable[P, R], *, backend: str | None = None, check: bool = True
-) -> Compiled[P, R]: ...
+def compile(function: M, **options: Unpack[_Options]) -> M: ...  # type: ignore[overload-overlap]  # noqa: A001  PyTorch's name
 @overload
-def compile(  # noqa: A001  PyTorch's name
-    function: None = None, *, backend: str | None = None, check: bool = True
+def compile(function: Callable[P, R], **options: Unpack[_Options]) -> Compiled[P, R]: ...  # noqa: A001  as above
+@overload
+def compile(  # noqa: A001  as above
+    function: None = None, **options: Unpack[_Options]
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(  # noqa: A001  as above
-    function: Any = None, *, backend: str | None = None, check: bool = True
+    function: Any = None,
+    *,
+    backend: str | None = None,
+    check: bool = True,
+    mode: str | None = None,
+    fullgraph: bool = True,
 ) -> Any:
     """Return `function` as a program of array operations, which runs without recording a graph.
 
@@ -293,9 +335,13 @@ def compile(  # noqa: A001  as above
     `backend` is "numpy", "numba", or "auto" (the default: NumPy does the first call, then native
     code, unless a rule expects NumPy to be faster for the program). Native code is cached in
     `$TINYGRAD_FC_CACHE` (empty: not at all) or the user's cache folder. `check=False` turns the
-    self-check off. Returns a `Compiled`. Raises `CompileError`, with the line, for what is refused
-    (no tensor is changed then, but where an optimizer has created its state) and where a check
-    fails (the state is that of the function then, and the next call traces it again).
+    self-check off. PyTorch's `mode`, `fullgraph` and `backend="inductor"` ("auto") are accepted and
+    change nothing else: there is one mode, and a function is compiled as a whole.
+
+    Returns a `Compiled`, or for a module a `CompiledModule`, whose calls in evaluation run a
+    program. Raises `CompileError`, with the line, for what is refused (no tensor is changed then,
+    but where an optimizer has created its state) and where a check fails (the state is that of the
+    function then, and the next call traces it again).
 
     >>> import tinygrad_fc as tg
     >>> @tg.compile(backend="numpy")
@@ -304,13 +350,17 @@ def compile(  # noqa: A001  as above
     >>> double(tg.tensor([1.0, 2.0]))
     tensor([2., 4.])
     """
+    del fullgraph
+    if mode not in _MODES:
+        raise ValueError(f"mode is {mode!r}. Expected one of {', '.join(map(str, _MODES))}")
     if backend is not None and backend not in _BACKENDS:
         raise ValueError(f"backend is {backend!r}. Expected one of {', '.join(_BACKENDS)}")
     if function is None:
         return partial(compile, backend=backend, check=check)
     if not callable(function):
         raise TypeError(f"compile got {function!r:.80}; expected a function or a module")
-    return Compiled(function, backend, check=check)
+    compiled = Compiled(function, backend, check=check)
+    return compiled_module(function, compiled) if isinstance(function, Module) else compiled
 
 
 # Epochs

@@ -245,7 +245,7 @@ class NumPyPrinter(Expressions):
         if guards:
             value, (first, *others) = guards[0].value, (guard.text for guard in guards)
             parts = [first, *(f"and {text}" for text in others)]
-            lines = _wrapped("if not (", parts, "", "):")
+            lines = wrapped("if not (", parts, "", "):")
             if not others:
                 lines = [f"if not {first}:".replace("not not ", "")]
             self.lines += [Line(value, text) for text in (*lines, "    raise GuardFailed")]
@@ -308,19 +308,31 @@ class NumPyPrinter(Expressions):
 
     def source_lines(self) -> list[Line]:
         """Return the lines of the source."""
-        body = [*self._commented_lines(), *self._last_lines]
-        end = ",)" if len(self._returned) == 1 else ")"
-        body += [Line(None, text) for text in _wrapped("return (", self._returned, ",", end)]
-        head = _wrapped(f"def {self.name}(", self.inputs, ",", "):")
+        head, body = self._head(), self._body()
         function = "\n".join(line.text for line in body)
         modules = ["import math"] * ("math." in function) + ["import numpy as np"]
         modules += ["from tinygrad_fc.compiler import GuardFailed"] * ("GuardFailed" in function)
         outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
-        definitions = [f"{name} = {text}" for name, text in self._definitions.items()]
-        blocks = ["\n\n".join(modules), "\n".join([*outside, *definitions])]
+        blocks = ["\n\n".join(modules), "\n".join([*outside, *self._constants()])]
         top = "\n\n".join(filter(None, blocks)).split("\n")
         above = [Line(None, text) for text in (*top, "", "", *head)]
         return [*above, *(Line(value, f"    {text}") for value, text in body)]
+
+    def function_lines(self) -> list[str]:
+        """Return the lines of the constants and of the function, without imports."""
+        body = (f"    {text}" for _, text in self._body())
+        return [*self._constants(), "", *self._head(), *body]
+
+    def _constants(self) -> list[str]:
+        return [f"{name} = {text}" for name, text in self._definitions.items()]
+
+    def _head(self) -> list[str]:
+        return wrapped(f"def {self.name}(", self.inputs, ",", "):")
+
+    def _body(self) -> list[Line]:
+        lines = [*self._commented_lines(), *self._last_lines]
+        end = ",)" if len(self._returned) == 1 else ")"
+        return [*lines, *(Line(None, x) for x in wrapped("return (", self._returned, ",", end))]
 
     def _commented_lines(self) -> list[Line]:
         """Return the lines under headings by phase, with formula numbers beside."""
@@ -416,7 +428,7 @@ def _constant_text(array: Any) -> tuple[str, str]:
     return "constant", ""
 
 
-def _wrapped(start: str, parts: list[str], comma: str, end: str) -> list[str]:
+def wrapped(start: str, parts: list[str], comma: str, end: str) -> list[str]:
     """Return `parts` between `start` and `end` on one line, or on one line each."""
     line = f"{start}{f'{comma} '.join(parts)}{end}"
     if len(line) <= LONGEST_LINE:
