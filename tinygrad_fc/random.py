@@ -413,14 +413,16 @@ def multinomial(
     possible = np.count_nonzero(weights, axis=-1).min(initial=weights.shape[-1])
     check_argument(possible > 0, "multinomial", "a weight above 0 in each row", input=weights)
     fit = num_samples >= 1 and possible >= (1 if replacement else num_samples)
-    expected = f"1 to {possible}, the categories of weight above 0, or with replacement=True"
+    expected = "the categories of weight above 0, or with replacement=True"
+    expected = expected if fit else f"1 to {possible}, {expected}"  # where it is a tracer
     check_argument(fit, "multinomial", expected, num_samples=num_samples)
     rng = rng_of(generator)
-    rows = np.atleast_2d(weights).astype(np.float64)
+    rows = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
     if replacement:
         rows = rows / rows.max(axis=-1, keepdims=True)
         shares = rows / rows.sum(axis=-1, keepdims=True)
-        indices = np.array([rng.choice(len(p), num_samples, p=p) for p in shares], np.int64)
+        drawn = (rng.choice(shares.shape[-1], num_samples, p=p) for p in shares)
+        indices = np.concatenate([np.empty(0, np.int64), *drawn])
     else:
         # The sample is the smallest of exponential variables with the weights as rates. Logarithms
         # are compared, so that small weights do not underflow.

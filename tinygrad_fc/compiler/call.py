@@ -35,6 +35,7 @@ from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.errors import RangeError
 from tinygrad_fc.core.errstate import silent
 from tinygrad_fc.core.graph import record_changes_by_id
 from tinygrad_fc.core.node import Node, array_of, leaf_of, owner, undifferentiated_leaf
@@ -54,7 +55,7 @@ _FUNCTIONS = (
     *(owner, leaf_of, undifferentiated_leaf, record_changes_by_id),
     *(same, same_contents, flatten, get_default_dtype),
 )
-_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed)}
+_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed, RangeError)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
@@ -264,6 +265,7 @@ class Executable:
             restored += f"i{k}.bit_generator.state = s{k}; "
         add(f"try: {results} = silent.call(kernel, {values}) or ()")
         add(f"except GuardFailed: {restored}return {self._miss('a value that decides a branch')}")
+        add("except IndexError as error: raise RangeError(f'indexing: {error}') from error")
         for source, number in traced.gradients:
             new = "None" if number is None else f"leaf_of(r{number})"
             add(f"{self._place(source)}._grad = {new}")

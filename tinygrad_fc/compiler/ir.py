@@ -13,6 +13,7 @@ import dis
 import math
 import operator
 import os
+import re
 import site
 import string
 import sys
@@ -215,6 +216,16 @@ def asked_by_library() -> bool:
     # who calls item() or float() of a tensor reads the value
     frame = frame_outside((COMPILER, NUMPY, f"{LIBRARY}tensors.py"))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
+
+
+def library_function() -> str:
+    """Return the name of the public function of the library that the user's code calls."""
+    frame, called = frame_outside((COMPILER, NUMPY)), "a function"
+    while frame and not is_users(frame.f_code):
+        name = frame.f_code.co_qualname
+        called = called if re.search(r"(^|\.)[_<]", name) else name
+        frame = frame.f_back
+    return called
 
 
 @cache

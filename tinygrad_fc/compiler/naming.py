@@ -180,7 +180,7 @@ def _name_layers(program: Program) -> None:
             last.layer, last.cited = layers[id(last)], FORMULAS[kind, -1][:1]
             _name(last, f"{last.role}{k}")
         elif (origin.op, origin.argument) == ("mse_loss", -1):
-            if last.args[-1] == values[0].shape[0]:  # the mean over the samples
+            if values[0].shape and last.args[-1] == values[0].shape[0]:  # the mean over the samples
                 last.cited = FORMULAS["mse_loss", -1]
         elif origin.op == "linear" and origin.argument > 0 and k is not None:
             d, own = origin.cotangent, int(k < cited[-1])

@@ -144,6 +144,8 @@ class Tracer(NDArrayOperatorsMixin):
         return self.builder.expect(self.value)
 
     def item(self) -> Any:
+        if self.value.is_constant:
+            return self.value.sample.item()
         return self.call(instructions.item, self) if self.builder.may_read() else self.read()
 
     def as_number(self) -> Any:
@@ -151,7 +153,15 @@ class Tracer(NDArrayOperatorsMixin):
         return self if self.is_number else self.item()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
-        """Refuse to show values; return the sample where the library raises an error of its own."""
+        """Refuse to show values, but of a constant.
+
+        The sample is returned where the library raises an error of its own.
+        """
+        if self.value.is_constant:
+            return self.value.sample
+        if not self.builder.is_formula and ir.asked_by_library():
+            problem = f"{ir.library_function()} of this package reads the value"
+            advice = "Call it outside of the compiled function"
         what = "a number that calls read" if self.is_number else f"a tensor of shape {self.shape}"
         error = self.builder.refusal(f"{problem} of {what}", advice)
         if self.builder.origin.phase or not self.builder.may_read():

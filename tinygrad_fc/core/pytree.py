@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     if isinstance(tree, dict):
         by_key = {key: mapped(function, tree[key]) for key in sorted(tree, key=repr)}
-        return {key: by_key[key] for key in tree}
+        kind = OrderedDict if isinstance(tree, OrderedDict) else dict
+        return kind((key, by_key[key]) for key in tree)
     if isinstance(tree, slice):
         return slice(*mapped(function, (tree.start, tree.stop, tree.step)))
     return function(tree)

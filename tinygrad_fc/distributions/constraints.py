@@ -10,14 +10,22 @@ from typing import Any
 class Constraint:
     """A set of values: its name, its test, and the number of axes of an event.
 
+    `text` is the name, with a place for each of `bounds`.
+
     >>> import tinygrad_fc as tg
     >>> positive.check(tg.tensor([-1.0, 2.0]))
     tensor([False,  True])
     """
 
-    name: str
+    text: str
     check: Any  # a function of the values
     event_dim: int = 0
+    bounds: tuple[Any, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name with the bounds."""
+        return self.text.format(*self.bounds)
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
@@ -28,8 +36,8 @@ def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     >>> constraints.interval(0, 2).check(tg.tensor([1.5, 3.0]))
     tensor([ True, False])
     """
-    name = f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})"
-    return Constraint(name, lambda x: (x >= lower_bound) & (x <= upper_bound))
+    text, bounds = "Interval(lower_bound={}, upper_bound={})", (lower_bound, upper_bound)
+    return Constraint(text, lambda x: (x >= lower_bound) & (x <= upper_bound), bounds=bounds)
 
 
 def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
@@ -41,7 +49,8 @@ def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     tensor([ True, False])
     """
     inside = interval(lower_bound, upper_bound)
-    return Constraint(f"Integer{inside.name}", lambda x: (x % 1 == 0) & inside.check(x))
+    check = lambda x: (x % 1 == 0) & inside.check(x)  # noqa: E731
+    return Constraint(f"Integer{inside.text}", check, bounds=inside.bounds)
 
 
 def greater_than(lower_bound: Any) -> Constraint:
@@ -52,7 +61,8 @@ def greater_than(lower_bound: Any) -> Constraint:
     >>> constraints.greater_than(1).check(tg.tensor([1.0, 2.0]))
     tensor([False,  True])
     """
-    return Constraint(f"GreaterThan(lower_bound={lower_bound})", lambda x: x > lower_bound)
+    text = "GreaterThan(lower_bound={})"
+    return Constraint(text, lambda x: x > lower_bound, bounds=(lower_bound,))
 
 
 def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> Constraint:
@@ -65,7 +75,8 @@ def independent(base_constraint: Constraint, reinterpreted_batch_ndims: int) -> 
     """
     base, n = base_constraint, reinterpreted_batch_ndims
     check = lambda x: base.check(x).all(dim=tuple(range(-n, 0)))  # noqa: E731
-    return Constraint(f"Independent({base.name}, {n})", check, base.event_dim + n) if n else base
+    text = f"Independent({base.text}, {n})"
+    return Constraint(text, check, base.event_dim + n, base.bounds) if n else base
 
 
 real = Constraint("Real()", lambda x: x == x)  # noqa: PLR0124  false for NaN

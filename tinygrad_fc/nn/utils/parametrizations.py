@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -102,13 +101,14 @@ class _SpectralNorm(Module):
     def _iterate(self, weight: Any, count: int) -> None:
         matrix = self._matrix(weight.detach())
         for _ in range(count):
-            self._u = F.normalize(matrix @ self._v, dim=0, eps=self.eps)
-            self._v = F.normalize(matrix.T @ self._u, dim=0, eps=self.eps)
+            self._u.copy_(F.normalize(matrix @ self._v, dim=0, eps=self.eps))
+            self._v.copy_(F.normalize(matrix.T @ self._u, dim=0, eps=self.eps))
 
     def forward(self, weight: Any) -> Any:
         if self.training:
             self._iterate(weight, self.n_power_iterations)
-        return weight / (self._u @ (self._matrix(weight) @ self._v))
+        u, v = self._u.clone(), self._v.clone()  # a later call changes them, before a backward pass
+        return weight / (u @ (self._matrix(weight) @ v))
 
     def right_inverse(self, weight: Any) -> Any:
         """Return the weight."""
@@ -142,7 +142,8 @@ def spectral_norm(
 
 def _matrix_exp(a: Any, one: Any) -> Any:
     """Return exp(a) = exp(a / 2^s)^(2^s), where the Taylor series converges in a few terms."""
-    squarings = max(0, math.frexp(float(np.abs(array_of(a)).sum(-1).max(initial=0)))[1] + 1)
+    norm = np.abs(array_of(a)).sum(-1).max(initial=0)
+    squarings = next((k for k in range(64) if not norm >= 2.0 ** (k - 1)), 0)
     result = one
     for k in range(16, 0, -1):
         result = one + a @ result / (k * 2.0**squarings)

@@ -1,0 +1,145 @@
+"""Functions of the library that read values, or change state: they are compiled, or named."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc import nn, optim
+from tinygrad_fc.compiler import CompileError
+from tinygrad_fc.distributions import Categorical, Uniform
+from tinygrad_fc.nn import functional as F
+from tinygrad_fc.nn.utils import parametrizations
+
+from .twins import same
+
+FUNCTIONS: dict[str, Any] = {
+    "vmap": lambda x: tg.func.vmap(lambda row: (row * row).sum())(x * 2),
+    "Uniform of tensors": lambda x: Uniform(x, x + 1).rsample((4,)),
+    "Uniform of numbers": lambda x: Uniform(0.0, 2.0).log_prob(x) + Uniform(0.0, 2.0).sample(),
+    "Categorical": lambda x: Categorical(logits=x).sample((2,)),
+    "multinomial": lambda x: tg.multinomial(x, 2),
+    "multinomial, replaced": lambda x: tg.multinomial(x, 5, replacement=True),
+    "quantile": lambda x: tg.quantile(x, 0.3, dim=1),
+    "quantiles": lambda x: tg.quantile(x, tg.tensor([0.25, 0.5]), interpolation="nearest"),
+    "mse_loss of numbers": lambda x: F.mse_loss(x.sum(), x.mean()),
+    "an ordered dict": lambda x: OrderedDict(b=x * 2, a=OrderedDict(c=x + 1)),
+    "constants": lambda x: x * tg.tensor(3.0).item() if tg.tensor(1.0) > 0 else x,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_the_library_are_compiled(name: str):
+    function = FUNCTIONS[name]
+    compiled = tg.compile(function, backend="numpy")
+    for seed in range(6):
+        x = tg.rand(4, 3) + 0.1
+        tg.manual_seed(seed)
+        actual = compiled(x)
+        tg.manual_seed(seed)
+        expected = function(x)
+        assert type(actual) is type(expected)
+        same(name, actual, expected)
+
+
+def test_weights_that_cannot_be_drawn_from_raise_as_they_do_without_compile():
+    compiled = tg.compile(lambda w: tg.multinomial(w, 2), backend="numpy")
+    compiled(tg.ones(3))
+    for weights in ([0.0, 1.0, 0.0], [-1.0, 1.0, 1.0]):
+        with pytest.raises(ValueError, match="multinomial: "):
+            compiled(tg.tensor(weights))
+
+
+PARAMETRIZED: dict[str, Any] = {
+    "spectral_norm": parametrizations.spectral_norm,
+    "matrix_exp": parametrizations.orthogonal,
+    "cayley": lambda layer: parametrizations.orthogonal(layer, orthogonal_map="cayley"),
+    "householder": lambda layer: parametrizations.orthogonal(layer, orthogonal_map="householder"),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETRIZED)
+def test_parametrized_layers_are_trained(name: str):
+    def trained(*, is_compiled: bool) -> Any:
+        tg.manual_seed(0)
+        model = nn.Sequential(PARAMETRIZED[name](nn.Linear(3, 3)), nn.Linear(3, 1))
+        sgd = optim.SGD(model.parameters(), lr=0.3)
+
+        def step(x: Any) -> Any:
+            sgd.zero_grad()
+            loss = (model(x) - 1).square().mean()
+            loss.backward()
+            sgd.step()
+            return loss
+
+        step = tg.compile(step) if is_compiled else step  # type: ignore[assignment]
+        losses = [step(tg.rand(5, 3)).item() for _ in range(12)]
+        return losses, {key: t.clone() for key, t in model.state_dict().items()}
+
+    (losses, state), (expected, other) = trained(is_compiled=True), trained(is_compiled=False)
+    assert losses == pytest.approx(expected, rel=1e-9)
+    tg.testing.assert_close(dict(state), dict(other), rtol=1e-9, atol=1e-12)
+
+
+def test_spectral_norm_is_used_twice_before_a_backward_pass():
+    layer = parametrizations.spectral_norm(nn.Linear(3, 2))
+    (layer(tg.ones(1, 3)).sum() - layer(tg.zeros(1, 3)).sum()).backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def line_search(x: Any) -> Any:
+    def closure() -> Any:
+        lbfgs.zero_grad()
+        loss = w.square().sum() * x.sum()
+        loss.backward()
+        return loss
+
+    return lbfgs.step(closure)
+
+
+w = tg.ones(2, requires_grad=True)
+lbfgs = optim.LBFGS([w])
+NAMED: dict[str, Any] = {
+    "LBFGS.step of this package reads the value": line_search,
+    "orthogonal_ of this package reads the value": lambda x: nn.init.orthogonal_(x * 1.0),
+    "the state of a random generator is read": lambda _: tg.get_rng_state(),
+}
+
+
+@pytest.mark.parametrize("cause", NAMED)
+def test_what_is_refused_names_the_function_of_the_library(cause: str):
+    compiled = tg.compile(NAMED[cause], backend="numpy")
+    with pytest.raises(CompileError, match=rf"test_library.py:\d+: {cause}"):
+        compiled(tg.rand(2, 2))
+
+
+@pytest.mark.parametrize("backend", ["numpy", None])
+def test_an_index_out_of_range_raises_as_it_does_without_compile(backend: Any):
+    table = tg.rand(3, 2)
+    compiled = tg.compile(lambda at: table[at] * 2, backend=backend, check=False)
+    for _ in range(3):
+        compiled(tg.tensor([2, 0]))
+    for at in ([3], [-4, 0]):
+        with pytest.raises(tg.errors.RangeError, match="out of bounds for axis 0 with size 3"):
+            compiled(tg.tensor(at))
+
+
+HELD: list[Any] = []
+DEEP: dict[str, Any] = {"a": [HELD]}
+
+
+def test_after_a_refusal_nothing_of_the_traced_run_is_in_lists():
+    def collect(x: Any, items: Any) -> Any:
+        HELD.append(x * 2)
+        DEEP["a"].append(x * 3)
+        DEEP["b"] = x
+        items.append(x)
+        return float(x.sum())
+
+    items: list[Any] = []
+    with pytest.raises(CompileError):
+        tg.compile(collect, backend="numpy")(tg.ones(2), items)
+    assert (HELD, DEEP, items) == ([], {"a": [HELD]}, [])
