@@ -27,7 +27,7 @@ core
 ops
 functional
 random
-numpy_dispatch assignment
+numpy_dispatch assignment conversions
 methods
 tensors
 autograd

@@ -4,7 +4,8 @@ Read it in one evening, in this order:
 
 1. `core`, the graph, its backward pass, and what an op is (1,850 lines of code);
 2. `ops`, the formulas and their derivatives (1,750);
-3. `tensors`, `methods`, `assignment`, `numpy_dispatch`, which make a `Tensor` of them (1,150);
+3. `tensors`, `methods`, `conversions`, `assignment`, `numpy_dispatch`, which make a `Tensor` of
+   them (1,150);
 4. `nn.linear`, `optim.sgd`, and `handderived`, the derivation by hand that all of it reproduces.
 
 Functions composed of ops are in `functional`; what is left is above: `autograd`, `nn`, `optim`,
@@ -19,6 +20,7 @@ from tinygrad_fc import nn as nn
 from tinygrad_fc import optim as optim
 from tinygrad_fc import random as random
 from tinygrad_fc.compat import *
+from tinygrad_fc.conversions import *
 from tinygrad_fc.core import errors as errors
 from tinygrad_fc.core.device import accelerator as accelerator
 from tinygrad_fc.core.device import backends as backends
@@ -51,7 +53,6 @@ from tinygrad_fc.ops.reduce import *
 from tinygrad_fc.ops.special import *
 from tinygrad_fc.optim import SGD as SGD
 from tinygrad_fc.random import *
-from tinygrad_fc.tensors import *
 from tinygrad_fc.tensors import Tensor as Tensor
 
 if TYPE_CHECKING:

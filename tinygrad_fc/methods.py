@@ -18,6 +18,7 @@ from tinygrad_fc.assignment import (
     record_assignment,
     record_change_to,
 )
+from tinygrad_fc.conversions import Conversions
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
@@ -36,7 +37,6 @@ from tinygrad_fc.functional import (
     shape,
 )
 from tinygrad_fc.functional.arguments import accepts_factor
-from tinygrad_fc.numpy_dispatch import Conversions
 from tinygrad_fc.ops import comparison, elementwise, reduce, special
 from tinygrad_fc.ops.indexing import is_basic
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.dtypes import bfloat16
 from tinygrad_fc.core.errors import DtypeError, GraphError
 from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
-from tinygrad_fc.core.node import Node, array_of, leaf_of, owner
+from tinygrad_fc.core.node import Node, array_of
 from tinygrad_fc.core.op import NUMPY_NAMES, positional, readonly, registry
 from tinygrad_fc.core.op_errors import no_rule_error
 from tinygrad_fc.core.pytree import mapped
@@ -32,14 +30,10 @@ from tinygrad_fc.functional import (
     reduction,
     shape,
 )
-from tinygrad_fc.functional.arguments import as_shape, normalize_dim
-from tinygrad_fc.functional.creation import sizes_or_data, tensor
+from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.elementwise import clamp, multiply
 from tinygrad_fc.ops.shape import broadcast_to, flip, reshape, transpose
-
-if TYPE_CHECKING:
-    from tinygrad_fc.tensors import Tensor
 
 _tensor: Any = creation.as_tensor
 
@@ -230,171 +224,3 @@ def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     arrays = [arguments.pop(name) for name in names[: len(op.domain)]]
     settings = {k if k in op.accepted else RENAMED.get(k, k): arguments[k] for k in arguments}
     return _call_accepted(called, op, arrays, settings)
-
-
-# Conversions that every tensor has
-
-
-def _cast(dtype: Any) -> Any:
-    def cast(self: Any) -> Tensor:
-        return self.to(dtype)  # type: ignore[no-any-return]
-
-    cast.__doc__ = f"Return the tensor cast to {np.dtype(dtype)}."
-    return cast
-
-
-class Casts(Node):
-    """Casts to dtypes under PyTorch's names."""
-
-    __slots__ = ()
-
-    double, float, half = _cast(np.float64), _cast(np.float32), _cast(np.float16)
-    long, int, short = _cast(np.int64), _cast(np.int32), _cast(np.int16)
-    char, byte, bool = _cast(np.int8), _cast(np.uint8), _cast(np.bool_)
-
-
-class Conversions(Casts):
-    """Shapes, dtypes, devices and memory of a tensor, under PyTorch's names."""
-
-    __slots__ = ()
-
-    is_sparse = is_mps = False
-
-    def bfloat16(self: Any) -> Tensor:
-        """Raise `DtypeError`: NumPy has no such dtype."""
-        return self.to(bfloat16)  # type: ignore[no-any-return]
-
-    def is_complex(self) -> bool:
-        """Return False: there are no complex tensors."""
-        return False
-
-    def new(self: Any, *args: Any, device: Any = None) -> Tensor:
-        """Return a tensor of the same dtype from sizes or data, as `Tensor(...)`.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1, 2]).new([3, 4])
-        tensor([3, 4])
-        """
-        return leaf_of(sizes_or_data(args, self.dtype, device or self.device))
-
-    def new_tensor(self: Any, data: Any, **settings: Any) -> Tensor:
-        """Return `tensor(data)`, by default of the same dtype.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1, 2]).new_tensor([3, 4])
-        tensor([3, 4])
-        """
-        return tensor(data, **{"dtype": self.dtype, "device": self.device, **settings})
-
-    @property
-    def is_cuda(self: Any) -> bool:
-        """Whether the elements are on a GPU."""
-        return bool(self.device.type == "cuda")
-
-    @property
-    def is_cpu(self: Any) -> bool:
-        """Whether the elements are on the CPU."""
-        return not self.is_cuda
-
-    def ndimension(self: Any) -> int:
-        """Return the number of axes.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).ndimension()
-        2
-        """
-        return int(self.ndim)
-
-    def view_as(self: Any, other: Tensor) -> Tensor:
-        """Return a view in the shape of `other`.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.arange(4).view_as(tg.zeros(2, 2))
-        tensor([[0, 1],
-                [2, 3]])
-        """
-        return self.view(other.shape)  # type: ignore[no-any-return]
-
-    def reshape_as(self: Any, other: Tensor) -> Tensor:
-        """Return the elements in the shape of `other`.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.arange(4).reshape_as(tg.zeros(2, 2))
-        tensor([[0, 1],
-                [2, 3]])
-        """
-        return self.reshape(other.shape)  # type: ignore[no-any-return]
-
-    def resize_(self: Any, *sizes: Any) -> Tensor:
-        """Change the shape, and drop the last elements or append zeros; return itself."""
-        shape = as_shape(sizes)
-        flat, n = array_of(self).reshape(-1), math.prod(shape)
-        if n > flat.size:
-            flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype, like=flat)])
-        self.data = leaf_of(flat[:n].reshape(shape))
-        return self  # type: ignore[no-any-return]
-
-    def resize_as_(self: Any, the_template: Any) -> Tensor:
-        """Change the shape to that of another tensor, as `resize_`; return itself."""
-        return self.resize_(the_template.shape)  # type: ignore[no-any-return]
-
-    def get_device(self: Any) -> int:
-        """Return the number of the GPU that holds the elements, -1 for the CPU."""
-        index = self.device.index
-        return -1 if index is None else index
-
-    def detach_(self: Any) -> Tensor:
-        """Make the tensor a leaf, without its graph; return itself."""
-        self._set_leaf(array_of(self))
-        return self  # type: ignore[no-any-return]
-
-    def storage(self: Any) -> Tensor:
-        """Return the memory that the tensor is a view of, as a flat tensor.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.arange(6).reshape(2, 3)[1].storage()
-        tensor([0, 1, 2, 3, 4, 5])
-        """
-        return leaf_of(owner(array_of(self)).ravel(order="K"))
-
-    def stride(self: Any, dim: int | None = None) -> Any:
-        """Return the distance in memory of neighbours along each axis, or along `dim`.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).stride()
-        (3, 1)
-        """
-        strides = tuple(n // self._array.itemsize for n in self._array.strides)
-        return strides if dim is None else strides[dim]
-
-    def data_ptr(self: Any) -> int:
-        """Return the address of the first element.
-
-        >>> import tinygrad_fc as tg
-        >>> x = tg.zeros(2, 3)
-        >>> x[1].data_ptr() - x.data_ptr() == 3 * x.element_size()
-        True
-        """
-        return int(array_of(self).__array_interface__["data"][0])
-
-    def storage_offset(self: Any) -> int:
-        """Return the number of elements in memory before the first.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3)[1].storage_offset()
-        3
-        """
-        return int((self.data_ptr() - self.storage().data_ptr()) // self._array.itemsize)
-
-    def pin_memory(self: Any, device: Any = None) -> Tensor:
-        """Return itself: memory is not pinned.
-
-        >>> import tinygrad_fc as tg
-        >>> x = tg.zeros(2)
-        >>> x.pin_memory() is x
-        True
-        """
-        del device
-        return self  # type: ignore[no-any-return]
-
-    share_memory_ = pin_memory

@@ -6,53 +6,33 @@ the same ops. Methods that are also functions are in `methods.py`.
 
 from __future__ import annotations
 
-import math
-import operator
-import re
 import warnings
 from contextlib import suppress
 from copy import deepcopy
-from numbers import Number
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from tinygrad_fc import methods, numpy_dispatch
 from tinygrad_fc.core import graph, node
 from tinygrad_fc.core.backward import accumulate_gradients, backward_pass
-from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on, refuse_dask
-from tinygrad_fc.core.dtypes import TYPE_NAMES, get_default_dtype
 from tinygrad_fc.core.errors import DtypeError, GraphError, check_dtypes, check_shapes
+from tinygrad_fc.core.grad_fn import GradFn, RemovableHandle
 from tinygrad_fc.core.gradients import backward
 from tinygrad_fc.core.graph import call_op
-from tinygrad_fc.core.node import (
-    UNRECORDED,
-    GradientHooks,
-    Node,
-    array_of,
-    as_array,
-    grad_of,
-    leaf_of,
-    next_seq,
-    owner,
-    set_array,
-    set_grad,
-)
-from tinygrad_fc.core.printing import tensor_text
-from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
+from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of, next_seq
 from tinygrad_fc.functional.creation import sizes_or_data
 from tinygrad_fc.ops import comparison, elementwise, indexing, linalg
 from tinygrad_fc.ops.elementwise import ONE
-from tinygrad_fc.ops.shape import alias, astype, copy, to_device, transpose
+from tinygrad_fc.ops.shape import alias, copy, transpose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     import numpy.typing as npt
 
     from tinygrad_fc.core.device import DeviceLike
-    from tinygrad_fc.core.dtypes import DTypeLike
     from tinygrad_fc.core.op import Op
 
     class Operator(Protocol):
@@ -61,96 +41,9 @@ if TYPE_CHECKING:
         def __get__(self, instance: Any, owner: Any = None) -> Callable[[Any], Tensor]: ...
 
 
-__all__ = ["Size", "Tensor", "is_complex", "is_floating_point", "is_tensor"]
-
 NO_SETTINGS: dict[str, Any] = {}
 _COMPARABLE = (Node, np.ndarray, np.generic, int, float, list, tuple)
-_DEVICE_TYPES = ("cpu", "cuda", "mps", "meta", "xpu")
 _SEQUENCES: frozenset[Any] = frozenset((list, tuple))
-_PLAIN_BOUNDS = frozenset((int, type(None)))
-_TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
-
-
-def _index(at: Any) -> Any:
-    """Return the index `at` as PyTorch reads it, with copies of its arrays and tensors.
-
-    An array of uint8 is a mask, and one without axes a number. Vjp rules read the index later, when
-    the caller may have changed the originals.
-    """
-    if at.__class__ is int:
-        return at
-    if at.__class__ is slice:
-        parts = (at.start, at.stop, at.step)
-        return at if _PLAIN_BOUNDS.issuperset(map(type, parts)) else slice(*map(_index, parts))
-    if isinstance(at, list) and not any(isinstance(part, _TUPLE_PARTS) for part in at):
-        at = np.asarray(at, None if at else np.intp)
-    if isinstance(at, tuple | list):
-        return tuple(map(_index, at))
-    array = array_of(at)
-    refuse_dask(array, "an index")
-    if not hasattr(array, "dtype") or isinstance(array, np.generic):
-        return array
-    expected = "integers or booleans: use index.long(), or a mask such as x > 0"
-    check_dtypes(array.dtype.kind != "f", "an index", expected, array)
-    if array.dtype == np.uint8:
-        return array.astype(bool)
-    return array.copy() if array.dtype.kind == "b" or array.ndim else operator.index(array)
-
-
-def device_and_dtype(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[device | None, Any]:
-    """Return the device and the dtype among the arguments of `to`, or None."""
-    where = dtype = None
-    for a in (*args, *(kwargs.get(name) for name in ("dtype", "device", "other"))):
-        if isinstance(a, Node):
-            where, dtype = device_of(a), a._array.dtype
-        elif isinstance(a, device) or (isinstance(a, str) and a.partition(":")[0] in _DEVICE_TYPES):
-            where = device(a)
-        elif a is not None and not isinstance(a, bool):
-            try:
-                dtype = np.dtype(a)
-            except DtypeError:  # of `bfloat16`, whose message says more
-                raise
-            except TypeError:
-                raise DtypeError(
-                    f"to: got {a!r:.60}; expected a dtype such as tg.float32, or a device: 'cpu' "
-                    "or 'cuda'"
-                ) from None
-    return where, dtype
-
-
-_tuple = tuple.__new__  # takes half the time of a call of the class
-
-
-class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple with the method `numel`, printed as PyTorch's.
-
-    In an f-string, as in messages, it is written as the tuple.
-
-    >>> Size((4, 2, 3))[1:].numel()
-    6
-    """
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """Return the number of elements of a tensor of this shape.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).numel()
-        6
-        """
-        return math.prod(self)
-
-    def __repr__(self) -> str:
-        return f"Size({list(self)})"
-
-    def __format__(self, spec: str) -> str:
-        return format(str(tuple(self)), spec)
-
-    def __getitem__(self, at: Any) -> Any:
-        """Return a size, or the shape of a slice of the axes."""
-        part = super().__getitem__(at)
-        return Size(part) if isinstance(at, slice) else part
 
 
 def _operators(op: Op) -> tuple[Operator, Operator]:
@@ -207,153 +100,6 @@ class Tensor(methods.Methods):
         if requires_grad:
             self.requires_grad = True
 
-    # Attributes
-
-    @property
-    def shape(self) -> Size:
-        """The sizes of the axes."""
-        return _tuple(Size, self._array.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype of the elements."""
-        return self._array.dtype  # type: ignore[no-any-return]
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self._array.ndim  # type: ignore[no-any-return]
-
-    @property
-    def device(self) -> device:
-        """The device that holds the elements."""
-        return device_of(self._array)
-
-    @overload
-    def size(self, dim: None = None) -> Size: ...
-    @overload
-    def size(self, dim: int) -> int: ...
-    def size(self, dim: int | None = None) -> Size | int:
-        """Return the shape, or the size of axis `dim`.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).size(), tg.zeros(2, 3).size(0)
-        (Size([2, 3]), 2)
-        """
-        return self.shape if dim is None else self.shape[normalize_dim(dim, self.ndim, "size")]
-
-    def dim(self) -> int:
-        """Return the number of axes.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).dim()
-        2
-        """
-        return self.ndim
-
-    def numel(self) -> int:
-        """Return the number of elements."""
-        return self._array.size  # type: ignore[no-any-return]
-
-    nelement = numel
-
-    def element_size(self) -> int:
-        """Return the size of an element in bytes.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).element_size()
-        8
-        """
-        return self._array.itemsize  # type: ignore[no-any-return]
-
-    def is_floating_point(self) -> bool:
-        """Return whether the elements are floats.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1]).is_floating_point()
-        False
-        """
-        return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Return whether the elements are contiguous in memory, in C order.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, 3).t().is_contiguous()
-        False
-        """
-        del memory_format
-        return bool(self._array.flags.c_contiguous)
-
-    # Conversions
-
-    def numpy(self) -> np.ndarray:
-        """Return a read-only view of the array, also if the tensor requires grad.
-
-        Raises `TypeError` for a tensor on a GPU: `x.cpu().numpy()` copies it.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2, requires_grad=True).numpy()
-        array([0., 0.])
-        """
-        if not is_on(self._array, CPU):
-            raise TypeError(
-                f"numpy() got a tensor on {str(self.device)!r}. Copy it first: x.cpu().numpy()"
-            )
-        view: np.ndarray = array_of(self).view()
-        view.flags.writeable = False
-        return view
-
-    def item(self) -> float:
-        """Return the only element as a Python number; raise `ShapeError` unless there is one.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1.5]).item()
-        1.5
-        """
-        check_shapes(self._array.size == 1, "item", "one element: use tolist()", self)
-        return array_of(self).item()  # type: ignore[no-any-return]
-
-    def tolist(self) -> Any:
-        """Return the elements as nested lists of Python numbers.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([[1, 2]]).tolist()
-        [[1, 2]]
-        """
-        return array_of(self).tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        return operator.index(self.item())  # type: ignore[arg-type]
-
-    def __bool__(self) -> bool:
-        expected = "one element, else it is ambiguous: use (x > 0).any() or (x > 0).all()"
-        check_shapes(self._array.size == 1, "truth value", expected, self)
-        return bool(array_of(self).item())
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("a 0-d tensor has no length: item() returns its number")
-        return len(self._array)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[k] for k in range(len(self)))
-
-    def __contains__(self, element: Any) -> bool:
-        return bool(np.any(array_of(self) == array_of(element)))
-
-    def __format__(self, spec: str) -> str:
-        return format(str(self) if self.ndim else self.item(), spec)
-
-    def __repr__(self) -> str:
-        return tensor_text("tensor(", self)
-
     # The graph
 
     @property
@@ -400,7 +146,7 @@ class Tensor(methods.Methods):
 
         Only leaves get one: reading that of a result warns, unless `retain_grad()` was called.
         """
-        grad = grad_of(self)
+        grad = node.grad_of(self)
         if grad is None and self._requires_grad and not (self.is_leaf or self.retains_grad):
             warnings.warn(
                 f"the .grad of a tensor that is not a leaf (the result of {self._op.name}) was "  # type: ignore[union-attr]
@@ -417,13 +163,13 @@ class Tensor(methods.Methods):
             fit = isinstance(value, Node) and value.shape == self.shape
             check_shapes(fit, ".grad", f"None, or a tensor of shape {self.shape}", value)
             check_dtypes(value.dtype == self.dtype, ".grad", f"{self.dtype} as the tensor", value)
-        set_grad(self, value)
+        node.set_grad(self, value)
 
     @property
     def data(self) -> Tensor:
         """A tensor that shares the memory but not the graph; in-place changes affect both."""
         data = leaf_of(array_of(self))
-        data._seq = UNRECORDED
+        data._seq = node.UNRECORDED
         if self._op is alias:  # an argument of `Function.forward`, which is copied if changed
             data._op, data._parents = alias, [self]
         return data
@@ -433,12 +179,12 @@ class Tensor(methods.Methods):
         array = as_array(value)
         fit = array.dtype.kind == "f" or not self._requires_grad
         check_dtypes(fit, ".data", "floats, for a gradient: use .float()", array)
-        grad = grad_of(self)
+        grad = node.grad_of(self)
         fit = grad is None or array.shape == grad.shape
         check_shapes(fit, ".data", "that of .grad, or set .grad to None first", array)
         with graph.mutation_lock:
             graph.record_change(array_of(self), array)
-            set_array(self, array)
+            node.set_array(self, array)
 
     def detach(self) -> Tensor:
         """Return a tensor that shares the memory, but does not require grad.
@@ -530,11 +276,11 @@ class Tensor(methods.Methods):
         handle.hooks[handle.id] = hook
         return handle
 
-    def _gradient_hooks(self) -> GradientHooks:
+    def _gradient_hooks(self) -> node.GradientHooks:
         if not self._requires_grad:
             raise GraphError("this tensor does not require grad: there will be no gradient of it")
         if self._hooks is None:
-            self._hooks = GradientHooks()
+            self._hooks = node.GradientHooks()
         return self._hooks
 
     def backward(
@@ -610,12 +356,12 @@ class Tensor(methods.Methods):
         return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
-        grad, array = array_of(grad_of(self)), array_of(self)
+        grad, array = array_of(node.grad_of(self)), array_of(self)
         return _load, (type(self), _stored(array), self._requires_grad, _stored(grad))
 
     def _set_leaf(self, array: Any) -> None:
         """Initialize the tensor as a leaf with `array`."""
-        set_array(self, array)
+        node.set_array(self, array)
         self._op = self._parents = self._args = self._grad = self._hooks = None
         self._requires_grad = False
         self._seq = next_seq()
@@ -669,7 +415,7 @@ class Tensor(methods.Methods):
 
     def __getitem__(self, at: Any) -> Tensor:
         if at.__class__ is not int:
-            at = _index(at)
+            at = indexing.copied_index(at)
         if at.__class__ is not tuple:
             return call_op(indexing.getitem, (self,), {"at": at})
         out = self
@@ -678,7 +424,7 @@ class Tensor(methods.Methods):
         return out
 
     def __setitem__(self, at: Any, value: Any) -> None:
-        at = _index(at)
+        at = indexing.copied_index(at)
         methods.assign(self, indexing.steps_of(at, self.ndim), value)
 
     @property
@@ -691,140 +437,13 @@ class Tensor(methods.Methods):
         """The tensor with its last two axes exchanged."""
         return self.transpose(-1, -2)
 
-    # Other dtypes
-
-    @accepts_arrays()
-    def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the tensor with another dtype or on another device; itself if nothing changes.
-
-        The arguments are a dtype, a device, both, or a tensor with the wanted dtype and device. A
-        move to a GPU needs CuPy; it is recorded: gradients return to the device of the leaf.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2).to(tg.float32)
-        tensor([0., 0.], dtype=float32)
-        """
-        where, dtype = device_and_dtype(args, kwargs)
-        flags = [a for a in args if isinstance(a, bool)]  # non_blocking, then copy
-        copied = kwargs.get("copy", len(flags) > 1 and flags[1])
-        out = self
-        if where is not None and not is_on(self._array, where):
-            out = call_op(to_device, (self,), {"where": where})
-        if not copied and (dtype is None or np.dtype(dtype) == out.dtype):
-            return out
-        return out.astype(out.dtype if dtype is None else dtype)
-
-    def astype(self, dtype: DTypeLike) -> Tensor:
-        """Return the tensor cast to `dtype`; casts between float dtypes are recorded.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1.5]).astype("int64")
-        tensor([1])
-        """
-        return call_op(astype, (self,), {"dtype": np.dtype(dtype)})
-
-    type_as = to
-
-    def type(self, dtype: Any = None) -> Any:
-        """Return PyTorch's name of the type; with a name, a type or a dtype, cast to it.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.ones(2).type(), tg.ones(2).type(tg.LongTensor)
-        ('torch.DoubleTensor', tensor([1, 1]))
-        """
-        if dtype is None:
-            names = (name for name, named in TYPE_NAMES.items() if named == self.dtype)
-            return f"torch.{next(names, f'{self.dtype.name.title()}Tensor')}"
-        return self.to(dtype_of_type(dtype))
-
-    def cpu(self) -> Tensor:
-        """Return the tensor on the CPU; itself if it is there.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2).cpu().is_cpu
-        True
-        """
-        return self.to(CPU)
-
-    def cuda(self, device: Any = None) -> Tensor:
-        """Return the tensor on a GPU, by default the first; itself if it is there."""
-        return self.to(gpu(device))
-
-
-class GradFn:
-    """A graph node as PyTorch's `grad_fn`: the name of its op, and the nodes of its arguments.
-
-    >>> import tinygrad_fc as tg
-    >>> x = tg.ones(2, requires_grad=True)
-    >>> (x.exp() * 2).sum().grad_fn.next_functions
-    ((<MultiplyBackward>, 0),)
-    """
-
-    __slots__ = ("_node",)
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-
-    def name(self) -> str:
-        """Return the name of the op and "Backward", or "AccumulateGrad" for a leaf."""
-        op = self._node._op
-        words = re.sub(r"\W+", "_", op.name).split("_") if op else ()
-        return "".join(w.title() for w in words) + "Backward" if op else "AccumulateGrad"
-
-    @property
-    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        """A pair (node, 0) per argument; the node is None if the argument does not require grad.
-
-        Arguments that are numbers are last, as in PyTorch. Leaves and freed graphs have no pairs.
-        """
-        pairs = zip(self._node._args or (), self._node._parents or (), strict=True)
-        tensors_first = sorted(pairs, key=lambda pair: isinstance(pair[0], Number))
-        return tuple((None if node is None else GradFn(node), 0) for _, node in tensors_first)
-
-    @property
-    def variable(self) -> Tensor:
-        """The leaf of an "AccumulateGrad" node; raise `AttributeError` for other nodes."""
-        if self._node._op is not None:
-            raise AttributeError(f"{self.name()} has no attribute 'variable': only leaves have one")
-        return self._node  # type: ignore[no-any-return]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GradFn) and other._node is self._node
-
-    def __hash__(self) -> int:
-        return hash(id(self._node))
-
-    def __repr__(self) -> str:
-        return f"<{self.name()}>"
-
-
-class RemovableHandle:
-    """The handle of a hook, returned by `register_hook`; `remove()` removes the hook."""
-
-    __slots__ = ("hooks", "id", "options")
-
-    def __init__(self, hooks: dict[int, Any], *options: dict[int, Any]) -> None:
-        self.hooks, self.options = hooks, options  # which have entries by the same id
-        self.id = next_seq()
-
-    def remove(self) -> None:
-        """Remove the hook; repeated calls have no effect."""
-        for entries in (self.hooks, *self.options):
-            entries.pop(self.id, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
 
 def _stored(array: Any) -> Any:
     """Return `array`, or, for a view, its memory and its place there.
 
     Copies and pickles of several views are then views of one memory, too.
     """
-    memory = owner(array)
+    memory = node.owner(array)
     if memory is array or type(memory) is not np.ndarray or not array.size:
         return array
     if memory.dtype != array.dtype:
@@ -852,46 +471,3 @@ def _load(kind: type[Any], stored: Any, requires_grad: bool, grad: Any) -> Any:
 
 
 graph.tensor_class = node.tensor_class = Tensor
-
-
-def is_tensor(obj: Any) -> bool:
-    """Return whether `obj` is a tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_tensor(tg.ones(2)), tg.is_tensor(1.0)
-    (True, False)
-    """
-    return isinstance(obj, Node)
-
-
-def is_floating_point(input: Tensor) -> bool:
-    """Return whether the elements are floats.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_floating_point(tg.ones(2))
-    True
-    """
-    return input.is_floating_point()
-
-
-def is_complex(input: Tensor) -> bool:
-    """Return False: there are no complex tensors.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_complex(tg.tensor(1.0))
-    False
-    """
-    del input
-    return False
-
-
-def dtype_of_type(kind: Any) -> Any:
-    """Return the dtype of a type of tensors, a class or its name; else `kind` as it is.
-
-    That of `Tensor` is the default dtype.
-    """
-    if isinstance(kind, str):
-        return TYPE_NAMES.get(kind.rpartition(".")[2], kind)
-    if kind is Tensor:
-        return get_default_dtype()
-    return kind.dtype if isinstance(getattr(kind, "dtype", None), np.dtype) else kind

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.conversions import dtype_of_type
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import cuda
 from tinygrad_fc.core.errors import warn_deprecated
@@ -19,7 +20,6 @@ from tinygrad_fc.functional.products import mm, outer
 from tinygrad_fc.functional.shape import movedim, transpose
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.ops.elementwise import mul, sub
-from tinygrad_fc.tensors import dtype_of_type
 
 if TYPE_CHECKING:
     from types import ModuleType

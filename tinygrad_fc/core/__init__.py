@@ -14,6 +14,7 @@
 | `graph` | the recording of calls, changes in place and assignments |
 | `backward` | the backward pass |
 | `gradients` | the gradients of results that users name |
+| `grad_fn` | `grad_fn`, and the handles of hooks, as PyTorch shows them |
 | `op_errors` | errors of calls of ops |
 | `op` | what an op is; the registry of ops |
 | `printing` | tensors as text |

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from tinygrad_fc.conversions import Size
 from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.functional.creation import tensor
 from tinygrad_fc.random import rand
-from tinygrad_fc.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_fc.core.grad_fn import RemovableHandle
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.seam import observer
-from tinygrad_fc.tensors import RemovableHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

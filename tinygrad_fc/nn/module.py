@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from tinygrad_fc.conversions import device_and_dtype
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.device import CPU, device, gpu
 from tinygrad_fc.core.errors import DtypeError
@@ -20,7 +21,7 @@ from tinygrad_fc.nn.layer_error import add_path
 from tinygrad_fc.nn.parameter import Parameter, reset_grad
 from tinygrad_fc.nn.state_dict import HasState, join_path
 from tinygrad_fc.nn.unregistered import CONTAINERS, warn_of_layers_in_containers
-from tinygrad_fc.tensors import Tensor, device_and_dtype
+from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

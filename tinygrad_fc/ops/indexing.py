@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.node import array_of, owner
+from tinygrad_fc.core.device import refuse_dask
+from tinygrad_fc.core.errors import check_dtypes
+from tinygrad_fc.core.node import Node, array_of, owner
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import indices, real
 
 _PLAIN = frozenset((int, slice, type(None)))
+_PLAIN_BOUNDS = frozenset((int, type(None)))
+_TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
@@ -33,6 +38,34 @@ def _cannot_repeat(at: Any) -> bool:
         isinstance(part, BASIC) or (isinstance(part, np.ndarray) and part.dtype == bool)
         for part in _parts(at)
     )
+
+
+def copied_index(at: Any) -> Any:
+    """Return the index `at` as PyTorch reads it, with copies of its arrays and tensors.
+
+    An array of uint8 is a mask, and one without axes a number. Vjp rules read the index later, when
+    the caller may have changed the originals.
+    """
+    if at.__class__ is int:
+        return at
+    if at.__class__ is slice:
+        parts = (at.start, at.stop, at.step)
+        return (
+            at if _PLAIN_BOUNDS.issuperset(map(type, parts)) else slice(*map(copied_index, parts))
+        )
+    if isinstance(at, list) and not any(isinstance(part, _TUPLE_PARTS) for part in at):
+        at = np.asarray(at, None if at else np.intp)
+    if isinstance(at, tuple | list):
+        return tuple(map(copied_index, at))
+    array = array_of(at)
+    refuse_dask(array, "an index")
+    if not hasattr(array, "dtype") or isinstance(array, np.generic):
+        return array
+    expected = "integers or booleans: use index.long(), or a mask such as x > 0"
+    check_dtypes(array.dtype.kind != "f", "an index", expected, array)
+    if array.dtype == np.uint8:
+        return array.astype(bool)
+    return array.copy() if array.dtype.kind == "b" or array.ndim else operator.index(array)
 
 
 def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:

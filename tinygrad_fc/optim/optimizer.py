@@ -23,7 +23,7 @@ from tinygrad_fc.nn.parameter import refuse_module, reset_grad
 from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_fc.tensors import RemovableHandle
+    from tinygrad_fc.core.grad_fn import RemovableHandle
 
 __all__ = ["Optimizer"]
 
