@@ -38,7 +38,7 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.core.op import Chain, registry
-from tinygrad_fc.ops import elementwise, linalg, loss
+from tinygrad_fc.ops import elementwise, linalg, loss, trigonometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +239,7 @@ RULES = {
     "linear's weight": (linalg.linear, 1),
     "linear's bias": (linalg.linear, 2),
     "sigmoid": (elementwise.sigmoid, 0),
-    "tanh": (elementwise.tanh, 0),
+    "tanh": (trigonometry.tanh, 0),
     "the user's": (algebraic, 0),
     "the loss": (loss.squared_error, 0),
     "matmul's left": (linalg.matmul, 0),

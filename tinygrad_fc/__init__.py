@@ -46,11 +46,13 @@ from tinygrad_fc.functional.shape import *
 from tinygrad_fc.nn import Linear as Linear
 from tinygrad_fc.nn import MSELoss as MSELoss
 from tinygrad_fc.nn import Sigmoid as Sigmoid
+from tinygrad_fc.ops.arithmetic import *
 from tinygrad_fc.ops.comparison import *
 from tinygrad_fc.ops.elementwise import *
 from tinygrad_fc.ops.linalg import *
 from tinygrad_fc.ops.reduce import *
 from tinygrad_fc.ops.special import *
+from tinygrad_fc.ops.trigonometry import *
 from tinygrad_fc.optim import SGD as SGD
 from tinygrad_fc.random import *
 from tinygrad_fc.tensors import Tensor as Tensor

@@ -37,7 +37,7 @@ from tinygrad_fc.functional import (
     shape,
 )
 from tinygrad_fc.functional.arguments import accepts_factor
-from tinygrad_fc.ops import comparison, elementwise, reduce, special
+from tinygrad_fc.ops import arithmetic, comparison, elementwise, reduce, special, trigonometry
 from tinygrad_fc.ops.indexing import is_basic
 
 if TYPE_CHECKING:
@@ -239,20 +239,20 @@ class Methods(Conversions):
         change = partial(_store, result=result)
         return _change(self, "inplace=True", change, result, result=lambda: result)
 
-    __iadd__, __isub__ = _in_place(elementwise.add, "+="), _in_place(elementwise.subtract, "-=")
-    __imul__, __ipow__ = _in_place(elementwise.multiply, "*="), _in_place(elementwise.power, "**=")
-    __itruediv__ = _in_place(elementwise.divide, "/=")
-    __ifloordiv__ = _in_place(elementwise.floor_divide, "//=")
-    __imod__ = _in_place(elementwise.remainder, "%=")
+    __iadd__, __isub__ = _in_place(arithmetic.add, "+="), _in_place(arithmetic.subtract, "-=")
+    __imul__, __ipow__ = _in_place(arithmetic.multiply, "*="), _in_place(elementwise.power, "**=")
+    __itruediv__ = _in_place(arithmetic.divide, "/=")
+    __ifloordiv__ = _in_place(arithmetic.floor_divide, "//=")
+    __imod__ = _in_place(arithmetic.remainder, "%=")
     __iand__ = _in_place(comparison.bitwise_and, "&=")
     __ior__ = _in_place(comparison.bitwise_or, "|=")
     __ixor__ = _in_place(comparison.bitwise_xor, "^=")
     __ilshift__ = _in_place(comparison.bitwise_left_shift, "<<=")
     __irshift__ = _in_place(comparison.bitwise_right_shift, ">>=")
 
-    add_ = accepts_factor("alpha", 1)(_in_place(elementwise.add, "add_"))
-    sub_ = accepts_factor("alpha", 1)(_in_place(elementwise.subtract, "sub_"))
-    mul_, div_ = _in_place(elementwise.multiply, "mul_"), _in_place(elementwise.divide, "div_")
+    add_ = accepts_factor("alpha", 1)(_in_place(arithmetic.add, "add_"))
+    sub_ = accepts_factor("alpha", 1)(_in_place(arithmetic.subtract, "sub_"))
+    mul_, div_ = _in_place(arithmetic.multiply, "mul_"), _in_place(arithmetic.divide, "div_")
     clamp_ = _in_place(elementwise.clamp, "clamp_")
     addcmul_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcmul, "addcmul_"))
     addcdiv_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcdiv, "addcdiv_"))
@@ -321,24 +321,24 @@ class Methods(Conversions):
     # Elementwise
 
     abs = absolute = elementwise.absolute
-    neg = negative = elementwise.negative
+    neg = negative = arithmetic.negative
     exp, exp2, expm1 = elementwise.exp, elementwise.exp2, elementwise.expm1
     log, log2 = elementwise.log, elementwise.log2
     log10, log1p = elementwise.log10, elementwise.log1p
     sqrt, rsqrt = elementwise.sqrt, elementwise.rsqrt
     square, reciprocal = elementwise.square, elementwise.reciprocal
-    sin, cos, tan = elementwise.sin, elementwise.cos, elementwise.tan
-    asin, acos = elementwise.arcsin, elementwise.arccos
-    atan, atan2 = elementwise.arctan, elementwise.arctan2
-    sinh, cosh, tanh = elementwise.sinh, elementwise.cosh, elementwise.tanh
+    sin, cos, tan = trigonometry.sin, trigonometry.cos, trigonometry.tan
+    asin, acos = trigonometry.arcsin, trigonometry.arccos
+    atan, atan2 = trigonometry.arctan, trigonometry.arctan2
+    sinh, cosh, tanh = trigonometry.sinh, trigonometry.cosh, trigonometry.tanh
     hypot, logaddexp, xlogy = elementwise.hypot, elementwise.logaddexp, elementwise.xlogy
     sigmoid, relu, erf = elementwise.sigmoid, elementwise.relu, special.erf
     lgamma, digamma = special.lgamma, functional.elementwise.digamma
-    add, sub = elementwise.add, elementwise.subtract
-    mul, div, pow = elementwise.multiply, functional.elementwise.div, elementwise.power
+    add, sub = arithmetic.add, arithmetic.subtract
+    mul, div, pow = arithmetic.multiply, functional.elementwise.div, elementwise.power
     subtract, multiply, divide, true_divide = sub, mul, div, div
-    fmod, remainder = elementwise.fmod, elementwise.remainder
-    floor_divide, masked_fill = elementwise.floor_divide, functional.elementwise.masked_fill
+    fmod, remainder = arithmetic.fmod, arithmetic.remainder
+    floor_divide, masked_fill = arithmetic.floor_divide, functional.elementwise.masked_fill
     maximum, minimum = elementwise.maximum, elementwise.minimum
     clip = clamp = elementwise.clamp
     clamp_min, clamp_max = functional.elementwise.clamp_min, functional.elementwise.clamp_max
@@ -430,7 +430,8 @@ class Methods(Conversions):
 
 
 # A new op becomes a method without an entry above; the entries are for type checkers.
-for _module in (comparison, elementwise, ops.linalg, reduce, special):
+_elementwise = (arithmetic, comparison, elementwise, special, trigonometry)
+for _module in (*_elementwise, ops.linalg, reduce):
     for _name in _module.__all__:
         if not hasattr(Methods, _name):
             setattr(Methods, _name, getattr(_module, _name))
@@ -438,8 +439,7 @@ for _module in (comparison, elementwise, ops.linalg, reduce, special):
 # In-place variants, `x.sin_()` of `x.sin()`
 _names = {"absolute", "cumprod", "cumsum", "index_add", "index_fill", "negative", "scatter"}
 _names |= {"scatter_add", "tril", "triu"}
-_names.update(comparison.__all__, elementwise.__all__, special.__all__)
-_names.update(functional.elementwise.__all__)
+_names.update(*(module.__all__ for module in (*_elementwise, functional.elementwise)))
 _views = {"squeeze", "t", "transpose", "unsqueeze"}
 for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:
     if not hasattr(Methods, f"{_name}_"):

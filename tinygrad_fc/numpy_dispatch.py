@@ -32,7 +32,8 @@ from tinygrad_fc.functional import (
 )
 from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.ops import reduce
-from tinygrad_fc.ops.elementwise import clamp, multiply
+from tinygrad_fc.ops.arithmetic import multiply
+from tinygrad_fc.ops.elementwise import clamp
 from tinygrad_fc.ops.shape import broadcast_to, flip, reshape, transpose
 
 _tensor: Any = creation.as_tensor

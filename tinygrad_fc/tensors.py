@@ -22,7 +22,7 @@ from tinygrad_fc.core.gradients import backward
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of, next_seq
 from tinygrad_fc.functional.creation import sizes_or_data
-from tinygrad_fc.ops import comparison, elementwise, indexing, linalg
+from tinygrad_fc.ops import arithmetic, comparison, elementwise, indexing, linalg
 from tinygrad_fc.ops.elementwise import ONE
 from tinygrad_fc.ops.shape import alias, copy, transpose
 
@@ -61,13 +61,13 @@ def _operators(op: Op) -> tuple[Operator, Operator]:
 def _multiply(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented  # Python then repeats the list, as in PyTorch
-    return call_op(elementwise.multiply, (self, other), NO_SETTINGS)
+    return call_op(arithmetic.multiply, (self, other), NO_SETTINGS)
 
 
 def _multiply_reflected(self: Any, other: Any) -> Any:
     if other.__class__ in _SEQUENCES and _is_count(self):
         return NotImplemented
-    return call_op(elementwise.multiply, (other, self), NO_SETTINGS)
+    return call_op(arithmetic.multiply, (other, self), NO_SETTINGS)
 
 
 def _is_count(t: Any) -> bool:
@@ -368,16 +368,16 @@ class Tensor(methods.Methods):
 
     # Operators
 
-    __add__, __radd__ = _operators(elementwise.add)
-    __sub__, __rsub__ = _operators(elementwise.subtract)
+    __add__, __radd__ = _operators(arithmetic.add)
+    __sub__, __rsub__ = _operators(arithmetic.subtract)
     __mul__: Operator  # declared, since ops that multiply are checked before this module
     __rmul__: Operator
     __mul__, __rmul__ = _multiply, _multiply_reflected
-    __truediv__, __rtruediv__ = _operators(elementwise.divide)
+    __truediv__, __rtruediv__ = _operators(arithmetic.divide)
     __pow__, __rpow__ = _operators(elementwise.power)
     __matmul__, __rmatmul__ = _operators(linalg.matmul)
-    __mod__, __rmod__ = _operators(elementwise.remainder)
-    __floordiv__, __rfloordiv__ = _operators(elementwise.floor_divide)
+    __mod__, __rmod__ = _operators(arithmetic.remainder)
+    __floordiv__, __rfloordiv__ = _operators(arithmetic.floor_divide)
     __and__, __rand__ = _operators(comparison.bitwise_and)
     __or__, __ror__ = _operators(comparison.bitwise_or)
     __xor__, __rxor__ = _operators(comparison.bitwise_xor)
@@ -397,7 +397,7 @@ class Tensor(methods.Methods):
         return call_op(comparison.ne, (self, other), NO_SETTINGS)
 
     def __neg__(self) -> Tensor:
-        return call_op(elementwise.negative, (self,), NO_SETTINGS)
+        return call_op(arithmetic.negative, (self,), NO_SETTINGS)
 
     __abs__, __invert__ = elementwise.absolute, comparison.invert
 

@@ -12,8 +12,7 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.domain import real
-from tinygrad_fc.ops import elementwise as e
-from tinygrad_fc.ops import reduce, shape
+from tinygrad_fc.ops import arithmetic, elementwise, reduce, shape, trigonometry
 from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_vjp
 from tinygrad_fc.testing.tensors import differentiable
 
@@ -98,7 +97,7 @@ def _memory_order(g: Any, _out: Any, x: Any) -> Any:
 
 
 def _half(g: Any, out: Any, x: Any) -> Any:
-    return e.multiply_no_nan(
+    return arithmetic.multiply_no_nan(
         g, out.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else out
     )
 
@@ -115,39 +114,48 @@ def _detached(op: Op) -> Callable[..., Any]:
 
 BUGS: dict[str, tuple[Bug, ...]] = {
     "value": (
-        Bug("sign", e.subtract, 1, lambda g, out, x, y, alpha=1: g * alpha),
-        Bug("factor", e.square, 0, lambda g, out, x: g * x),
+        Bug("sign", arithmetic.subtract, 1, lambda g, out, x, y, alpha=1: g * alpha),
+        Bug("factor", elementwise.square, 0, lambda g, out, x: g * x),
         Bug("missing term", reduce.softmax, 0, lambda g, out, x, dim: g * out),
-        Bug("branches swapped", e.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
-        Bug("beyond 5 only", e.sigmoid, 0, lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
-        Bug("0-d only", e.square, 0, lambda g, out, x: 2 * g * x * (1 + (x.ndim == 0))),
+        Bug("branches swapped", elementwise.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
+        Bug(
+            "beyond 5 only",
+            elementwise.sigmoid,
+            0,
+            lambda g, out, x: g * out * (1 - out) * (abs(x) < 5),
+        ),
+        Bug("0-d only", elementwise.square, 0, lambda g, out, x: 2 * g * x * (1 + (x.ndim == 0))),
     ),
     "kink": (
-        Bug("ties counted twice", e.maximum, 0, lambda g, out, x, y: g * (x >= y)),
-        Bug("illegal at a kink", e.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))),
+        Bug("ties counted twice", elementwise.maximum, 0, lambda g, out, x, y: g * (x >= y)),
+        Bug(
+            "illegal at a kink", elementwise.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))
+        ),
     ),
     "second-order": (
-        Bug("detached result", e.exp, 0, _detached(e.exp)),
-        Bug("detached argument", e.sin, 0, _detached(e.sin)),
-        Bug("detached other", e.multiply, 0, _detached(e.multiply)),
-        Bug("flat at 0", e.sin, 0, lambda g, out, x: np.where(g == 0, 0, g) * np.cos(x)),
+        Bug("detached result", elementwise.exp, 0, _detached(elementwise.exp)),
+        Bug("detached argument", trigonometry.sin, 0, _detached(trigonometry.sin)),
+        Bug("detached other", arithmetic.multiply, 0, _detached(arithmetic.multiply)),
+        Bug("flat at 0", trigonometry.sin, 0, lambda g, out, x: np.where(g == 0, 0, g) * np.cos(x)),
     ),
     "nonlinear": (
-        Bug("ones for the gradient", e.sin, 0, lambda g, out, x: g * 0 + np.cos(x)),
-        Bug("magnitude", e.sin, 0, lambda g, out, x: abs(g) * np.cos(x)),
-        Bug("offset", e.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-300),
-        Bug("square, little", e.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-9 * g * g),
-        Bug("0 / 0", e.sqrt, 0, lambda g, out, x: g / (2 * out)),
+        Bug("ones for the gradient", trigonometry.sin, 0, lambda g, out, x: g * 0 + np.cos(x)),
+        Bug("magnitude", trigonometry.sin, 0, lambda g, out, x: abs(g) * np.cos(x)),
+        Bug("offset", trigonometry.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-300),
+        Bug("square, little", trigonometry.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-9 * g * g),
+        Bug("0 / 0", elementwise.sqrt, 0, lambda g, out, x: g / (2 * out)),
     ),
-    "raises": (Bug("0 * inf", e.reciprocal, 0, lambda g, out, x: -g * out * out),),
-    "mutation": (Bug("changes the gradient", e.multiply, 0, _in_place),),
-    "nondeterministic": (Bug("another result each time", e.positive_, 0, _forgetful()),),
+    "raises": (Bug("0 * inf", elementwise.reciprocal, 0, lambda g, out, x: -g * out * out),),
+    "mutation": (Bug("changes the gradient", arithmetic.multiply, 0, _in_place),),
+    "nondeterministic": (Bug("another result each time", arithmetic.positive_, 0, _forgetful()),),
     "shape": (
-        Bug("an axis more", e.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)),
+        Bug(
+            "an axis more", elementwise.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)
+        ),
         Bug("another shape", shape.reshape, 0, lambda g, out, x, shape: g),
     ),
-    "layout": (Bug("order of memory", e.square, 0, _memory_order),),
-    "float32": (Bug("float16 within", e.exp, 0, _half),),
+    "layout": (Bug("order of memory", elementwise.square, 0, _memory_order),),
+    "float32": (Bug("float16 within", elementwise.exp, 0, _half),),
 }
 
 
@@ -174,7 +182,7 @@ def test_a_wrong_forward_is_found() -> None:
 
 
 def test_an_op_that_compares_nothing_is_an_error() -> None:
-    never = copy.copy(e.positive_)
+    never = copy.copy(arithmetic.positive_)
     never.function = never.forward = never.plain = lambda x: x * np.nan
     with pytest.raises(NothingCheckedError, match="positive has no finite value"):
         check(never)

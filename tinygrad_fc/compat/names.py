@@ -19,7 +19,7 @@ from tinygrad_fc.functional.elementwise import div
 from tinygrad_fc.functional.products import mm, outer
 from tinygrad_fc.functional.shape import movedim, transpose
 from tinygrad_fc.nn import init, utils
-from tinygrad_fc.ops.elementwise import mul, sub
+from tinygrad_fc.ops.arithmetic import mul, sub
 
 if TYPE_CHECKING:
     from types import ModuleType

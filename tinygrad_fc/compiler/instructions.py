@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.ops import elementwise, special
+from tinygrad_fc.ops import arithmetic, special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,8 +262,8 @@ define(np.bitwise_xor, numpy="{0} ^ {1}")
 define(np.negative, number=operator.neg, numpy="-{0}", native=np.negative, js="negative")
 define(np.invert, numpy="~{0}")
 # In formulas of rules: products and quotients that are 0 where the cotangent is.
-define(elementwise.multiply_no_nan, elementwise.multiply_no_nan_symmetric, numpy="{0} * {1}")
-define(elementwise.divide_no_nan, numpy="{0} / {1}")
+define(arithmetic.multiply_no_nan, arithmetic.multiply_no_nan_symmetric, numpy="{0} * {1}")
+define(arithmetic.divide_no_nan, numpy="{0} / {1}")
 
 # Functions of elements
 

@@ -13,7 +13,7 @@ from tinygrad_fc.core.node import Node, array_of, as_array, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
-from tinygrad_fc.ops import comparison, elementwise, special
+from tinygrad_fc.ops import arithmetic, comparison, elementwise, special
 from tinygrad_fc.ops.shape import astype
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def div(input: Tensor, other: npt.ArrayLike, *, rounding_mode: str | None = None
     tensor([ 3., -3.])
     """
     if rounding_mode is None:
-        return elementwise.divide(input, other)
+        return arithmetic.divide(input, other)
     if rounding_mode == "floor":
-        return elementwise.floor_divide(input, other)
+        return arithmetic.floor_divide(input, other)
     known = rounding_mode == "trunc"
     check_argument(known, "div", 'None, "trunc" or "floor"', rounding_mode=rounding_mode)
     if _is_integral(input) and _is_integral(other):
-        exact = elementwise.subtract(input, elementwise.fmod(input, other))
-        return elementwise.floor_divide(exact, other)
-    return comparison.trunc(elementwise.divide(input, other))
+        exact = arithmetic.subtract(input, arithmetic.fmod(input, other))
+        return arithmetic.floor_divide(exact, other)
+    return comparison.trunc(arithmetic.divide(input, other))
 
 
 def _is_integral(x: Any) -> bool:
@@ -123,7 +123,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     """
     # In their common dtype, as in PyTorch: a product of small integers would wrap.
     common = result_type(operand_of(x._array) for x in (input, tensor1, tensor2))
-    return elementwise.add(input, tensor1.to(common) * tensor2.to(common), alpha=value)
+    return arithmetic.add(input, tensor1.to(common) * tensor2.to(common), alpha=value)
 
 
 @accepts_arrays("input", "tensor1", "tensor2")
@@ -136,7 +136,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     """
     has_floats = "f" in {tensor1.dtype.kind, tensor2.dtype.kind}
     check_dtypes(has_floats, "addcdiv", "floats: use x.double() or x.float()", tensor1, tensor2)
-    return elementwise.add(input, tensor1 / tensor2, alpha=value)
+    return arithmetic.add(input, tensor1 / tensor2, alpha=value)
 
 
 @accepts_arrays("input")

@@ -2,7 +2,9 @@
 
 | file | what |
 |---|---|
-| `elementwise` | arithmetic, powers, exponentials, trigonometry, `where`, `clamp` |
+| `arithmetic` | sums, products, quotients, remainders; products in which 0 * infinity is 0 |
+| `elementwise` | powers, exponentials, logarithms, `where`, `clamp`, sigmoid and relu |
+| `trigonometry` | angles, circular and hyperbolic functions |
 | `comparison` | comparisons, logic, rounding, `argmax`: ops without gradient |
 | `activation` | activations with rules of their own, such as `gelu` |
 | `loss` | losses as one op |

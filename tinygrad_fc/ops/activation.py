@@ -15,7 +15,8 @@ from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import real
-from tinygrad_fc.ops.elementwise import clamp, exp, multiply_no_nan, sigmoid
+from tinygrad_fc.ops.arithmetic import multiply_no_nan
+from tinygrad_fc.ops.elementwise import clamp, exp, sigmoid
 from tinygrad_fc.ops.special import ndtr, normal_pdf
 
 __all__ = ["elu", "hardtanh", "leaky_relu", "logsigmoid", "mish", "silu", "softplus"]

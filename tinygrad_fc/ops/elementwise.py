@@ -1,11 +1,4 @@
-"""Elementwise formulas. The backward pass undoes broadcasting.
-
-A branch that `where` discards gets the gradient 0, and 0 times an infinite derivative must be 0, in
-derivatives of every order: `multiply_no_nan(a, b)` and `divide_no_nan(a, b)` are a * b and a / b,
-but 0 where a is 0; a is usually a gradient and b a derivative. `multiply_no_nan(inf, 0)` is NaN, so
-that an infinite gradient stays visible. Where either factor may be the 0 of a discarded branch,
-`multiply_no_nan_symmetric` is used: it is 0 where either factor is 0.
-"""
+"""Powers, exponentials and logarithms; selection; sigmoid and ReLU."""
 
 from __future__ import annotations
 
@@ -15,181 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.errors import DivisionError, DtypeError, ShapeError
+from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.errstate import silent, without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
+from tinygrad_fc.ops.arithmetic import (
+    both_rules,
+    divide,
+    divide_no_nan,
+    infinite_at_0,
+    multiply_no_nan,
+    multiply_no_nan_symmetric,
+)
 
-__all__ = ["abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "clamp"]
-__all__ += ["clip", "cos", "cosh", "exp", "exp2", "expm1", "floor_divide", "fmod", "hypot", "lerp"]
-__all__ += ["log", "log1p", "log2", "log10", "logaddexp", "maximum", "minimum", "mul", "nan_to_num"]
-__all__ += ["neg", "pow", "reciprocal", "relu", "remainder", "rsqrt", "sigmoid", "sin", "sinh"]
-__all__ += ["sqrt", "square", "sub", "tan", "tanh", "xlogy"]
+__all__ = ["abs", "clamp", "clip", "exp", "exp2", "expm1", "hypot", "lerp", "log", "log1p", "log10"]
+__all__ += ["log2", "logaddexp", "maximum", "minimum", "nan_to_num", "pow", "reciprocal", "relu"]
+__all__ += ["rsqrt", "sigmoid", "sqrt", "square", "xlogy"]
+
 
 LN2 = math.log(2)
 LN10 = math.log(10)
 
 
-def both_rules(rule: Any) -> tuple[Any, Any]:
-    """Return the rules of an op with f(x, y) = f(y, x), from the rule of its first argument."""
-    return rule, lambda g, _out, x, y, **settings: rule(g, _out, y, x, **settings)
-
-
-# Multiplication and division with 0 * inf = 0
-
-
-def nan_of(x: Any) -> Any:
-    """Return NaN where `x` is NaN, else 0; a sum with it is NaN where `x` is."""
-    return np.where(x == x, 0, np.nan).astype(x.dtype)  # noqa: PLR0124  false for NaN
-
-
-def _without_nan(out: Any, *factors: Any) -> Any:
-    """Return `out`, 0 where a factor is 0; as it is if the sum of its squares is finite."""
-    if out.__class__ is np.ndarray:
-        flat = out.ravel("K")  # the product of two vectors is faster than np.isfinite
-        if np.dot(flat, flat) < np.inf:
-            return out
-    for factor in factors:
-        out = np.where(factor == 0, 0, out)
-    return out
-
-
-def _multiply_no_nan_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return multiply_no_nan(g, b)
-
-
-def _second_factor_rule(g: Any, _out: Any, a: Any, _b: Any) -> Any:
-    return multiply_no_nan_symmetric(g, a)
-
-
-def _first_factor_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return multiply_no_nan_symmetric(g, b)
-
-
-@define(domain=(real, real), rules=(_multiply_no_nan_rule, _second_factor_rule))
-@without_warnings
-def multiply_no_nan(a: Any, b: Any) -> Any:
-    """Return `a * b`, but 0 where `a` is 0, also if `b` is infinite or NaN.
-
-    >>> multiply_no_nan(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
-    array([0., 6.])
-    """
-    return _without_nan(a * b, a)
-
-
-@define(domain=(real, real), rules=(_first_factor_rule, _second_factor_rule))
-@without_warnings
-def multiply_no_nan_symmetric(a: Any, b: Any) -> Any:
-    """Return `a * b`, but 0 where either is 0, also if the other is infinite or NaN.
-
-    >>> multiply_no_nan_symmetric(np.array([0.0, np.inf]), np.array([np.inf, 0.0]))
-    array([0., 0.])
-    """
-    return _without_nan(a * b, a, b)
-
-
-def _dividend_rule(g: Any, _out: Any, _a: Any, b: Any) -> Any:
-    return divide_no_nan(g, b)
-
-
-def _divisor_rule(g: Any, out: Any, _a: Any, b: Any) -> Any:
-    return -divide_no_nan(multiply_no_nan_symmetric(g, out), b)
-
-
-@define(domain=(real, nonzero), rules=(_dividend_rule, _divisor_rule))
-@without_warnings
-def divide_no_nan(a: Any, b: Any) -> Any:
-    """Return `a / b`, but 0 where `a` is 0, also if `b` is 0 or NaN.
-
-    >>> divide_no_nan(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
-    array([0., 2.])
-    """
-    return _without_nan(a / b, a)
-
-
-# Arithmetic
-
-
-_ALPHA = {"alpha": lambda *_: (1, -2.5)}
-
-
-def _scaled(x: Any, alpha: Any) -> Any:
-    if alpha == 1:
-        return x
-    kind = getattr(x, "dtype", np.dtype(type(x))).kind
-    if kind == "b" or (kind != "f" and isinstance(alpha, float)):
-        raise DtypeError(f"alpha is {alpha}; expected an integer, for integers: use x.double()")
-    return x * alpha
-
-
-def _first_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
-    return g
-
-
-def _second_term_rule(g: Any, _out: Any, _x: Any, _y: Any, alpha: Any = 1) -> Any:
-    return g if alpha == 1 else g * alpha
-
-
-@define(
-    numpy=np.add,
-    plain=np.add,
-    domain=(real, real),
-    settings=_ALPHA,
-    rules=(_first_term_rule, _second_term_rule),
-)
-def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
-    """Return `input + alpha * other`, broadcast.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.add(tg.tensor([1.0, 2.0]), 3, alpha=10)
-    tensor([31., 32.])
-    """
-    return np.add(input, _scaled(other, alpha))
-
-
-@define(
-    numpy=np.subtract,
-    plain=np.subtract,
-    domain=(real, real),
-    settings=_ALPHA,
-    rules=(_first_term_rule, lambda g, _out, _x, _y, alpha=1: -g if alpha == 1 else g * -alpha),
-)
-def subtract(input: Any, other: Any, *, alpha: float = 1) -> Any:
-    """Return `input - alpha * other`, broadcast.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.sub(tg.tensor([1.0, 2.0]), 3)
-    tensor([-2., -1.])
-    """
-    return np.subtract(input, _scaled(other, alpha))
-
-
-@define(
-    np.multiply,
-    forward=without_warnings(np.multiply),  # no warning for 0 * inf, as in x * log(x)
-    domain=(real, real),
-    rules=(_multiply_no_nan_rule, lambda g, _out, x, _y: multiply_no_nan(g, x)),
-)
-def multiply(input: Any, other: Any) -> Any:
-    """Return `input * other`, broadcast.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.mul(tg.tensor([1.0, 2.0]), 3)
-    tensor([3., 6.])
-    """
-
-
-@define(
-    np.divide,
-    domain=(real, nonzero),
-    rules=(_dividend_rule, lambda g, out, _x, y: -divide_no_nan(multiply_no_nan(g, out), y)),
-)
-def divide(input: Any, other: Any) -> Any:
-    """Return `input / other`, broadcast.
-
-    >>> divide(np.array([1.0, 2.0]), 2.0)
-    array([0.5, 1. ])
-    """
+# Powers, exponentials and logarithms
 
 
 def _power_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
@@ -221,25 +62,6 @@ def power(input: Any, exponent: Any) -> Any:
     >>> import tinygrad_fc as tg
     >>> tg.pow(tg.tensor([2.0, 3.0]), 2)
     tensor([4., 9.])
-    """
-
-
-@define(np.negative, domain=(real,), rules=(lambda g, _out, _x: -g,))
-def negative(input: Any) -> Any:
-    """Return `-input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.neg(tg.tensor([1.0, -2.0]))
-    tensor([-1.,  2.])
-    """
-
-
-@define(np.positive, domain=(real,), rules=(lambda g, _out, _x: g,))
-def positive_(input: Any) -> Any:
-    """Return `+input`, a copy.
-
-    >>> positive_(np.array([1.0, -2.0]))
-    array([ 1., -2.])
     """
 
 
@@ -276,85 +98,6 @@ def square(input: Any) -> Any:
     >>> tg.square(tg.tensor([1.0, -3.0]))
     tensor([1., 9.])
     """
-
-
-def _with_divisor_check(function: Any) -> Any:
-    """Return `function`, raising for an integer division by 0, for which NumPy returns 0."""
-
-    def forward(x: Any, y: Any) -> Any:
-        has_floats = any(getattr(a, "dtype", np.dtype(type(a))).kind == "f" for a in (x, y))
-        if not has_floats and not np.all(y):
-            raise DivisionError(
-                f"{function.__name__}: integer division by 0. Use floats (x.double()), for which "
-                "the result is infinite or NaN, or leave the zeros out"
-            )
-        return function(x, y)
-
-    return forward
-
-
-def _fmod_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
-    # The integer quotient, up to rounding. The floor of x / y may differ from it: 1.0 / 0.1 is 10,
-    # but the quotient that 1.0 % 0.1 leaves is 9.
-    return multiply_no_nan(g, -np.rint(divide_no_nan(x - fmod(x, y), y)))
-
-
-def _remainder_rule(g: Any, _out: Any, x: Any, y: Any) -> Any:
-    return multiply_no_nan(g, -floor_divide(x, y))  # also for an infinite divisor
-
-
-# Small quotients: for large ones, rounding dominates the numerical derivative.
-_DIVISION = (
-    interval(-16, 16, special=(0, 1, -1)),
-    interval(-4, 4, special=(1, -1, 0.5), without=(0,)),
-)
-
-
-def _dividend_of_remainder_rule(g: Any, _out: Any, _x: Any, _y: Any) -> Any:
-    return g
-
-
-@define(
-    np.fmod,
-    forward=_with_divisor_check(np.fmod),
-    domain=_DIVISION,
-    rules=(_dividend_of_remainder_rule, _fmod_rule),
-)
-def fmod(input: Any, other: Any) -> Any:
-    """Return the remainder of division, with the sign of `input`: C's `fmod`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.fmod(tg.tensor([5.0, -5.0]), 3)
-    tensor([ 2., -2.])
-    """
-
-
-@define(
-    np.remainder,
-    forward=_with_divisor_check(np.remainder),
-    domain=_DIVISION,
-    rules=(_dividend_of_remainder_rule, _remainder_rule),
-)
-def remainder(input: Any, other: Any) -> Any:
-    """Return the remainder of division, with the sign of `other`: Python's `%`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.remainder(tg.tensor([5.0, -5.0]), 3)
-    tensor([2., 1.])
-    """
-
-
-@define(np.floor_divide, forward=_with_divisor_check(np.floor_divide), domain=(real, nonzero))
-def floor_divide(input: Any, other: Any) -> Any:
-    """Return `input / other` rounded down: Python's `//`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.floor_divide(tg.tensor([5.0, -5.0]), 3)
-    tensor([ 1., -2.])
-    """
-
-
-# Powers, exponentials and logarithms
 
 
 @define(np.sqrt, domain=(positive,), rules=(lambda g, out, _x: divide_no_nan(g, 2 * out),))
@@ -504,158 +247,6 @@ def xlogy(input: Any, other: Any) -> Any:
     return np.where((input == 0) & (other == other), 0, product)  # noqa: PLR0124  false for NaN
 
 
-# Angles, circular and hyperbolic
-
-
-@define(np.sin, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, np.cos(x)),))
-def sin(input: Any) -> Any:
-    """Return the sine of an angle in radians.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.sin(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.8415])
-    """
-
-
-@define(np.cos, domain=(real,), rules=(lambda g, _out, x: multiply_no_nan(g, -np.sin(x)),))
-def cos(input: Any) -> Any:
-    """Return the cosine of an angle in radians.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.cos(tg.tensor([0.0, 1.0]))
-    tensor([1.    , 0.5403])
-    """
-
-
-@define(np.tan, domain=(real,), rules=(lambda g, out, _x: multiply_no_nan(g, 1 + out * out),))
-def tan(input: Any) -> Any:
-    """Return the tangent of an angle in radians.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tan(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 1.5574])
-    """
-
-
-def _arcsin_rule(g: Any, _out: Any, x: Any) -> Any:
-    return divide_no_nan(g, sqrt((1 - x) * (1 + x)))
-
-
-@define(np.arcsin, domain=(interval(-1, 1),), rules=(_arcsin_rule,))
-def arcsin(input: Any) -> Any:
-    """Return the inverse sine: the angle in [-pi/2, pi/2], in radians, whose sine is `input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.asin(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 1.5708])
-    """
-
-
-def _arccos_rule(g: Any, _out: Any, x: Any) -> Any:
-    return -_arcsin_rule(g, _out, x)
-
-
-@define(np.arccos, domain=(interval(-1, 1),), rules=(_arccos_rule,))
-def arccos(input: Any) -> Any:
-    """Return the inverse cosine: the angle in [0, pi], in radians, whose cosine is `input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.acos(tg.tensor([1.0, 0.0]))
-    tensor([0.    , 1.5708])
-    """
-
-
-@define(np.arctan, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, 1 + x * x),))
-def arctan(input: Any) -> Any:
-    """Return the inverse tangent: the angle in (-pi/2, pi/2), in radians, with tangent `input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.atan(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.7854])
-    """
-
-
-def _sinh_rule(g: Any, _out: Any, x: Any) -> Any:
-    return multiply_no_nan(g, cosh(x))
-
-
-@define(np.sinh, forward=without_warnings(np.sinh), domain=(real,), rules=(_sinh_rule,))
-def sinh(input: Any) -> Any:
-    """Return the hyperbolic sine `(exp(x) - exp(-x)) / 2` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.sinh(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 1.1752])
-    """
-
-
-def _cosh_rule(g: Any, _out: Any, x: Any) -> Any:
-    return multiply_no_nan(g, sinh(x))
-
-
-@define(np.cosh, forward=without_warnings(np.cosh), domain=(real,), rules=(_cosh_rule,))
-def cosh(input: Any) -> Any:
-    """Return the hyperbolic cosine `(exp(x) + exp(-x)) / 2` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.cosh(tg.tensor([0.0, 1.0]))
-    tensor([1.    , 1.5431])
-    """
-
-
-@define(np.tanh, domain=(real,), rules=(lambda g, out, _x: g * (1 - out * out),))
-def tanh(input: Any) -> Any:
-    """Return the hyperbolic tangent `(exp(x) - exp(-x)) / (exp(x) + exp(-x))` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.tanh(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.7616])
-    """
-
-
-@define(np.arcsinh, domain=(real,), rules=(lambda g, _out, x: divide_no_nan(g, np.hypot(1, x)),))
-def arcsinh(input: Any) -> Any:
-    """Return the inverse hyperbolic sine `log(x + sqrt(x**2 + 1))` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.asinh(tg.tensor([0.0, 1.0]))
-    tensor([0.    , 0.8814])
-    """
-
-
-def _arccosh_rule(g: Any, _out: Any, x: Any) -> Any:
-    return divide_no_nan(g, sqrt((x - 1) * (x + 1)))
-
-
-@define(np.arccosh, domain=(interval(1, np.inf),), rules=(_arccosh_rule,))
-def arccosh(input: Any) -> Any:
-    """Return the inverse hyperbolic cosine `log(x + sqrt(x**2 - 1))` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.acosh(tg.tensor([1.0, 2.0]))
-    tensor([0.   , 1.317])
-    """
-
-
-def _arctanh_rule(g: Any, _out: Any, x: Any) -> Any:
-    return divide_no_nan(g, (1 - x) * (1 + x))
-
-
-@define(np.arctanh, domain=(interval(-1, 1),), rules=(_arctanh_rule,))
-def arctanh(input: Any) -> Any:
-    """Return the inverse hyperbolic tangent `log((1 + x) / (1 - x)) / 2` of `x = input`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.atanh(tg.tensor([0.0, 0.5]))
-    tensor([0.    , 0.5493])
-    """
-
-
-def infinite_at_0(length: Any) -> Any:
-    """Return `length`, a divisor, infinite where it is 0: all derivatives of the quotient are 0."""
-    return np.where(length == 0, np.inf, length)
-
-
 @define(
     np.hypot,
     domain=(real, real),
@@ -670,43 +261,6 @@ def hypot(input: Any, other: Any) -> Any:
     >>> import tinygrad_fc as tg
     >>> tg.hypot(tg.tensor([3.0]), tg.tensor([4.0]))
     tensor([5.])
-    """
-
-
-def _first_square_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return multiply_no_nan(g, -2 * out * over_squares(y, x))
-
-
-def _second_square_rule(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return multiply_no_nan(g, over_squares(y, x) ** 2 - out * out)
-
-
-@define(domain=(nonzero, real), rules=(_first_square_rule, _second_square_rule))
-@without_warnings
-def over_squares(x: Any, y: Any) -> Any:
-    """Return y / (x**2 + y**2), 0 at 0, without overflow or underflow of the squares.
-
-    >>> over_squares(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
-    array([0.4, 0. ])
-    """
-    out = 1 / (x * (x / y) + y)
-    return np.where((y == 0) & (x == x), 0, out)  # noqa: PLR0124  false for NaN
-
-
-@define(
-    np.arctan2,
-    domain=(real, real),
-    rules=(
-        lambda g, _out, x, y: multiply_no_nan(g, over_squares(x, y)),
-        lambda g, _out, x, y: -multiply_no_nan(g, over_squares(y, x)),
-    ),
-)
-def arctan2(input: Any, other: Any) -> Any:
-    """Return the angle of the point (other, input) from the first axis, in radians.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.atan2(tg.tensor([1.0, -1.0]), tg.tensor([1.0, 1.0]))
-    tensor([ 0.7854, -0.7854])
     """
 
 
@@ -905,7 +459,4 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 # PyTorch's names
 
-abs, mul, neg, sub, pow = absolute, multiply, negative, subtract, power
-clip = clamp
-acos, asin, atan, atan2 = arccos, arcsin, arctan, arctan2
-acosh, asinh, atanh = arccosh, arcsinh, arctanh
+abs, clip, pow = absolute, clamp, power

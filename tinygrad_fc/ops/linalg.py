@@ -17,8 +17,8 @@ from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.node import Node, constant_like
 from tinygrad_fc.core.op import Chain, Op, VariadicRule, define
 from tinygrad_fc.domain import interval, real
-from tinygrad_fc.ops import elementwise
-from tinygrad_fc.ops.elementwise import multiply_no_nan, nan_of
+from tinygrad_fc.ops import elementwise, trigonometry
+from tinygrad_fc.ops.arithmetic import multiply_no_nan, nan_of
 from tinygrad_fc.ops.shape import broadcast_to
 
 __all__ = ["matmul"]
@@ -120,7 +120,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 # Formula (4) of `handderived.py`: a linear layer fused with its activation.
 linear_sigmoid, linear_tanh, linear_relu = (
-    Chain(linear, act) for act in (elementwise.sigmoid, elementwise.tanh, elementwise.relu)
+    Chain(linear, act) for act in (elementwise.sigmoid, trigonometry.tanh, elementwise.relu)
 )
 
 

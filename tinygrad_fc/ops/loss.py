@@ -11,7 +11,8 @@ from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
-from tinygrad_fc.ops.elementwise import both_rules, clamp, log, log1p, multiply_no_nan, sigmoid
+from tinygrad_fc.ops.arithmetic import both_rules, multiply_no_nan
+from tinygrad_fc.ops.elementwise import clamp, log, log1p, sigmoid
 from tinygrad_fc.ops.reduce import log_softmax, softmax
 
 VDOT_LIMIT = 4096

@@ -11,7 +11,8 @@ from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import axes, boolean, nonzero, real, true_or_false
-from tinygrad_fc.ops.elementwise import absolute, divide, infinite_at_0, multiply, power
+from tinygrad_fc.ops.arithmetic import divide, infinite_at_0, multiply
+from tinygrad_fc.ops.elementwise import absolute, power
 from tinygrad_fc.ops.reduce import broadcast_back
 
 

@@ -10,6 +10,7 @@ from tinygrad_fc.core.dtypes import Promotion
 from tinygrad_fc.core.op import Op
 from tinygrad_fc.ops import (
     activation,
+    arithmetic,
     comparison,
     elementwise,
     linalg,
@@ -18,6 +19,7 @@ from tinygrad_fc.ops import (
     reduce,
     shape,
     special,
+    trigonometry,
 )
 
 INTEGERS, FLOATS = 1, 2
@@ -46,7 +48,8 @@ TABLE = {
 }
 """Names of ops, each of one op in the modules of this package."""
 
-_modules = (activation, comparison, elementwise, linalg, loss, norm, reduce, shape, special)
+_elementwise = (activation, arithmetic, comparison, elementwise, special, trigonometry)
+_modules = (*_elementwise, linalg, loss, norm, reduce, shape)
 _ops = {k: op for module in _modules for k, op in vars(module).items() if isinstance(op, Op)}
 for _promotion, _names in TABLE.items():
     for _name in _names.split():

@@ -19,7 +19,7 @@ from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
-from tinygrad_fc.ops.elementwise import (
+from tinygrad_fc.ops.arithmetic import (
     divide,
     divide_no_nan,
     infinite_at_0,

@@ -25,7 +25,7 @@ from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import interval, positive, real
-from tinygrad_fc.ops.elementwise import divide_no_nan, multiply_no_nan
+from tinygrad_fc.ops.arithmetic import divide_no_nan, multiply_no_nan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

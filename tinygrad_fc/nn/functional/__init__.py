@@ -2,7 +2,9 @@
 
 from types import FunctionType
 
+from tinygrad_fc.ops.arithmetic import *
 from tinygrad_fc.ops.elementwise import *  # so that a new elementwise op is here as well
+from tinygrad_fc.ops.trigonometry import *
 
 # isort: split
 from tinygrad_fc.nn.functional.activation import *

@@ -24,9 +24,10 @@ from tinygrad_fc.ops.activation import (
     softplus,
 )
 from tinygrad_fc.ops.comparison import sign
-from tinygrad_fc.ops.elementwise import relu, sigmoid, tanh
+from tinygrad_fc.ops.elementwise import relu, sigmoid
 from tinygrad_fc.ops.promotion import FLOATS_ONLY
 from tinygrad_fc.ops.reduce import log_softmax, softmax
+from tinygrad_fc.ops.trigonometry import tanh
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor

@@ -19,7 +19,7 @@ from tinygrad_fc.nn.functional.loss import (
     float_target,
     reduced,
 )
-from tinygrad_fc.ops import elementwise
+from tinygrad_fc.ops import arithmetic, elementwise
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import logsigmoid, softplus
 
@@ -126,7 +126,7 @@ class ClassificationInputs:
         if reduction == "none":
             return losses.reshape(self.target_shape)
         if reduction == "mean" and not self.unweighted:
-            return elementwise.divide(losses.sum(), self.sample_weight().sum())
+            return arithmetic.divide(losses.sum(), self.sample_weight().sum())
         return reduced(losses, reduction)
 
 

@@ -16,7 +16,7 @@ from tinygrad_fc.core.node import Node, as_array, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.norms import vector_norm
-from tinygrad_fc.ops import elementwise, reduce
+from tinygrad_fc.ops import arithmetic, elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
 from tinygrad_fc.ops.elementwise import exp, log
@@ -100,7 +100,7 @@ def reduced(losses: Tensor, reduction: str, known: tuple[str, ...] = REDUCTIONS)
     if reduction == "mean":
         return reduce.mean(losses)
     if reduction == "batchmean":
-        return elementwise.divide(reduce.sum(losses), losses.shape[0] if losses.ndim else 1)
+        return arithmetic.divide(reduce.sum(losses), losses.shape[0] if losses.ndim else 1)
     return reduce.sum(losses) if reduction == "sum" else losses
 
 
@@ -164,7 +164,7 @@ def l1_loss(
     tensor(2.)
     """
     check_one_shape("l1_loss", input, target)
-    losses = elementwise.absolute(elementwise.subtract(input, float_target(target, input)))
+    losses = elementwise.absolute(arithmetic.subtract(input, float_target(target, input)))
     return weighted(losses, weight, reduction)
 
 
@@ -231,7 +231,7 @@ def kl_div(
     target = float_target(target, input)
     if log_target:
         return reduced(exp(target) * (target - input), reduction, BATCH_REDUCTIONS)
-    losses = elementwise.multiply_no_nan(target, log(target)) - target * input
+    losses = arithmetic.multiply_no_nan(target, log(target)) - target * input
     return reduced(losses, reduction, BATCH_REDUCTIONS)
 
 
