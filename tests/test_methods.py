@@ -227,6 +227,22 @@ def test_augmented_assignment_of_recorded_tensors_is_in_place(a: Any, b: Any, se
     close(got[1], weights * (-(a / b**2) + 4 / b**3), tolerance=1e-12)
 
 
+@pytest.mark.parametrize("how", sorted(CHANGING))
+@pytest.mark.parametrize("recorded", [lambda h: h.pow_(2), lambda h: h.mul_(h)])
+def test_a_recorded_change_does_not_hide_an_unrecorded_one(how: str, recorded: Any):
+    x, plain = T(np.array([[0.5, 1.0, 2.0], [3.0, 4.0, 5.0]])), tg.full((2, 3), 2.0)
+    h, product = x.exp(), x * plain
+    with tg.no_grad():
+        CHANGING[how](h)
+        CHANGING[how](plain)
+    recorded(h)
+    plain += product
+    for result, name in ((h, "exp needs its result"), (plain, "multiply needs its argument 1")):
+        with pytest.raises(GraphError, match=name):
+            result.sum().backward()
+    assert x.grad is None
+
+
 @given(arrays((2, 1, 3)))
 def test_shapes_changed_in_place(a: Any):
     t = tg.from_numpy(a)

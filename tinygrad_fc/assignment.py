@@ -153,13 +153,13 @@ def _with_earlier_state(value: Any, t: Any, before: Any) -> Any:
 def _refer_to_earlier_state(node: Any, k: int, memory: int, states: dict[int, Any]) -> None:
     parent, array = node._parents[k], node._args[k]
     if parent is None:
-        node._args[k] = array.copy()
+        node._args[k] = graph.copy_of_memory(array)
     elif parent._op is not None:  # a leaf must not be replaced
         is_read = _reads(node, array)
         earlier = node._parents[k] = _state_of(parent, memory, states)
         if is_read:
             if id(owner(array_of(earlier))) == memory:
-                earlier._array = array.copy()
+                earlier._array = graph.copy_of_memory(array)
             node._args[k] = array_of(earlier)
 
 

@@ -246,6 +246,15 @@ def record_change(*arrays: Any) -> None:
             changed.append(key)
 
 
+def copy_of_memory(array: Any) -> Any:
+    """Return a copy of `array`; for earlier calls it has changed when the memory of `array` has."""
+    copy = array.copy()
+    if (seq := state.changes.get(id(owner(array)))) is not None:
+        state.owners[id(copy)] = ref(copy, partial(_remove_entries, id(copy)))
+        state.changes[id(copy)] = seq
+    return copy
+
+
 def record_changes_by_id(owner_ids: Iterable[int]) -> None:
     """Do as `record_change` for owners that it has seen before; compiled programs call this."""
     state.last_change = seq = next_seq()

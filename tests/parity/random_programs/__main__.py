@@ -233,7 +233,9 @@ def program(seed: int, count: int) -> tuple[list[str], str, list[str]]:
         if any(errors):
             refused += refusals(statement, errors)
             if not statement.startswith(f"v{k} = "):
-                break  # something may have changed
+                if all(errors):
+                    break
+                return text, "", refused  # one library has changed something
             for scope in scopes:
                 scope.pop(f"v{k}", None)
             continue
