@@ -17,7 +17,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .twins import native, same
+from .twins import BACKENDS, native, same
 
 
 def written(x: Any, v: Any) -> Any:
@@ -199,6 +199,31 @@ def test_a_program_needs_no_more_memory_than_the_eager_step():
     compiled = tg.compile(small, backend="numpy")
     compiled(*batch)
     assert "del " not in compiled.source
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_calls_that_check_need_little_more_memory_than_the_eager_step(backend: str):
+    step, batch = deep(rows=8000)
+    compiled = tg.compile(step, backend=backend)
+    eager = peak(step, batch)
+    compiled(*batch)
+    for number in range(2, 9):
+        limit = 1.25 if number in (2, 4, 8) else 1.1
+        assert peak(compiled, batch) <= limit * eager, f"call {number}"
+
+
+@native
+def test_large_temporaries_of_native_code_are_freed():
+    step, batch = deep(rows=8000)
+    compiled = tg.compile(step, backend="numba", check=False)
+    compiled(*batch)
+    gc.collect()
+    tracemalloc.start()
+    compiled(*batch)
+    left, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most > 4 * 64 * 8000 * 8
+    assert left < 64 * 8000 * 8
 
 
 @native

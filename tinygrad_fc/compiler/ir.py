@@ -27,11 +27,15 @@ import numpy as np
 
 import tinygrad_fc
 from tinygrad_fc.compiler.instructions import WHOLE, entry_of, known_number, rng_call
+from tinygrad_fc.core.device import return_freed_memory
 from tinygrad_fc.core.op import readonly
 from tinygrad_fc.core.pytree import flatten, mapped
 
 LARGE = 4096
 """Elements from which an array is large: it is no constant, and its memory is freed."""
+
+MUCH = 1 << 24
+"""Bytes from which the memory of a program is much: it goes back after a trace and after checks."""
 
 
 class CompileError(RuntimeError):
@@ -158,6 +162,12 @@ class Program:
     outputs: list[Value] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     """Which outputs, by number, are the function's result; the others are gradients."""
+
+    def return_freed_memory(self) -> None:
+        """Return freed memory to the system, if a run of the program needs much."""
+        values = (v for v in self.instructions if v.dtype is not None)
+        if sum(v.size * v.dtype.itemsize for v in values) >= MUCH:
+            return_freed_memory()
 
     @property
     def constants(self) -> list[Value]:

@@ -54,10 +54,11 @@ def build(program: Program) -> Any:
     native_call, constants = _compiled(native, program), tuple(native.constants.values())
     drawing = [_drawing(value, program) for value in native.lowering.draws]
     shapes, dtypes = [v.shape or () for v in program.outputs], [v.dtype for v in program.outputs]
+    sizes, kinds = [*native.large.values()], [v.dtype for v in native.large]
 
     def kernel(*inputs: Any) -> list[Any]:
         outputs = [*map(np.empty, shapes, dtypes)]
-        if not native_call((1, *inputs, *outputs, *constants)):
+        if not native_call((1, *inputs, *outputs, *constants, *map(np.empty, sizes, kinds))):
             raise GuardFailed
         return outputs
 
@@ -71,7 +72,8 @@ def build(program: Program) -> Any:
     def steps(count: int, *inputs: Any) -> tuple[int, list[Any]]:
         stacks = [(count, *s) if k in program.returned else s for k, s in enumerate(shapes)]
         outputs = [*map(np.empty, stacks, dtypes)]
-        return native_call((count, *inputs, *outputs, *constants)), outputs
+        large = map(np.empty, sizes, kinds)
+        return native_call((count, *inputs, *outputs, *constants, *large)), outputs
 
     numbers = any(value.shape is None for value in program.outputs)
     function: Any = converting if drawing or numbers else kernel

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FUSIBLE = {"elementwise", "reduce"}
 """Kinds of statements that may share loops with others."""
+LARGE = 1 << 18
+"""Bytes from which a temporary is large."""
 UNROLLED = 32
 """Terms up to which the sum of a product is the innermost loop."""
 
@@ -28,9 +30,10 @@ UNROLLED = 32
 class NumbaPrinter:
     """Writes the native function, which runs `count` steps.
 
-    It takes `count` and `arguments`: inputs, random numbers, outputs and constants. It returns the
-    number of the step that the program does not fit, or `count`. Arguments of the user's function
-    and what it returns are stacks, in which each step has its own array.
+    It takes `count` and `arguments`: inputs, random numbers, outputs, constants and temporaries
+    that are large, which the caller frees; others belong to the program. It returns the number of
+    the step that the program does not fit, or `count`. Arguments of the user's function and what it
+    returns are stacks, in which each step has its own array.
     """
 
     def __init__(self, program: Program) -> None:
@@ -49,9 +52,12 @@ class NumbaPrinter:
         """Values that are numbers or in memory, and the value whose memory that is."""
         self._schedule([*zip(outputs, program.outputs, strict=True), *program.changes])
         self.temporaries = self._temporaries()
+        sizes = self.temporaries.items()
+        self.large = {v: n for v, n in sizes if n * v.dtype.itemsize >= LARGE}
+        """Temporaries that each call creates, and their sizes."""
         pairs = ((owner, self.lowering.constant(owner)) for owner in self.uses if owner.shape)
         self.constants = {v: np.array(x, order="C") for v, x in pairs if x is not None}
-        self.arguments += self.constants
+        self.arguments += [*self.constants, *self.large]
         self.buffers |= {value: value for value in self.constants}
 
     # Loops in order
@@ -126,7 +132,8 @@ class NumbaPrinter:
         """Write the body of the function."""
         places = dict(zip(self.arguments, arguments, strict=True))
         for value, size in self.temporaries.items():
-            places[value] = writer.temporary(TYPES[value.dtype], size)
+            if value not in self.large:
+                places[value] = writer.temporary(TYPES[value.dtype], size)
         for step in writer.loop(count):
             own = places | {v: places[v].at(step * v.size) for v in self.stacked}
             for group in self.groups:

@@ -353,6 +353,7 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
         vars(tracing).clear()
     for value in (*traced.program.inputs, *traced.program.instructions):  # of the first call
         value.forget()
+    traced.program.return_freed_memory()
     return traced
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.device import is_non_numpy_array
+from tinygrad_fc.core.device import is_non_numpy_array, keep_freed_memory
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.graph import (
@@ -69,6 +69,8 @@ def backward_pass(
     `require_all` raises for an input that is not reached. If an error is raised, the graph is not
     freed.
     """
+    if not state.last_backward:
+        keep_freed_memory()
     if state.assigned:
         follow_assignments((*outputs, *(inputs or ())))
     before = state.last_change

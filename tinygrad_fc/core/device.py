@@ -230,15 +230,24 @@ def keep_freed_memory(size: int = 1 << 25) -> bool:
 
     A training step frees its large arrays and allocates them again. By default glibc returns them
     to the system each time, and page faults take half of the step. With this option the memory of
-    the process stays near its peak. The function runs once, at import, on Linux only; the
+    the process stays near its peak. The first backward pass calls the function, on Linux only; the
     environment variable TINYGRAD_FC_KEEP_MEMORY=0 disables it.
     """
     if sys.platform != "linux" or os.environ.get("TINYGRAD_FC_KEEP_MEMORY") == "0":
         return False
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # None for other C libraries
+    set_option = _of_c_library("mallopt")
     # The heaps of other threads have 64 MiB; a free one is kept if it fits into the pad.
     options = ((MMAP_THRESHOLD, size), (TRIM_THRESHOLD, 8 * size), (TOP_PAD, 4 * size))
     return set_option is not None and all(set_option(*option) for option in options)
 
 
-keep_freed_memory()
+def return_freed_memory() -> None:
+    """Return freed blocks to the system, after a peak that does not come again soon."""
+    trim = _of_c_library("malloc_trim") if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
+def _of_c_library(name: str) -> Any:
+    """Return a function of glibc; None for other C libraries."""
+    return getattr(ctypes.CDLL(None), name, None)
