@@ -160,11 +160,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "array": (lambda x: tg.from_numpy(np.array(x.numpy()) * 2), "value"),  # here
     "mask": (lambda x: x[x > 1], "value|mask"),  # here
     "nonzero": (lambda x: np.nonzero(x.numpy()), "value|nonzero"),  # here
-    "counts": (lambda x: tg.bincount(x.long()), "of this package reads the value"),  # here
-    "repeats": (
-        lambda x: tg.repeat_interleave(x, x.long()),
-        "of this package reads the value",
-    ),  # here
+    "counts": (lambda x: tg.bincount(x.long()), "of this package reads"),  # here
+    "repeats": (lambda x: tg.repeat_interleave(x, x.long()), "of this package reads"),  # here
     "deleted": (lambda x: np.delete(np.ones(5), x.long().numpy()), r"np\..*value"),  # here
     "print": (lambda x: print(x), "print|format|value"),  # noqa: T201, PLW0108  # here
     "format": (lambda x: f"the sum is {x.sum():.3f}", "print|format|value"),  # here
