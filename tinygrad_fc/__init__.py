@@ -38,11 +38,13 @@ from tinygrad_fc.functional import norms as norms
 from tinygrad_fc.functional.creation import *
 from tinygrad_fc.functional.elementwise import *
 from tinygrad_fc.functional.indexing import *
+from tinygrad_fc.functional.joining import *
 from tinygrad_fc.functional.linalg import *
 from tinygrad_fc.functional.norms import *
 from tinygrad_fc.functional.products import *
 from tinygrad_fc.functional.reduction import *
 from tinygrad_fc.functional.shape import *
+from tinygrad_fc.functional.sorting import *
 from tinygrad_fc.nn import Linear as Linear
 from tinygrad_fc.nn import MSELoss as MSELoss
 from tinygrad_fc.nn import Sigmoid as Sigmoid

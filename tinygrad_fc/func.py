@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_fc.autograd.functional import Evaluation, gradients, transposed
 from tinygrad_fc.autograd.vmap import vmap
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.functional.shape import stack
+from tinygrad_fc.functional.joining import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

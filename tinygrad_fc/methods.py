@@ -30,11 +30,13 @@ from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import (
     creation,
     indexing,
+    joining,
     linalg,
     norms,
     products,
     reduction,
     shape,
+    sorting,
 )
 from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.ops import arithmetic, comparison, elementwise, reduce, special, trigonometry
@@ -385,15 +387,15 @@ class Methods(Conversions):
     # Shapes
 
     reshape, view, permute = shape.reshape, shape.view, shape.permute
-    t, transpose, diff = shape.t, shape.transpose, shape.diff
+    t, transpose, diff = shape.t, shape.transpose, reduction.diff
     squeeze, unsqueeze, ravel = shape.squeeze, shape.unsqueeze, shape.ravel
     flatten, unflatten = shape.flatten, shape.unflatten
     expand, expand_as, broadcast_to = shape.expand, shape.expand_as, shape.broadcast_to
-    repeat, tile, repeat_interleave = shape.repeat, shape.tile, shape.repeat_interleave
+    repeat, tile, repeat_interleave = joining.repeat, joining.tile, joining.repeat_interleave
     flip, roll, movedim = shape.flip, shape.roll, shape.movedim
     moveaxis, swapdims = movedim, transpose
     swapaxes: Callable[..., Tensor] = transpose
-    split, chunk, unbind = shape.split, shape.chunk, shape.unbind
+    split, chunk, unbind = joining.split, joining.chunk, joining.unbind
     new_zeros, new_ones = creation.new_zeros, creation.new_ones
     new_empty, new_full = creation.new_empty, creation.new_full
 
@@ -402,10 +404,10 @@ class Methods(Conversions):
     gather, take_along_dim = indexing.gather, indexing.take_along_dim
     index_select, masked_select = indexing.index_select, indexing.masked_select
     select, narrow, nonzero = indexing.select, indexing.narrow, indexing.nonzero
-    unique, bincount, histogram = indexing.unique, indexing.bincount, indexing.histogram
+    unique, bincount, histogram = sorting.unique, sorting.bincount, sorting.histogram
     scatter, scatter_add, index_add = indexing.scatter, indexing.scatter_add, indexing.index_add
     take, index_fill = indexing.take, indexing.index_fill
-    sort, argsort, topk = indexing.sort, indexing.argsort, indexing.topk
+    sort, argsort, topk = sorting.sort, sorting.argsort, sorting.topk
     as_strided = indexing.as_strided
     bernoulli, multinomial = random.bernoulli, random.multinomial
 

@@ -23,7 +23,7 @@ from tinygrad_fc.compiler import compile as compiled
 from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import from_numpy
-from tinygrad_fc.functional.shape import cat
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.random import Generator, drawing_from
 

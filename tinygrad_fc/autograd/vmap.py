@@ -13,7 +13,7 @@ from tinygrad_fc.core import pytree
 from tinygrad_fc.core.errors import GraphError, check_argument
 from tinygrad_fc.core.graph import changed_memory, state
 from tinygrad_fc.core.node import array_of, owner
-from tinygrad_fc.functional.shape import stack
+from tinygrad_fc.functional.joining import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

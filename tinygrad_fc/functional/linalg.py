@@ -25,27 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["det", "pinverse", "slogdet"]
 
-_PUBLIC = [
-    "cholesky",
-    "cross",
-    "det",
-    "eigh",
-    "eigvalsh",
-    "inv",
-    "lstsq",
-    "matrix_norm",
-    "matrix_power",
-    "matrix_rank",
-    "norm",
-    "pinv",
-    "qr",
-    "slogdet",
-    "solve",
-    "solve_triangular",
-    "svd",
-    "svdvals",
-    "vector_norm",
-]
+_PUBLIC = ["cholesky", "cross", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_norm"]
+_PUBLIC += ["matrix_power", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve"]
+_PUBLIC += ["solve_triangular", "svd", "svdvals", "vector_norm"]
 
 
 def __dir__() -> list[str]:

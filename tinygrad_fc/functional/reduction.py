@@ -12,8 +12,10 @@ import numpy as np
 from tinygrad_fc.core.errors import RangeError, check_argument, check_shapes
 from tinygrad_fc.core.node import Node, as_array, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
-from tinygrad_fc.functional.indexing import ValuesIndices, sort, values_at
+from tinygrad_fc.functional.indexing import ValuesIndices, values_at
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.functional.shape import movedim
+from tinygrad_fc.functional.sorting import sort
 from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.comparison import argmax, argmin
 from tinygrad_fc.ops.elementwise import lerp, maximum, minimum, where
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.core.op import Dim
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["cummax", "kthvalue", "max", "median", "min", "nanmean", "quantile", "var_mean"]
+__all__ = ["cummax", "diff", "kthvalue", "max", "median", "min", "nanmean", "quantile", "var_mean"]
 
 
 def _extreme(input: Tensor, dim: Any, keepdim: bool, reduce: Any, index: Any, pair: Any) -> Any:
@@ -197,3 +199,30 @@ def var_mean(
         dim, unbiased = None, dim
     variance = var(input, dim, unbiased, keepdim, correction=correction)
     return variance, mean(input, dim, keepdim)
+
+
+@accepts_arrays("input")
+def diff(
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+) -> Tensor:
+    """Return the differences of adjacent elements along `dim`, taken `n` times.
+
+    `prepend` and `append` are joined to `input` first. Raises `ValueError` for a negative `n`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.diff(tg.tensor([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    """
+    check_argument(n >= 0, "diff", "at least 0", n=n)
+    along = normalize_dim(dim, input.ndim, "diff")
+    parts = [x for x in (prepend, input, append) if x is not None]
+    out = cat(parts, along) if len(parts) > 1 or not n else input  # with n = 0, it is a copy
+    before = (slice(None),) * along
+    for _ in range(n):
+        later, earlier = out[(*before, slice(1, None))], out[(*before, slice(-1))]
+        out = later != earlier if out.dtype.kind == "b" else later - earlier
+    return out

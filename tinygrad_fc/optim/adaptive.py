@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinygrad_fc.core.node import number_of
-from tinygrad_fc.optim.optimizer import FRACTION, Elementwise, Range, Update, options_of
+from tinygrad_fc.optim.elementwise import Elementwise, Update
+from tinygrad_fc.optim.optimizer import FRACTION, Range, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,18 +10,8 @@ import numpy as np
 from tinygrad_fc.core.graph import record_change
 from tinygrad_fc.core.node import array_of, leaf_of, number_of
 from tinygrad_fc.core.seam import observer
-from tinygrad_fc.optim.optimizer import (
-    BLOCK,
-    FINITE,
-    NON_NEGATIVE,
-    Elementwise,
-    Optimizer,
-    Range,
-    Update,
-    in_blocks,
-    options_of,
-    with_decay,
-)
+from tinygrad_fc.optim.elementwise import BLOCK, Elementwise, Update, in_blocks, with_decay
+from tinygrad_fc.optim.optimizer import FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

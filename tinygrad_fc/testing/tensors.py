@@ -16,7 +16,7 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.node import Node, leaf_of
 from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.func import functional_call
-from tinygrad_fc.functional.shape import cat
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index

@@ -12,7 +12,7 @@ from tinygrad_fc.core.errors import ShapeError, check_argument
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import Node, operand
 from tinygrad_fc.functional.arguments import normalize_dim
-from tinygrad_fc.functional.shape import chunk
+from tinygrad_fc.functional.joining import chunk
 from tinygrad_fc.ops import activation, elementwise
 from tinygrad_fc.ops.activation import (
     elu,

@@ -16,8 +16,8 @@ from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError, check_ar
 from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
 from tinygrad_fc.core.node import array_of, as_array, constant_like, leaf_of, operand
 from tinygrad_fc.core.seam import like
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.functional.products import einsum
-from tinygrad_fc.functional.shape import cat
 from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE, in_place
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear

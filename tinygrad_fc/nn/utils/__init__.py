@@ -15,7 +15,7 @@ from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.core.node import array_of, leaf_of, number_of
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional.shape import cat
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.nn.parameter import refuse_module
 from tinygrad_fc.tensors import Tensor
 

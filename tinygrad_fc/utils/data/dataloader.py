@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_fc.core.errors import RangeError, ShapeError, check_argument
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.functional.creation import as_tensor, tensor
-from tinygrad_fc.functional.shape import stack
+from tinygrad_fc.functional.joining import stack
 from tinygrad_fc.utils.data.dataset import (
     Batch,
     IterableDataset,
