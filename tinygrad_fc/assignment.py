@@ -31,7 +31,7 @@ def assign_elements(array: Any, steps: tuple[Any, ...], values: Any) -> None:
 
 
 def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
-    """Make `t` the result of assigning `value` to its elements; a view makes its base that."""
+    """Make `t`, or the base of a view, the result of assigning `value` to elements of `t`."""
     graph.follow_assignments((t, value))
     array, (base, views) = array_of(t), _base_and_views(t)
     if base._requires_grad and base.is_leaf:

@@ -36,8 +36,8 @@ class Domain(NamedTuple):
     as kinks; `without` are excluded values; `distinct` means that no two elements are equal; `kind`
     is `"float"`, `"bool"` or `"index"`; `size`, for an index, is the size of the indexed axis, a
     number or an axis name (negative indices are included unless `low` is 0); `condition` is a
-    predicate on the whole array; `mapping` makes the array of one with these bounds and this shape;
-    `form` is how its representation is completed, as by `map`.
+    predicate on the whole array; `mapping` computes the array from one with these bounds and shape;
+    `form` is the format of its `repr`, which `map` extends.
     """
 
     name: str
@@ -226,7 +226,7 @@ def constant(domain: Domain) -> Domain:
     return domain._replace(form=f"constant({domain.form})", kind="constant")
 
 
-# Structured arrays: each is made of an array of plain numbers by a smooth function.
+# Structured arrays: a smooth function computes them from arrays of plain numbers.
 
 
 def _turned(a: Any) -> Any:

@@ -100,7 +100,7 @@ def _solve(a: Any, b: Any) -> Any:
 
 
 def _same(module: Any, *names: str) -> dict[Any, Any]:
-    """Return those functions of ours that have NumPy's names and order of arguments."""
+    """Return functions of `module` by NumPy's of the same names and order of arguments."""
     return {getattr(np, name): getattr(module, name) for name in names}
 
 

@@ -64,7 +64,7 @@ PATHS = {
 class Finder:
     """Finds the modules of `PATHS`, and those below `tinygrad_fc.torch`.
 
-    Those of `torch` are the same while `sys.modules["torch"]` is `tinygrad_fc.torch`.
+    While `sys.modules["torch"]` is `tinygrad_fc.torch`, modules below `torch` are found, too.
     """
 
     @staticmethod

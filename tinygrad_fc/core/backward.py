@@ -61,13 +61,13 @@ def backward_pass(
 ) -> list[list[Any]]:
     """Run the backward pass from `outputs` with cotangents `grad_outputs`; return its gradients.
 
-    The result is a list of pairs [tensor, gradient]. With `inputs`, they are for these tensors, and
-    only rules on a path to them are called; tensors on it that retain their gradient get it, too.
-    Without, they are for all leaves reached and all tensors that retain their gradient.
-    `call_hooks_of_inputs` is False in a pass inside of another one, which calls the hooks of these
-    inputs. Gradients are unaliased arrays, or tensors if `create_graph` records the backward pass.
-    `require_all` raises for an input that is not reached. If an error is raised, the graph is not
-    freed.
+    The result is a list of pairs [tensor, gradient]. With `inputs`, the pairs are those of these
+    tensors; only rules on a path to them are called, and tensors on the path that retain their
+    gradient get it, too. Without `inputs`, the pairs are those of all leaves reached and of all
+    tensors that retain their gradient. `call_hooks_of_inputs` is False in a pass inside of another
+    one, which calls the hooks of these inputs. Gradients are unaliased arrays, or tensors if
+    `create_graph` records the backward pass. `require_all` raises for an input that is not reached.
+    If an error is raised, the graph is not freed.
     """
     if not state.last_backward:
         keep_freed_memory()
@@ -183,17 +183,17 @@ class _Pass:
     ) -> None:
         self.create_graph = create_graph
         self.detects_anomaly = bool(_flags() & grad_mode.DETECT_ANOMALY)
-        self.is_checked = create_graph or self.detects_anomaly  # each gradient, by `fitted`
+        self.is_checked = create_graph or self.detects_anomaly  # whether `fitted` gets all
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.call_hooks_of_inputs = call_hooks_of_inputs
         self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
         self.owned: set[int] = set()  # ids of tensors to whose gradient nothing else refers
-        self.queue: list[tuple[int, int, Any]] = []  # the ids decide between states of a tensor
+        self.queue: list[tuple[int, int, Any]] = []  # (-sequence number, id, tensor), to be visited
         self.leaves: list[Any] = []
         self.visited: list[Any] = []
         self.gradients: list[list[Any]] = []  # pairs [tensor, gradient] of inputs, or of leaves
-        self.retained: list[list[Any]] = []  # beside inputs, of tensors that retain their gradient
+        self.retained: list[list[Any]] = []  # pairs of others that retain their gradient
 
     def add(self, a: Any, gradient: Any, is_owned: bool = False) -> None:
         """Add to the gradient of `a`, and queue it for a visit after all later calls.
@@ -321,7 +321,7 @@ class _Pass:
         return g
 
     def store(self, pairs: list[list[Any]], a: Any, g: Any, is_visited: bool) -> None:
-        """Append the gradient of `a` to `pairs`, unaliased: after a visit, the pass reads it on."""
+        """Append the unaliased gradient of `a` to `pairs`: a copy if the pass reads it further."""
         if self.create_graph:
             g = g.clone()
         elif is_visited:

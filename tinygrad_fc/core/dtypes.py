@@ -1,8 +1,9 @@
 """The dtypes under PyTorch's names, the default one, and how ops promote them.
 
-The dtypes are NumPy's own; ops of tensors promote by PyTorch's rules: the operands of the highest
-category decide (booleans, then integers, then floats), of these the tensors with axes, else those
-without, else numbers. NumPy's functions, and ops called with arrays alone, promote as NumPy.
+The dtypes are NumPy's own; ops of tensors promote by PyTorch's rules. Operands of the highest
+category decide: floats before integers, and integers before booleans. Of these, tensors with axes
+decide before tensors without axes, and tensors before numbers. NumPy's functions, and ops called
+with arrays alone, promote as NumPy.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def category(dtype: np.dtype[Any]) -> builtins.int:
 
 
 def operand_of(x: Any) -> Any:
-    """Return the operand for an array or a number; the compiler traces some numbers."""
+    """Return the operand for an array or a number; a traced number counts as a number."""
     if x.__class__ is np.ndarray:
         return x.dtype, x.ndim > 0
     if not hasattr(x, "dtype"):

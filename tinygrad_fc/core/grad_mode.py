@@ -197,7 +197,7 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
 
 
 class uncompiled(Switch):  # noqa: N801  like the others
-    """Run compiled functions as the functions that they were made from."""
+    """Run compiled functions as the functions from which they were compiled."""
 
     bit = UNCOMPILED
 

@@ -57,7 +57,7 @@ class state:  # noqa: N801  a namespace of the process
     last_backward = 0  # for autograd.explain, which says why a `.grad` is None
     changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
     owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
-    assigned: dict[int, int] = {}  # noqa: RUF012  last recorded assignment, as `changes`
+    assigned: dict[int, int] = {}  # noqa: RUF012  last recorded assignment, by id of the owner
 
 
 _assigned = state.assigned
@@ -79,7 +79,7 @@ def call_op(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     is_usual = dtype is float64 or dtype is float32
     if not is_usual and (promoted := _promoted(op, args, arrays, settings)) is not None:
         return call_op(op, promoted, settings)
-    # Before the values are read: another thread may change them.
+    # The number is taken before the values are read, since another thread may change them.
     seq = next_seq() if parents is not None or _assigned else 0
     flags = _flags()
     try:
@@ -133,8 +133,8 @@ def _with_saved_tensors_hooks(t: Any) -> Tensor:
 def _operands(op: Op, args: Sequence[Any]) -> tuple[list[Any], list[Any] | None, Any, Any]:
     """Return the arrays and numbers of `args`, the parents, and the one dtype of the arrays.
 
-    The parents are None if no argument requires grad, and the dtype is None if there are several.
-    The last is an argument through which no gradient flows, as a compiled function returns it.
+    The parents are None if no argument requires grad, and the dtype is None if dtypes differ. The
+    last is an argument through which no gradient flows: the result of a compiled function.
     """
     arrays: list[Any] = []
     parents: list[Any] = []
@@ -168,7 +168,7 @@ def _operands(op: Op, args: Sequence[Any]) -> tuple[list[Any], list[Any] | None,
 
 
 def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any]) -> Any:
-    """Return the result for `arrays`, after those of tensors are replaced by what is read."""
+    """Return the result of an observed call; the observer reads the arrays of tensors."""
     by = observer()
     for k, a in enumerate(args):
         if isinstance(a, Node):
@@ -179,7 +179,7 @@ def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dic
 def _set_base(
     t: Any, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any], *, is_recording: bool
 ) -> None:
-    """Note of which tensor the unrecorded result `t` is a view; unknown if under `no_grad`."""
+    """Store which tensor the unrecorded result `t` is a view of: None under `no_grad`."""
     memory = owner(t._array)
     if any(isinstance(a, Node) and owner(array_of(a)) is memory for a in args):
         t._base = args[0] if is_recording and len(args) == 1 else None
@@ -256,7 +256,7 @@ def copy_of_memory(array: Any) -> Any:
 
 
 def record_changes_by_id(owner_ids: Iterable[int]) -> None:
-    """Do as `record_change` for owners that it has seen before; compiled programs call this."""
+    """Record changes of owners that `record_change` knows; compiled programs call this."""
     state.last_change = seq = next_seq()
     changes = state.changes
     for key in owner_ids:  # for a few of them, faster than an update by another dict

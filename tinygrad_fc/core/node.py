@@ -33,7 +33,7 @@ NO_GRADIENT = object()
 class Node:
     """The array and autograd metadata of a tensor; `Tensor` adds the public methods.
 
-    Lower layers test for it: `isinstance(x, Node)` is whether `x` is a tensor.
+    Lower layers test for it: `isinstance(x, Node)` says whether `x` is a tensor.
     """
 
     __slots__ = (
@@ -51,7 +51,7 @@ class Node:
     _seq: int  # sequence number of the call, or of the creation of a leaf; 0 if not recorded
     _hooks: GradientHooks | None  # for the few tensors with hooks or `retain_grad`
     _before: Any  # its state before the last recorded assignment to its memory; unset without one
-    _base: Any  # of an unrecorded view, the tensor viewed, None if unknown; else unset, or this:
+    _base: Any  # the tensor that an unrecorded view views, None if unknown, or NOT_A_VIEW
 
 
 NOT_A_VIEW = object()
@@ -154,7 +154,7 @@ def _arrays_in(data: Any) -> Any:
     A tensor of one element is a number, as in PyTorch, which refuses others.
     """
     if isinstance(data, Node):
-        # By the protocol, which refuses to drop a gradient.
+        # np.asarray calls the protocol of the tensor, which refuses to drop a gradient.
         return array_of(data).reshape(()) if data._array.size == 1 else np.asarray(data)
     if isinstance(data, list | tuple) and any(
         issubclass(kind, Node | list | tuple) for kind in set(map(type, data))
@@ -176,7 +176,7 @@ def as_array(
     refuse_dask(data[0] if isinstance(data, list | tuple) and data else data, what)
     like = observer().like if _flags() & _OBSERVED else None
     try:
-        # Without the dtype first: NumPy would convert None, text and complex numbers to it.
+        # At first without the dtype, to which NumPy would convert None, text and complex numbers.
         is_array = isinstance(data, np.ndarray | np.generic)
         array = source = data if is_array else np.array(data, copy=copy, like=like)
         if source.dtype.kind in "fiub" and (is_array or dtype is not None):

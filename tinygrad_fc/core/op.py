@@ -90,7 +90,7 @@ class Op(CallErrors, Generic[P]):
         self.forward = forward
         self.plain = plain or forward  # for calls without settings, which may be faster
         self.prepare = prepare
-        self.is_builtin = False  # of ops/, whose tests hold its rules to the laws of ownership
+        self.is_builtin = False  # of ops/, whose rules are tested to return unaliased arrays
         self.promotion: Promotion | None = None  # of operands; None: as NumPy, in `forward`
         self.domain = domain
         self.rules = rules
@@ -280,6 +280,7 @@ class Chain(Op[P]):
         self.__doc__ = f"Return `{outer.name}` of `{inner.name}`.\n\n    {inner.__doc__}"
         self.inner, self.outer = inner, outer
         self.names, self.defaults = inner.names, inner.defaults
+        self.is_builtin = inner.is_builtin
         registry[self] = self
 
     def _forward(self, *arrays: Any) -> Any:
@@ -310,6 +311,7 @@ def define(
     numpy: Callable[..., Any] | None = None,
     forward: Callable[..., Any] | None = None,
     name: str | None = None,
+    registered: bool = True,
     **options: Any,
 ) -> Callable[[Callable[Q, Any]], Op[Q]]:
     """Return a decorator that makes a documented function an op of this package.
@@ -318,16 +320,16 @@ def define(
     `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
     only. `function(tensor)`, or `numpy(tensor)`, calls the op. `plain` runs in calls without
     settings, and `prepare` changes the settings of other calls before they are recorded; these and
-    the other `options` are those of `Op`. Property tests cover these ops, so that their rules get
-    the arrays themselves; rules registered by `op` get read-only views.
+    the other `options` are those of `Op`. Property tests cover these ops, unless `registered` is
+    False, so that their rules get the arrays themselves; rules of `op` get read-only views.
     """
 
     def decorate(documented: Callable[Q, Any]) -> Op[Q]:
         implementation = forward or function or documented
         key, op_name = function or numpy or implementation, name or documented.__name__.rstrip("_")
-        registered: Any = _register(key, forward=implementation, name=op_name, **options)
-        _document(registered, documented)
-        return registered  # type: ignore[no-any-return]
+        op: Any = _op(key, forward=implementation, name=op_name, **options)
+        op.is_builtin = True
+        return _document(_registered(op, key) if registered else op, documented)  # type: ignore[return-value]
 
     return decorate
 
@@ -373,11 +375,11 @@ def op(
     if rules is not None:
         rules = tuple(r and _ReadOnlyRule(r) for r in rules)
     options = {"domain": domain, "rules": rules, "settings": settings}
-    registered = _register(function, forward=forward or function, name=op_name, **options)
-    return _document(registered, function) if isinstance(function, FunctionType) else registered
+    new = _registered(_op(function, forward=forward or function, name=op_name, **options), function)
+    return _document(new, function) if isinstance(function, FunctionType) else new
 
 
-def _register(
+def _op(
     function: Any, *, forward: Any, domain: Any, name: str, rules: Any = None, **rest: Any
 ) -> Op:
     if isinstance(rules, tuple):
@@ -390,9 +392,12 @@ def _register(
         rules = tuple(r or functools.partial(_no_rule, name, i) for i, r in enumerate(rules))
     if any(d.restricted for d in domain):
         forward = without_warnings(forward)
-    new: Op = Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
-    registry[function] = registry[new] = new
-    return new
+    return Op(function, forward=forward, domain=domain, rules=rules, name=name, **rest)
+
+
+def _registered(op: Op, function: Any) -> Op:
+    registry[function] = registry[op] = op
+    return op
 
 
 def _document(op: Op, function: Any) -> Op:

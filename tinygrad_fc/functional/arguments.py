@@ -84,8 +84,8 @@ def dtype_in(options: Options, default: Any = None) -> Any:
 
 def options_like(input: Any, options: Options) -> Any:
     """Return `options` with the dtype and the device of `input` where there are none."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return {"dtype": input.dtype, "device": device_of(input), **given}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    return {"dtype": input.dtype, "device": device_of(input), **chosen}
 
 
 # Functions that accept arrays, lists and numbers in place of tensors

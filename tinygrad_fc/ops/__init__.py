@@ -30,9 +30,8 @@ How to read an op:
   NumPy; `forward` and rules get `dim` as None, an int or a tuple. `sum.forward` is the function of
   arrays alone, and `plain`, if it is passed, a faster one for calls without settings.
 - `define` registers the op: NumPy's function dispatches to it, and the property tests cover it.
-  `Op(f, forward=...)` alone does neither: `forward` runs, and `f` is the function that it stands
-  for. `name` is the name in messages and drawings, for `define` by default that of the decorated
-  function; two ops may have the same.
+  With `registered=False` it does neither. `name` is the name in messages and drawings, by default
+  that of the decorated function; two ops may have the same.
 - Which dtype an op computes in, for operands of several, is in the table of `promotion`.
 - `domain` has one domain per argument, such as `real` or the open `interval(low, high)`; tests
   include its `special` values. `real` alone is an argument of any shape that broadcasts with the
@@ -60,14 +59,7 @@ Numbers of formulas are those of `tinygrad_fc/handderived.py`, a network derived
 To add an op, add it to the module of its family, or call `tinygrad_fc.op` in code of your own.
 """
 
-from tinygrad_fc.core.op import registry
 from tinygrad_fc.ops import indexing as indexing
-from tinygrad_fc.ops import linalg, shape
+from tinygrad_fc.ops import linalg as linalg
 from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
-
-_unregistered = (
-    *(shape.alias, shape.to_device, linalg.singular_values, linalg.singular_vectors),
-    *(linalg.eigenvalues, linalg.eigenvectors),
-)
-for _op in (*registry.values(), *_unregistered):
-    _op.is_builtin = True
+from tinygrad_fc.ops import shape as shape

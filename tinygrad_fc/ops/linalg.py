@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.node import Node, constant_like
-from tinygrad_fc.core.op import Chain, Op, VariadicRule, define
+from tinygrad_fc.core.op import Chain, VariadicRule, define
 from tinygrad_fc.domain import interval, real
 from tinygrad_fc.ops import elementwise, trigonometry
 from tinygrad_fc.ops.arithmetic import multiply_no_nan, nan_of
@@ -318,6 +318,10 @@ def logabsdet(a: Any) -> Any:
     return np.linalg.slogdet(a).logabsdet + _nan_of_matrix(a)[..., 0, 0]
 
 
+def _symmetric(a: Any) -> Any:
+    return (a + a.swapaxes(-1, -2)) / 2
+
+
 # I. Murray, "Differentiation of the Cholesky decomposition" (2016), formula (10).
 
 
@@ -331,7 +335,7 @@ def _cholesky_rule(g: Any, out: Any, _a: Any) -> Any:
     upper = out.swapaxes(-1, -2)
     half = _tril_with_half_diagonal(upper @ g)
     gradient = solve(upper, solve(upper, half).swapaxes(-1, -2))
-    return (gradient + gradient.swapaxes(-1, -2)) / 2
+    return _symmetric(gradient)
 
 
 # Only the symmetric part of a is factorised, so the gradient is symmetric.
@@ -346,16 +350,13 @@ def cholesky(a: Any) -> Any:
     >>> cholesky(np.array([[4.0]]))
     array([[2.]])
     """
-    return map_matrices(np.linalg.cholesky, a.shape, (a + a.swapaxes(-1, -2)) / 2)
+    return map_matrices(np.linalg.cholesky, a.shape, _symmetric(a))
 
 
 # Singular values and vectors are not registered, since property tests assume derivatives on the
 # whole domain: where two values are equal, the former have kinks and the latter no derivative.
 
-
-def _singular_vectors(a: Any) -> Any:
-    left, _, right = np.linalg.svd(a, full_matrices=False)
-    return np.concatenate([left, right.swapaxes(-1, -2)], axis=-2)
+_MATRIX, _SQUARE = (real(..., "n", "m"),), (real(..., "n", "n"),)
 
 
 def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
@@ -382,15 +383,16 @@ def _singular_vectors_rule(g: Any, out: Any, a: Any) -> Any:
     return (u @ inside + left) @ v.swapaxes(-1, -2) + u @ right.swapaxes(-1, -2)
 
 
-# J. Townsend, "Differentiating the singular value decomposition" (2016): left singular vectors of
-# matrices (..., n, m) in columns, above the right ones, by descending singular value.
-singular_vectors = Op(
-    np.linalg.svd,
-    forward=without_warnings(_singular_vectors),
-    domain=(real(..., "n", "m"),),
-    rules=(_singular_vectors_rule,),
-    name="singular vectors",
-)
+# J. Townsend, "Differentiating the singular value decomposition" (2016)
+@define(domain=_MATRIX, rules=(_singular_vectors_rule,), registered=False)
+@without_warnings
+def singular_vectors(a: Any) -> Any:
+    """Return the left singular vectors of a (..., n, m) in columns, above the right ones.
+
+    Singular values are in descending order.
+    """
+    left, _, right = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([left, right.swapaxes(-1, -2)], axis=-2)
 
 
 def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
@@ -398,28 +400,14 @@ def _singular_values_rule(g: Any, _out: Any, a: Any) -> Any:
     return (vectors[..., :n, :] * g[..., None, :]) @ vectors[..., n:, :].swapaxes(-1, -2)
 
 
-singular_values = Op(
-    np.linalg.svdvals,
-    forward=without_warnings(partial(np.linalg.svd, compute_uv=False)),
-    domain=(real(..., "n", "m"),),
-    rules=(_singular_values_rule,),
-    name="singular values",
-)
+@define(domain=_MATRIX, rules=(_singular_values_rule,), registered=False)
+@without_warnings
+def singular_values(a: Any) -> Any:
+    """Return the singular values of a (..., n, m), in descending order."""
+    return np.linalg.svd(a, compute_uv=False)
 
 
 # Eigenvalues and eigenvectors of symmetric matrices are not registered either, for the same reason.
-
-
-def _symmetric(a: Any) -> Any:
-    return (a + a.swapaxes(-1, -2)) / 2
-
-
-def _eigenvectors(a: Any) -> Any:
-    return np.linalg.eigh(_symmetric(a))[1]
-
-
-def _eigenvalues(a: Any) -> Any:
-    return np.linalg.eigvalsh(_symmetric(a))
 
 
 def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
@@ -434,15 +422,12 @@ def _eigenvectors_rule(g: Any, out: Any, a: Any) -> Any:
     return _symmetric(out @ inside @ out.swapaxes(-1, -2))
 
 
-# M. Giles, "Collected matrix derivative results" (2008), section 3.1: eigenvectors of the symmetric
-# part in columns, by ascending eigenvalue.
-eigenvectors = Op(
-    np.linalg.eigh,
-    forward=without_warnings(_eigenvectors),
-    domain=(real(..., "n", "n"),),
-    rules=(_eigenvectors_rule,),
-    name="eigenvectors",
-)
+# M. Giles, "Collected matrix derivative results" (2008), section 3.1
+@define(domain=_SQUARE, rules=(_eigenvectors_rule,), registered=False)
+@without_warnings
+def eigenvectors(a: Any) -> Any:
+    """Return the eigenvectors of the symmetric part in columns, by ascending eigenvalue."""
+    return np.linalg.eigh(_symmetric(a))[1]
 
 
 def _eigenvalues_rule(g: Any, _out: Any, a: Any) -> Any:
@@ -450,13 +435,11 @@ def _eigenvalues_rule(g: Any, _out: Any, a: Any) -> Any:
     return (vectors * g[..., None, :]) @ vectors.swapaxes(-1, -2)
 
 
-eigenvalues = Op(
-    np.linalg.eigvalsh,
-    forward=without_warnings(_eigenvalues),
-    domain=(real(..., "n", "n"),),
-    rules=(_eigenvalues_rule,),
-    name="eigenvalues",
-)
+@define(domain=_SQUARE, rules=(_eigenvalues_rule,), registered=False)
+@without_warnings
+def eigenvalues(a: Any) -> Any:
+    """Return the eigenvalues of the symmetric part, in ascending order."""
+    return np.linalg.eigvalsh(_symmetric(a))
 
 
 def _pinv_rule(g: Any, out: Any, a: Any, **_: Any) -> Any:

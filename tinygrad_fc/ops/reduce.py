@@ -212,8 +212,8 @@ def std(
 
 
 def _extreme_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    # Ties divide the gradient evenly. Of NaN, all elements that are NaN get it if the extreme is of
-    # all elements, else the gradients of the row are NaN, as in PyTorch.
+    # Ties divide the gradient evenly. If the extreme is NaN, the elements that are NaN get the
+    # gradient in a reduction of all elements; else the gradients of the row are NaN, as in PyTorch.
     is_extreme = x == broadcast_back(out, x.shape, dim, keepdim)
     if dim is None:
         is_extreme = is_extreme | (x != x)  # noqa: PLR0124  true for NaN

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.device import CPU, device_of, move_to_device
-from tinygrad_fc.core.op import Op, VariadicRule, define, readonly
+from tinygrad_fc.core.device import device_of, move_to_device
+from tinygrad_fc.core.op import VariadicRule, define, readonly
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
 
 
@@ -101,24 +101,17 @@ def _to_device_rule(g: Any, _out: Any, _x: Any, where: Any) -> Any:
 
 
 # Not registered, since the property tests use NumPy arrays only.
-to_device = Op(
-    move_to_device,
-    forward=move_to_device,
-    name="to",
-    domain=(real,),
-    settings={"where": lambda *_: (CPU,)},
-    rules=(_to_device_rule,),
-)
+@define(name="to", domain=(real,), rules=(_to_device_rule,), registered=False)
+def to_device(input: Any, *, where: Any) -> Any:
+    """Return `input` on the device `where`."""
+    return move_to_device(input, where)
 
 
 # The arguments of `autograd.Function.forward`, which it must not change.
-alias = Op(
-    readonly,
-    forward=readonly,
-    name="argument",
-    domain=(real,),
-    rules=(lambda g, _out, _x: g,),
+_argument = define(
+    name="argument", domain=(real,), rules=(lambda g, _out, _x: g,), registered=False
 )
+alias: Any = _argument(readonly)
 
 
 @define(np.copy, forward=lambda x: x.copy(), domain=(real,), rules=(lambda g, _out, _x: g,))
