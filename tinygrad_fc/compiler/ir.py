@@ -199,8 +199,9 @@ def _folder(file: Any) -> str:
 
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
 _VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
-_CORE = [f"core/{name}" for name in ("node", "graph", "backward", "op")]
-_RECORDING = [f"{LIBRARY}{name}.py" for name in ("tensors", "methods", *_CORE)]
+_MODULES = {kind.__module__ for kind in tinygrad_fc.Tensor.__mro__[:-1]}
+_TENSORS = tuple(str(sys.modules[name].__file__) for name in sorted(_MODULES))
+_RECORDING = [*_TENSORS, *(f"{LIBRARY}core/{name}.py" for name in ("graph", "backward", "op"))]
 STANDARD = (_folder(os.__file__), *(path for path in sys.path if path.endswith(".zip")))
 OTHERS = (LIBRARY, NUMPY, *STANDARD, *site.getsitepackages(), "<frozen")
 
@@ -224,7 +225,7 @@ def asked_by_library() -> bool:
     It may branch, since its conditions are guards then; the user's code would have to branch again.
     """
     # who calls item() or float() of a tensor reads the value
-    frame = frame_outside((COMPILER, NUMPY, f"{LIBRARY}tensors.py"))
+    frame = frame_outside((COMPILER, NUMPY, *_TENSORS))
     return bool(frame.f_code.co_filename.startswith(LIBRARY))
 
 
