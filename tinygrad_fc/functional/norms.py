@@ -14,7 +14,7 @@ from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import movedim
 from tinygrad_fc.ops import linalg, reduce
 from tinygrad_fc.ops.elementwise import absolute, where
-from tinygrad_fc.ops.norm import lp_norm
+from tinygrad_fc.ops.norm import l2_norm, lp_norm
 
 if TYPE_CHECKING:
     from tinygrad_fc.core.dtypes import DTypeLike
@@ -47,7 +47,7 @@ def vector_norm(
     check_argument(isinstance(ord, int | float), "vector_norm", "a number", ord=ord)
     settings = {"dim": dim, "keepdim": keepdim}
     if ord == 2:
-        return reduce.l2_norm(x, **settings)
+        return l2_norm(x, **settings)
     if x.dtype == np.float16:
         return vector_norm(widened(x), ord, dim, keepdim).to(np.float16)
     magnitude = absolute(x)

@@ -8,7 +8,7 @@
 | `comparison` | comparisons, logic, rounding, `argmax`: ops without gradient |
 | `activation` | activations with rules of their own, such as `gelu` |
 | `loss` | losses as one op |
-| `norm` | normalization over axes |
+| `norm` | normalization over axes, dropout, norms |
 | `reduce` | sums, products, extrema, softmax, cumulative sums |
 | `shape` | `reshape`, `transpose`, `concatenate`, casts, moves between devices |
 | `indexing` | indexing and its adjoint |

@@ -1,4 +1,4 @@
-"""Ops of normalization and dropout layers, and the p-norm; that for p = 2 is in `reduce`."""
+"""Ops of normalization and dropout layers, and norms."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.op import define
+from tinygrad_fc.core.node import scalar_to_array
+from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, boolean, nonzero, real, true_or_false
 from tinygrad_fc.ops.arithmetic import divide, infinite_at_0, multiply
 from tinygrad_fc.ops.elementwise import absolute, power
-from tinygrad_fc.ops.reduce import broadcast_back
+from tinygrad_fc.ops.reduce import broadcast_back, largest_along
+
+_SETTINGS = {"dim": axes, "keepdim": true_or_false}
 
 
 def _mean(x: Any, axis: Any) -> Any:
@@ -88,6 +91,31 @@ def dropout(input: Any, mask: Any, *, scale: Any) -> Any:
     return input * mask * scale
 
 
+def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
+    unit = divide(x, broadcast_back(infinite_at_0(out), x.shape, dim, keepdim))
+    return broadcast_back(g, x.shape, dim, keepdim) * unit  # g / out may overflow
+
+
+@define(name="norm", domain=(real,), settings=_SETTINGS, rules=(_norm_rule,))
+def l2_norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
+    """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
+
+    >>> float(l2_norm(np.array([3.0, 4.0])))
+    5.0
+    """
+    if input.dtype.char == "e":
+        return scalar_to_array(l2_norm.forward(widened(input), dim, keepdim)).astype("e")
+    squares = np.square(input).sum(axis=dim, keepdims=True)
+    out, limits = np.sqrt(squares), np.finfo(input.dtype)
+    normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)
+    if not normal.all():
+        # Scaled by the largest, so that squares neither overflow nor underflow.
+        top = largest_along(np.abs(input), dim, 0.0)
+        scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
+        out = scale * np.sqrt(np.square(input / scale).sum(axis=dim, keepdims=True))
+    return out if keepdim else out.squeeze(dim)
+
+
 def _lp_norm_rule(g: Any, out: Any, x: Any, ord: Any, dim: Any = None, keepdim: Any = False) -> Any:
     out = broadcast_back(out, x.shape, dim, keepdim)
     slope: Any = power(divide(absolute(x), infinite_at_0(out)), ord - 1)
@@ -98,7 +126,7 @@ def _lp_norm_rule(g: Any, out: Any, x: Any, ord: Any, dim: Any = None, keepdim: 
 
 @define(
     domain=(nonzero,),
-    settings={"ord": lambda *_: (3, 1.5, 0.5, -1), "dim": axes, "keepdim": true_or_false},
+    settings={"ord": lambda *_: (3, 1.5, 0.5, -1), **_SETTINGS},
     rules=(_lp_norm_rule,),
 )
 @without_warnings

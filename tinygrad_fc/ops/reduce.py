@@ -20,9 +20,7 @@ from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, axis, nonempty_axes, real, true_or_false
 from tinygrad_fc.ops.arithmetic import (
-    divide,
     divide_no_nan,
-    infinite_at_0,
     multiply_no_nan,
     multiply_no_nan_symmetric,
     nan_of,
@@ -273,7 +271,7 @@ def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
 # the other terms, so that small ones are not rounded off.
 
 
-def _largest(x: Any, axis: Any, empty: float) -> Any:
+def largest_along(x: Any, axis: Any, empty: float) -> Any:
     """Return the maximum over `axis`, keeping it; `empty` if there are no elements."""
     if _count(x.shape, axis):
         return x.max(axis=axis, keepdims=True)
@@ -287,7 +285,7 @@ def _shifted_logits(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     exponentials are corrected for it.
     """
     x = x if x.dtype.kind == "f" else x.astype(float)
-    top = _largest(x, axis, -np.inf)
+    top = largest_along(x, axis, -np.inf)
     top = np.where(np.isfinite(top), top, 0)
     d = x - top
     shift = d - x
@@ -321,7 +319,7 @@ def logsumexp(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     return out if keepdim else out.squeeze(dim)
 
 
-# Softmax and norm
+# Softmax
 
 
 def _softmax_dim(x: Any, dim: Any, function: str = "") -> Any:
@@ -380,31 +378,6 @@ def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
         return log_softmax.forward(widened(x), dim).astype("e")
     _, d, rest = _shifted_logits(x, dim)
     return d - np.where(rest < np.inf, rest, np.nan)  # of an infinite logit, as in PyTorch
-
-
-def _norm_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False) -> Any:
-    unit = divide(x, broadcast_back(infinite_at_0(out), x.shape, dim, keepdim))
-    return broadcast_back(g, x.shape, dim, keepdim) * unit  # g / out may overflow
-
-
-@define(name="norm", domain=(real,), settings=_REDUCTION_SETTINGS, rules=(_norm_rule,))
-def l2_norm(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
-    """Return the root of the summed squares over `dim`; where it is 0, the gradient is 0.
-
-    >>> float(l2_norm(np.array([3.0, 4.0])))
-    5.0
-    """
-    if input.dtype.char == "e":
-        return scalar_to_array(l2_norm.forward(widened(input), dim, keepdim)).astype("e")
-    squares = np.square(input).sum(axis=dim, keepdims=True)
-    out, limits = np.sqrt(squares), np.finfo(input.dtype)
-    normal = (squares > limits.tiny / limits.eps**2) & (squares < np.inf)
-    if not normal.all():
-        # Scaled by the largest, so that squares neither overflow nor underflow.
-        top = _largest(np.abs(input), dim, 0.0)
-        scale = np.where((top > 0) & np.isfinite(top), top, 1).astype(input.dtype)
-        out = scale * np.sqrt(np.square(input / scale).sum(axis=dim, keepdims=True))
-    return out if keepdim else out.squeeze(dim)
 
 
 # Cumulative sums and products
