@@ -232,8 +232,7 @@ class Tensor(methods.Methods):
         >>> y.grad
         tensor(2.)
         """
-        hooks = self._gradient_hooks()
-        hooks.retain = not self.is_leaf
+        self._gradient_hooks().retain = not self.is_leaf
 
     @property
     def retains_grad(self) -> bool:
@@ -250,9 +249,7 @@ class Tensor(methods.Methods):
         >>> w.grad
         tensor([10., 10.])
         """
-        handle = RemovableHandle(self._gradient_hooks().functions)
-        handle.hooks[handle.id] = hook
-        return handle
+        return RemovableHandle(self._gradient_hooks().functions, hook)
 
     def register_post_accumulate_grad_hook(
         self, hook: Callable[[Tensor], object]
@@ -272,9 +269,7 @@ class Tensor(methods.Methods):
                 "a hook after the accumulation of gradients needs a leaf: a result has no .grad. "
                 "Use register_hook"
             )
-        handle = RemovableHandle(self._gradient_hooks().after_accumulation)
-        handle.hooks[handle.id] = hook
-        return handle
+        return RemovableHandle(self._gradient_hooks().after_accumulation, hook)
 
     def _gradient_hooks(self) -> node.GradientHooks:
         if not self._requires_grad:

@@ -60,18 +60,23 @@ class GradFn:
 
 
 class RemovableHandle:
-    """The handle of a hook, returned by `register_hook`; `remove()` removes the hook."""
+    """The handle of a hook, returned by `register_hook`; `remove()` removes the hook.
 
-    __slots__ = ("hooks", "id", "options")
+    It adds `hook` to `hooks`, by its id, and True to the `flags`.
+    """
 
-    def __init__(self, hooks: dict[int, Any], *options: dict[int, Any]) -> None:
-        self.hooks, self.options = hooks, options  # which have entries by the same id
+    __slots__ = ("id", "registries")
+
+    def __init__(self, hooks: dict[int, Any], hook: Any, *flags: dict[int, Any]) -> None:
         self.id = next_seq()
+        self.registries = (hooks, *flags)
+        for registry, value in ((hooks, hook), *((flag, True) for flag in flags)):
+            registry[self.id] = value
 
     def remove(self) -> None:
         """Remove the hook; repeated calls have no effect."""
-        for entries in (self.hooks, *self.options):
-            entries.pop(self.id, None)
+        for registry in self.registries:
+            registry.pop(self.id, None)
 
     def __enter__(self) -> Self:
         return self

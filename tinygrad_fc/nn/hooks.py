@@ -53,10 +53,7 @@ def add(
     """
     hooks = getattr(module, kind)
     flags = [getattr(module, f"{kind}_{name}") for name, value in options.items() if value]
-    handle = RemovableHandle(hooks, *flags)
-    hooks[handle.id] = hook
-    for flag in flags:
-        flag[handle.id] = True
+    handle = RemovableHandle(hooks, hook, *flags)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
