@@ -34,10 +34,8 @@ quiet = np.errstate(all="ignore")
 def _few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check with few sets of directions, with all of them under a thorough profile; no hints."""
 
-    def check_at(plan: Any, arrays: Any, options: Any, seeds: int) -> Any:
-        return run.check_at(
-            plan, arrays, options, seeds if settings().max_examples > 100 else min(seeds, 2)
-        )
+    def check_at(plan: Any, arrays: Any, seeds: int) -> Any:
+        return run.check_at(plan, arrays, seeds if settings().max_examples > 100 else min(seeds, 2))
 
     monkeypatch.setattr("tinygrad_fc.testing.checks.check_at", check_at)
 

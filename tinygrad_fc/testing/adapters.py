@@ -1,9 +1,9 @@
-"""Functions of PyTorch, JAX and HIPS autograd, which `check` takes with their gradients."""
+"""Functions whose gradients a library computes: PyTorch, JAX, HIPS autograd, or this one."""
 
 from __future__ import annotations
 
-import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from tinygrad_fc.testing.function import CheckedFunction, argument_names
 from tinygrad_fc.testing.rounding import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     Pullback = Callable[..., tuple[Any, Callable[..., Sequence[Any]]]]
 
@@ -29,6 +29,154 @@ CONSTANT = (
 )
 
 
+class Library(NamedTuple):
+    """How a library computes: its arrays, and its vjps."""
+
+    name: str
+    native: Callable[[Any], Any]
+    to_numpy: Callable[[Any], Array]
+    pullback: Pullback
+    """Takes a function and its floats, returns the result and its vjp."""
+    joined: Callable[[Sequence[Any]], Any]
+    """Joins several results end to end."""
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
+    is_float: Callable[[Any], bool] = lambda a: a.dtype.kind == "f"
+
+
+@dataclass(frozen=True, eq=False)
+class LibraryFunction(CheckedFunction):
+    """A function of a library's arrays, with the gradients that the library computes.
+
+    Methods whose names begin with `_` take and return arrays of the library.
+    """
+
+    library: Any = None
+
+    def result(self, arrays: Sequence[Any]) -> Array:
+        """Return the result for `arrays`; several results are joined end to end."""
+        out: Array = self.library.to_numpy(self._compiled[0](*self._native(arrays)))
+        return out
+
+    def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Return the gradients of `arrays`."""
+        del out  # which the library computes itself
+        args = self._native(arrays)
+        return self._by_argument(self._compiled[1](self.library.native(g), *args), args)
+
+    def pullback(self, arrays: Sequence[Any]) -> Any:
+        """Run forward, and return the vjp that this pass leaves."""
+        args = self._native(arrays)
+        pull = self._run(args)[1]
+        return lambda g: self._by_argument(pull(self.library.native(g)), args)
+
+    def only(self, i: int) -> CheckedFunction:
+        """Return the function of which argument `i` alone has a gradient."""
+        return replace(self, differentiable=(i,))
+
+    def second(self, h: Sequence[Any], g: Array, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
+        args, used = self._native(arrays), self._native([w for w in h if w is not None])
+        of_g, *grads = self._compiled[2](used, self.library.native(g), *args)
+        return self.library.to_numpy(of_g), *self._by_argument(grads, args)
+
+    @cached_property
+    def _compiled(self) -> tuple[Callable[..., Any], ...]:
+        """The function, its gradients, and the gradients of these."""
+        functions = self._result, self._gradients, self._second_gradients
+        return tuple(map(self.library.compiled, functions))
+
+    def _native(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(map(self.library.native, arrays))
+
+    def _result(self, *args: Any) -> Any:
+        library, out = self.library, self.forward(*args)
+        if isinstance(out, tuple | list) and all(hasattr(a, "dtype") for a in out):
+            out = library.joined(out)
+        if not hasattr(out, "dtype"):
+            raise TypeError(
+                f"from_{library.name}: the function returned {out!r:.80}; expected tensors or "
+                "arrays. Choose these, as by a lambda"
+            )
+        return out
+
+    def _gradients(self, g: Any, *args: Any) -> Any:
+        return tuple(self._run(args)[1](g))
+
+    def _second_gradients(self, h: Any, g: Any, *args: Any) -> Any:
+        (function, floats), pullback = self._of_floats(args), self.library.pullback
+
+        def first(g: Any, *floats: Any) -> Any:
+            return tuple(pullback(function, floats, again=True)[1](g))
+
+        return tuple(pullback(first, [g, *floats], again=False)[1](h))
+
+    def _run(self, args: Sequence[Any]) -> Any:
+        """Run forward, and return the result and its vjp."""
+        return self.library.pullback(*self._of_floats(args), again=False)
+
+    def _of_floats(self, args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
+        """Return the function of the arguments that have a gradient, and these."""
+        needed = self._needed(args)
+
+        def function(*floats: Any) -> Any:
+            rest = iter(floats)
+            return self._result(
+                *(next(rest) if n else a for a, n in zip(args, needed, strict=True))
+            )
+
+        return function, [a for a, n in zip(args, needed, strict=True) if n]
+
+    def _needed(self, args: Sequence[Any]) -> list[bool]:
+        """Return which arguments have a gradient."""
+        chosen = range(len(args)) if self.differentiable is None else self.differentiable
+        return [self.library.is_float(a) and k in chosen for k, a in enumerate(args)]
+
+    def _by_argument(self, grads: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+        """Return gradients as NumPy arrays, one for each argument, None where it has none."""
+        rest = iter(grads)
+        return tuple(self.library.to_numpy(next(rest)) if n else None for n in self._needed(args))
+
+
+def library_function(f: Any, library: Library, **options: Any) -> LibraryFunction:
+    """Return a function of another library, whose loops may depend on addresses."""
+    if not callable(f):
+        raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
+    source = source_of(f, "f")
+    return LibraryFunction(
+        getattr(f, "__name__", type(f).__name__),
+        f,
+        library=library,
+        repeatable=False,
+        limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
+        names=argument_names(f),
+        call=f"check(from_{library.name}({source.text})",
+        comment=placeholder_comment(source),
+        **options,
+    )
+
+
+def backward_passes(grad: Callable[..., Any], zeros_like: Callable[[Any], Any]) -> Pullback:
+    """Return how vjps are computed by PyTorch's `grad`, or by another one like it."""
+
+    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
+        floats = [t.requires_grad_() for t in floats]
+        outs = function(*floats)
+
+        def pull(g: Any, *, retain_graph: bool = True) -> list[Any]:
+            several = (a if isinstance(a, tuple) else (a,) for a in (outs, g))
+            pairs = [(t, w) for t, w in zip(*several, strict=True) if t.requires_grad]
+            grads = [None] * len(floats)
+            if pairs and floats:
+                tracked, used = zip(*pairs, strict=True)
+                options = {"retain_graph": retain_graph, "create_graph": again}
+                grads = grad(tracked, floats, used, allow_unused=True, **options)
+            return [zeros_like(x) if t is None else t for t, x in zip(grads, floats, strict=True)]
+
+        return outs, pull
+
+    return pullback
+
+
 def from_torch(f: Callable[..., Any]) -> CheckedFunction:
     """Return a function of PyTorch's tensors with the gradients of PyTorch, which `check` takes.
 
@@ -37,7 +185,7 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
     the report says: only its inputs are arguments. Raises `ImportError` without torch.
 
     >>> from_torch(abs)  # doctest: +SKIP
-    CheckedFunction(name='abs', ...)
+    LibraryFunction(name='abs', ...)
     """
     torch = import_module("torch")
 
@@ -50,31 +198,12 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
         t = torch.from_numpy(once)
         return t.expand(array.shape) if any(repeats) else t
 
-    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
-        floats = [t.requires_grad_() for t in floats]
-        out = function(*floats)
-        outs = out if isinstance(out, tuple) else (out,)
-
-        def pull(g: Any) -> list[Any]:
-            weights = g if isinstance(g, tuple) else (g,)
-            pairs = [(t, w) for t, w in zip(outs, weights, strict=True) if t.requires_grad]
-            grads = [None] * len(floats)
-            if pairs:
-                tracked, used = zip(*pairs, strict=True)
-                options = {"retain_graph": True, "create_graph": again, "allow_unused": True}
-                grads = torch.autograd.grad(tracked, floats, used, **options)
-            return [
-                torch.zeros_like(x) if t is None else t for t, x in zip(grads, floats, strict=True)
-            ]
-
-        return out, pull
-
     def joined(outs: Sequence[Any]) -> Any:
-        parts = [t.reshape(-1) for t in outs if t.is_floating_point()]
-        return torch.cat(parts)
+        return torch.cat([t.reshape(-1) for t in outs if t.is_floating_point()])
 
+    pullback = backward_passes(torch.autograd.grad, torch.zeros_like)
     library = Library("torch", tensor, lambda t: t.numpy(force=True), pullback, joined)
-    return _checked_function(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
+    return library_function(f, library._replace(is_float=lambda t: t.dtype.is_floating_point))
 
 
 def from_jax(f: Callable[..., Any]) -> CheckedFunction:
@@ -112,7 +241,7 @@ def from_jax(f: Callable[..., Any]) -> CheckedFunction:
 
     native = lambda a: aligned(np.asarray(a))  # noqa: E731
     library = Library("jax", native, np.array, pullback, joined, compiled)
-    return replace(_checked_function(f, library), few_shapes=True)
+    return library_function(f, library, few_shapes=True)
 
 
 def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
@@ -136,108 +265,4 @@ def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
         numpy = import_module("autograd.numpy")
         return numpy.concatenate([numpy.ravel(a) for a in outs if a.dtype.kind == "f"])
 
-    return _checked_function(f, Library("autograd", np.asarray, np.array, pullback, joined))
-
-
-class Library(NamedTuple):
-    """How another library computes: its arrays, and its vjps."""
-
-    name: str
-    native: Callable[[Any], Any]
-    to_numpy: Callable[[Any], Array]
-    pullback: Pullback
-    """Takes a function and its floats, returns the result and its vjp."""
-    joined: Callable[[Sequence[Any]], Any]
-    """Joins several results end to end."""
-    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
-    is_float: Callable[[Any], bool] = lambda a: a.dtype.kind == "f"
-
-
-def _native(
-    f: Callable[..., Any], library: Library, alone: int | None
-) -> tuple[Callable[..., Any], ...]:
-    """Return `f`, its gradients of both orders, and what runs forward and returns a vjp.
-
-    These are functions of native arrays; one argument `alone` has a gradient, or all floats.
-    """
-
-    def one_result(*args: Any) -> Any:
-        out = f(*args)
-        if isinstance(out, tuple | list) and all(hasattr(a, "dtype") for a in out):
-            out = library.joined(out)
-        if not hasattr(out, "dtype"):
-            raise TypeError(
-                f"from_{library.name}: the function returned {out!r:.80}; expected tensors or "
-                "arrays. Choose these, as by a lambda"
-            )
-        return out
-
-    def of_floats(args: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
-        """Return the function of the arguments that have a gradient, and these."""
-        needed = [library.is_float(a) and alone in {None, k} for k, a in enumerate(args)]
-
-        def function(*floats: Any) -> Any:
-            rest = iter(floats)
-            return one_result(*(next(rest) if n else a for a, n in zip(args, needed, strict=True)))
-
-        return function, [a for a, n in zip(args, needed, strict=True) if n]
-
-    def begin(*args: Any) -> Any:
-        function, floats = of_floats(args)
-        return library.pullback(function, floats, again=False)[1]
-
-    def gradients(g: Any, *args: Any) -> Any:
-        return tuple(begin(*args)(g))
-
-    def second(h: Any, g: Any, *args: Any) -> Any:
-        function, floats = of_floats(args)
-
-        def first(g: Any, *floats: Any) -> Any:
-            return tuple(library.pullback(function, floats, again=True)[1](g))
-
-        return tuple(library.pullback(first, [g, *floats], again=False)[1](h))
-
-    return *map(library.compiled, (one_result, gradients, second)), begin
-
-
-def _checked_function(
-    f: Callable[..., Any], library: Library, alone: int | None = None
-) -> CheckedFunction:
-    """Return a function of another library, whose loops may depend on addresses."""
-    if not callable(f):
-        raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
-    result, gradients, second, begin_native = _native(f, library, alone)
-    native, to_numpy = library.native, library.to_numpy
-
-    def by_argument(grads: Iterator[Any], arrays: Sequence[Any]) -> tuple[Any, ...]:
-        floats = [np.asarray(a).dtype.kind == "f" for a in arrays]
-        needed = (x and alone in {None, k} for k, x in enumerate(floats))
-        return tuple(to_numpy(next(grads)) if n else None for n in needed)
-
-    def forward(*arrays: Any) -> Any:
-        return to_numpy(result(*map(native, arrays)))
-
-    def vjp(g: Any, _out: Any, *arrays: Any) -> Any:
-        return by_argument(iter(gradients(native(g), *map(native, arrays))), arrays)
-
-    def vjp2(h: Any, g: Any, *arrays: Any) -> Any:
-        used = tuple(native(w) for w in h if w is not None)
-        grads = iter(second(used, native(g), *map(native, arrays)))
-        return to_numpy(next(grads)), *by_argument(grads, arrays)
-
-    def begin(*arrays: Any) -> Callable[[Any], Any]:
-        pull = begin_native(*map(native, arrays))
-        return lambda g: by_argument(iter(pull(native(g))), arrays)
-
-    functools.update_wrapper(forward, f, assigned=())  # its signature
-    source = source_of(f, "f")
-    return CheckedFunction(
-        *(getattr(f, "__name__", type(f).__name__), forward, vjp, vjp2),
-        repeatable=False,
-        limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
-        names=argument_names(f),
-        call=f"check(from_{library.name}({source.text})",
-        comment=placeholder_comment(source),
-        begin=begin,
-        alone=functools.partial(_checked_function, f, library),
-    )
+    return library_function(f, Library("autograd", np.asarray, np.array, pullback, joined))

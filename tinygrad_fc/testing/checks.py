@@ -245,10 +245,12 @@ def _report_of(
     notes = f.not_checked(len(values))
     if chosen.order > 1 and not second and f.jvp is None:
         notes += ("Second derivatives are not checked: there is no vjp2",)
+    if any(d.kind == "constant" for d in domains):
+        f = replace(f, differentiable=[k for k, d in enumerate(domains) if d.kind == "float"])
     laws = laws_for(chosen, f, second=second)
-    plan = Plan(f, domains, laws, chosen, {}, notes=notes)
+    plan = Plan(f, domains, laws, chosen, notes=notes)
     if arrays:
-        return check_at(plan, arrays, {}, seeds)
+        return check_at(plan, arrays, seeds)
     report = check_drawn(plan)
     demanded = notes[-1:] if options.get("order") == 2 and not second else ()
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
@@ -285,7 +287,8 @@ def _check_op(
     f, domains = of_op(op, source.text, placeholder_comment(source))
     plan = Plan(f, domains, laws_for_op(chosen, f), chosen, op.settings, strict=True)
     if arrays:
-        return check_at(plan, [as_array(a) for a in arrays], settings, SEEDS)
+        plan = plan._replace(function=replace(f, settings=settings))
+        return check_at(plan, [as_array(a) for a in arrays], SEEDS)
     report = check_drawn(plan, one_in=1 if f.differentiable else 4)
     if f.differentiable:
         zero = Law(partial(zero_outside, order=chosen.order))

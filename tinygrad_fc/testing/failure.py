@@ -55,7 +55,9 @@ def _headline(error: GradientError, case: Case) -> str:
 
 def _values(error: GradientError, case: Case) -> list[str]:
     """Return lines of the arrays, settings and cotangents as code."""
-    named = {case.function.short_name(i): a for i, a in enumerate(case.arrays)} | {**case.settings}
+    named = {case.function.short_name(i): a for i, a in enumerate(case.arrays)} | {
+        **case.function.settings
+    }
     if error.g is not None:
         named["g"] = error.g
     if error.kind == "second-order" and error.mismatch is not None:
@@ -97,7 +99,10 @@ def reproducer(case: Case, plan: Plan, seed: int | None) -> str:
     """Return the call that checks at the very arrays of `case`, or draws them again."""
     if seed is not None and (plan.options.map or any(a.size > MOST_SHOWN for a in case.raw)):
         return f"the same check with seed={seed} finds it again"
-    count, settings = case.function.inputs, {k: as_code(v) for k, v in case.settings.items()}
+    count, settings = (
+        case.function.inputs,
+        {k: as_code(v) for k, v in case.function.settings.items()},
+    )
     parts = [case.function.call, *map(as_code, case.raw[:count])]
     if count is not None:
         pairs = zip(case.function.names[count:], case.raw[count:], strict=True)

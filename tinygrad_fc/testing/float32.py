@@ -43,7 +43,7 @@ def float32(case: Case) -> None:
     require_finite(narrow)
     require_finite(case)
     if case.strict:
-        fixed = wide.dtype != np.float64 or "dtype" in case.settings
+        fixed = wide.dtype != np.float64 or "dtype" in case.function.settings
         if out.dtype != (wide.dtype if fixed else np.float32):
             raise narrow.wrong("dtype", f"for float32 the function returns {out.dtype}")
     g, plain, grads, beyond = _gradients(case, narrow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ GRADIENT, SECOND = "the gradient", "the gradient of the gradient"
 TANGENT = "the tangent of the result"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CheckedFunction:
     """A function of arrays and its gradient: `forward(*arrays)`, `vjp(g, out, *arrays)`.
 
@@ -43,17 +43,19 @@ class CheckedFunction:
 
     name: str
     forward: Callable[..., Any]
-    vjp: Callable[..., Any]
+    vjp: Any = None
     vjp2: Callable[..., Any] | None = None
     jvp: Callable[..., Any] | None = None
     names: tuple[str, ...] = ()
     call: str = ""
     call_end: str = ""
     comment: str = ""
-    differentiable: tuple[int, ...] | None = None
+    differentiable: Sequence[int] | None = None
     """Which arguments have a gradient, where not all floats do."""
     inputs: int | None = None
     """How many arguments a module has; its parameters follow, which are named by `settings`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The keywords of an op, with which it is called."""
     limits: tuple[str, ...] = ()
     """Sentences about what is not checked at any input."""
     assertions: bool = False
@@ -63,43 +65,32 @@ class CheckedFunction:
     """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
     few_shapes: bool = False
     """Whether it is compiled for each shape."""
-    begin: Callable[..., Callable[[Array], Any]] | None = None
-    """Takes arrays, runs forward, returns the vjp that this pass leaves, a function of `g`."""
-    alone: Callable[[int], CheckedFunction] | None = None
-    """Takes the number of an argument, returns the function of which it alone has a gradient."""
 
     of_tensors = False
     """Whether it is a function of this package's tensors, which promise more."""
 
-    def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
+    def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`."""
-        return np.asarray(self.forward(*arrays, **settings))
+        return np.asarray(self.forward(*arrays))
 
-    def gradients(
-        self, g: Array, out: Any, arrays: Sequence[Any], settings: Mapping[str, Any]
-    ) -> Sequence[Any]:
+    def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `arrays`."""
-        return _as_sequence(self.vjp(g, out, *arrays, **settings))
+        return _as_sequence(self.vjp(g, out, *arrays))
 
-    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+    def pullback(self, arrays: Sequence[Any]) -> Any:
         """Run forward, and return the vjp that this pass leaves; None without such a pass."""
-        return self.begin and self.begin(*arrays, **settings)
 
     def only(self, i: int) -> CheckedFunction | None:
         """Return the function of which argument `i` alone has a gradient, None if there is none."""
-        return self.alone and self.alone(i)
 
-    def second(
-        self, h: Sequence[Array], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
-    ) -> Sequence[Any]:
+    def second(self, h: Sequence[Array], g: Array, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
         if self.vjp2 is None:
             raise DiscardError
         single = False
         if len(h) == 1:  # a vjp that returns one array alone has a vjp2 that takes one alone
-            out = self.result(arrays, settings)
-            single = not isinstance(self.vjp(g, out, *arrays, **settings), tuple | list)
-        return _as_sequence(self.vjp2(h[0] if single else tuple(h), g, *arrays, **settings))
+            single = not isinstance(self.vjp(g, self.result(arrays), *arrays), tuple | list)
+        return _as_sequence(self.vjp2(h[0] if single else tuple(h), g, *arrays))
 
     def not_checked(self, count: int) -> tuple[str, ...]:
         """Return sentences about what is not checked, if it is called with `count` arrays."""
@@ -142,12 +133,11 @@ def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Case:
-    """A function, the arrays and settings it is called with, and the seed of directions."""
+    """A function, the arrays that it is called with, and the seed of directions."""
 
     function: CheckedFunction
     domains: tuple[Domain, ...]
     arrays: tuple[Array, ...]
-    settings: Mapping[str, Any]
     seed: int = 0
     strict: bool = False
     """Whether NumPy's warnings are failures, as they are for ops."""
@@ -234,7 +224,7 @@ class Case:
     def forward(self, arrays: Sequence[Array] | None = None) -> Array:
         """Return the result for `arrays`, by default those of the case."""
         used = self.arrays if arrays is None else arrays
-        out: Array = self._call("the function", self.function.result, used, self.settings)
+        out: Array = self._call("the function", self.function.result, used)
         return out
 
     def gradients(
@@ -250,12 +240,12 @@ class Case:
             out = self.forward(used)
         if perturbation is not None:
             g, out = perturbation(g), perturbation(np.asarray(out)) if perturbation.results else out
-        result = self._call(GRADIENT, self.function.gradients, g, out, used, self.settings)
+        result = self._call(GRADIENT, self.function.gradients, g, out, used)
         return self._checked_count(result, used)
 
     def pullback(self, arrays: Sequence[Array]) -> Callable[[Array], list[Array]] | None:
         """Run forward, and return the vjp that this pass leaves; None without such a pass."""
-        pull = self._call("the function", self.function.pullback, arrays, self.settings)
+        pull = self._call("the function", self.function.pullback, arrays)
         if pull is None:
             return None
         return lambda g: self._checked_count(_as_sequence(self._call(GRADIENT, pull, g)), arrays)
@@ -266,7 +256,7 @@ class Case:
         """Return the gradients of `g` and of the arguments for the cotangents `h`."""
         used, g = self._perturbed(perturbation), g if perturbation is None else perturbation(g)
         by_argument = self._by_argument(h)
-        result = self._call(SECOND, self.function.second, by_argument, g, used, self.settings)
+        result = self._call(SECOND, self.function.second, by_argument, g, used)
         if not result:
             raise self.wrong("shape", f"{SECOND} has no entry for g")
         first = np.zeros_like(g) if result[0] is None else np.asarray(result[0])

@@ -401,7 +401,7 @@ def forward_mode(case: Case) -> None:
     require_finite(case)
     v = [rounding.cotangent(case.arrays[i], case.seed + i) for i in case.floats]
     function: Any = case.function
-    tangent = function.dual_tangent(dict(zip(case.floats, v, strict=True)), case)
+    tangent = function.dual_tangent(dict(zip(case.floats, v, strict=True)), case.arrays)
     grads = case.gradients(case.g, case.out)
     if not rounding.all_finite([*grads, tangent]):
         raise DiscardError

@@ -129,7 +129,7 @@ def first_problem(case: Case) -> Problem:
     """Return the function of `case`, of the arguments that have a gradient."""
 
     def f(*point: Array) -> Array:
-        return case.function.result(case.arrays_at(point), case.settings).ravel()
+        return case.function.result(case.arrays_at(point)).ravel()
 
     def vjp(w: Array, perturbation: rounding.Perturbation | None = None) -> list[Array]:
         g = w.reshape(case.out.shape).astype(case.out.dtype)

@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from itertools import islice
 from random import getrandbits
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import SkipTest
 
@@ -66,7 +67,8 @@ class Plan(NamedTuple):
     domains: tuple[Domain, ...]
     laws: tuple[Law, ...]
     options: CheckOptions
-    settings: Mapping[str, Callable[..., Sequence[Any]]]
+    settings: Mapping[str, Callable[..., Sequence[Any]]] = MappingProxyType({})
+    """Of an op, the legal values of its keywords, for its arrays."""
     strict: bool = False
     """Whether it is an op, which promises more than a function does."""
     everywhere: bool = False
@@ -74,11 +76,13 @@ class Plan(NamedTuple):
     notes: tuple[str, ...] = ()
     """What is not checked at any input."""
 
-    def case(self, arrays: Sequence[Array], settings: Mapping[str, Any], seed: int) -> Case:
+    def case(
+        self, arrays: Sequence[Array], seed: int, settings: Mapping[str, Any] | None = None
+    ) -> Case:
         """Return a case of this plan."""
         floats = tuple(i for i, d in enumerate(self.domains) if d.kind == "float")
-        called = self.function, self.domains, tuple(arrays), settings
-        case = Case(*called, seed, self.strict, floats, self.options.where)
+        f = replace(self.function, settings=settings) if settings else self.function
+        case = Case(f, self.domains, tuple(arrays), seed, self.strict, floats, self.options.where)
         mapping = self.options.mapping(self.domains)
         if mapping is None:
             return case
@@ -148,13 +152,11 @@ def check_case(case: Case, plan: Plan, count: int = 0, last: int | None = None) 
     return report
 
 
-def check_at(
-    plan: Plan, arrays: Sequence[Array], settings: Mapping[str, Any], seeds: int
-) -> Report:
+def check_at(plan: Plan, arrays: Sequence[Array], seeds: int) -> Report:
     """Check all laws at given arrays, with several sets of directions."""
     report = Report()
     for seed in range(seeds):
-        case = plan.case(arrays, settings, seed)
+        case = plan.case(arrays, seed)
         try:
             with _quiet(plan):
                 _require_floats(plan, case.out)

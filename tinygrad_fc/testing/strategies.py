@@ -401,7 +401,7 @@ def first_cases(plan: Plan) -> Iterator[Case]:
         if not all(choices.values()):
             continue
         settings = {name: several[k % len(several)] for name, several in choices.items()}
-        yield plan.case(arrays, settings, k % SEEDS)
+        yield plan.case(arrays, k % SEEDS, settings)
 
 
 @st.composite
@@ -414,7 +414,7 @@ def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
         if not choices:
             reject()
         settings[name] = choices[draw(_BYTE) % len(choices)]
-    return plan.case(arrays, settings, draw(_SEED))
+    return plan.case(arrays, draw(_SEED), settings)
 
 
 def _plan_domains(plan: Plan) -> tuple[Domain, ...]:

@@ -16,8 +16,10 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.node import Node, leaf_of
 from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
 from tinygrad_fc.func import functional_call
+from tinygrad_fc.functional.creation import zeros_like
 from tinygrad_fc.functional.joining import cat
-from tinygrad_fc.testing.function import CheckedFunction, argument_names
+from tinygrad_fc.testing.adapters import Library, LibraryFunction, backward_passes
+from tinygrad_fc.testing.function import argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tinygrad_fc.nn import Module
-    from tinygrad_fc.testing.function import Case
+    from tinygrad_fc.testing.function import Case, CheckedFunction
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -33,100 +35,52 @@ Array = np.ndarray[Any, Any]
 _NUMPY_NAMES = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
 
 
-class TensorFunction(CheckedFunction):
+class TensorFunction(LibraryFunction):
     """A function of tensors, whose gradients are those of the backward pass."""
 
     of_tensors = True
 
-    def result(self, arrays: Sequence[Any], settings: Mapping[str, Any]) -> Array:
+    def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`; several results are joined end to end."""
         with grad_mode.no_grad():
-            out: Array = self._call(self._arguments(arrays, ()), settings)._array
-        return out
+            return super().result(arrays)
 
-    def gradients(
-        self, g: Array, out: Any, arrays: Sequence[Any], settings: Mapping[str, Any]
-    ) -> Sequence[Any]:
+    def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `arrays`; `out` replaces the result."""
-        pull = self.pullback(arrays, settings, out)
-        gradients: list[Any] = pull(g, retain_graph=False)
-        return gradients
-
-    def pullback(self, arrays: Sequence[Any], settings: Mapping[str, Any], out: Any = None) -> Any:
-        """Run forward, and return the vjp that this pass leaves; `out` replaces the result."""
-        args = self._arguments(arrays, self.differentiable)
-        result = self._call(args, settings)
+        args = self._native(arrays)
+        result, pull = self._run(args)
         if out is not None and result._op is not None:
             result._array = out
+        return self._by_argument(pull(leaf_of(np.asarray(g)), retain_graph=False), args)
 
-        def pull(g: Any, *, retain_graph: bool = True) -> list[Any]:
-            grads = _gradients(result, args, leaf_of(np.asarray(g)), retain_graph=retain_graph)
-            return [None if t is None else t._array for t in grads]
-
-        return pull
-
-    def dual_tangent(self, tangents: Mapping[int, Array], case: Case) -> Array:
+    def dual_tangent(self, tangents: Mapping[int, Array], arrays: Sequence[Array]) -> Array:
         """Return the tangent of the result by dual numbers, for tangents by argument."""
-        args = self._arguments(case.arrays, self.differentiable)
-        with case.errstate(), forward_ad.dual_level():
+        args = [*self._native(arrays)]
+        with forward_ad.dual_level():
             for i, v in tangents.items():
-                args[i] = forward_ad.make_dual(args[i], leaf_of(v))
-            result = self._call(args, case.settings)
+                args[i] = forward_ad.make_dual(args[i].requires_grad_(), leaf_of(v))
+            result = self._result(*args)
             tangent: Any = forward_ad.unpack_dual(result).tangent
             return np.zeros_like(result._array) if tangent is None else np.array(tangent._array)
 
-    def only(self, i: int) -> CheckedFunction:
-        """Return the function of which argument `i` alone has a gradient."""
-        return replace(self, differentiable=(i,))
-
-    def second(
-        self, h: Sequence[Any], g: Array, arrays: Sequence[Any], settings: Mapping[str, Any]
-    ) -> Sequence[Any]:
-        """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
-        args = self._arguments(arrays, self.differentiable)
-        seed = leaf_of(np.asarray(g)).requires_grad_()
-        first = _gradients(self._call(args, settings), args, seed, create_graph=True)
-        pairs = [
-            (t, leaf_of(np.asarray(w)))
-            for t, w in zip(first, h, strict=True)
-            if t is not None and t._requires_grad
-        ]
-        outs, weights = zip(*pairs, strict=True) if pairs else ((), ())
-        grads = _gradients(outs, [seed, *args], weights)
-        return [None if t is None else t._array for t in grads]
-
-    def _arguments(self, arrays: Sequence[Any], needed: Sequence[int] | None) -> list[Any]:
-        """Return the arguments of a call; those that are `needed` (None: all floats) require grad.
-
-        Functions get tensors, ops get indices and conditions as arrays.
-        """
-        args: list[Any] = []
-        for i, a in enumerate(map(np.asarray, arrays)):
-            is_float = a.dtype.kind == "f"
-            args.append(leaf_of(a) if is_float or not isinstance(self.forward, Op) else a)
-            if is_float and (needed is None or i in needed):
-                args[-1].requires_grad_()
-        return args
-
-    def _call(self, args: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+    def _result(self, *args: Any) -> Any:
         """Return the float results as one tensor."""
-        value = self.forward(*args, **settings)
+        value = self.forward(*args, **self.settings)
         several = value if isinstance(value, tuple | list) else (value,)
         parts: list[Any] = [t if isinstance(t, Node) else leaf_of(np.asarray(t)) for t in several]
         parts = [t for t in parts if t._array.dtype.kind == "f"] or parts
         return parts[0] if len(parts) == 1 else cat([t.reshape(-1) for t in parts])
 
 
-def _gradients(out: Any, args: Sequence[Any], g: Any, **options: bool) -> list[Any]:
-    """Return the gradients of the arguments that require grad, None for the others."""
-    needed = [isinstance(t, Node) and t._requires_grad for t in args]
-    wanted: Any = [t for t, n in zip(args, needed, strict=True) if n]
-    if wanted and (out if isinstance(out, tuple) else out._requires_grad):
-        grads = autograd.grad(out, wanted, g, materialize_grads=True, **options)
-    else:
-        grads = tuple(leaf_of(np.zeros_like(t._array)) for t in wanted)
-    rest = iter(grads)
-    return [next(rest) if n else None for n in needed]
+def _argument_of_op(a: Any) -> Any:
+    return leaf_of(np.asarray(a)) if a.dtype.kind == "f" else a
+
+
+TENSORS = Library(
+    *("tensors", lambda a: leaf_of(np.asarray(a)), lambda t: t._array),
+    *(backward_passes(autograd.grad, zeros_like), cat),
+)
+"""This library; of its ops, indices and conditions are arrays."""
 
 
 def of_module(
@@ -151,7 +105,10 @@ def of_function(f: Any, source: str, comment: str = "") -> CheckedFunction:
     """Return a function of tensors, or an op, with its gradients; `source` is how it is written."""
     names = f.operands if isinstance(f, Op) else argument_names(f)
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
-    return TensorFunction(name, f, f, names=names, call=f"check({source}", comment=comment)
+    library = TENSORS._replace(native=_argument_of_op) if isinstance(f, Op) else TENSORS
+    return TensorFunction(
+        name, f, names=names, call=f"check({source}", comment=comment, library=library
+    )
 
 
 # Ops
@@ -182,15 +139,17 @@ def op_result(case: Case) -> Report:
     tensors = [leaf_of(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
     with case.errstate():
         try:
-            out = op(*tensors, **case.settings)
-            plain = np.asarray(op(*(a.copy() for a in case.arrays), **case.settings))
+            out = op(*tensors, **case.function.settings)
+            plain = np.asarray(op(*(a.copy() for a in case.arrays), **case.function.settings))
         except Exception as error:
             if isinstance(error, FloatingPointError) and "overflow" in str(error):
                 raise DiscardError from error
             cause = error.__cause__ if isinstance(error.__cause__, AttributeError) else error
             raise case.wrong("raises", f"the function raises {first_line(cause)}") from error
     _equal_results(case, out.numpy(), plain, "for tensors")
-    settings = {_NUMPY_NAMES.get(name, name): value for name, value in case.settings.items()}
+    settings = {
+        _NUMPY_NAMES.get(name, name): value for name, value in case.function.settings.items()
+    }
     if op.function is op.forward or not _has_settings(op.function, settings):
         return Report()
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
