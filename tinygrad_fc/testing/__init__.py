@@ -12,8 +12,8 @@ Reading order: `tinygrad_fc.domain` (where a function is defined), `function` (w
 a point), `report` (what comes of it), `rounding` and `autograd.numerical` (numbers with error
 bounds), `laws` and `layouts` (what must hold), `problem`, `value` and `float32` (the law of the
 value), `tensors` and `adapters` (functions of tensors and of other libraries), `options` and
-`strategies` (what is validated and drawn), `run` (the search), `entries`, `hints` and `failure`
-(the message), `checks` (the entry points).
+`strategies` (what is validated and drawn), `run` (the search), `hints` and `failure` (the
+message), `checks` (the entry points).
 """
 
 from __future__ import annotations

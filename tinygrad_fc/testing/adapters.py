@@ -149,8 +149,7 @@ def library_function(f: Any, library: Library, **options: Any) -> LibraryFunctio
         repeatable=False,
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
-        call=f"check(from_{library.name}({source.text})",
-        comment=placeholder_comment(source),
+        call=f"check(from_{library.name}({source.text}), {{}}){placeholder_comment(source)}",
         **options,
     )
 

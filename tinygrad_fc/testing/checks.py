@@ -17,7 +17,7 @@ from tinygrad_fc.testing.function import SEEDS, CheckedFunction, argument_names,
 from tinygrad_fc.testing.options import as_array, domains_and_arrays, validated
 from tinygrad_fc.testing.report import GradientError, Report, counted
 from tinygrad_fc.testing.run import Law, Plan, check_at, check_drawn, laws_for, laws_for_op
-from tinygrad_fc.testing.tensors import of_function, of_module, of_op, zero_outside
+from tinygrad_fc.testing.tensors import everywhere, of_function, of_module, of_op, zero_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +79,7 @@ def check(
         raise TypeError(f"settings is {settings!r:.80}; expected none, since f is no op")
     if not isinstance(f, CheckedFunction):
         source = source_of(f, "f")
-        f = of_function(f, source.text, placeholder_comment(source))
+        f = of_function(f, source)
     return _report_of("check", f, domains, options)
 
 
@@ -182,8 +182,8 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
             if names:
                 by_name = [f"{p.name}={p.name}" for p in fixtures]
                 text = f"partial({', '.join([text, *names[: len(owner)], *by_name])})"
-            comment = placeholder_comment(source, *(Code("", name) for name in names))
-            checked = of_function(partial(f, *args, **kwargs), text, comment)
+            sources = Code(text, source.placeholder), *(Code("", name) for name in names)
+            checked = of_function(partial(f, *args, **kwargs), *sources)
             checked = replace(checked, name=f.__name__, names=tuple(drawn), assertions=True)
             try:
                 _report_of("check_derivatives", checked, domains, options)
@@ -216,16 +216,15 @@ def _numpy_function(
         Code("None") if many and r is None else _source_of(r, name)
         for r, name in [(f, "f"), *((r, rule) for r in rules)]
     )
-    written, call_end, name = ", ".join(s.text for s in sources), "", getattr(f, "__name__", "")
+    written, end, name = ", ".join(s.text for s in sources), "", getattr(f, "__name__", "")
     if vjp2 is not None:
         sources.append(_source_of(vjp2, "vjp2"))
-        call_end = f", vjp2={sources[-1].text}"
+        end = f", vjp2={sources[-1].text}"
+    call = f"check_{rule}({f_source.text}, {f'({written},)' if many else written}, {{}}{end})"
     return CheckedFunction(
         *(name if name.isidentifier() else "f", f, joined(rules) if many else vjp, vjp2),
         names=argument_names(f) or argument_names(rules[0])[2:],
-        call=f"check_{rule}({f_source.text}, {f'({written},)' if many else written}",
-        call_end=call_end,
-        comment=placeholder_comment(f_source, *sources),
+        call=call + placeholder_comment(f_source, *sources),
     )
 
 
@@ -262,8 +261,7 @@ def _check_module(
     module: Module, values: Any, settings: Mapping[str, Any], options: dict[str, Any]
 ) -> Report:
     """Check a module, whose parameters are arguments, too."""
-    source = source_of(module, "model")
-    f, own = of_module(module, source.text, placeholder_comment(source), len(values))
+    f, own = of_module(module, source_of(module, "model"), len(values))
     if any(isinstance(v, Domain) for v in values):
         values = (*values, *(PARAMETER(*p.shape) for p in own.values()))
     elif values:
@@ -283,8 +281,7 @@ def _check_op(
             f"check of the op {op.name} got settings or domains; expected none, since an op "
             "has its own. Settings are for given arrays"
         )
-    source = source_of(op, "op")
-    f, domains = of_op(op, source.text, placeholder_comment(source))
+    f, domains = of_op(op, source_of(op, "op"))
     plan = Plan(f, domains, laws_for_op(chosen, f), chosen, op.settings, strict=True)
     if arrays:
         plan = plan._replace(function=replace(f, settings=settings))
@@ -292,5 +289,6 @@ def _check_op(
     report = check_drawn(plan, one_in=1 if f.differentiable else 4)
     if f.differentiable:
         zero = Law(partial(zero_outside, order=chosen.order))
-        check_drawn(plan._replace(laws=(zero,), everywhere=True), one_in=4)
+        wide = tuple(everywhere(d) if d.kind == "float" else d for d in domains)
+        check_drawn(plan._replace(laws=(zero,), domains=wide), one_in=4)
     return report

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.core.op_errors import qualified_name
-from tinygrad_fc.testing.entries import Entries, entries_of_failure
 from tinygrad_fc.testing.hints import hint
+from tinygrad_fc.testing.problem import Entries, entries_of_failure
 from tinygrad_fc.testing.report import GradientError, as_code
 from tinygrad_fc.testing.rounding import split_like
 
@@ -103,14 +103,14 @@ def reproducer(case: Case, plan: Plan, seed: int | None) -> str:
         case.function.inputs,
         {k: as_code(v) for k, v in case.function.settings.items()},
     )
-    parts = [case.function.call, *map(as_code, case.raw[:count])]
+    parts = [*map(as_code, case.raw[:count])]
     if count is not None:
         pairs = zip(case.function.names[count:], case.raw[count:], strict=True)
         settings = {name: as_code(a) for name, a in pairs}
     if settings:
         parts.append(f"settings={{{', '.join(f'{k!r}: {v}' for k, v in settings.items())}}}")
-    options = plan.options.as_code(() if plan.strict else plan.domains[:count])
-    return ", ".join(parts) + f"{case.function.call_end}{options}){case.function.comment}"
+    parts += plan.options.as_code(() if plan.strict else plan.domains[:count])
+    return case.function.call.format(", ".join(parts))
 
 
 # Functions as source code

@@ -37,8 +37,7 @@ class CheckedFunction:
     `vjp` returns a gradient for each argument, None where there is none. `vjp2(h, g, *arrays)`
     returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument. A
     `jvp(t, out, *arrays)` takes tangents instead, and returns that of the result. `names` are
-    those of the arguments; `call` and `call_end` are how a call that checks it at given arrays
-    begins and ends, `comment` what stands behind it.
+    those of the arguments; `call` is the line that checks it, with `{}` for arrays and options.
     """
 
     name: str
@@ -48,8 +47,6 @@ class CheckedFunction:
     jvp: Callable[..., Any] | None = None
     names: tuple[str, ...] = ()
     call: str = ""
-    call_end: str = ""
-    comment: str = ""
     differentiable: Sequence[int] | None = None
     """Which arguments have a gradient, where not all floats do."""
     inputs: int | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.testing.entries import Entries, entries_of_case
+from tinygrad_fc.testing.problem import Entries, entries_of_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from tinygrad_fc.testing.function import TANGENT, ordinary
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tinygrad_fc.testing.function import Case
 
@@ -41,6 +41,7 @@ BACKWARD = (
     "The first one changes what forward saved for it" + OR_RANDOM,
 )
 EQUAL = ("in a second, equal call", STATE)
+ALIAS = ("after another call", "Return a new array from each call")
 
 
 def require_finite(case: Case) -> None:
@@ -59,6 +60,23 @@ def differs(
     message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
     values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
     return case.wrong(kind, message, argument=i, hint=why, **values, **details)
+
+
+def require_close(
+    case: Case,
+    now: Sequence[Array],
+    before: Sequence[Array],
+    kind: str,
+    how: str,
+    why: str,
+    g: Array | None = None,
+    equal: Callable[..., bool] = rounding.close,
+) -> None:
+    """Raise unless gradients for `g` are those of `before`, up to rounding or as `equal` says."""
+    g = case.g if g is None else g
+    for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
+        if a.shape != b.shape or not equal(a, b, partial(rounding.of_gradient, case, g, k)):
+            raise differs(case, kind, i, a, b, how, why, g=g)
 
 
 # Shape, dtype, mutation
@@ -175,10 +193,7 @@ def purity(case: Case) -> None:
             _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
         same = [rounding.aligned(a) for a in other.arrays]
         other.gradients(rounding.cotangent(result, case.seed + 1), result, same)
-    for i, a, b in zip(case.floats, first, before, strict=True):
-        if not rounding.same(a, b):
-            how = "after another call"
-            raise differs(case, "aliasing", i, a, b, how, "Return a new array from each call")
+    _require_repeated(case, first, before, ALIAS, kind="aliasing")
     for a, b in zip(same, case.arrays, strict=True):
         a[...] = b
     _require_repeated(case, case.gradients(g, None, same), before, IDENTITY)
@@ -214,12 +229,9 @@ def alone(case: Case) -> None:
     if function is None:
         return
     single = replace(case, function=function, floats=(i,))
-    a, b = single.gradients(case.g, case.out)[0], case.gradients(case.g, case.out)[k]
-    if a.shape != b.shape or not rounding.close(
-        a, b, partial(rounding.of_gradient, case, case.g, k)
-    ):
-        how = "where no other argument needs one"
-        raise differs(case, "value", i, a, b, how, "With all of them it is that", g=case.g)
+    both = single.gradients(case.g, case.out), [case.gradients(case.g, case.out)[k]]
+    how = "where no other argument needs one", "With all of them it is that"
+    require_close(single, *both, "value", *how)
 
 
 def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
@@ -232,10 +244,13 @@ def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
 
 
 def _require_repeated(
-    case: Case, now: list[Array], before: list[Array], why: tuple[str, str] = EQUAL
+    case: Case,
+    now: list[Array],
+    before: list[Array],
+    why: tuple[str, str] = EQUAL,
+    kind: str = "nondeterministic",
 ) -> None:
-    for i, a, b in differing(case, case.g, now, before, partial(_equal_calls, case)):
-        raise differs(case, "nondeterministic", i, a, b, *why)
+    require_close(case, now, before, kind, *why, equal=partial(_equal_calls, case))
 
 
 def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
@@ -320,19 +335,6 @@ def _fails(case: Case, law: Callable[[Case], Any]) -> bool:
     except DiscardError:
         pass
     return False
-
-
-def differing(
-    case: Case,
-    g: Array,
-    now: Sequence[Array],
-    before: Sequence[Array],
-    equal: Callable[[Array, Array, Callable[[], Array]], bool],
-) -> Iterator[tuple[int, Array, Array]]:
-    """Yield the gradients that differ: the argument, and both gradients."""
-    for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
-        if a.shape != b.shape or not equal(a, b, partial(rounding.of_gradient, case, g, k)):
-            yield i, a, b
 
 
 def elsewhere(case: Case) -> Case:

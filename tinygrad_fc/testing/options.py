@@ -69,8 +69,8 @@ class CheckOptions:
         """The dtype of drawn floats: float64 unless only float32 is wanted."""
         return np.dtype(self.dtypes[0] if len(self.dtypes) == 1 else float)
 
-    def as_code(self, domains: Sequence[Domain]) -> str:
-        """Return the options as the end of a call that checks given arrays."""
+    def as_code(self, domains: Sequence[Domain]) -> list[str]:
+        """Return the options as keywords of a call that checks given arrays."""
         parts = [f"dtypes=np.{self.dtypes[0]}"] * (len(self.dtypes) == 1)
         for name in ("order", "rtol", "noise", "kinks"):
             value = getattr(self, name)
@@ -78,7 +78,7 @@ class CheckOptions:
         if any(d.restricted or d.mapping or d.kind == "constant" for d in domains):
             plain = ", ".join(repr(d._replace(shape=None)) for d in domains)
             parts.append(f"domains=({plain.replace('inf', 'np.inf')},)")
-        return "".join(f", {p}" for p in parts)
+        return parts
 
 
 def _is_number(value: Any, kind: Any) -> bool:

@@ -71,8 +71,6 @@ class Plan(NamedTuple):
     """Of an op, the legal values of its keywords, for its arrays."""
     strict: bool = False
     """Whether it is an op, which promises more than a function does."""
-    everywhere: bool = False
-    """Whether inputs outside of the domain are drawn too."""
     notes: tuple[str, ...] = ()
     """What is not checked at any input."""
 
@@ -97,7 +95,10 @@ def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) 
         narrow = Law(lambda case: value(case.cast(np.float32)), 3)
         linear, agree = Law(laws.tangents, essential=True), Law(value, essential=True)
         return (linear, agree, *[narrow] * both)
-    chosen = [Law(laws.soundness, essential=True), Law(finite_gradient)]
+    chosen = [
+        Law(laws.soundness, essential=True),
+        Law(partial(finite_gradient, tolerance=options.tolerance)),
+    ]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.linearity), Law(layouts.layout)]
     chosen += [Law(layouts.same_object, 2), Law(laws.passes, 2), Law(laws.alone, 2)]

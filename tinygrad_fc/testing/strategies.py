@@ -250,13 +250,6 @@ def draw_arrays(
     return tuple(_draw_values(draw, d, s, sizes) for d, s in zip(domains, fitting, strict=True))
 
 
-def everywhere(domain: Domain) -> Domain:
-    """Return `domain` without its bounds, which become special values, for a check with `where`."""
-    edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
-    values = (0.0, *edges, *domain.special)
-    return domain._replace(low=-np.inf, high=np.inf, without=(), special=values, condition=None)
-
-
 # Examples that every check begins with: the shapes and numbers at which bugs are usual.
 
 
@@ -392,9 +385,8 @@ _SEED = st.integers(0, SEEDS - 1)
 
 def first_cases(plan: Plan) -> Iterator[Case]:
     """Yield the first cases of a check."""
-    domains = _plan_domains(plan)
     shapes = _few_shapes(plan)
-    for k, arrays in enumerate(first_examples(domains)):
+    for k, arrays in enumerate(first_examples(plan.domains)):
         if shapes is not None and [a.shape for a in arrays] not in [s for s, _ in shapes]:
             continue
         choices = {name: list(legal(*arrays)) for name, legal in plan.settings.items()}
@@ -407,7 +399,7 @@ def first_cases(plan: Plan) -> Iterator[Case]:
 @st.composite
 def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
     """Draw a case: arrays, the settings of an op, and the seed of directions."""
-    arrays = draw_arrays(draw, _plan_domains(plan), _few_shapes(plan))
+    arrays = draw_arrays(draw, plan.domains, _few_shapes(plan))
     settings: dict[str, Any] = {}
     for name, legal in plan.settings.items():
         choices = list(legal(*arrays))
@@ -415,11 +407,6 @@ def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
             reject()
         settings[name] = choices[draw(_BYTE) % len(choices)]
     return plan.case(arrays, draw(_SEED), settings)
-
-
-def _plan_domains(plan: Plan) -> tuple[Domain, ...]:
-    wide = plan.everywhere
-    return tuple(everywhere(d) if wide and d.kind == "float" else d for d in plan.domains)
 
 
 def _few_shapes(plan: Plan) -> list[Any] | None:

@@ -19,6 +19,7 @@ from tinygrad_fc.func import functional_call
 from tinygrad_fc.functional.creation import zeros_like
 from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.testing.adapters import Library, LibraryFunction, backward_passes
+from tinygrad_fc.testing.failure import placeholder_comment
 from tinygrad_fc.testing.function import argument_names
 from tinygrad_fc.testing.report import DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
@@ -26,7 +27,9 @@ from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tinygrad_fc.domain import Domain
     from tinygrad_fc.nn import Module
+    from tinygrad_fc.testing.failure import Code
     from tinygrad_fc.testing.function import Case, CheckedFunction
 
 __tracebackhide__ = True  # pytest shows the lines of the user
@@ -83,9 +86,7 @@ TENSORS = Library(
 """This library; of its ops, indices and conditions are arrays."""
 
 
-def of_module(
-    module: Module, source: str, comment: str, count: int
-) -> tuple[CheckedFunction, dict[str, Any]]:
+def of_module(module: Module, source: Code, count: int) -> tuple[CheckedFunction, dict[str, Any]]:
     """Return a module as a function of `count` inputs and its parameters, and these by name."""
     own = {name: p for name, p in module.named_parameters() if p._array.dtype.kind == "f"}
     own = {name: p for name, p in own.items() if p._requires_grad}
@@ -94,21 +95,20 @@ def of_module(
         return functional_call(module, dict(zip(own, args[count:], strict=True)), args[:count])
 
     functools.update_wrapper(forward, module.forward, assigned=())  # its signature
-    function = of_function(forward, source, comment)
+    function = of_function(forward, source)
     inputs = (*argument_names(module.forward), *(f"input {i}" for i in range(count)))[:count]
     limits = (f"Parameters checked too: {', '.join(own)}",) if own else ()
     names, name = (*inputs, *own), type(module).__name__
     return replace(function, name=name, names=names, limits=limits, inputs=count), own
 
 
-def of_function(f: Any, source: str, comment: str = "") -> CheckedFunction:
-    """Return a function of tensors, or an op, with its gradients; `source` is how it is written."""
+def of_function(f: Any, *sources: Code) -> CheckedFunction:
+    """Return a function of tensors, or an op, with its gradients; `sources` are how to write it."""
     names = f.operands if isinstance(f, Op) else argument_names(f)
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
     library = TENSORS._replace(native=_argument_of_op) if isinstance(f, Op) else TENSORS
-    return TensorFunction(
-        name, f, names=names, call=f"check({source}", comment=comment, library=library
-    )
+    call = f"check({sources[0].text}, {{}}){placeholder_comment(*sources)}"
+    return TensorFunction(name, f, names=names, call=call, library=library)
 
 
 # Ops
@@ -122,10 +122,10 @@ def differentiable(op: Op) -> tuple[int, ...]:
     return tuple(i for i, rule in enumerate(rules) if rule is not _no_rule)
 
 
-def of_op(op: Op, source: str, comment: str) -> tuple[CheckedFunction, tuple[Any, ...]]:
+def of_op(op: Op, source: Code) -> tuple[CheckedFunction, tuple[Any, ...]]:
     """Return an op with its gradients, and its domain."""
     floats = differentiable(op)
-    function = replace(of_function(op, source, comment), differentiable=floats)
+    function = replace(of_function(op, source), differentiable=floats)
     domains = tuple(
         d if i in floats or d.kind != "float" else d._replace(kind="constant")
         for i, d in enumerate(op.domain)
@@ -178,6 +178,13 @@ def _has_settings(function: Any, settings: Mapping[str, Any]) -> bool:
         return not settings
     joined = next(iter(names)) == "arrays"  # concatenate and stack take one sequence
     return not joined and all(name in names for name in settings)
+
+
+def everywhere(domain: Domain) -> Domain:
+    """Return `domain` without its bounds, which become special values."""
+    edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
+    values = (0.0, *edges, *domain.special)
+    return domain._replace(low=-np.inf, high=np.inf, without=(), special=values)
 
 
 def zero_outside(case: Case, order: int = 2) -> Report:
