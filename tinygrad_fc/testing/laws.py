@@ -19,9 +19,11 @@ from tinygrad_fc.testing.function import TANGENT, ordinary
 from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tinygrad_fc.testing.function import Case
+
+    Why = tuple[str, str, str]  # the kind of a failure, the call that differs, and a hint
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -31,17 +33,20 @@ RANDOM = 2.0**14
 """How many eps equal calls of other libraries may differ by, relative to the largest number."""
 OR_RANDOM = ", or the function is random: set a seed in it, or switch that part off (model.eval())"
 STATE = "State is kept between calls" + OR_RANDOM
-IDENTITY = "for arrays changed since", "Arrays are recognised as objects, not by number" + OR_RANDOM
+IDENTITY = (
+    *("nondeterministic", "for arrays changed since"),
+    "Arrays are recognised as objects, not by number" + OR_RANDOM,
+)
 LATEST = (
-    "after the function was called elsewhere",
+    *("nondeterministic", "after the function was called elsewhere"),
     "What the latest call of the function left is read, not g, out and the arguments" + OR_RANDOM,
 )
 BACKWARD = (
-    "in a second backward pass",
+    *("nondeterministic", "in a second backward pass"),
     "The first one changes what forward saved for it" + OR_RANDOM,
 )
-EQUAL = ("in a second, equal call", STATE)
-ALIAS = ("after another call", "Return a new array from each call")
+EQUAL = ("nondeterministic", "in a second, equal call", STATE)
+ALIAS = ("aliasing", "after another call", "Return a new array from each call")
 
 
 def require_finite(case: Case) -> None:
@@ -62,21 +67,18 @@ def differs(
     return case.wrong(kind, message, argument=i, hint=why, **values, **details)
 
 
-def require_close(
-    case: Case,
-    now: Sequence[Array],
-    before: Sequence[Array],
-    kind: str,
-    how: str,
-    why: str,
-    g: Array | None = None,
-    equal: Callable[..., bool] = rounding.close,
+def require_equal(
+    case: Case, now: Sequence[Array], before: Sequence[Array], why: Why, g: Array | None = None
 ) -> None:
-    """Raise unless gradients for `g` are those of `before`, up to rounding or as `equal` says."""
+    """Raise unless gradients for the cotangent `g` are those of an earlier or of another call."""
+    kind, how, hint = why
     g = case.g if g is None else g
     for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
-        if a.shape != b.shape or not equal(a, b, partial(rounding.of_gradient, case, g, k)):
-            raise differs(case, kind, i, a, b, how, why, g=g)
+        equal: Any = partial(_equal_calls, case)
+        if kind in {"value", "layout"}:
+            equal = partial(rounding.close, rounding=partial(rounding.of_gradient, case, g, k))
+        if a.shape != b.shape or not equal(a, b):
+            raise differs(case, kind, i, a, b, how, hint, g=g)
 
 
 # Shape, dtype, mutation
@@ -94,7 +96,7 @@ def soundness(case: Case) -> None:
     for i, a in zip(case.floats, grads, strict=True):
         case.require_like(i, a, arrays[i])
     first = [a.copy() for a in grads]
-    _require_repeated(case, case.gradients(g, out, arrays), first)
+    require_equal(case, case.gradients(g, out, arrays), first, EQUAL)
     if out.size == 0 and not case.strict and not rounding.all_finite(grads):
         usual = case.at_point(case.ordinary_point())  # intermediate numbers may overflow
         if rounding.all_finite(usual.gradients(usual.g, usual.out)):
@@ -190,19 +192,19 @@ def purity(case: Case) -> None:
     with np.errstate(all="ignore"):
         result = other.forward()
         if not other.drawn:
-            _require_repeated(case, case.gradients(g, out, arrays), before, LATEST)
+            require_equal(case, case.gradients(g, out, arrays), before, LATEST)
         same = [rounding.aligned(a) for a in other.arrays]
         other.gradients(rounding.cotangent(result, case.seed + 1), result, same)
-    _require_repeated(case, first, before, ALIAS, kind="aliasing")
+    require_equal(case, first, before, ALIAS)
     for a, b in zip(same, case.arrays, strict=True):
         a[...] = b
-    _require_repeated(case, case.gradients(g, None, same), before, IDENTITY)
+    require_equal(case, case.gradients(g, None, same), before, IDENTITY)
     again = case.forward(arrays)
     if not _equal_calls(case, again, out):
         at = rounding.worst_index(again, out)
         text = f"equal calls of the function give {out[at]} at {at}, then {again[at]}"
         raise case.wrong("nondeterministic", text, hint=STATE)
-    _require_repeated(case, case.gradients(g, out, arrays), before)
+    require_equal(case, case.gradients(g, out, arrays), before, EQUAL)
 
 
 def passes(case: Case) -> None:
@@ -216,8 +218,8 @@ def passes(case: Case) -> None:
         first = [a.copy() for a in pull(case.g)]
         if pull_other is not None:
             pull_other(rounding.cotangent(other.out, case.seed + 1))
-    _require_repeated(case, first, case.gradients(case.g, None, arrays), LATEST)
-    _require_repeated(case, pull(case.g), first, BACKWARD)
+    require_equal(case, first, case.gradients(case.g, None, arrays), LATEST)
+    require_equal(case, pull(case.g), first, BACKWARD)
 
 
 @np.errstate(all="ignore")
@@ -230,11 +232,11 @@ def alone(case: Case) -> None:
         return
     single = replace(case, function=function, floats=(i,))
     both = single.gradients(case.g, case.out), [case.gradients(case.g, case.out)[k]]
-    how = "where no other argument needs one", "With all of them it is that"
-    require_close(single, *both, "value", *how)
+    why = "value", "where no other argument needs one", "With all of them it is that"
+    require_equal(single, *both, why)
 
 
-def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
+def _equal_calls(case: Case, a: Array, b: Array) -> bool:
     """Return whether equal calls gave equal results, bit by bit where the library promises it."""
     if case.function.repeatable or rounding.same(a, b):
         return rounding.same(a, b)
@@ -243,81 +245,60 @@ def _equal_calls(case: Case, a: Array, b: Array, _: Any = None) -> bool:
     return bool((rounding.distance(a, b) <= far).all())
 
 
-def _require_repeated(
-    case: Case,
-    now: list[Array],
-    before: list[Array],
-    why: tuple[str, str] = EQUAL,
-    kind: str = "nondeterministic",
-) -> None:
-    require_close(case, now, before, kind, *why, equal=partial(_equal_calls, case))
-
-
-def partly_equal(case: Case, law: Callable[[Case], Any]) -> Any:
-    """Arrays that are partly those of an earlier call have gradients of their own.
-
-    They share the first or last number, or all numbers in another order: keys of a cache that
-    would return the earlier gradient. `law` is that of the value.
-    """
-    if max(case.raw[i].size for i in case.floats) < 2:
-        return None
-    first = case.gradients(case.g, case.out)
-    point = [np.flip(case.raw[i]).copy() for i in case.floats]
-    if case.seed // 4 % 2:
-        usual = case.ordinary_point()
-        for k, i in enumerate(case.floats):
-            x = case.raw[i]
-            point[k] = np.asarray(1.25 * x + usual[k], x.dtype)
-            if x.size:
-                end = -(case.seed // 8 % 2)  # the first number or the last one
-                point[k].flat[end] = x.flat[end]
-    other = case.at_point(point)
-    if not other.inside():
-        return None
-    try:
-        return law(other)
-    except GradientError:
-        grads = other.gradients(case.g, other.out) if other.out.shape == case.g.shape else first
-        for i, a, b in zip(case.floats, grads, first, strict=True):
-            if a.size > 1 and a.any() and rounding.same(a, b):
-                text = f"the gradient of {case.function.argument(i)} is that of an earlier call"
-                raise other.wrong("nondeterministic", text, argument=i, hint=STATE) from None
-        raise
-
-
 def keyed(case: Case, law: Callable[[Case], Any]) -> None:
-    """The gradient is that of all arguments, after a call with the same array for one of them.
+    """The gradient is that of all numbers, after a call that shares some of them.
 
-    A cache whose key is one argument returns what it stored for other numbers of the rest. The
-    keys are new: numbers that are some ulps from those of the case, so that a second check, too,
-    finds what the first one did. `law` is that of the value.
+    A cache whose key is one argument, a number, or a sum returns what it stored for the others.
+    `law` is that of the value.
     """
-    if len(case.arrays) < 2 or case.mapping is not None:
+    if case.mapping is not None:
         return
-    usual = elsewhere(case)
-    for k, x in enumerate(case.arrays):
-        if x.dtype.kind != "f" or not x.any():
-            continue  # ulps of 0 are none
-        before, after, fresh = (list(a) for a in (usual.arrays, case.arrays, case.arrays))
-        before[k] = after[k] = KEYS[0](x)
-        fresh[k] = KEYS[1](x)
-        before_case, after_case, fresh_case = map(case.at, (before, after, fresh))
-        if not (after_case.inside() and before_case.inside() and fresh_case.inside()):
+    for shared, before, after, fresh in _calls_that_share(case):
+        if not (before.inside() and after.inside() and fresh.inside()):
             continue
+        calls = before, after, fresh
         with np.errstate(all="ignore"):
-            g = rounding.cotangent(before_case.out, case.seed)
-            before_case.gradients(g, before_case.out)
-            pair = [c.gradients(case.g, c.out) for c in (after_case, fresh_case)]
-        pairs = zip(case.floats, *pair, strict=True)
-        off = [
-            i
-            for i, a, b in pairs
-            if (rounding.distance(a, b) > 1e-6 * np.abs(b).max(initial=0)).any()
-        ]
-        if off and _fails(after_case, law) and not _fails(fresh_case, law):
-            names = case.function.argument(off[0]), case.function.argument(k)
-            text = "the gradient of {} is that of an earlier call with the same {}".format(*names)
-            raise case.wrong("nondeterministic", text, argument=off[0], hint=STATE)
+            if len({c.out.shape for c in calls}) > 1:
+                continue
+            g = rounding.cotangent(after.out, case.seed)
+            grads = [c.gradients(g, c.out) for c in calls]
+        for i, earlier, a, expected in zip(case.floats, *grads, strict=True):
+            off = rounding.distance(a, expected) > 1e-6 * np.abs(expected).max(initial=0)
+            repeats = a.size > 1 and a.any() and rounding.same(a, earlier)
+            right = [fresh] * bool(off.any()) + [before] * bool(repeats)
+            if right and _fails(after, law) and not all(_fails(c, law) for c in right):
+                name = case.function.argument(i)
+                text = f"the gradient of {name} is that of an earlier call with the same {shared}"
+                raise case.wrong("nondeterministic", text, argument=i, hint=STATE)
+
+
+def _calls_that_share(case: Case) -> Iterator[tuple[Any, ...]]:
+    """Yield what two calls share, these, and one almost like the latter that shares nothing.
+
+    An argument that is shared is new: some ulps from that of the case, so that a second check,
+    too, finds what the first one did.
+    """
+    usual = elsewhere(case)
+    key, fresh = ([move(x) for x in case.arrays] for move in KEYS)
+    for k, x in enumerate(case.arrays):
+        if len(case.arrays) > 1 and x.dtype.kind == "f" and x.any():  # ulps of 0 are none
+            pairs = (usual.arrays, key), (case.arrays, key), (case.arrays, fresh)
+            calls = (case.at([*of[:k], keys[k], *of[k + 1 :]]) for of, keys in pairs)
+            yield case.function.argument(k), *calls
+    if max(case.arrays[i].size for i in case.floats) < 2:
+        return
+    end = -(case.seed // 8 % 2)  # the first number or the last one
+
+    def other(x: Array, ordinary: Array) -> Array:
+        if x.dtype.kind != "f" or case.seed // 4 % 2:
+            return np.flip(x)
+        y = np.asarray(1.25 * x + ordinary, x.dtype)
+        y.flat[end : end + 1 or None] = x.flat[end : end + 1 or None]
+        return y
+
+    moved = (map(other, of, usual.arrays) for of in (case.arrays, fresh))
+    shared = "numbers in another order" if case.seed // 4 % 2 else "number at one end"
+    yield shared, case, *(case.at(list(arrays)) for arrays in moved)
 
 
 KEYS = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS
 from tinygrad_fc.testing import rounding
-from tinygrad_fc.testing.laws import elsewhere, require_close, require_finite
+from tinygrad_fc.testing.laws import elsewhere, require_equal, require_finite
 from tinygrad_fc.testing.report import DiscardError, Report
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
     expected = plain.gradients(g.copy(order="C"))
     why = "Contiguous arrays of the same numbers give that"
     grads = case.gradients(g, out, arrays)
-    require_close(plain, grads, expected, "layout", how, why, np.array(g))
+    require_equal(plain, grads, expected, ("layout", how, why), np.array(g))
     return True
 
 
@@ -119,4 +119,4 @@ def same_object(case: Case) -> None:
     arrays[j] = arrays[i]
     grads, expected = case.gradients(case.g, equal.out, arrays), equal.gradients(case.g)
     how = f"where arguments {i} and {j} are one array"
-    require_close(equal, grads, expected, "layout", how, "Two equal arrays give that", case.g)
+    require_equal(equal, grads, expected, ("layout", how, "Two equal arrays give that"), case.g)

@@ -105,7 +105,6 @@ def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) 
     if function.of_tensors:
         chosen.append(Law(laws.ownership, 2))
     chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
-    chosen += [Law(partial(laws.partly_equal, law=value), 3)]
     chosen += [Law(float32)] * both
     if second and options.order > 1:
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
