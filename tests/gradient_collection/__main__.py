@@ -12,22 +12,21 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc import testing
 
-from . import RIGHT, TENSORS, WRONG
+from . import RIGHT, TENSORS, TWINS, WRONG
 from .measure import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .case import Case, Function
     from .measure import Outcome
 
     Outcomes = dict[str, list[Outcome]]
 
-CASES: dict[str, Case | Function] = {**WRONG, **RIGHT, **TENSORS}
+CASES: dict[str, Any] = {**WRONG, **RIGHT, **TENSORS, **TWINS}
 LIMIT = 5
 """How many seconds a check may take."""
 
@@ -44,7 +43,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(only: str) -> list[Case | Function]:
+def chosen(only: str) -> list[Any]:
     """Return the cases of a class of bugs, or those whose name contains `only`."""
     named = [c for c in CASES.values() if only == (c.bug or "right")]
     return named or [c for c in CASES.values() if only in c.name] or sys.exit(f"no case {only!r}")
@@ -57,7 +56,7 @@ def under_seeds(name: str, seeds: Iterable[int], *, hints: bool) -> list[Outcome
     return [checked(CASES[name], seed) for seed in seeds]
 
 
-def bugs_found(wrong: list[Case | Function], outcomes: Outcomes) -> bool:
+def bugs_found(wrong: list[Any], outcomes: Outcomes) -> bool:
     """Print what was found of each class of bugs; return whether all were found."""
     missed = {c.name: sum(not one.failed for one in outcomes[c.name]) for c in wrong}
     for bug in dict.fromkeys(c.bug for c in wrong):
@@ -71,7 +70,7 @@ def bugs_found(wrong: list[Case | Function], outcomes: Outcomes) -> bool:
     return not any(missed.values())
 
 
-def right_pass(right: list[Case | Function], outcomes: Outcomes) -> bool:
+def right_pass(right: list[Any], outcomes: Outcomes) -> bool:
     """Print which right rules failed, and how much was inconclusive; return whether none failed."""
     failed = [c.name for c in right if any(one.kind for one in outcomes[c.name])]
     for name in failed:

@@ -12,6 +12,7 @@ from tinygrad_fc.testing import GradientError, check, check_vjp
 from tinygrad_fc.testing.report import FAILURE_KINDS
 
 from .case import Case, Function
+from .projects import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +53,13 @@ def outcome(check: Callable[[], Report]) -> Outcome:
     return Outcome(None, str(report), seconds, report.compared, report.inconclusive.total())
 
 
-def checked(case: Case | Function, seed: int | None, max_examples: int | None = None) -> Outcome:
+def checked(
+    case: Case | Function | Twin, seed: int | None, max_examples: int | None = None
+) -> Outcome:
     """Check a case with the kit."""
     options: dict[str, Any] = {"max_examples": max_examples, "seed": seed}
+    if isinstance(case, Twin):
+        return outcome(lambda: case.check(**options))
     if isinstance(case, Function):
         return outcome(lambda: check(case.f, *case.domains, **options))
     options |= {"where": case.where, "vjp2": case.vjp2}

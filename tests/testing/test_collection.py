@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import scipy.special
-from gradient_collection import RIGHT, TENSORS, WRONG
+from gradient_collection import RIGHT, TENSORS, TWINS, WRONG
 from gradient_collection.measure import checked
 
 from tinygrad_fc import testing
@@ -15,9 +16,11 @@ from tinygrad_fc.testing import GradientError
 
 if TYPE_CHECKING:
     from gradient_collection import Case, Function
+    from gradient_collection.projects import Twin
 
 FIRST = {case.bug: case for case in reversed(WRONG.values())}
 FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::16]]
+FUNCTIONS += [t for t in TWINS.values() if t.bug is None]
 
 
 SAYS = {
@@ -55,8 +58,14 @@ def test_the_first_of_each_class_is_found_explained_and_reproduced(case: Case) -
     assert again.value.kind == outcome.kind
 
 
+@pytest.mark.parametrize("twin", [t for t in TWINS.values() if t.bug], ids=lambda twin: twin.name)
+def test_the_kit_finds_bugs_of_public_projects(twin: Twin) -> None:
+    outcome = checked(twin, seed=0)
+    assert outcome.failed, outcome.text
+
+
 @pytest.mark.parametrize("case", FUNCTIONS, ids=lambda case: case.name)
-def test_the_kit_spares_right_rules(case: Case | Function) -> None:
+def test_the_kit_spares_right_rules(case: Case | Function | Twin) -> None:
     outcome = checked(case, seed=0, max_examples=8)
     assert outcome.kind is None, outcome.text
     assert outcome.compared, outcome.text
@@ -65,3 +74,4 @@ def test_the_kit_spares_right_rules(case: Case | Function) -> None:
 def test_the_collection_is_large() -> None:
     assert len(WRONG) >= 341
     assert len(RIGHT) >= 162
+    assert len(TWINS) == 120 - 14 * (not find_spec("torch")) - 6 * (not find_spec("jax"))

@@ -16,7 +16,6 @@ from tinygrad_fc.testing import (
     check,
     check_jvp,
     check_vjp,
-    from_torch,
     index,
     interval,
     real,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FEW: Any = {"max_examples": 12, "seed": 0}
-quiet = pytest.mark.filterwarnings("ignore")
 
 
 def like(x: Any, value: Any) -> Any:
@@ -224,78 +222,6 @@ def test_a_cache_with_one_argument_for_a_key_is_named_as_state() -> None:
             eval(line, known)  # noqa: S307  what the message says to run
         assert again.value.kind == "nondeterministic"
         cache.clear()
-
-
-# PyTorch: what reaches the function
-
-
-def _function(forward: Any, backward: Any) -> Any:
-    torch = pytest.importorskip("torch")
-    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-    return from_torch(type("F", (torch.autograd.Function,), members).apply)
-
-
-def _save(ctx: Any, *arrays: Any) -> None:
-    ctx.save_for_backward(*arrays)
-
-
-LATEST: dict[str, Any] = {}
-
-
-def _sine(ctx: Any, x: Any) -> Any:
-    _save(ctx, x)
-    LATEST["x"] = x.detach().clone()
-    return x.sin()
-
-
-def _exp(ctx: Any, x: Any) -> Any:
-    ctx.e = x.detach().exp()
-    return ctx.e.clone()
-
-
-def _clamped(ctx: Any, x: Any) -> Any:
-    _save(ctx, x)
-    x.data.clamp_(-1, 1)
-    return x.clone()
-
-
-def _product(ctx: Any, x: Any, y: Any) -> Any:
-    _save(ctx, x, y)
-    return x * y
-
-
-def _of_latest(ctx: Any, g: Any) -> Any:
-    x = LATEST["x"] if LATEST["x"].shape == g.shape else ctx.saved_tensors[0]
-    return g * x.cos()
-
-
-def _of_both(ctx: Any, g: Any) -> Any:
-    x, y = ctx.saved_tensors
-    return (g * y, g * x) if ctx.needs_input_grad[0] else (None, None)
-
-
-def _strides_of_g(ctx: Any, g: Any) -> Any:
-    factor = 1.0 if g.is_contiguous() or not g.numel() else 2.0
-    return factor * g * ctx.saved_tensors[0].cos()
-
-
-TORCH: dict[str, Any] = {
-    "expanded cotangents": (_sine, _strides_of_g, 1, {"layout", "nonlinear"}),
-    "changes through data": (_clamped, lambda ctx, g: g, 1, {"mutation"}),
-    "one argument alone": (_product, _of_both, 2, {"value"}),
-    "state of the class": (_sine, _of_latest, 1, {"nondeterministic"}),
-    "saved values changed": (_exp, lambda ctx, g: ctx.e.mul_(g).clone(), 1, {"nondeterministic"}),
-}
-
-
-@quiet
-@pytest.mark.parametrize("name", TORCH)
-def test_functions_of_torch_get_arrays_and_cotangents_as_they_are(name: str) -> None:
-    forward, backward, count, kinds = TORCH[name]
-    few: Any = {"dtypes": np.float64, "order": 1, **FEW}
-    with pytest.raises(GradientError) as caught:
-        check(_function(forward, backward), *[interval(-4, 4)("n", "m")] * count, **few)
-    assert caught.value.kind in kinds
 
 
 def test_labels_beside_structured_rows() -> None:

@@ -51,6 +51,7 @@ class LibraryFunction(CheckedFunction):
     """
 
     library: Any = None
+    has_second = True
 
     def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`; several results are joined end to end."""

@@ -240,18 +240,17 @@ def _report_of(
 ) -> Report:
     chosen = validated(name, options)
     domains, arrays = domains_and_arrays(name, values, chosen)
-    second = f.of_tensors or f.vjp2 is not None
     notes = f.not_checked(len(values))
-    if chosen.order > 1 and not second and f.jvp is None:
+    if chosen.order > 1 and not f.has_second and f.jvp is None:
         notes += ("Second derivatives are not checked: there is no vjp2",)
     if any(d.kind == "constant" for d in domains):
         f = replace(f, differentiable=[k for k, d in enumerate(domains) if d.kind == "float"])
-    laws = laws_for(chosen, f, second=second)
+    laws = laws_for(chosen, f)
     plan = Plan(f, domains, laws, chosen, notes=notes)
     if arrays:
         return check_at(plan, arrays, seeds)
     report = check_drawn(plan)
-    demanded = notes[-1:] if options.get("order") == 2 and not second else ()
+    demanded = notes[-1:] if options.get("order") == 2 and not f.has_second else ()
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
         warnings.warn(f"{f.name}: {text}", stacklevel=4)
     return report

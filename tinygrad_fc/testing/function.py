@@ -63,6 +63,11 @@ class CheckedFunction:
     few_shapes: bool = False
     """Whether it is compiled for each shape."""
 
+    @property
+    def has_second(self) -> bool:
+        """Whether second derivatives can be computed."""
+        return self.vjp2 is not None
+
     of_tensors = False
     """Whether it is a function of this package's tensors, which promise more."""
 

@@ -87,7 +87,7 @@ class Plan(NamedTuple):
         return replace(case, mapping=mapping, unmapped=case.arrays, arrays=tuple(mapping(arrays)))
 
 
-def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) -> tuple[Law, ...]:
+def laws_for(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
     value = partial(first_order, tolerance=options.tolerance)
@@ -106,7 +106,7 @@ def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) 
         chosen.append(Law(laws.ownership, 2))
     chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
     chosen += [Law(float32)] * both
-    if second and options.order > 1:
+    if function.has_second and options.order > 1:
         chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
         if function.of_tensors:
             chosen.append(Law(laws.forward_mode, 2))
@@ -115,7 +115,7 @@ def laws_for(options: CheckOptions, function: CheckedFunction, *, second: bool) 
 
 def laws_for_op(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...]:
     """Return the laws of an op."""
-    differentiable = laws_for(options, function, second=True) if function.differentiable else ()
+    differentiable = laws_for(options, function) if function.differentiable else ()
     return (Law(tensors.op_result), *differentiable)
 
 

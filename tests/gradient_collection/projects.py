@@ -1,0 +1,666 @@
+"""Sixty wrong gradients of kinds that occurred in public projects, each with a right twin.
+
+Besides rules in NumPy there are structured inputs, long axes, state, modules, forward mode, and
+functions of PyTorch and JAX, which are left out where these are not installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tinygrad_fc as tg
+from tinygrad_fc import domain as d
+from tinygrad_fc.domain import constant, index, interval, positive, real
+from tinygrad_fc.testing import check, check_jvp, check_vjp, from_jax, from_torch
+
+from . import formulas as f
+from .case import column, fitted, like, row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinygrad_fc.testing import Report
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A check of a wrong gradient, of the class `bug`, or of its right twin."""
+
+    name: str
+    check: Callable[..., Report]
+    bug: str | None = None
+
+
+TWINS: dict[str, Twin] = {}
+
+
+def twins(name: str, checked: Callable[..., Report]) -> None:
+    """Add a check of a wrong gradient, and one of the right one."""
+    for wrong in (True, False):
+        full = f"project: {name}" + ", right" * (not wrong)
+        run = lambda wrong=wrong, **options: checked(wrong, **options)  # noqa: E731
+        TWINS[full] = Twin(full, run, "project" if wrong else None)
+
+
+def vjp(name: str, make: Callable[[bool], Any], *domains: Any, **more: Any) -> None:
+    """Add a rule in NumPy: `make(wrong)` returns the function and its vjp."""
+    twins(name, lambda wrong, **o: check_vjp(*make(wrong), *domains, **more, **o))
+
+
+SMALL, HALF = interval(-4, 4, (0.0, 1.0)), interval(0.1, 9)
+ROWS, LABELS = real("n>=1", "c>=2"), index("c", negative=False)("n")
+
+
+def mean(x: Any) -> Any:
+    """Return the mean of each row, with its axis kept."""
+    return x.mean(-1, keepdims=True)
+
+
+def at(x: Any, t: Any) -> Any:
+    """Return the number of each row at its label."""
+    return x[np.arange(len(t)), t]
+
+
+def residual(x: Any, t: Any) -> Any:
+    """Return the softmax of each row less its label."""
+    return f.softmax(x) - f.hot(x, t)
+
+
+def added(x: Any, i: Any, g: Any, *, over: bool = False) -> Any:
+    """Return zeros like `x` to which `g` is added at the indices `i`, or assigned."""
+    grad = np.zeros_like(x)
+    if over:
+        grad[i] = g
+    else:
+        np.add.at(grad, i, g)
+    return grad
+
+
+def lengths(x: Any) -> Any:
+    """Return the length of each row, never 0, with its axis kept."""
+    return np.sqrt((x * x).sum(-1, keepdims=True) + 1e-12)
+
+
+def apart(*rows: Any) -> bool:
+    """Return whether no row is near 0."""
+    return all(x.size == 0 or bool((np.abs(x).max(-1) > 0.05).all()) for x in rows[:2])
+
+
+# Layers and losses
+
+
+def normed(g: Any, y: Any, deviation: Any, count: Any, *, along: bool = True) -> Any:
+    """Return the gradient of rows of mean 0 and deviation 1, of which `count` is the length."""
+    total = (g * y).sum(-1, keepdims=True)
+    return (g - g.sum(-1, keepdims=True) / count - along * y * total / count) / deviation
+
+
+def groups(x: Any) -> Any:
+    """Return rows of six as two groups of three."""
+    return f.standard(x.reshape(-1, 2, 3), 1e-3)
+
+
+def cosine(w: bool) -> Any:
+    """Lack one length."""
+
+    def rule(g: Any, out: Any, x: Any, y: Any) -> Any:
+        a, b, c = lengths(x), lengths(y), column(out)
+        return column(g) * (y / a / b - c * x / a**2), column(g) * (
+            x / a / b - c * y / b ** (2 - w)
+        )
+
+    return lambda x, y: (x * y / lengths(x) / lengths(y)).sum(-1), rule
+
+
+def attention(w: bool) -> Any:
+    """Scale the gradient of the keys twice."""
+
+    def rule(g: Any, out: Any, q: Any, k: Any, v: Any) -> Any:
+        s = like(q, q.shape[-1] ** -0.5)
+        gq, gk, gv = f.attention_vjp(g, out, q * s, k, v)
+        return gq * s, gk * (s if w else 1), gv
+
+    return lambda q, k, v: f.softmax(q * like(q, q.shape[-1] ** -0.5) @ k.T) @ v, rule
+
+
+def margins(x: Any, t: Any) -> Any:
+    """Return by how much each other class is too near to the label."""
+    return np.maximum(x - column(at(x, t)) + 1, 0) * ~f.hot(x, t)
+
+
+def hinge(w: bool) -> Any:
+    """Subtract from the label once."""
+
+    def rule(g: Any, _out: Any, x: Any, t: Any) -> Any:
+        near = (margins(x, t) > 0) * g
+        total = (near != 0).any(-1) * g if w else near.sum(-1)
+        return like(x, near - f.hot(x, t) * column(total)), None
+
+    return lambda x, t: margins(x, t).sum(), rule
+
+
+# fmt: off
+vjp("layer norm, no variance", lambda w: (
+    lambda x: f.standard(x)[0],
+    lambda g, out, x: normed(g, *f.standard(x), x.shape[-1], along=not w)), real("n", "m>=2"))
+vjp("batch norm, constant statistics", lambda w: (
+    lambda x: f.standard(x.T, 1e-3)[0].T,
+    lambda g, out, x: (g.T / f.standard(x.T, 1e-3)[1] if w else
+                       normed(g.T, *f.standard(x.T, 1e-3), len(x))).T), real("n>=2", "c"))
+vjp("group norm, count of all", lambda w: (
+    lambda x: groups(x)[0].reshape(x.shape),
+    lambda g, out, x: normed(g.reshape(-1, 2, 3), *groups(x), 3 + 3 * w).reshape(x.shape)),
+    real("n", 6))
+vjp("root mean square norm, no mean", lambda w: (
+    lambda x: x / np.sqrt(mean(x * x) + 1e-6),
+    lambda g, out, x: (g - out * (out * g).sum(-1, keepdims=True) / (1 if w else x.shape[-1]))
+    / np.sqrt(mean(x * x) + 1e-6)), real("n", "m>=1"))
+vjp("weight norm, no projection", lambda w: (
+    lambda v, s: column(s) * v / lengths(v),
+    lambda g, out, v, s: (
+        column(s) / lengths(v) * (g - (not w) * v * (g * v).sum(-1, keepdims=True) / lengths(v)**2),
+        (g * v / lengths(v)).sum(-1))), real("n", "m>=1"), real("n"), where=lambda v, s: apart(v))
+vjp("softmax of columns, summed over rows", lambda w: (
+    lambda x: f.softmax(x.T).T,
+    lambda g, out, x: out * (g - (g * out).sum(-1 if w else 0, keepdims=True))), ROWS)
+vjp("cross entropy, ignored labels count", lambda w: (
+    lambda x, t: -(at(f.log_softmax(x), t) * (t != 0)).sum() / max((t != 0).sum(), 1),
+    lambda g, out, x, t: (like(x, g * residual(x, t) * column(t != 0)
+                               / (len(t) if w else max((t != 0).sum(), 1))), None)), ROWS, LABELS)
+vjp("cross entropy, weights do not count", lambda w: (
+    lambda x, t, c: like(x, -(at(f.log_softmax(x), t) * c[t]).sum() / c[t].sum()),
+    lambda g, out, x, t, c: (
+        like(x, g * residual(x, t) * column(c[t]) / (len(t) if w else c[t].sum())), None,
+        added(c, t, g * (-at(f.log_softmax(x), t) - out) / c[t].sum()))),
+    ROWS, LABELS, interval(0.1, 3)("c"))
+vjp("focal loss, constant factor", lambda w: (
+    lambda x: -(f.sigmoid(-x) ** 2) * np.log(f.sigmoid(x)),
+    lambda g, out, x: g * (-(f.sigmoid(-x) ** 3) - (not w) * 2 * f.sigmoid(x) * out)),
+    interval(-8, 8, (0.0,)))
+vjp("huber, delta outside", lambda w: (
+    lambda x: like(x, np.where(abs(x) <= 1.5, x * x / 2, 1.5 * (abs(x) - 0.75))),
+    lambda g, out, x: like(x, g * np.where(abs(x) <= 1.5, x, (1.5 - w / 2) * np.sign(x)))), real)
+vjp("smooth l1, no beta", lambda w: (
+    lambda x, y: like(x, np.where(abs(x - y) < 0.25, 2 * (x - y)**2, abs(x - y) - 0.125).mean()),
+    fitted(lambda g, out, x, y: tuple(
+        s * g / x.size * np.where(abs(x - y) < 0.25, (x - y) * (1 if w else 4), np.sign(x - y))
+        for s in (1, -1)))), real("n>=1"), real("n"))
+vjp("hinge, label once", hinge, ROWS, LABELS)
+vjp("divergence, no 1", lambda w: (
+    lambda x, p: (p * (np.log(p) - x)).sum(),
+    lambda g, out, x, p: (-g * p, g * (np.log(p) - x + (not w)))), real("n"), positive("n"))
+vjp("cosine, a length lacks", cosine, SMALL("n", "m>=1"), SMALL("n", "m>=1"), where=apart)
+vjp("gaussian likelihood, power of the variance", lambda w: (
+    lambda x, v: 0.5 * (np.log(v) + x * x / v),
+    lambda g, out, x, v: (g * x / v, 0.5 * g * (1 / v - x * x / v ** (2 - w)))),
+    real("n"), HALF("n"))
+vjp("attention, scaled twice", attention,
+    SMALL("t>=1", "d>=1"), SMALL("s>=1", "d"), SMALL("s", "e"))
+# fmt: on
+
+# Convolutions and pooling, indices, linear algebra
+
+
+def relative(n: int) -> Any:
+    """Return the distances of all positions, from 0 on."""
+    return np.arange(n)[:, None] - np.arange(n) + n - 1
+
+
+def slid(x: Any, n: int, step: int = 1) -> Any:
+    """Return which numbers of `x` stand in each window of length `n`."""
+    starts = np.arange(0, max(len(x) - n + 1, 0), step)
+    return column(starts) + np.arange(n)
+
+
+def correlation(
+    step: int = 1, *, over: bool = False, flipped: bool = False, pad: int | None = None
+) -> Any:
+    """Return a correlation and its rule, with overlaps overwritten, or an offset of the padding."""
+
+    def padded(x: Any, w: Any) -> Any:
+        return x if pad is None else np.pad(x, (len(w) // 2, len(w) - 1 - len(w) // 2))
+
+    def forward(x: Any, w: Any) -> Any:
+        x = padded(x, w)
+        return x[slid(x, len(w), step)] @ w
+
+    def rule(g: Any, _out: Any, x: Any, w: Any) -> Any:
+        long = padded(x, w)
+        i = slid(long, len(w), step)
+        grad, of_w = added(long, i, column(g) * w, over=over), g @ long[i]
+        start = 0 if pad is None else (len(w) - pad) // 2
+        return grad[start : start + len(x)].copy(), of_w[::-1].copy() if flipped else of_w
+
+    return forward, rule
+
+
+def upsampled(n: int, *, border: bool = True) -> Any:
+    """Return the matrix of linear interpolation to twice the length."""
+    places = np.arange(2 * n) / 2 - 0.25
+    held = np.clip(places, 0, n - 1) if border else places
+    return np.maximum(1 - abs(column(held) - np.arange(n)), 0)
+
+
+def pooled(w: bool) -> Any:
+    """Overwrite the gradient where windows overlap."""
+
+    def rule(g: Any, _out: Any, x: Any) -> Any:
+        return added(x, np.arange(len(g)) + x[slid(x, 3)].argmax(-1), g, over=w)
+
+    return lambda x: x[slid(x, 3)].max(-1), rule
+
+
+def reflected(w: bool) -> Any:
+    """Forget what is reflected at both ends."""
+    inner = slice(2, -2) if w else slice(None)
+    return lambda x: np.pad(x, 2, mode="reflect"), lambda g, out, x: added(
+        x, np.pad(np.arange(len(x)), 2, mode="reflect")[inner], g[inner]
+    )
+
+
+def product(w: bool) -> Any:
+    """Take the first matrix of a batch where one was broadcast."""
+
+    def fit(g: Any, x: Any) -> Any:
+        g = g.sum(tuple(range(g.ndim - x.ndim)))
+        for k in (k for k in range(x.ndim - 2) if x.shape[k] < g.shape[k]):
+            g = g.take([0], k) if w else g.sum(k, keepdims=True)
+        return g
+
+    def rule(g: Any, _out: Any, a: Any, b: Any) -> Any:
+        return fit(g @ f.turned(b), a), fit(f.turned(a) @ g, b)
+
+    return np.matmul, rule
+
+
+def cholesky(w: bool) -> Any:
+    """Do not halve the diagonal."""
+
+    def rule(g: Any, out: Any, a: Any) -> Any:
+        m = np.tril(out.T @ np.tril(g)) * (1 - (not w) * np.eye(len(a)) / 2)
+        s = np.linalg.solve(out.T, np.linalg.solve(out.T, m.T).T)
+        return like(a, (s + s.T) / 2)
+
+    return np.linalg.cholesky, rule
+
+
+def interpolation(w: bool) -> Any:
+    """Take the slope of the next segment."""
+
+    def segments(x: Any, xs: Any, ys: Any, shift: int = 0) -> Any:
+        i = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
+        j = np.minimum(i + shift, len(xs) - 2)
+        return i, (x - xs[i]) / (xs[i + 1] - xs[i]), np.diff(ys)[j] / np.diff(xs)[j]
+
+    def forward(x: Any, xs: Any, ys: Any) -> Any:
+        i, t, _ = segments(x, xs, ys)
+        return like(x, ys[i] + t * (ys[i + 1] - ys[i]))
+
+    def rule(g: Any, _out: Any, x: Any, xs: Any, ys: Any) -> Any:
+        i, t, s = segments(x, xs, ys)
+        of_ys = added(ys, i, g * (1 - t)) + added(ys, i + 1, g * t)
+        of_xs = added(xs, i, -g * s * (1 - t)) + added(xs, i + 1, -g * s * t)
+        return like(x, g * segments(x, xs, ys, int(w))[2]), of_xs, of_ys
+
+    return forward, rule
+
+
+def exponential(w: bool) -> Any:
+    """Treat the matrix and its move as if they commuted."""
+    from scipy import linalg  # noqa: PLC0415
+
+    def rule(g: Any, out: Any, a: Any) -> Any:
+        right = linalg.expm_frechet(*(np.asarray(m, float) for m in (a.T, g)), compute_expm=False)
+        return like(a, out @ (g + g.T) / 2 if w else right)
+
+    return lambda a: like(a, linalg.expm(a.astype(float))), rule
+
+
+def well(a: Any, *_: Any) -> bool:
+    """Return whether equations with the matrix `a` lose at most two digits."""
+    return bool(a.size == 0 or np.linalg.cond(a) < 100)
+
+
+# fmt: off
+vjp("relative bias, overwritten", lambda w: (
+    lambda s, b: s + b[relative(len(s))],
+    lambda g, out, s, b: (g.copy(), added(b, relative(len(s)), g, over=w))),
+    real("n>=1", "n"), real("k"), where=lambda s, b: len(b) >= 2 * len(s) - 1)
+vjp("convolution, weight flipped", lambda w: correlation(flipped=w), SMALL("n>=3"), SMALL(3))
+vjp("convolution, even length", lambda w: correlation(pad=int(w)), SMALL("n>=1"), SMALL("k>=1"))
+vjp("convolution with strides, overwritten", lambda w: correlation(2, over=w), SMALL("n>=3"),
+    SMALL(3))
+vjp("pooling, overwritten", pooled, real("n>=3"))
+vjp("upsampling, border dropped", lambda w: (
+    lambda x: like(x, upsampled(len(x)) @ x),
+    lambda g, out, x: like(x, upsampled(len(x), border=not w).T @ g)), real("n>=1"))
+vjp("reflected padding, ends forgotten", reflected, real("n>=3"))
+vjp("matmul, batch of one not summed", product, SMALL(..., "n", "k"), SMALL(..., "k", "m"))
+vjp("bilinear, transposed where square", lambda w: (
+    lambda x, a, y: x @ a @ y,
+    lambda g, out, x, a, y: (g * (a @ y), g * (row(x) * column(y) if w and len(x) == len(y)
+                                               else column(x) * row(y)), g * (x @ a))),
+    SMALL("n"), SMALL("n", "m"), SMALL("m"))
+vjp("solve, not transposed", lambda w: (
+    np.linalg.solve,
+    lambda g, out, a, b: (-column(np.linalg.solve(a if w else a.T, g)) * out,
+                          np.linalg.solve(a if w else a.T, g))),
+    SMALL("n>=1", "n"), SMALL("n"), where=well)
+vjp("cholesky, diagonal not halved", cholesky, d.positive_definite("n", "n"))
+vjp("log determinant, diagonal only", lambda w: (
+    lambda a: like(a, np.linalg.slogdet(a)[1]),
+    lambda g, out, a: like(a, g * (np.diag(1 / np.diag(a)) if w else np.linalg.inv(a)))),
+    d.positive_definite("n", "n"))
+vjp("eigenvalues, rows for columns", lambda w: (
+    np.linalg.eigvalsh,
+    lambda g, out, a: like(a, (np.linalg.eigh(a)[1].T * g @ np.linalg.eigh(a)[1] if w else
+                               np.linalg.eigh(a)[1] * g @ np.linalg.eigh(a)[1].T))),
+    d.symmetric("n", "n"))
+vjp("matrix exponential, as if commuting", exponential, d.symmetric("n>=1", "n"),
+    where=lambda a: bool(np.abs(a).max() < 4))
+vjp("entropy of a simplex", lambda w: (
+    lambda p: -(p * np.log(p)).sum(),
+    lambda g, out, p: -g * np.log(p) * (p if w else 1)), d.simplex("n>=1"))
+vjp("interpolation, next segment", interpolation, SMALL("k"), d.increasing("n>=3"), SMALL("n"))
+vjp("angle of unit vectors", lambda w: (
+    lambda x, y: np.arccos((x * y).sum(-1)),
+    lambda g, out, x, y: tuple(-column(g / np.sin(out) ** (1 + w)) * a for a in (y, x))),
+    d.unit_vectors("n", "m>=2"), d.unit_vectors("n", "m"),
+    where=lambda x, y: bool((abs((x * y).sum(-1)) < 0.99).all()))
+vjp("dropout, no scale", lambda w: (
+    lambda x, m: like(x, x * (m > 0) / 0.75),
+    lambda g, out, x, m: (like(x, g * (m > 0) / (1 if w else 0.75)), None)),
+    real("n"), constant(real("n")))
+# fmt: on
+
+# Long axes, and state
+
+
+def kept(places: Any) -> Callable[[bool], Any]:
+    """Return the sum of squares, whose wrong gradient is 0 except at `places(n)`."""
+    return lambda w: (
+        lambda x: (x * x).sum(),
+        lambda g, out, x: 2 * x * g * (np.isin(np.arange(len(x)), places(len(x))) | (not w)),
+    )
+
+
+def reversal(w: bool) -> Any:
+    """Count positions in eight bits."""
+
+    def rule(g: Any, _out: Any, x: Any) -> Any:
+        k = np.arange(len(x)).astype(np.int8 if w else np.int64).astype(np.int64)
+        grad = np.zeros_like(x)
+        grad[len(x) - 1 - k % max(len(x), 1)] = g
+        return grad
+
+    return lambda x: x[::-1].copy(), rule
+
+
+def running(w: bool) -> Any:
+    """Forget what is carried from one chunk of 1,000 to the next."""
+
+    def rule(g: Any, _out: Any, _x: Any) -> Any:
+        size = 1000 if w else max(len(g), 1)
+        parts = [f.reverse_cumsum(g[i : i + size]) for i in range(0, len(g), size)]
+        return np.concatenate([g[:0], *parts])
+
+    return lambda x: x.cumsum(), rule
+
+
+def cached(slopes: Any, key: Any, wrong_key: Any) -> Callable[[bool], Any]:
+    """Return a rule that stores its slopes."""
+
+    def make(w: bool) -> Any:
+        cache: dict[Any, Any] = {}
+
+        def rule(g: Any, _out: Any, *arrays: Any) -> Any:
+            at = arrays[0].dtype, (wrong_key if w else key)(*arrays)
+            return tuple(g * a for a in cache.setdefault(at, slopes(*arrays)))
+
+        return rule
+
+    return make
+
+
+class Layer:
+    """The cube; the rule reads the input of the latest call."""
+
+    x = np.zeros(())
+
+    def forward(self, x: Any) -> Any:
+        self.x = x.copy()
+        return x**3
+
+    def backward(self, g: Any, _out: Any, x: Any) -> Any:
+        return 3 * g * (self.x if self.x.shape == x.shape else x) ** 2
+
+
+def shared(w: bool) -> Any:
+    """Read the input of the latest call."""
+    layer = Layer()
+    return layer.forward, layer.backward if w else lambda g, out, x: 3 * g * x**2
+
+
+def workspace(w: bool) -> Any:
+    """Return one array for each shape."""
+    space: dict[Any, Any] = {}
+
+    def rule(g: Any, _out: Any, x: Any) -> Any:
+        own = space.setdefault((x.shape, x.dtype), np.empty_like(x)) if w else None
+        return np.multiply(g, np.cos(x), out=own)
+
+    return np.sin, rule
+
+
+def one_hot(w: bool) -> Any:
+    """Store the labels one-hot, for the number of classes of the first call."""
+    widths: dict[bytes, int] = {}
+
+    def rule(g: Any, _out: Any, x: Any, t: Any) -> Any:
+        width = widths.setdefault(t.tobytes(), x.shape[1]) if w else x.shape[1]
+        return like(x, column(g) * residual(x, t) * (np.arange(x.shape[1]) < width)), None
+
+    return lambda x, t: -at(f.log_softmax(x), t), rule
+
+
+# fmt: off
+vjp("blocks of 128, tail dropped",
+    kept(lambda n: np.arange(n // 128 * 128) if n > 128 else np.arange(n)), real("n"))
+vjp("positions in eight bits", reversal, real("n"))
+vjp("mask of 64 bits", lambda w: (
+    lambda x: np.maximum(x, 0),
+    lambda g, out, x: g * (x > 0) * ((np.arange(x.shape[-1]) < 64) | (not w))), real("b", "n"))
+vjp("chunks of 1,000, carry dropped", running, real("n"))
+PRODUCT = cached(lambda x, y: (np.cos(x) * y * y, np.sin(x) * 2 * y),
+                 lambda x, y: (x.tobytes(), y.tobytes()), lambda x, y: x.tobytes())
+MASK = cached(lambda x: (x > 0,), lambda x: (x.shape, x.tobytes()), lambda x: x.shape)
+vjp("cache with one argument for a key", lambda w: (lambda x, y: np.sin(x) * y * y, PRODUCT(w)),
+    SMALL("n"), SMALL("n"))
+vjp("mask stored by shape", lambda w: (lambda x: np.maximum(x, 0), MASK(w)), real)
+vjp("latest input read", shared, SMALL)
+vjp("workspace returned", workspace, SMALL)
+vjp("cotangent scaled in place", lambda w: (
+    np.exp, lambda g, out, x: np.multiply(g, out, out=g if w else None).copy()), SMALL)
+vjp("one-hot stored by labels", one_hot, SMALL("n>=1", "c>=2"), LABELS)
+# fmt: on
+
+# Modules, functions of tensors, forward mode
+
+
+class Cut(tg.nn.Module):
+    """A linear layer with a scale, of which a parameter may be cut off from the gradient."""
+
+    def __init__(self, cut: str) -> None:
+        super().__init__()
+        self.weight = tg.nn.Parameter(tg.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]]))
+        self.scale = tg.nn.Parameter(tg.tensor(1.5))
+        self.cut = cut
+
+    def forward(self, x: Any) -> Any:
+        weight = self.weight.detach() if self.cut == "weight" else self.weight
+        return (x @ weight.T * (self.scale.data if self.cut == "scale" else self.scale)).tanh()
+
+
+class Biased(tg.autograd.Function):
+    """Adds a bias, whose gradient is averaged."""
+
+    @staticmethod
+    def forward(_ctx: Any, x: Any, b: Any) -> Any:
+        return x + b
+
+    @staticmethod
+    def backward(_ctx: Any, g: Any) -> Any:
+        return g, g.mean(0)
+
+
+def tangent_of_norm(w: bool) -> Any:
+    """Lack the part along the row."""
+
+    def jvp(t: Any, out: Any, x: Any) -> Any:
+        return (f.centred(t) - (not w) * out * mean(out * t)) / f.standard(x, 1e-3)[1]
+
+    return lambda x: f.standard(x, 1e-3)[0], jvp
+
+
+# fmt: off
+for _cut in ("weight", "scale"):
+    twins(f"module, {_cut} detached", lambda w, cut=_cut, **o: check(
+        Cut(cut * w), SMALL("b", 3), **o))
+twins("function, bias averaged", lambda w, **o: check(
+    Biased.apply if w else lambda x, b: x + b, SMALL("n>=1", "m"), SMALL("m"), **o))
+twins("maximum detached", lambda w, **o: check(
+    lambda x: x / (1 + (x.amax(-1, keepdim=True).detach() if w else x.amax(-1, keepdim=True)) ** 2),
+    d.distinct("n", "m>=1"), **o))
+twins("tangent of a quotient, sign", lambda w, **o: check_jvp(
+    np.divide, lambda t, out, x, y: t[0] / y - (1 - 2 * w) * t[1] * out / y,
+    SMALL("n"), interval(0.25, 4)("n"), **o))
+twins("tangent of a norm, no variance", lambda w, **o: check_jvp(
+    *tangent_of_norm(w), SMALL("n", "m>=2"), **o))
+# fmt: on
+
+# PyTorch
+
+
+def torch(
+    name: str, forward: Any, backward: Any, *domains: Any, right: Any = None, order: int = 1
+) -> None:
+    """Add a function of PyTorch: `backward(wrong, ctx, *g)`, or `right` in place of `forward`."""
+
+    def checked(w: bool, **options: Any) -> Report:
+        from torch.autograd import Function  # noqa: PLC0415
+
+        ways: dict[str, Any] = {
+            "forward": staticmethod(forward if w or right is None else right),
+            "backward": staticmethod(lambda ctx, *g: backward(w, ctx, *g)),
+        }
+        function = type("Function", (Function,), ways).apply
+        return check(from_torch(function), *domains, dtypes=np.float64, order=order, **options)
+
+    twins(f"torch, {name}", checked)
+
+
+def saving(function: Any) -> Any:
+    """Return a forward that saves its arguments."""
+
+    def forward(ctx: Any, *arrays: Any) -> Any:
+        ctx.save_for_backward(*arrays)
+        return function(*arrays)
+
+    return forward
+
+
+def latest(ctx: Any, x: Any) -> Any:
+    """Return the cube, and leave its argument behind."""
+    LATEST["x"] = x.detach().clone()
+    return saving(lambda x: x**3)(ctx, x)
+
+
+def exponent(ctx: Any, x: Any) -> Any:
+    """Return the exponential, and save it."""
+    ctx.e = x.detach().exp()
+    return ctx.e.clone()
+
+
+def of_latest(w: bool, ctx: Any, g: Any) -> Any:
+    """Return the gradient of the cube, at the argument of the latest call."""
+    x = LATEST["x"] if w and LATEST["x"].shape == g.shape else ctx.saved_tensors[0]
+    return 3 * g * x**2
+
+
+def by_strides(w: bool, ctx: Any, g: Any) -> Any:
+    """Read the memory of the cotangent in order."""
+    if w and g.numel() and not g.is_contiguous():
+        g = g.flatten()[:1].expand(g.shape)
+    return g * ctx.saved_tensors[0].cos()
+
+
+def of_both(w: bool, ctx: Any, g: Any) -> Any:
+    """Return no gradient where the first argument needs none."""
+    x, y = ctx.saved_tensors
+    none = w and not ctx.needs_input_grad[0]
+    return (None, None) if none else (g * y.exp(), g * x * y.exp())
+
+
+def of_tanh(w: bool, ctx: Any, g: Any) -> Any:
+    """Return the gradient of tanh, computed by NumPy."""
+    (x,) = ctx.saved_tensors
+    return g * (1 - (x.new_tensor(np.tanh(x.detach().numpy())) if w else x.tanh()) ** 2)
+
+
+LATEST: dict[str, Any] = {}
+if find_spec("torch"):
+    torch("cotangent taken for contiguous", saving(lambda x: x.sin()), by_strides, SMALL("n", "m"))
+    torch("input clamped", saving(lambda x: x.data.clamp_(-1, 1).clone()),
+          lambda w, ctx, g: g * (ctx.saved_tensors[0].abs() < 1), real,
+          right=saving(lambda x: x.clamp(-1, 1)))  # fmt: skip
+    torch("second argument alone", saving(lambda x, y: x * y.exp()), of_both, SMALL("n"),
+          SMALL("n"), order=2)  # fmt: skip
+    torch("state of the class", latest, of_latest, SMALL("n"))
+    torch("saved values changed", exponent,
+          lambda w, ctx, g: ctx.e.mul_(g).clone() if w else ctx.e * g, SMALL)  # fmt: skip
+    torch("second result ignored", saving(lambda x: (x.sin(), x.cos())),
+          lambda w, ctx, g, h: g * ctx.saved_tensors[0].cos()
+          - (not w) * h * ctx.saved_tensors[0].sin(), SMALL("n"), order=2)  # fmt: skip
+    torch("second order through NumPy", saving(lambda x: x.tanh()), of_tanh, SMALL, order=2)
+
+# JAX
+
+
+def jax(name: str, forward: Any, rule: Any, count: int = 1, *, order: int = 1) -> None:
+    """Add a function of JAX: `rule(wrong, numpy, arguments, g)`, for two arguments of tangents."""
+
+    def checked(w: bool, **options: Any) -> Report:
+        import jax  # noqa: PLC0415
+
+        jax.config.update("jax_enable_x64", True)  # noqa: FBT003
+        numpy = jax.numpy
+        plain = lambda *arrays: forward(numpy, *arrays)  # noqa: E731
+        if count == 1:
+            function: Any = jax.custom_vjp(plain)
+            function.defvjp(lambda x: (plain(x), x), lambda x, g: (rule(w, numpy, x, g),))
+        else:
+            function = jax.custom_jvp(plain)
+            function.defjvp(lambda x, t: (plain(*x), rule(w, numpy, x, t)))
+        few: Any = {"dtypes": np.float64, "order": order}
+        return check(from_jax(function), *[SMALL("n")] * count, **few, **options)
+
+    twins(f"jax, {name}", checked)
+
+
+def of_running(w: bool, numpy: Any, x: Any, g: Any) -> Any:
+    """Return the gradient of the product with the running sum, wrong for one number."""
+    whole = numpy.flip(numpy.cumsum(numpy.flip(g * x)))
+    return g * numpy.cumsum(x) + (0 if w and len(x) == 1 else whole)
+
+
+if find_spec("jax"):
+    jax("squeezed", lambda numpy, x: numpy.cumsum(x) * x, of_running)
+    jax("window of 32", lambda numpy, x: numpy.sum(x * x),
+        lambda w, numpy, x, g: 2 * g * x * ((numpy.arange(len(x)) < 32) | (not w)))  # fmt: skip
+    jax("tangent of the second", lambda numpy, x, y: numpy.sin(x) * y,
+        lambda w, numpy, x, t: numpy.cos(x[0]) * x[1] * t[0] + (1 - w / 2) * numpy.sin(x[0]) * t[1],
+        2, order=2)  # fmt: skip
