@@ -16,11 +16,11 @@ from tinygrad_fc.testing.rounding import aligned
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tinygrad_fc.testing.report import Array
+
     Pullback = Callable[..., tuple[Any, Callable[..., Sequence[Any]]]]
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 
 CONSTANT = (

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.run import Plan
 
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 MOST_SHOWN = 12
 """How many entries of an array a message shows."""

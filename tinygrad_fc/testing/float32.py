@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import DAMPING, EPS, longest_steps
 from tinygrad_fc.testing.laws import accepts, differs, require_finite
-from tinygrad_fc.testing.report import DiscardError
+from tinygrad_fc.testing.report import Array, DiscardError
 from tinygrad_fc.testing.rounding import (
     EPS32,
     cotangent,
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
     from tinygrad_fc.testing.rounding import Perturbation
 
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 PATTERNS = (0, 2, 4, 6)
 """In which patterns arguments are moved where gradients are ill-conditioned."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import GraphError, ShapeError
-from tinygrad_fc.testing.report import DiscardError, GradientError, counted, first_line
+from tinygrad_fc.testing.report import Array, DiscardError, GradientError, counted, first_line
 from tinygrad_fc.testing.rounding import Perturbation, cotangent
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.domain import Domain
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 SEEDS = 16
 """How many sets of directions and cotangents there are; an input is tried with one of them."""

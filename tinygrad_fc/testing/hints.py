@@ -14,13 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.testing.function import Case
-    from tinygrad_fc.testing.report import GradientError
+    from tinygrad_fc.testing.report import Array, GradientError
     from tinygrad_fc.testing.run import Plan
     from tinygrad_fc.testing.value import Mismatch
 
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 OTHERS = 16
 """How many other inputs are tried that may confirm a hint."""

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_fc.autograd.numerical import EPS
 from tinygrad_fc.testing import rounding
 from tinygrad_fc.testing.function import TANGENT, ordinary
-from tinygrad_fc.testing.report import FLOAT32_REFUSED, DiscardError, GradientError, Report
+from tinygrad_fc.testing.report import FLOAT32_REFUSED, Array, DiscardError, GradientError, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     Why = tuple[str, str, str]  # the kind of a failure, the call that differs, and a hint
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 RANDOM = 2.0**14
 """How many eps equal calls of other libraries may differ by, relative to the largest number."""

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS
 from tinygrad_fc.testing import rounding
 from tinygrad_fc.testing.laws import elsewhere, require_equal, require_finite
-from tinygrad_fc.testing.report import DiscardError, Report
+from tinygrad_fc.testing.report import Array, DiscardError, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinygrad_fc.testing.function import Case
-
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 
 def _strided(x: Array) -> Array:

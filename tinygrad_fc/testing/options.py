@@ -12,14 +12,14 @@ import numpy as np
 
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.domain import Domain, boolean, real, smallest_sizes
-from tinygrad_fc.testing.value import RTOL, Tolerance
+from tinygrad_fc.testing.value import RTOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__tracebackhide__ = True  # pytest shows the lines of the user
+    from tinygrad_fc.testing.report import Array
 
-Array = np.ndarray[Any, Any]
+__tracebackhide__ = True  # pytest shows the lines of the user
 
 FLOATS = (np.float64, np.float32)
 DOMAIN_KINDS = {"f": "float", "i": "index", "u": "index", "b": "bool"}
@@ -58,11 +58,6 @@ class CheckOptions:
             return [np.asarray(a, x.dtype) for a, x in zip(arrays, raw, strict=True)]
 
         return mapped
-
-    @property
-    def tolerance(self) -> Tolerance:
-        """Tolerances of gradients."""
-        return Tolerance(float(self.rtol), self.kinks, float(self.noise))
 
     @property
     def drawn_dtype(self) -> np.dtype[Any]:

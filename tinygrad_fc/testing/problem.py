@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.function import Case
-    from tinygrad_fc.testing.report import GradientError
+    from tinygrad_fc.testing.report import Array, GradientError
     from tinygrad_fc.testing.value import Mismatch
 
     Direction = Sequence[np.ndarray[Any, Any]]
-
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 
 MANY = 64

@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
 
+Array = np.ndarray[Any, Any]
+
 FAILURE_KINDS = (
     *("raises", "shape", "dtype", "mutation", "nonfinite", "aliasing", "nondeterministic"),
     *("nonlinear", "layout", "value", "kink", "imprecise", "float32", "second-order"),

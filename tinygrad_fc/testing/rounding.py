@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.autograd.numerical import EPS, longest_steps
-from tinygrad_fc.testing.report import DiscardError, GradientError
+from tinygrad_fc.testing.report import Array, DiscardError, GradientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tinygrad_fc.testing.function import Case
-
-Array = np.ndarray[Any, Any]
 
 EPS32 = float(np.finfo(np.float32).eps)
 FAR = 2.0**20 * EPS

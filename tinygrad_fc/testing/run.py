@@ -23,13 +23,14 @@ from tinygrad_fc.testing.float32 import float32
 from tinygrad_fc.testing.function import Case
 from tinygrad_fc.testing.report import (
     DRAW_THEM,
+    Array,
     DiscardError,
     GradientError,
     NothingCheckedError,
     Report,
     first_line,
 )
-from tinygrad_fc.testing.value import finite_gradient, first_order, second_order
+from tinygrad_fc.testing.value import Tolerance, finite_gradient, first_order, second_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.options import CheckOptions
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 SHRINKS = 150
 """How many inputs are tried to make a failure small: a number, so that no clock decides."""
@@ -90,14 +89,15 @@ class Plan(NamedTuple):
 def laws_for(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...]:
     """Return the laws of a function in the order in which they are checked."""
     both = len(options.dtypes) > 1
-    value = partial(first_order, tolerance=options.tolerance)
+    tolerance = Tolerance(float(options.rtol), options.kinks, float(options.noise))
+    value = partial(first_order, tolerance=tolerance)
     if function.jvp is not None:
         narrow = Law(lambda case: value(case.cast(np.float32)), 3)
         linear, agree = Law(laws.tangents, essential=True), Law(value, essential=True)
         return (linear, agree, *[narrow] * both)
     chosen = [
         Law(laws.soundness, essential=True),
-        Law(partial(finite_gradient, tolerance=options.tolerance)),
+        Law(partial(finite_gradient, tolerance=tolerance)),
     ]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.linearity), Law(layouts.layout)]
@@ -107,7 +107,7 @@ def laws_for(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...
     chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
     chosen += [Law(float32)] * both
     if function.has_second and options.order > 1:
-        chosen.append(Law(partial(second_order, tolerance=options.tolerance)))
+        chosen.append(Law(partial(second_order, tolerance=tolerance)))
         if function.of_tensors:
             chosen.append(Law(laws.forward_mode, 2))
     return tuple(chosen)

@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.domain import Domain
     from tinygrad_fc.testing.function import Case
+    from tinygrad_fc.testing.report import Array
     from tinygrad_fc.testing.run import Plan
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 Sizes = dict[str, int]
 

@@ -21,7 +21,7 @@ from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.testing.adapters import Library, LibraryFunction, backward_passes
 from tinygrad_fc.testing.failure import placeholder_comment
 from tinygrad_fc.testing.function import argument_names
-from tinygrad_fc.testing.report import DiscardError, Report, first_line
+from tinygrad_fc.testing.report import Array, DiscardError, Report, first_line
 from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case, CheckedFunction
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 _NUMPY_NAMES = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
 
 

@@ -27,7 +27,7 @@ from tinygrad_fc.testing.problem import (
     second_problem,
     uneven,
 )
-from tinygrad_fc.testing.report import DiscardError, Report
+from tinygrad_fc.testing.report import Array, DiscardError, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
     Measure = Callable[..., list[Derivative]]
 
-__tracebackhide__ = True  # pytest shows the lines of the user
-
-Array = np.ndarray[Any, Any]
 
 RTOL = EPS**0.5
 RESOLVED = 2.0**-22
