@@ -480,7 +480,7 @@ REFUSED: dict[Any, tuple[Any, ...]] = {
         (lambda: check_exp(order=3), "order is 3; expected 1, or 2 for second derivatives too"),
         (lambda: check_exp(dtypes=np.float16),
          "expected np.float64, np.float32, or a tuple of both"),
-        (lambda: check_exp(rtol=-1), "rtol is -1; expected a number from 0 on"),
+        (lambda: check_exp(rtol=-1), "rtol is -1; expected a number of at least 0"),
         (lambda: check_exp(rtol=True), "rtol is True; expected"),
         (lambda: check_exp(noise=np.nan), "noise is nan; expected the relative accuracy"),
         (lambda: check_exp(kinks="none"), "kinks is 'none'; expected 'subgradient' or 'skip'"),

@@ -249,8 +249,10 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
     least, most = values - errors, values + errors
     low, high = _allowed_by_finer(least.max(axis=0), most.min(axis=0))
     errors = np.where((least > high) | (most < low), np.inf, errors)
-    # Differences approach the limit as the step shrinks: reject a limit that finer ones leave, or
-    # that the finest one is not near to after so many halvings, as beside a jump smaller than all.
+    # Differences approach the limit as the step shrinks. Reject a limit that finer differences
+    # leave, or that the finest one is not near to after so many halvings, as beside a jump at a
+    # distance smaller than all steps. A fourth more is allowed, since error terms of higher order
+    # may cancel a part of the distance at the longer step, and less of it at the shorter ones.
     low, high = _allowed_by_finer(raw - blur, raw + blur)
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
@@ -313,9 +315,10 @@ def _rounding(
 ) -> _Rounding:
     """Return the rounding of results; `added` is an absolute error that the caller knows of.
 
-    Third differences measure the rounding, but a function with kinks or jumps has large ones, too:
-    they count up to 2**32 times the least rounding that is expected, 2**12 times in float32, as
-    more digits than these cannot be lost and leave any.
+    Third differences measure the rounding, but a function with kinks or jumps has large ones, too.
+    They count up to 2^32 times the least rounding that is expected, which is 2 eps, or 2^-51, of
+    the results: a function that loses 32 more of its 51 bits has 19 left. In float32, 2^12 times
+    2^-22 leaves 10 bits.
     """
     of_results = samples.rounding_of_results(eps, noise) + added
     least = of_steps = samples.rounding(eps, noise) + added

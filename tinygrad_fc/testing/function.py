@@ -46,9 +46,9 @@ class CheckedFunction:
     names: tuple[str, ...] = ()
     call: str = ""
     differentiable: Sequence[int] | None = None
-    """Which arguments have a gradient, where not all floats do."""
+    """The numbers of the arguments that have a gradient; None for all floats."""
     inputs: int | None = None
-    """How many arguments a module has; its parameters follow, which are named by `settings`."""
+    """How many inputs a module has; its parameters are the arguments behind them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The keywords of an op, with which it is called."""
     limits: tuple[str, ...] = ()
@@ -142,17 +142,17 @@ class Case:
     strict: bool = False
     """Whether NumPy's warnings are failures, as they are for ops."""
     floats: tuple[int, ...] = ()
-    """Which arguments have a gradient."""
+    """The numbers of the arguments that have a gradient."""
     where: Callable[..., Any] | None = None
     drawn: bool = True
-    """Whether the arrays are inputs of the check, or others that a law needs."""
+    """Whether the check draws or gets these arrays; others are made by a law."""
     mapping: Callable[[Sequence[Array]], Sequence[Array]] | None = None
-    """What makes the arrays of `unmapped` ones, so that they have a structure."""
+    """The function that makes `arrays` from `unmapped`, of a structured domain or by `map=`."""
     unmapped: tuple[Array, ...] = ()
 
     @property
     def raw(self) -> tuple[Array, ...]:
-        """The arrays whose numbers move freely: those that are mapped, or the arguments."""
+        """The arrays whose numbers move freely: `unmapped`, or the arguments themselves."""
         return self.arrays if self.mapping is None else self.unmapped
 
     @cached_property
@@ -185,7 +185,7 @@ class Case:
         return self.at_raw(self._with_point(point))
 
     def arrays_at(self, point: Sequence[Array]) -> list[Array]:
-        """Return the arguments for another point, in their dtypes."""
+        """Return the arguments at another point, each in the dtype of the argument here."""
         arrays = self._mapped(self._with_point(point))
         pairs = zip(arrays, self.arrays, strict=True)
         return [np.asarray(x).astype(a.dtype, copy=False) for x, a in pairs]

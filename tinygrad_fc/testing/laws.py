@@ -1,4 +1,4 @@
-"""Laws that hold for every gradient at every point; its value has a module of its own (`value`).
+"""Laws that hold for every gradient at every point, except for that of its value (`value`).
 
 A law takes a `Case` and raises `GradientError`. Cheap and certain laws come first, so that the
 first that fails is the nearest to the cause.
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 RANDOM = 2.0**14
-"""How many eps equal calls of other libraries may differ by, relative to the largest number."""
+"""Equal calls of other libraries differ by up to this many eps of the largest number.
+
+Their loops depend on addresses, so sums are added in another order: each of up to 2^14 terms, more
+than an array of a check has, is rounded by an eps of the sum at most.
+"""
 OR_RANDOM = ", or the function is random: set a seed in it, or switch that part off (model.eval())"
 STATE = "State is kept between calls" + OR_RANDOM
 IDENTITY = (
@@ -57,7 +61,7 @@ def require_finite(case: Case) -> None:
 def differs(
     case: Case, kind: str, i: int, got: Array, expected: Array, how: str, why: str, **details: Any
 ) -> GradientError:
-    """Return the error for a gradient that differs from that of another call."""
+    """Return the error for a gradient that differs from the gradient of another call."""
     at = rounding.worst_index(got, expected) if got.shape == expected.shape else ...
     name = case.function.argument(i)
     message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
@@ -68,7 +72,11 @@ def differs(
 def require_equal(
     case: Case, now: Sequence[Array], before: Sequence[Array], why: Why, g: Array | None = None
 ) -> None:
-    """Raise unless gradients for the cotangent `g` are those of an earlier or of another call."""
+    """Raise unless the gradients for `g` equal those of another call, bit for bit or by rounding.
+
+    Equal calls give equal bits; calls with another layout, or with fewer arguments, the same up to
+    rounding. `why` says what differs, and is part of the error.
+    """
     kind, how, hint = why
     g = case.g if g is None else g
     for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
@@ -122,7 +130,10 @@ def accepts(case: Case) -> bool:
 
 
 def mixed_dtypes(case: Case) -> Report:
-    """With float32 arguments the gradients are float32; some of them for functions of tensors."""
+    """With float32 arguments the gradients are float32.
+
+    A function of tensors is also called with float32 for some arguments, and float64 for others.
+    """
     narrow = case.cast(np.float32)
     if not accepts(narrow):  # a model has parameters of one dtype
         return Report(skipped=Counter({FLOAT32_REFUSED: 1}))
@@ -151,7 +162,7 @@ def linearity(case: Case) -> None:
     for k, i in enumerate(case.floats):
         a, b, c, zero, negated, larger, smaller, sum_h, sum_ones = (grads[k] for grads in results)
         parts = (
-            # 0 times an infinite slope is NaN.
+            # The gradient for 0 is 0; but 0 times an infinite slope is NaN, which is legal.
             ("g = 0", g, 0, zero, np.where(np.isfinite(a), 0, zero), None),
             ("-g", g, 1, negated, -a, None),
             (f"{large:g} g", g, large, larger, large * a, None),
@@ -206,7 +217,7 @@ def purity(case: Case) -> None:
 
 
 def passes(case: Case) -> None:
-    """What forward leaves for backward is not changed by other calls, nor by a backward pass."""
+    """Neither other calls nor a backward pass change what forward saved for the backward pass."""
     arrays, other = [rounding.aligned(a) for a in case.arrays], elsewhere(case)
     pull = case.pullback(arrays)
     if pull is None:
@@ -222,7 +233,7 @@ def passes(case: Case) -> None:
 
 @np.errstate(all="ignore")
 def alone(case: Case) -> None:
-    """The gradient of an argument does not depend on which others need one."""
+    """The gradient of an argument does not depend on which other arguments need a gradient."""
     k = case.seed % len(case.floats)
     i = case.floats[k]
     function = case.function.only(i) if len(case.floats) > 1 else None
@@ -230,7 +241,11 @@ def alone(case: Case) -> None:
         return
     single = replace(case, function=function, floats=(i,))
     both = single.gradients(case.g, case.out), [case.gradients(case.g, case.out)[k]]
-    why = "value", "where no other argument needs one", "With all of them it is that"
+    why = (
+        "value",
+        "where no other argument needs one",
+        "Where all arguments need a gradient, it is the expected one",
+    )
     require_equal(single, *both, why)
 
 
@@ -244,10 +259,11 @@ def _equal_calls(case: Case, a: Array, b: Array) -> bool:
 
 
 def keyed(case: Case, law: Callable[[Case], Any]) -> None:
-    """The gradient is that of all numbers, after a call that shares some of them.
+    """The gradient depends on all numbers, also after a call with some of the same numbers.
 
-    A cache whose key is one argument, a number, or a sum returns what it stored for the others.
-    `law` is that of the value.
+    A cache whose key is one argument, one number, or a sum returns the gradient of the earlier
+    call. `law` compares the value of a gradient with numerical derivatives: it must refuse the
+    gradient after the earlier call, and accept the one that nothing was stored for.
     """
     if case.mapping is not None:
         return
@@ -271,10 +287,10 @@ def keyed(case: Case, law: Callable[[Case], Any]) -> None:
 
 
 def _calls_that_share(case: Case) -> Iterator[tuple[Any, ...]]:
-    """Yield what two calls share, these, and one almost like the latter that shares nothing.
+    """Yield what two calls share, the two calls, and one like the second that shares nothing.
 
-    An argument that is shared is new: some ulps from that of the case, so that a second check,
-    too, finds what the first one did.
+    A shared argument is moved by some ulps from the case, so that it is a new key: a second check
+    then finds what the first one found.
     """
     usual = elsewhere(case)
     key, fresh = ([move(x) for x in case.arrays] for move in KEYS)
@@ -303,7 +319,10 @@ KEYS = (
     rounding.Perturbation(0, 64 * EPS, 1, results=False),
     rounding.Perturbation(0, 64 * EPS, 2, results=False),
 )
-"""What makes two arrays of an array that a cache has not seen."""
+"""Two moves of an array by 64 and 128 eps, to arrays that a cache has not seen.
+
+They are further than all steps by which the rounding of gradients is measured.
+"""
 
 
 def _fails(case: Case, law: Callable[[Case], Any]) -> bool:

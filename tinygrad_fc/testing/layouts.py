@@ -88,7 +88,7 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
         return [plain.forward([perturbation(a) for a in plain.arrays])]
 
     def bound() -> Array:
-        usual = np.abs(elsewhere(plain).out).max(initial=0)  # of which terms that cancel are
+        usual = np.abs(elsewhere(plain).out).max(initial=0)  # as large as terms that cancel
         return np.asarray(rounding.spread(moved, EPS)[0] + EPS * usual)
 
     if not rounding.close(np.asarray(out), plain.out, bound):

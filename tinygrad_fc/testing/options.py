@@ -42,10 +42,10 @@ class CheckOptions:
     seconds: float | None = None
     seed: int | None = None
     domains: tuple[Domain, ...] | None = None
-    """Those of given arrays, around which steps are made."""
+    """The domains of given arrays: where they may move."""
 
     def mapping(self, domains: Sequence[Domain]) -> Callable[..., Any] | None:
-        """Return what makes the arguments of drawn arrays; None where they are the same."""
+        """Return the function that makes the arguments from drawn arrays; None if they are it."""
         if self.map is None and not any(d.mapping for d in domains):
             return None
 
@@ -91,12 +91,15 @@ def _size(value: Any) -> bool:
 LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
     "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
-    "map": (lambda v: v is None or callable(v), "a function of the arrays that returns as many"),
+    "map": (
+        lambda v: v is None or callable(v),
+        "a function of the arrays that returns one array for each",
+    ),
     "dtypes": (
         lambda v: v and {np.dtype(d) for d in v} <= {np.dtype(d) for d in FLOATS},
         "np.float64, np.float32, or a tuple of both",
     ),
-    "rtol": (_size, "a number from 0 on, 0 for all that can be resolved"),
+    "rtol": (_size, "a number of at least 0, where 0 demands all digits that differences resolve"),
     "noise": (_size, "the relative accuracy of the function, such as 1e-9"),
     "kinks": (lambda v: v in {"subgradient", "skip"}, "'subgradient' or 'skip'"),
     "max_examples": (lambda v: _whole(v, 1), "an integer of at least 1"),

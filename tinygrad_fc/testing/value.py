@@ -39,37 +39,50 @@ if TYPE_CHECKING:
 
 
 RTOL = EPS**0.5
+"""The relative accuracy that is demanded of a gradient: half of the digits."""
 RESOLVED = 2.0**-22
-"""How well a derivative must be known, relative to the largest, to be compared by itself."""
+"""Error bound, relative to the largest derivative, up to which a derivative is compared alone.
+
+That is 16 times `RTOL`. The bounds of results that are compared together add up, so wider ones,
+such as those at kinks, would hide errors of the other results.
+"""
+OPERATIONS = 64
+"""Number of eps by which a right gradient may be off, relative to its terms, if `rtol` is 0.
+
+A rule of up to 64 operations rounds by an eps for each of them at most.
+"""
 UNDERFLOW, UNDERFLOW32 = 2.0**-512, 2.0**-64
-"""Derivatives up to this may be 0, since squares of intermediate numbers underflow."""
+"""Derivatives up to this may be 0: squares of intermediate numbers as small underflow.
+
+The smallest normal numbers are 2^-1022 in float64 and 2^-126 in float32.
+"""
 KNOWN = 2.0**-6
-"""Up to which relative error bound a derivative counts as compared."""
+"""The largest relative error bound of a derivative that counts as compared."""
 SHORTER = 2.0**-10
-"""Factor of all steps for functions that oscillate within the usual ones."""
+"""Factor by which all steps are shortened for functions that oscillate within the usual steps."""
 LINES = 12
-"""Along how many lines, and means of two, kinks are looked for."""
+"""Number of lines through the point along which kinks are looked for, besides means of two."""
 NEARBY = 96
-"""At how many points beside a kink slopes are measured: of many ties each may come first."""
+"""Number of points beside a kink at which slopes are measured: of many ties any may be first."""
 
 
 class Tolerance(NamedTuple):
     """Tolerances of gradients."""
 
     rtol: float = RTOL
-    """Of the gradient, relative to the terms of the sum; 0 for all that can be resolved."""
+    """Relative to the sum of absolute terms; 0 demands all digits that differences resolve."""
     kinks: str = "subgradient"
-    """`"subgradient"`: between the slopes to both sides; `"skip"`: anything."""
+    """At a kink, `"subgradient"` demands a value between the slopes, and `"skip"` nothing."""
     noise: float = 0.0
     """The relative accuracy of the function, if worse than that of its dtype."""
     eps: float = EPS
     """That of the coarsest dtype that the function computes in."""
     lines: int = 2
-    """Along how many directions to compare."""
+    """The number of directions along which gradients are compared."""
 
     @property
     def accuracy(self) -> float:
-        """The relative accuracy of what is measured."""
+        """The relative accuracy of the function that is measured."""
         return max(self.eps, self.noise)
 
 
@@ -104,7 +117,7 @@ def second_order(case: Case, tolerance: Tolerance) -> Report:
     g = rounding.cotangent(case.out, case.seed, zeros=True)
     if not rounding.all_finite(case.gradients(case.g, case.out)):
         raise DiscardError
-    # Where the result has a kink, that of its gradient follows from no convention.
+    # Where the result has a kink, no convention says what the gradient of its gradient is.
     return _agree_at(case, second_problem(case, g), tolerance._replace(lines=1, kinks="skip"), g)
 
 
@@ -112,7 +125,12 @@ def _agree_at(case: Case, problem: Problem, tolerance: Tolerance, g: Array | Non
     """Compare gradients at a case; `g` is the cotangent in second order."""
 
     def cancelled() -> Array:
-        """Return the size of numbers that cancel: 1 - tanh(x)^2 at 13 has no digit left."""
+        """Return the size of intermediate numbers: 1 - tanh(x)^2 at 13 is a difference of ones.
+
+        Its own size, 2e-11, says nothing about its rounding. At ordinary numbers nothing cancels,
+        so the results there are about as large as the terms of the difference. A 16th of these
+        numbers is tried, too, since terms may grow near 0, as 1 / x does.
+        """
         if g is not None:
             return 16 * np.concatenate([a.ravel() for a in rounding.natural_sizes(case, case.g)[1]])
         scales = (1, 2.0**-4)
@@ -170,7 +188,7 @@ def agree(
 
     `cancelled` returns the size of intermediate numbers that cancel, needed where they disagree.
     Results whose derivative is well known are compared by themselves, so that those at a kink,
-    whose bound is as large as the kink, hide nothing; these are compared among themselves.
+    whose bound is as large as the kink, do not hide an error; these are compared among themselves.
     """
     chosen = directions(problem.arguments, seed, tolerance.eps)[: tolerance.lines]
     report, measure = Report(), _measuring(problem.f, tolerance)
@@ -199,8 +217,9 @@ def agree(
 
 
 def _known(measured: Derivative, tolerance: Tolerance) -> tuple[Array, Array]:
-    """Return which derivatives are well known, and which have a bound that is wide."""
+    """Return which derivatives have a narrow error bound, and which have a wide finite one."""
     coarse = tolerance.accuracy**0.5
+    # In float32, too, the factor is 16: see `RESOLVED`.
     resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
     resolved = measured.error <= resolution * measured.scale.max(initial=0)
     return resolved, ~resolved & ~np.isinf(measured.error)
@@ -232,7 +251,7 @@ def _measuring(f: numerical.Function, tolerance: Tolerance) -> Measure:
 
 
 def _depends(measured: Derivative, v: Direction) -> Array:
-    """Return which results depend on the entries that move along `v`."""
+    """Return which results depend on the entries that move along `v`; all if all entries move."""
     moves_all = all((a != 0).all() for a in v)
     return np.asarray((measured.value != 0) | moves_all)
 
@@ -311,7 +330,11 @@ class _Comparison:
         return float(terms.sum()), float(np.abs(terms).sum())
 
     def _rounding(self) -> float:
-        """Return four times the rounding of the rule along `v`, and of the moves."""
+        """Return four times the rounding of the rule along `v`, and of the moves.
+
+        It is measured by moving the inputs by ulps in one pattern of signs. The rounding inside of
+        the rule has other signs, which may add up to more.
+        """
         moves, errors = self.moves
         spread = rounding.spread(lambda p: self._terms(moves, p), self.tolerance.accuracy)
         off = self._terms(errors) if self.problem.moved is not None else []
@@ -322,7 +345,7 @@ class _Comparison:
     def _agrees(self, *candidates: Derivative, rtol: float | None = None) -> bool:
         """Return whether the gradients agree with one of several estimates."""
         if rtol is None:
-            rtol = max(self.tolerance.rtol, 64 * self.tolerance.accuracy)
+            rtol = max(self.tolerance.rtol, OPERATIONS * self.tolerance.accuracy)
         total, size = self.total()
         estimates = (one.weighted(self.w) for one in candidates)
         return math.isfinite(total) and any(
@@ -332,13 +355,14 @@ class _Comparison:
     def _cancels(self) -> bool:
         """Return whether intermediate numbers that cancel explain the difference."""
         point = self.problem.point
-        # Near 0 what cancels, as in 1 - cos(x), may be as large as at ordinary numbers.
+        # Near 0 terms that cancel, as in 1 - cos(x), may be as large as at ordinary numbers. Both
+        # terms of a difference are rounded by an eps, hence the factor 2.
         sizes = (np.abs(a[np.isfinite(a)]).max(initial=1) for a in (*point, *self.v))
         rounding = 2 * self.tolerance.eps * max(map(float, sizes), default=1) * self.cancelled()
         return self._agrees(*self.measure([(point, self.v)], rounding=rounding))
 
     def _smooth_part(self) -> Array:
-        """Leave out the results of which no slope is known; return which have a kink."""
+        """Set the weights of discontinuous results to 0, and return which results have a kink."""
         arguments, coarse = self.problem.arguments, self.tolerance.accuracy**0.5
         discontinuous, non_smooth = kinks_around(self.measure, arguments, self.measured, coarse)
         left_out = discontinuous | (non_smooth & (self.tolerance.kinks == "skip"))
