@@ -135,6 +135,7 @@ def test_constants_have_no_gradient() -> None:
     with pytest.raises(GradientError):
         check_vjp(np.multiply, vjp, real("n"), real("n"), **FEW)
     assert repr(pair[1]) == "constant(real('n'))"
+    assert check(lambda x, y: x * y, *pair, **FEW).compared  # second derivatives, too
     line = "check_vjp(np.multiply, vjp, "
     with pytest.raises(GradientError, match=r"domains=\(real, constant\(real\),\)") as caught:
         check_vjp(np.multiply, lambda g, o, x, y: (g * x, None), *pair, **FEW)
