@@ -199,6 +199,8 @@ class _Samples(NamedTuple):
     def rounding(self, eps: float, noise: float) -> Array:
         """Return the error of the results due to the relative accuracy of `f` and of the steps."""
         slopes = np.abs(self.central)
+        if eps <= EPS:  # there the steps of numbers with 24 bits are exact
+            return np.asarray(self.rounding_of_results(eps, noise) + 8 * eps * slopes)
         # Shorter steps round to a step that is much longer or to none, whatever the slope.
         shortest = max(int((self.h >= 16 * eps * self.ratio).sum()) - 1, 0)
         slopes[shortest:] = np.maximum(slopes[shortest:], slopes[shortest])

@@ -74,6 +74,7 @@ class TensorFunction(LibraryFunction):
 
 
 def _argument_of_op(a: Any) -> Any:
+    """Return an array as an argument of an op, to which indices and conditions are arrays."""
     return leaf_of(np.asarray(a)) if a.dtype.kind == "f" else a
 
 
@@ -81,7 +82,7 @@ TENSORS = Library(
     *("tensors", lambda a: leaf_of(np.asarray(a)), lambda t: t._array),
     *(backward_passes(autograd.grad, zeros_like), cat),
 )
-"""This library; of its ops, indices and conditions are arrays."""
+"""This library, as one of those whose functions are checked."""
 
 
 def of_module(module: Module, source: Code, count: int) -> tuple[CheckedFunction, dict[str, Any]]:
