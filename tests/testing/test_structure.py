@@ -116,6 +116,8 @@ def test_low_acceptance_is_reported_with_shapes() -> None:
             max_examples=30,
             seed=0,
         )
+    assert Report(examples=10, rejected=41).warnings()
+    assert not Report(examples=10, rejected=40).warnings()
     assert "2 shapes: (), (3,)." in f"{Report(examples=2, shapes=_counted(((),), ((3,),)))}."
 
 

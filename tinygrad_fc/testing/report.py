@@ -125,7 +125,7 @@ class Report:
             # Models have one dtype: that those of float64 refuse float32 is no gap.
             if 10 * count > self.examples and reason != FLOAT32_REFUSED:
                 texts.append(f"{reason} at {count} of {self.examples} examples")
-        if self.examples and self.rejected > 9 * self.examples:
+        if self.examples and self.rejected > 4 * self.examples:
             texts.append(
                 f"where= refused {self.rejected} of {self.examples + self.rejected} inputs, and "
                 f"those left have {self._shapes()}. {DRAW_THEM}"
