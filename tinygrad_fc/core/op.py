@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
     VjpRule = Callable[..., Any]
-    Settings = Mapping[str, Callable[..., Sequence[Any]]]
+    Settings = Mapping[str, Callable[..., Sequence[Any]] | Sequence[Any]]
     P = ParamSpec("P", default=...)
 else:
     from typing import ParamSpec
@@ -94,7 +94,10 @@ class Op(CallErrors, Generic[P]):
         self.promotion: Promotion | None = None  # of operands; None: as NumPy, in `forward`
         self.domain = domain
         self.rules = rules
-        self.settings = settings or {}
+        self.settings = {  # for tests: functions from arrays to valid values, by name
+            setting: values if callable(values) else lambda *_, values=values: values
+            for setting, values in (settings or {}).items()
+        }
         self.name = name
         self.outer: Any = None  # for a chain of two ops, the second one
         self.run_in_place: Any = None  # instead of the rules, unless the pass is recorded
@@ -348,10 +351,10 @@ def op(
     `function` is a ufunc or another function of arrays; `forward` is a faster implementation that
     is called instead. `domain` has one domain of `tinygrad_fc.domain` per argument, and `rules` one
     vjp rule, a function (g, out, *arguments), or None for an argument without a gradient; without
-    rules the results never require grad. `settings` maps a keyword argument to a function of the
-    arrays that returns valid values, for tests; `name` is the name in messages. Raises `TypeError`
-    if the numbers of arguments, domains and rules differ; a rule that changes its arguments in
-    place, or returns a wrong shape, raises when it runs.
+    rules the results never require grad. `settings` maps a keyword argument to valid values for
+    tests, or to a function of the arrays that returns them; `name` is the name in messages. Raises
+    `TypeError` if the numbers of arguments, domains and rules differ; a rule that changes its
+    arguments in place, or returns a wrong shape, raises when it runs.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real

@@ -46,9 +46,10 @@ How to read an op:
   `_`, such as `_x`, which may change in place after the call. Without rules the result never
   requires grad. `VariadicRule(rule)` is one rule for any number of arguments; its first parameter
   is the index of the argument.
-- Parameters after the operands are settings, which have no gradient. `settings` maps each to a
-  function that returns valid values for the arrays; the property tests use them. `prepare` changes
-  the settings of a call before they are recorded, as from PyTorch's `unbiased` to `correction`.
+- Parameters after the operands are settings, which have no gradient. `settings` maps each to
+  valid values, or to a function that returns them for the arrays; the property tests use them.
+  `prepare` changes the settings of a call before they are recorded, as from PyTorch's `unbiased` to
+  `correction`.
 - A final `_` in a name, as in `positive_`, avoids another function of that name; ops change nothing
   in place.
 - The `__all__` of a module lists its public functions, which `tinygrad_fc` and `nn.functional`

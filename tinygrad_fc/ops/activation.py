@@ -34,7 +34,7 @@ def _softplus_rule(g: Any, _out: Any, x: Any, beta: Any = 1.0, threshold: Any = 
     return gradient if threshold >= 20 else np.where(x * beta > threshold, g, gradient)
 
 
-@define(domain=(real,), settings={"beta": lambda *_: (1.0, 2.0, 0.5)}, rules=(_softplus_rule,))
+@define(domain=(real,), settings={"beta": (1.0, 2.0, 0.5)}, rules=(_softplus_rule,))
 @without_warnings
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Return `log(1 + exp(beta * x)) / beta`, a smooth approximation of relu.
@@ -147,11 +147,7 @@ def _elu_rule(
 
 @define(
     domain=(real,),
-    settings={
-        "alpha": lambda *_: (1.0, 0.5, 2.0),
-        "scale": lambda *_: (1.0, 1.5),
-        "input_scale": lambda *_: (1.0, 0.5),
-    },
+    settings={"alpha": (1.0, 0.5, 2.0), "scale": (1.0, 1.5), "input_scale": (1.0, 0.5)},
     rules=(_elu_rule,),
 )
 @without_warnings
@@ -183,10 +179,9 @@ def _leaky_relu_rule(g: Any, _out: Any, x: Any, negative_slope: Any = 0.01) -> A
     return g * (positive + (1 - positive) * negative_slope)
 
 
-_SLOPES = {"negative_slope": lambda *_: (0.01, 0.0, -0.5, 2.0)}
-
-
-@define(domain=(real,), settings=_SLOPES, rules=(_leaky_relu_rule,))
+@define(
+    domain=(real,), settings={"negative_slope": (0.01, 0.0, -0.5, 2.0)}, rules=(_leaky_relu_rule,)
+)
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """Return `x` for `x > 0`, else `negative_slope * x`. Maas et al. (2013).
 
@@ -205,7 +200,7 @@ def _hardtanh_rule(g: Any, _out: Any, x: Any, min_val: Any = -1.0, max_val: Any 
 
 @define(
     domain=(real,),
-    settings={"min_val": lambda *_: (-1.0, 0.5), "max_val": lambda *_: (1.0, 6.0)},
+    settings={"min_val": (-1.0, 0.5), "max_val": (1.0, 6.0)},
     rules=(_hardtanh_rule,),
 )
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:

@@ -106,7 +106,7 @@ def infinite_at_0(length: Any) -> Any:
 # Arithmetic
 
 
-_ALPHA = {"alpha": lambda *_: (1, -2.5)}
+_ALPHA = {"alpha": (1, -2.5)}
 
 
 def _scaled(x: Any, alpha: Any) -> Any:

@@ -82,11 +82,7 @@ def ge(input: Any, other: Any) -> Any:
 @define(
     numpy=np.isclose,
     domain=(real, real),
-    settings={
-        "rtol": lambda *_: (1e-5, 0.5),
-        "atol": lambda *_: (1e-8, 0.0),
-        "equal_nan": true_or_false,
-    },
+    settings={"rtol": (1e-5, 0.5), "atol": (1e-8, 0.0), "equal_nan": true_or_false},
 )
 def isclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
@@ -315,7 +311,7 @@ def rint(input: Any) -> Any:
     """
 
 
-@define(numpy=np.round, domain=(real,), settings={"decimals": lambda *_: (0, 1, -1)})
+@define(numpy=np.round, domain=(real,), settings={"decimals": (0, 1, -1)})
 def round(input: Any, *, decimals: int = 0) -> Any:
     """Return `input` rounded to `decimals` decimal places; halves round to even.
 

@@ -391,11 +391,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 @define(
     numpy=np.nan_to_num,
     domain=(real,),
-    settings={
-        "nan": lambda *_: (0.0, 2.5),
-        "posinf": lambda *_: (None, 3.0),
-        "neginf": lambda *_: (None, -3.0),
-    },
+    settings={"nan": (0.0, 2.5), "posinf": (None, 3.0), "neginf": (None, -3.0)},
     rules=(lambda g, _out, x, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),),
 )
 def nan_to_num(

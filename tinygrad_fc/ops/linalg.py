@@ -148,7 +148,7 @@ OPTIMIZED = 1 << 14
 
 @define(
     domain=(real("n", "k"), real("k", "m")),
-    settings={"equation": lambda *_: ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
+    settings={"equation": ("ij,jk->ik", "ij,jk->", "ij,jk->kji", "ij,jk->k")},
     rules=VariadicRule(_einsum_rule),
 )
 def einsum_(*xs: Any, equation: str) -> Any:
@@ -459,7 +459,7 @@ def well_conditioned_columns(a: Any) -> bool:
 @define(
     numpy=np.linalg.pinv,
     domain=(real(..., "n", "m", where=well_conditioned_columns),),
-    settings={"rtol": lambda *_: (1e-15,)},
+    settings={"rtol": (1e-15,)},
     rules=(_pinv_rule,),
 )
 @without_warnings

@@ -43,7 +43,7 @@ def squared_error(input: Any, target: Any, *, count: Any) -> Any:
 @define(
     name="huber_loss",
     domain=(real, real),
-    settings={"delta": lambda *_: (1.0, 0.5, 2.0)},
+    settings={"delta": (1.0, 0.5, 2.0)},
     rules=both_rules(lambda g, _out, x, y, delta: g * clamp(x - y, -delta, delta)),
 )
 def huber(input: Any, target: Any, *, delta: Any) -> Any:

@@ -43,7 +43,7 @@ def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any
 
 @define(
     domain=(real,),
-    settings={"axis": axes, "eps": lambda *_: (0.5, 1e-5), "centered": true_or_false},
+    settings={"axis": axes, "eps": (0.5, 1e-5), "centered": true_or_false},
     rules=(_normalize_rule,),
 )
 def normalized(input: Any, *, axis: Any, eps: Any, centered: Any = True) -> Any:
@@ -79,7 +79,7 @@ def affine(input: Any, weight: Any, bias: Any) -> Any:
 
 @define(
     domain=(real, boolean),
-    settings={"scale": lambda *_: (2.0, 1.25)},
+    settings={"scale": (2.0, 1.25)},
     rules=(lambda g, _out, _x, mask, scale: g * mask * scale, None),
 )
 def dropout(input: Any, mask: Any, *, scale: Any) -> Any:
@@ -124,11 +124,7 @@ def _lp_norm_rule(g: Any, out: Any, x: Any, ord: Any, dim: Any = None, keepdim: 
     return multiply(broadcast_back(g, x.shape, dim, keepdim) * np.sign(x), slope)
 
 
-@define(
-    domain=(nonzero,),
-    settings={"ord": lambda *_: (3, 1.5, 0.5, -1), **_SETTINGS},
-    rules=(_lp_norm_rule,),
-)
+@define(domain=(nonzero,), settings={"ord": (3, 1.5, 0.5, -1), **_SETTINGS}, rules=(_lp_norm_rule,))
 @without_warnings
 def lp_norm(input: Any, *, ord: Any, dim: Any = None, keepdim: Any = False) -> Any:
     """Return `(|x|**ord).sum() ** (1 / ord)` over `dim`; where it is 0, the gradient is 0.

@@ -84,7 +84,7 @@ def flip(input: Any, *, axis: Any = None) -> Any:
 
 @define(
     domain=(real,),
-    settings={"dtype": lambda *_: (np.dtype("d"), np.dtype("f"))},
+    settings={"dtype": (np.dtype("d"), np.dtype("f"))},
     rules=(lambda g, _out, _x, dtype: g,),  # the backward pass casts it back
 )
 def astype(input: Any, *, dtype: Any) -> Any:
@@ -132,10 +132,7 @@ def _concatenate_rule(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any
     np.concatenate,
     forward=lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
     domain=(real("n", "k"), real("m", "k")),
-    settings={
-        "axis": lambda *_: (0, -2),
-        "ends": lambda x, y: ((x.shape[0], x.shape[0] + y.shape[0]),),
-    },
+    settings={"axis": (0, -2), "ends": lambda x, y: ((x.shape[0], x.shape[0] + y.shape[0]),)},
     rules=VariadicRule(_concatenate_rule),
 )
 def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:

@@ -130,7 +130,7 @@ def _cot_pi_derivative(x: Any, n: int) -> Any:
     return np.pi ** (n + 1) * _polynomial([float(v) for v in p[::-1]], _cot_pi(x))
 
 
-@define(domain=(positive,), settings={"n": lambda *_: (0, 1, 2)}, rules=(_polygamma_rule,))
+@define(domain=(positive,), settings={"n": (0, 1, 2)}, rules=(_polygamma_rule,))
 @_elementwise
 def polygamma(input: Any, *, n: Any) -> Any:
     """Return derivative `n` of the digamma function.
@@ -318,7 +318,7 @@ def _logit_rule(g: Any, _out: Any, x: Any, eps: Any = None) -> Any:
     return divide_no_nan(g, np.where(outside, beyond, x * (1 - x)))
 
 
-@define(domain=(interval(0, 1),), settings={"eps": lambda *_: (None, 0.125)}, rules=(_logit_rule,))
+@define(domain=(interval(0, 1),), settings={"eps": (None, 0.125)}, rules=(_logit_rule,))
 def logit(input: Any, eps: float | None = None) -> Any:
     """Return `log(input / (1 - input))`, the inverse of `sigmoid`, NaN outside of [0, 1].
 
