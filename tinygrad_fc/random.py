@@ -241,7 +241,8 @@ def fill_normal(array: Any, mean: Any, std: Any, generator: Any = None) -> None:
     check_argument(bool(np.all(np.asarray(std, like=like()) >= 0)), "normal", "at least 0", std=std)
     _fill(array, lambda rng, **how: rng.standard_normal(**how), generator)
     array *= std
-    array += mean
+    if not isinstance(mean, int | float) or mean:
+        array += mean
 
 
 def _fill(array: Any, sample: Any, generator: Any) -> None:

@@ -179,7 +179,7 @@ def test_names_of_parameters_hide_nothing(name: str, function: str):
     np.testing.assert_allclose(losses, 40000 * (1 - 0.5 * np.arange(3)))
 
 
-# Whole texts, in sources/; a fifth one stands in the README, and tests/test_readme.py
+# Whole texts, in sources/; another one stands in the README, and tests/test_readme.py
 
 
 def classifier() -> Any:
@@ -233,7 +233,143 @@ def penalty() -> Any:
     return model, train, (tg.rand(8, 2),)
 
 
-@pytest.mark.parametrize("kind", [classifier, embedding, operators, penalty])
+def adversarial() -> Any:
+    """Two networks with Adam, and random numbers."""
+    generator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+    discriminator = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    adams = [optim.Adam(m.parameters(), betas=(0.5, 0.999)) for m in (discriminator, generator)]
+    bce, ones, zeros = F.binary_cross_entropy_with_logits, tg.ones(16, 1), tg.zeros(16, 1)
+
+    def train(real: Any) -> Any:
+        fake = generator(tg.randn(16, 2))
+        losses = []
+        for adam, update in zip(adams, ("discriminator", "generator"), strict=True):
+            adam.zero_grad()
+            if update == "generator":
+                loss = bce(discriminator(fake), ones)
+            else:
+                loss = bce(discriminator(real), ones) + bce(discriminator(fake.detach()), zeros)
+            loss.backward()
+            adam.step()
+            losses.append(loss)
+        return losses
+
+    return (generator, discriminator), train, (tg.rand(16, 2),)
+
+
+def clipped() -> Any:
+    """Clipping of the norm of gradients, and momentum by a schedule."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    sgd = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optim.lr_scheduler.OneCycleLR(sgd, max_lr=0.1, total_steps=100)
+
+    def train(target: Any, x: Any) -> Any:
+        sgd.zero_grad()
+        loss = F.mse_loss(model(x), target)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        sgd.step()
+        return loss
+
+    return model, train, (tg.rand(16, 1), tg.rand(16, 4))
+
+
+def autoencoder() -> Any:
+    """A bottleneck, weight decay and a forward pass that calls layers by name."""
+    encoder, decoder = nn.Linear(6, 2), nn.Linear(2, 6)
+    adam = optim.AdamW([*encoder.parameters(), *decoder.parameters()], lr=0.01)
+
+    def train(x: Any) -> Any:
+        adam.zero_grad()
+        loss = F.mse_loss(decoder(encoder(x).relu()), x)
+        loss.backward()
+        adam.step()
+        return loss
+
+    return (encoder, decoder), train, (tg.rand(16, 6),)
+
+
+def variational() -> Any:
+    """A normal distribution of a latent variable, and its divergence from the prior."""
+    encoder, decoder = nn.Linear(6, 4), nn.Linear(2, 6)
+    sgd = optim.SGD([*encoder.parameters(), *decoder.parameters()], lr=0.01)
+
+    def train(x: Any) -> Any:
+        sgd.zero_grad()
+        mean, log_variance = encoder(x).chunk(2, dim=1)
+        latent = mean + (log_variance / 2).exp() * tg.randn_like(mean)
+        divergence = (log_variance.exp() + mean**2 - 1 - log_variance).sum(1).mean() / 2
+        loss = (decoder(latent) - x).square().sum(1).mean() + divergence
+        loss.backward()
+        sgd.step()
+        return loss
+
+    return (encoder, decoder), train, (tg.rand(16, 6),)
+
+
+def regression() -> Any:
+    """The network of the README, without its optimizer: gradients alone."""
+    model = Network()
+
+    def train(x: Any, target: Any) -> Any:
+        for p in model.parameters():
+            p.grad = None
+        loss = F.mse_loss(model(x), target)
+        loss.backward()
+        return loss
+
+    return model, train, (tg.rand(16, 8), tg.rand(16, 1))
+
+
+def prediction() -> Any:
+    """A forward pass without gradients: layer norm, GELU and softmax."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3))
+    model.requires_grad_(requires_grad=False)
+    return model, lambda x: model(x).softmax(-1), (tg.rand(5, 4),)
+
+
+def logistic() -> Any:
+    """Logistic regression in float32, with weights of examples."""
+    model = nn.Linear(4, 1).float()
+    sgd = optim.SGD(model.parameters(), lr=0.1, nesterov=True, momentum=0.9, weight_decay=0.01)
+
+    def train(x: Any, target: Any, weight: Any) -> Any:
+        sgd.zero_grad()
+        losses = F.binary_cross_entropy_with_logits(model(x), target, reduction="none")
+        loss = (losses * weight).mean()
+        loss.backward()
+        sgd.step()
+        return loss
+
+    data = tg.rand(16, 4).float(), (tg.arange(16)[:, None] % 2).float(), tg.rand(16, 1).float()
+    return model, train, data
+
+
+def average() -> Any:
+    """An exponential moving average of the parameters, as of a target network."""
+    model, target = nn.Linear(3, 1), nn.Linear(3, 1)
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+
+    def train(x: Any) -> Any:
+        sgd.zero_grad()
+        with tg.no_grad():
+            bootstrap = target(x)
+        loss = F.smooth_l1_loss(model(x), bootstrap)
+        loss.backward()
+        sgd.step()
+        with tg.no_grad():
+            for p, q in zip(model.parameters(), target.parameters(), strict=True):
+                q.lerp_(p, 0.05)
+        return loss
+
+    return (model, target), train, (tg.rand(16, 3),)
+
+
+KINDS = (classifier, embedding, operators, penalty, adversarial, clipped, autoencoder, variational)
+KINDS += (regression, prediction, logistic, average)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_source_as_a_whole(kind: Callable[[], Any]):
     _, train, data = kind()
     train.__name__ = "step"

@@ -91,8 +91,7 @@ def export(function: str, calls: list[Any], folder: str | os.PathLike[str]) -> P
 
 
 def _arguments(program: Any) -> list[Any]:
-    inputs = [v for v in program.inputs if v.source.kind == "argument"]
-    return sorted(inputs, key=lambda v: int(v.source.subject))
+    return [v for v in program.inputs if v.source.kind == "argument"]
 
 
 def _program_text(call: Any, arguments: str, key_of: Callable[[Any, str], str]) -> str:

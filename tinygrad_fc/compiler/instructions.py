@@ -147,6 +147,22 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
     return _unchanged(builder, value)
 
 
+def _transposed(_: Any, value: Value) -> Value | None:
+    """Return the array that is transposed twice, so that its axes are in order again."""
+    x, axes = value.args
+    if x.function is not np.transpose:
+        return None
+    numbers = np.empty(tuple(range(len(value.shape))), "?")
+    order = numbers.transpose(x.args[1]).transpose(axes).shape
+    return x.args[0] if order == numbers.shape else None
+
+
+def _less_zero(builder: ProgramBuilder, value: Value) -> Value | None:
+    number = known_number(value.args[1])
+    is_zero = number is not None and number == 0 and not np.signbit(number)
+    return _unchanged(builder, value) if is_zero else None
+
+
 def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
     return _unchanged(builder, value) if known_number(value.args[1]) == 1 else None
 
@@ -249,7 +265,7 @@ for _sign, _ufunc, _number, _shown, _rank in (
     define(
         _ufunc,
         number=_number,
-        simplified=_by_one if _sign in ("*", "/", "**") else None,
+        simplified={"-": _less_zero, "*": _by_one, "/": _by_one, "**": _by_one}.get(_sign),
         numpy=f"{{0}} {_sign} {{1}}",
         native=_ufunc,
         js=_ufunc.__name__,
@@ -306,7 +322,14 @@ _define_by_code(
     js="reshape",
     cells=MOVED,
 )
-_define_by_code(np.transpose, is_view=True, numpy=_transpose_text, js="transpose", cells=MOVED)
+_define_by_code(
+    np.transpose,
+    simplified=_transposed,
+    is_view=True,
+    numpy=_transpose_text,
+    js="transpose",
+    cells=MOVED,
+)
 _define_by_code(np.flip, np.moveaxis, np.ndim, np.shape, np.size)
 define(
     np.broadcast_to,

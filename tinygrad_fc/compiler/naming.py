@@ -111,12 +111,13 @@ def _name_options(trace: Trace, program: Program) -> None:
 def _paths(trace: Trace) -> dict[int, str]:
     """Return names of tensors and arrays by id: their paths in models, or the user's variables."""
     paths: dict[int, str] = {}
-    for module, prefix in trace.paths.items():
-        for named in (module.named_parameters, module.named_buffers):
-            for path, tensor in named(prefix, recurse=False):
-                paths.setdefault(id(tensor), path)
-    for read in trace.captured.names.values():
-        paths.setdefault(id(read.value), read.name)
+    captured = {id(read.value): read.name for read in trace.captured.names.values()}
+    models = [m for m, path in trace.paths.items() if not path and [*m.named_parameters()]]
+    for model in models:  # of several, by their names
+        name = captured.get(id(model), "") if len(models) > 1 else ""
+        for path, tensor in (*model.named_parameters(), *model.named_buffers()):
+            paths.setdefault(id(tensor), f"{name}.{identifier(path)}" if name else path)
+    paths = {**captured, **paths}
     for optimizer in trace.optimizers:
         for p, state in optimizer.state.items():
             for key, tensor in state.items():
@@ -207,9 +208,11 @@ def _name_others(program: Program) -> None:
         word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
         word = value.variable or _NOUNS.get(word, word.lower())
         path, of = origin.module, origin.differentiated
-        if value.function is item:  # a number of the state, such as that of steps
+        if value.function is item and value.args[0].is_input:  # the state, such as that of steps
             state = value.args[0].name.split("_")
             path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")
+        elif value.function is item:
+            path, word = "", value.variable or value.args[0].name
         elif value.function is np.full and isinstance(value.args[1], Value):
             path, word = value.args[1].name, "array"
         elif id(value) in updated:

@@ -293,6 +293,8 @@ class NumPyPrinter(Expressions):
         x, at, new = value.args
         # NumPy computes a 0-d array as a scalar
         copied = f"{self.text(x)}.copy()" if x.shape else f"np.array({self.text(x)})"
+        if x.shape and id(x) in self.inlined and isinstance(x.function, np.ufunc):
+            copied = self.text(x)  # a new array
         name = self._set_variable(value, value.name)
         self._add_line(value, f"{name} = {copied}")
         if value.function is put:

@@ -392,5 +392,11 @@ def _order(program: Program) -> None:
     instructions = [v for v in program.instructions if id(v) in needed]
     program.instructions = sorted(instructions, key=lambda v: id(v) not in first)
     inputs = [v for v in program.inputs if id(v) in needed or v.source.kind == "option"]
-    order = {"argument": 0, "option": 2}
-    program.inputs = sorted(inputs, key=lambda v: order.get(v.source.kind, 1))
+    program.inputs = sorted(inputs, key=lambda v: _place(v.source))
+
+
+def _place(source: Source) -> tuple[int, int]:
+    """Return what sorts inputs: arguments in their order, tensors from outside, options."""
+    if source.kind == "argument":
+        return 0, int(source.subject)
+    return (2 if source.kind == "option" else 1), 0

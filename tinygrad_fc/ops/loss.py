@@ -13,7 +13,7 @@ from tinygrad_fc.domain import index, interval, real
 from tinygrad_fc.ops.activation import log1p_exp_neg_abs
 from tinygrad_fc.ops.arithmetic import both_rules, multiply_no_nan
 from tinygrad_fc.ops.elementwise import clamp, log, log1p, sigmoid
-from tinygrad_fc.ops.reduce import log_softmax, softmax
+from tinygrad_fc.ops.reduce import log_softmax, softmax_rule
 
 VDOT_LIMIT = 4096
 
@@ -108,19 +108,48 @@ def binary_cross_entropy_with_logits(input: Any, target: Any) -> Any:
 _COUNTS = {"count": lambda x, *_: (None, 1, max(len(x), 1))}
 
 
+def _shifted(x: Any) -> tuple[Any, Any, Any]:
+    """Return `x` minus the maximum of its row, and the indices of the maxima.
+
+    For short rows, argmax is faster than np.max(x, 1).
+    """
+    rows, top = np.arange(len(x), like=x), x.argmax(axis=1)
+    shifted = x - x[rows, top][:, None]
+    return shifted, rows, top
+
+
+@define(
+    name="softmax",
+    domain=(real("n", "k"),),
+    settings={"dim": lambda *_: (1,)},
+    rules=(softmax_rule,),
+)
+@without_warnings
+def row_softmax(input: Any, *, dim: int) -> Any:
+    """Return softmax(input, dim) for `dim` 1, by the exponentials that a cross entropy computes.
+
+    >>> row_softmax(np.zeros((1, 2)), dim=1)
+    array([[0.5, 0.5]])
+    """
+    if not input.size:
+        return input.copy()
+    if input.dtype.char == "e":
+        return row_softmax.forward(widened(input), dim=dim).astype("e")
+    exponentials = np.exp(_shifted(input)[0])
+    total = np.add.reduce(exponentials, axis=dim, keepdims=True)
+    return exponentials / total
+
+
 def _shifted_and_log_sum(x: Any) -> tuple[Any, Any]:
     """Return `x` minus the maximum of its row, and log(sum(exp(shifted))) per row."""
     if not x.size:
         return x, x.sum(axis=1)
-    rows, top = np.arange(len(x), like=x), x.argmax(axis=1)
-    # Programs compute softmax by another exponential, of `x` minus np.max(x, 1), which takes longer
-    # than argmax for short rows.
-    shifted = x - x[rows, top][:, None]
-    exp = np.exp(shifted)
+    shifted, rows, top = _shifted(x)
+    exponentials = np.exp(shifted)
     # The largest exponential is 1; adding it by log1p keeps a loss near 0 accurate.
-    exp[rows, top] = 0
+    exponentials[rows, top] = 0
     # Of an infinite logit the loss is NaN, as in PyTorch: `shifted` is then NaN there, else 0.
-    return shifted, np.log1p(np.add.reduce(exp, axis=1)) + shifted[rows, top]
+    return shifted, np.log1p(np.add.reduce(exponentials, axis=1)) + shifted[rows, top]
 
 
 def _total(losses: Any, count: Any) -> Any:
@@ -137,16 +166,20 @@ def _cotangent_per_row(g: Any, count: Any) -> Any:
 
 def _one_hot(y: Any, classes: int, dtype: Any) -> Any:
     numbers = np.arange(classes, like=y)
-    return ((y % classes)[..., None] == numbers).astype(dtype)  # negative: from the end
+    return (y[..., None] == numbers).astype(dtype)
 
 
 def _logits_rule(g: Any, _out: Any, x: Any, y: Any, count: Any = None) -> Any:
     one_hot = _one_hot(y, x.shape[1], x.dtype)
-    probabilities = softmax(x, dim=1)
+    probabilities = row_softmax(x, dim=1)
     return (probabilities - one_hot) * _cotangent_per_row(g, count)
 
 
-@define(domain=(real("n", "k"), index("k")("n")), settings=_COUNTS, rules=(_logits_rule, None))
+@define(
+    domain=(real("n", "k"), index("k", negative=False)("n")),
+    settings=_COUNTS,
+    rules=(_logits_rule, None),
+)
 @without_warnings
 def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     """Return -log_softmax(input)[target], per row, for class indices `target` (n,).
@@ -165,7 +198,8 @@ def cross_entropy(input: Any, target: Any, *, count: Any = None) -> Any:
     settings=_COUNTS,
     rules=(
         lambda g, _out, x, y, count=None: (
-            (softmax(x, dim=1) * y.sum(axis=1, keepdims=True) - y) * _cotangent_per_row(g, count)
+            (row_softmax(x, dim=1) * y.sum(axis=1, keepdims=True) - y)
+            * _cotangent_per_row(g, count)
         ),
         lambda g, _out, x, _y, count=None: -log_softmax(x, dim=1) * _cotangent_per_row(g, count),
     ),

@@ -332,7 +332,7 @@ def _softmax_dim(x: Any, dim: Any, function: str = "") -> Any:
     return dim
 
 
-def _softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
+def softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = None) -> Any:
     g, out = widened(g), widened(out)
     return out * (g - (g * out).sum(axis=_softmax_dim(g, dim), keepdims=True))
 
@@ -342,7 +342,7 @@ def _log_softmax_rule(g: Any, out: Any, _x: Any, dim: Any = None, dtype: Any = N
     return g - np.exp(out) * g.sum(axis=_softmax_dim(g, dim), keepdims=True)
 
 
-@define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(_softmax_rule,))
+@define(domain=(real(..., "n"),), settings=_AXIS_SETTINGS, rules=(softmax_rule,))
 @without_warnings
 def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """Return `exp(input) / exp(input).sum(dim)`: probabilities from logits.

@@ -61,6 +61,8 @@ def _text_without_op(call: Call) -> dict[str, Any]:
         title, kind = ("random numbers", "random") if is_random else ("values", "arrays")
     elif call.kind == "op":
         title, kind = call.origin.op, "after"
+    elif np.vdot in functions:
+        title, kind = "norm of gradients", "after"
     elif np.add in functions:
         title, kind = "sum of gradients", "add"
     elif np.add.reduce in functions:

@@ -41,12 +41,24 @@ def _norm(array: Any, order: float) -> Any:
     if not values.size:
         return 0.0 if order >= 0 else math.inf
     norm = number_of(np.linalg.norm(values, order))
-    if order > 0 and not (order == 2 and 1e-145 < norm < math.inf):
+    if order > 0:
         # Powers may overflow or underflow; those of the values divided by the largest do not.
         largest = number_of(np.abs(values).max())
         if 0 < largest < math.inf:
             return largest * number_of(np.linalg.norm(values / largest, order))
     return norm
+
+
+def _total_norm(arrays: list[Any], order: float) -> float:
+    """Return the norm of all elements of all arrays, as if they were one vector."""
+    if order == 2 and arrays:  # compiled programs have one condition then
+        values = (array.astype(np.float64, copy=False) for array in arrays)
+        squares = [np.vdot(x, x) for x in values]
+        norm: float = number_of(np.sqrt(sum(squares[1:], squares[0])))
+        if 1e-145 < norm < math.inf:
+            return norm
+    norms = [_norm(array, order) for array in arrays]
+    return _norm(np.array(norms, like=like()), order) if norms else 0.0
 
 
 def clip_grad_norm_(
@@ -72,8 +84,7 @@ def clip_grad_norm_(
     grads, order = _gradients(parameters, "clip_grad_norm_"), float(norm_type)
     arrays = [array_of(grad) for grad in grads]
     with np.errstate(all="ignore"), no_grad():
-        norms = [_norm(array, order) for array in arrays]
-        total = _norm(np.array(norms, like=like()), order) if grads else 0.0
+        total = _total_norm(arrays, order)
         if error_if_nonfinite and not math.isfinite(total):
             raise RuntimeError(
                 f"the total norm of order {order} is non-finite ({total}), expected a finite norm. "
