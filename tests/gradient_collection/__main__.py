@@ -1,7 +1,8 @@
 """Measure the kit: `python -m tests.gradient_collection [--seeds 3] [--only sin] [--hints]`.
 
 Every wrong rule should fail under every seed, and no right one; the exit status is 1 otherwise.
-"near points" of `cdist` is the known exception. One seed takes a few minutes on two cores.
+"near points" of `cdist` is the known exception, under some seeds. `--only project` are the sixty
+bugs of public projects. One seed takes some minutes on two cores.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     Outcomes = dict[str, list[Outcome]]
 
 CASES: dict[str, Any] = {**WRONG, **RIGHT, **TENSORS, **TWINS}
-LIMIT = 5
-"""How many seconds a check may take."""
+LIMIT = 20
+"""How many seconds a check may take; functions of PyTorch and modules take the longest."""
 
 
 def arguments() -> argparse.Namespace:

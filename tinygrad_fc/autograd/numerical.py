@@ -31,9 +31,9 @@ LEVELS, FINER = 16, 4
 CENTRAL = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Factors by which halving the step divides the error terms of a central difference: h^2, ..."""
 JUMP = (2.0, 8.0, 32.0, 128.0)
-"""These factors for the difference of the two one-sided slopes: h, h^3, ..."""
+"""The same for the difference of the two one-sided slopes: h, h^3, ..."""
 ONE_SIDED = (2.0, 4.0, 8.0, 16.0)
-"""These factors for a one-sided difference: h, h^2, ..."""
+"""The same for a one-sided difference: h, h^2, ..."""
 DAMPING = 2.0**-54
 """Factor for cotangents if intermediate numbers overflow: times this, 1 / x is always finite."""
 COARSEST = 2.0**-16
@@ -56,7 +56,7 @@ class Derivative(NamedTuple):
     scale: Array
     """Size of the results, their changes and derivatives, to which rounding is relative."""
     staircase: Array
-    """Whether results move by low stairs, of the function or of rounding, and not between these."""
+    """Whether results change by low stairs alone, which the function or its rounding has."""
 
     def weighted(self, weights: Array) -> tuple[float, float]:
         """Return the derivative of the weighted sum of the results, and its error bound."""

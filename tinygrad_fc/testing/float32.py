@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 
 PATTERNS = (0, 2, 4, 6)
-"""In which patterns arguments are moved where gradients are ill-conditioned."""
+"""Patterns of signs in which the arguments are moved to measure the rounding of gradients."""
 SPARSE = tuple(EPS * 2.0**k for k in (22.3, 25.1, 27.7))
-"""Larger steps, no powers of two: in saturation many ulps lie between two intermediate numbers."""
+"""Larger moves that are no powers of two.
+
+In saturation an intermediate number stays the same while its argument moves by many ulps.
+"""
 
 
 def float32(case: Case) -> None:
@@ -84,7 +87,7 @@ def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Arr
     def moved(perturbation: Perturbation) -> list[Array]:
         return case.gradients(g, perturbation=perturbation)
 
-    # Where a gradient turns within some ulps, one ulp moves it by its part of the turn.
+    # Where a gradient changes within several ulps, one ulp moves it by that part of the change.
     several = [(2.0**k, p) for k in range(0, 17, 3) for p in PATTERNS]
     wide = [[t / u for t in spread(moved, u * EPS32, p)] for u, p in several]
     fine = [spread(moved, EPS, p) for p in PATTERNS]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 OTHERS = 16
-"""How many other inputs are tried that may confirm a hint."""
+"""The most other inputs at which a hint is tried."""
 FEW = 16
-"""The most entries of other inputs."""
+"""The most entries that an input of another shape may have."""
 TIES = "where numbers are equal, their gradients must add up to g"
 BRANCH = "the gradient is 0 wherever it is wrong, and only there"
 INFINITE = "the slope is infinite there: leave the number out (nonzero, where=)"
@@ -204,7 +204,10 @@ def _multiple(rows: Sequence[tuple[Array, Array, Sample]]) -> str:
 
 
 def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
-    """Return what may be wrong, and two arrays that are equal then, or multiples."""
+    """Return sentences about the cause, each with two arrays.
+
+    The sentence is true if the arrays are equal, or multiples of each other for one with `{}`.
+    """
     a, expected = s.analytic, s.numerical
     table = {f"it is the gradient of {name}": (a, n) for name, n in s.others.items()}
     pairs = zip(a.shape[::-1], s.case.out.shape[::-1], strict=False)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest shows the lines of the user
 
 SHRINKS = 150
-"""How many inputs are tried to make a failure small: a number, so that no clock decides."""
+"""The most inputs that are tried to make a failure small. No clock decides when to stop."""
 COMPILED = 50
 """The most examples of a function that is compiled for each shape."""
 LARGE = 128
@@ -56,7 +56,7 @@ class Law(NamedTuple):
     check: Callable[[Case], Report | None]
     every: int = 1
     essential: bool = False
-    """Whether it is checked for large arrays, too."""
+    """Whether the law is checked for large arrays, too."""
 
 
 class Plan(NamedTuple):
@@ -69,7 +69,7 @@ class Plan(NamedTuple):
     settings: Mapping[str, Callable[..., Sequence[Any]]] = MappingProxyType({})
     """Of an op, the legal values of its keywords, for its arrays."""
     strict: bool = False
-    """Whether it is an op, which promises more than a function does."""
+    """Whether the function is an op, which promises more than other functions."""
     notes: tuple[str, ...] = ()
     """What is not checked at any input."""
 

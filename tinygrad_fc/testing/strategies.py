@@ -53,11 +53,11 @@ _BYTE = st.integers(0, 255)
 _TEN = st.integers(0, 9)
 MOST_ENTRIES = 4096
 DRAWN_ENTRIES = 128
-"""How many numbers of an array are drawn one by one; more are random numbers of a drawn seed."""
+"""The most numbers of an array that are drawn one by one; longer arrays are random, by a seed."""
 SIZES = (33, 64, 6, 16, 10, 8)
 """Long axes, at which code may switch to blocks, unrolled loops or another algorithm."""
 LONGEST = (131, 1003)
-"""Longer ones than blocks of 64, 128 and 1,000, each for one name at a time."""
+"""Axes longer than blocks of 64, 128 and 1,000; only one axis at a time is as long."""
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +137,7 @@ def _filled(
     return shapes, sizes
 
 
-# Numbers: three bytes each, of which the first says of what kind the number is.
+# Numbers: three bytes each. The first byte chooses the kind of the number.
 
 SPECIAL, WHOLE, EIGHTHS, GENERIC, WIDE, DECADES, BESIDE, SCALED, EQUAL = range(9)
 KIND_OF_BYTE = np.array([SPECIAL, WHOLE, EIGHTHS, GENERIC, DECADES, BESIDE, WIDE, SPECIAL])
@@ -258,11 +258,11 @@ class Template(NamedTuple):
     batch: tuple[Shape, ...]
     """What `...` stands for in each argument."""
     sizes: tuple[int, ...]
-    """Those of named axes, in turn."""
+    """The sizes of named axes, in turn."""
     kind: int = EIGHTHS
-    """That of the numbers; `EQUAL` for one and the same."""
+    """The kind of the numbers; `EQUAL` for one number everywhere."""
     single: float = 0.0
-    """The number in the first argument, if not 0."""
+    """The number that fills the first argument; 0 for numbers of `kind`."""
 
 
 SINGLE = (-7, -14, 4, 5, 6, 7, 8, 9, 30)
