@@ -2,10 +2,10 @@
 
 Read it in one evening, in this order:
 
-1. `core`, the graph, its backward pass, and what an op is (1,850 lines of code);
+1. `core`, the graph, its backward pass, and what an op is (1,950 lines of code);
 2. `ops`, the formulas and their derivatives (1,750);
 3. `tensors`, `methods`, `conversions`, `assignment`, `numpy_dispatch`, which make a `Tensor` of
-   them (1,150);
+   them (1,100);
 4. `nn.linear`, `optim.sgd`, and `handderived`, the derivation by hand that all of it reproduces.
 
 Functions composed of ops are in `functional`; what is left is above: `autograd`, `nn`, `optim`,

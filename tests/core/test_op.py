@@ -22,7 +22,7 @@ from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.node import NO_GRADIENT
 from tinygrad_fc.core.op import Op, VariadicRule, registry
 from tinygrad_fc.domain import real
-from tinygrad_fc.testing import inputs
+from tinygrad_fc.testing import check, inputs
 from tinygrad_fc.testing.tensors import differentiable
 
 OPS = [op for op in dict.fromkeys(registry.values()) if op.is_builtin]
@@ -274,6 +274,19 @@ def test_settings_by_position_by_name_and_under_numpys_name() -> None:
     ):
         with pytest.raises(TypeError):
             wrong()
+
+
+@pytest.mark.usefixtures("_registry_restored")
+@pytest.mark.parametrize("values", [(1, 3), lambda x: (1, 2 + x.ndim // 9)])
+def test_valid_values_of_a_setting_are_listed_or_computed(values: Any) -> None:
+    power = tg.op(
+        lambda x, *, n: x**n,
+        domain=(real,),
+        rules=(lambda g, _out, x, *, n: g * n * x ** (n - 1),),
+        settings={"n": values},
+    )
+    check(power)
+    assert power.settings["n"](np.ones(2)) in {(1, 2), (1, 3)}
 
 
 # Errors and memory

@@ -1,4 +1,4 @@
-"""Derivatives of products at zeros; reductions with NumPy's names; quantiles."""
+"""Derivatives of products at zeros; reductions with NumPy's names; quantiles; differences."""
 
 from __future__ import annotations
 
@@ -117,3 +117,19 @@ def test_quantile_equals_numpy(data: Any, method: str, keepdim: bool):
 
 def test_gradient_of_a_quantile():
     check(lambda x: tg.quantile(x, 0.3, 0), np.random.default_rng(0).uniform(0, 1, (3, 2)))
+
+
+@given(st.data(), st.integers(0, 3))
+def test_diff_equals_numpy(data: Any, n: int):
+    a = data.draw(arrays(hnp.array_shapes(max_dims=3, max_side=4)))
+    dim = data.draw(st.integers(-a.ndim, a.ndim - 1))
+    same(tg.diff(tg.tensor(a), n, dim), np.diff(a, n, dim))
+    same(
+        tg.tensor(a).diff(1, dim, prepend=tg.tensor(a), append=tg.tensor(a)),
+        np.diff(a, 1, dim, prepend=a, append=a),
+    )
+    same(tg.diff(tg.tensor(a > 0), 1, dim), np.diff(a > 0, 1, dim))
+
+
+def test_gradient_of_diff():
+    check(lambda x: tg.diff(x, 2, 0), np.random.default_rng(0).normal(size=(3, 2)))
