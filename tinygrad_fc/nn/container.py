@@ -203,8 +203,8 @@ class Sequential(_List[Module]):
         try:
             for name, layer in self._modules.items():
                 # Fuse only original layers: no subclasses, no patched `forward`, no hooks.
-                kind = layer.__class__
-                is_original = not layer._hook_registries and "forward" not in layer.__dict__
+                kind, attributes = type(layer), layer.__dict__
+                is_original = not (attributes.get("_hook_registries") or "forward" in attributes)
                 forward = kind.forward if is_original else None
                 if pending is not None:
                     fused = fused_ops.get(forward)
