@@ -40,13 +40,16 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
             "be recorded. Assign inside `with no_grad():`, or to a copy (`x.clone()`)"
         )
     value = _fitted(value, _elements(array, steps).shape)
-    at = steps[0]
-    if views or len(steps) > 1:
+    at, elements = steps[0], array_of(value)
+    if (views or len(steps) > 1) and base.shape:
         at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
+    elif views:  # of a base without axes: of all values for its one element, the last counts
+        at = np.array(elements.size > 0)
+        value = indexing.getitem(shape.reshape(value, -1), at=slice(-1, None))
     before = graph.keep_state(base) if base._requires_grad else None
     value = _with_earlier_state(value, base, before)
     with graph.mutation_lock:
-        assign_elements(array, steps, array_of(value))
+        assign_elements(array, steps, elements)
         graph.record_change(array)
         base._op, base._settings, base._requires_grad = indexing.index_put, {"at": at}, True
         recorded = isinstance(value, Node) and value._requires_grad

@@ -132,3 +132,22 @@ def test_topk_of_many_elements_is_the_start_of_the_sorted(
     found, expected = x.topk(k, dim, largest), x.sort(dim, descending=largest)
     for a, b in zip(found, expected, strict=True):
         assert np.array_equal(a.numpy(), b.numpy().take(range(k), dim))
+
+
+@pytest.mark.parametrize(
+    "at", [0, ..., [0, -1], [], [True], [False], (None, [0, 0]), slice(0), (slice(None), None)]
+)
+def test_assignment_to_a_view_of_a_tensor_without_axes(at: Any) -> None:
+    a, factor = T(np.array(3.0)), T(np.array([2.0]))
+    y = (a * a).unsqueeze(0)
+    is_selected = y[at].numel() > 0
+    y[at] = y[at] * factor
+    (y * 5).sum().backward()
+    assert y.item() == (18 if is_selected else 9)
+    assert checked(a) == (60 if is_selected else 30)
+    assert checked(factor) == (45 if is_selected else 0)
+
+
+def checked(t: tg.Tensor) -> float:
+    assert t.grad is not None
+    return t.grad.item()
