@@ -156,6 +156,18 @@ def test_a_hidden_layer_with_two_heads():
     assert "# (36)" not in step.source, "the gradient comes from two layers"
 
 
+def test_what_changes_nothing_is_left_out():
+    zero = tg.zeros(())
+    compiled = tg.compile(lambda x: (x.T.sin().T.T, x.exp() - zero.numpy()), backend="numpy")
+    compiled(tg.rand(2, 3))
+    assert ".T.T" not in compiled.source
+    negative = tg.compile(lambda x: x * 1.0 - np.array(-0.0), backend="numpy")
+    assert negative(tg.tensor([-0.0])).numpy().tobytes() == np.zeros(1).tobytes(), "0.0"
+    positive = tg.compile(lambda x: x * 1.0 - np.array(0.0), backend="numpy")
+    assert np.signbit(positive(tg.tensor([-0.0])).numpy()).all()
+    assert "-" not in positive.source.split("def ")[1]
+
+
 # Names, tracebacks
 
 

@@ -63,7 +63,8 @@ class CompiledModule(Module):
         return super().__call__(*args, **kwargs)
 
     def _is_recorded(self, args: Any, kwargs: Any) -> bool:
-        tensors = (*self.parameters(), *flatten((args, kwargs))[0])
+        parameters = (p for _, p in self.named_parameters())  # without the warnings of parameters()
+        tensors = (*parameters, *flatten((args, kwargs))[0])
         return any(isinstance(x, Node) and x._requires_grad for x in tensors)
 
     def __reduce__(self) -> Any:
