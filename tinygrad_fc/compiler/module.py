@@ -62,6 +62,11 @@ class CompiledModule(Module):
             )
         return super().__call__(*args, **kwargs)
 
+    @property
+    def _calls(self) -> Any:
+        """The calls compiled so far, under the name that they have in a compiled function."""
+        return self.compiled._calls
+
     def _is_recorded(self, args: Any, kwargs: Any) -> bool:
         parameters = (p for _, p in self.named_parameters())  # without the warnings of parameters()
         tensors = (*parameters, *flatten((args, kwargs))[0])
