@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 inverse, norm, svd = linalg.inv, norms.p_norm, linalg.thin_svd  # other names in `linalg`
 matrix_power, qr = linalg.integer_power, linalg.reduced_qr
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What training does not need is imported when it is named.
 _LAZY = {"compile": "compiler:compile", "explain": "viz:explain", "summary": "nn.summary:summary"}
