@@ -288,7 +288,7 @@ class _Near(NamedTuple):
     flat: Array
     """Whether all results are equal: a constant, or a stair of rounded intermediate numbers."""
     grain: Array
-    """The power of 2 of which all results are multiples: the rounding of a difference."""
+    """The largest power of 2 that divides all results: the rounding of their differences."""
 
     def contradicts(
         self, value: Array, error: Array, samples: _Samples, bounds: _Rounding
@@ -354,7 +354,7 @@ def _near(line: Callable[[float], Array], here: Array, scale: float, rounding: f
 
 
 def _grain(numbers: Array) -> Array:
-    """Return the power of 2 of which all numbers of a column are multiples; 0 for zeros."""
+    """Return the largest power of 2 that divides all numbers of a column; 0 for zeros."""
     mantissa, exponent = np.frexp(np.where(np.isfinite(numbers), numbers, 0))
     whole = np.ldexp(mantissa, 53).astype(np.int64)
     lowest = np.ldexp((whole & -whole).astype(float), exponent - 53)
@@ -372,7 +372,7 @@ def _discontinuous(gap: Array, noise: Array) -> Array:
 def _irregular(slopes: Array, noise: Array) -> Array:
     """Return where one-sided slopes approach no limit, or more slowly than a multiple of the step.
 
-    Those of `x ** 1.5` at 0 differ from 0 by the root of the step, those of `sqrt` grow.
+    The slopes of `x ** 1.5` at 0 approach 0 as the root of the step; the slopes of `sqrt` grow.
     """
     moved = np.abs(np.diff(slopes, axis=0))[-8:]
     slow = (moved[3:] > moved[:-3] / 4) & (moved[3:] > 8 * noise[-5:])
@@ -404,7 +404,7 @@ def gained_by_jumps(
     `log(1 - sigmoid(x)) + x * x` at 30 looks smooth, with the derivative of `x * x`, since the
     logarithm is a staircase whose stairs are longer than the finest steps. The jumps show in the
     change over a longer interval, which differs from the integral of the derivatives. These need
-    steps well above `eps`, that of the coarsest dtype: shorter ones change nothing.
+    steps well above `eps`, the epsilon of the coarsest dtype: shorter ones change nothing.
     """
     nodes, coefficients = np.polynomial.legendre.leggauss(16)
     line, used = _line(f, point, v), w != 0

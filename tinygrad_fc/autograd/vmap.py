@@ -95,7 +95,7 @@ def _drawing(randomness: str) -> Callable[[], contextlib.AbstractContextManager[
 def _changes_of_rows(batches: set[int]) -> Iterator[Callable[[], None]]:
     """Yield a function to call after each row, which raises if an earlier one changed its tensors.
 
-    A second change of memory that is not that of a batch would add to the first.
+    Where the memory does not belong to a batch, a second change would add to the first.
     """
     outer, changed, earlier = changed_memory.get(), list[int](), dict[int, Any]()
 

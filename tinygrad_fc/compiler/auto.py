@@ -42,7 +42,7 @@ def is_native_faster(program: Program) -> bool:
 
 
 class Kernel:
-    """The kernel of NumPy for the first call, and that of the rule for the others."""
+    """A kernel that runs NumPy source in the first call, and later what the rule chooses."""
 
     def __init__(self, program: Program) -> None:
         self._program, self._has_run = program, False

@@ -277,7 +277,7 @@ def _backend(name: str | None) -> Any:
 
 
 def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
-    """Return names of the leaves of the arguments: those of arguments that are one leaf."""
+    """Return names of the leaves: an argument that is one leaf has the name of its parameter."""
     known: list[str] = []
     with suppress(TypeError, ValueError):  # without a signature
         parameters = inspect.signature(function).parameters.values()

@@ -65,7 +65,7 @@ class Read(NamedTuple):
     """A name that the code reads, and its value: an item of a namespace, or an attribute."""
 
     place: Any
-    """A namespace; or the cell or function whose attribute `key` it is."""
+    """A namespace, which has the item `key`, or a cell or function, which has that attribute."""
     key: str
     name: str
     value: Any

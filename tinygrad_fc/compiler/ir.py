@@ -318,7 +318,7 @@ class ProgramBuilder:
         return value
 
     def emit(self, function: Any, args: Any, kwargs: Any = None) -> Value:
-        """Compute a call on samples and record it; return its value, or that of the same call."""
+        """Compute a call on samples, and record it unless it is a common subexpression."""
         kwargs = {k: x for k, x in (kwargs or {}).items() if (k, x) != ("keepdims", False)}
         if isinstance(kwargs.get("axis"), tuple) and len(kwargs["axis"]) == 1:
             kwargs["axis"] = kwargs["axis"][0]

@@ -35,7 +35,8 @@ FORMULAS: dict[tuple[str, int], tuple[int, ...]] = {
 }
 """Formulas of the document: by op and the argument of its vjp rule (-1: forward).
 
-Of two, the first is for the output layer, the second for the others; `mse_loss` has both.
+Where an entry has two formulas, the first belongs to the output layer and the second to the hidden
+layers; only `mse_loss` is described by both of its formulas at once.
 """
 _ACTIVATIONS = frozenset(op.name for op in vars(activation).values() if isinstance(op, Op))
 _ACTIVATIONS |= {"sigmoid", "tanh", "relu", "softmax"}
@@ -149,8 +150,9 @@ def number_layers(
 ) -> tuple[dict[Hashable, int], range]:
     """Return the layer, from 1, of each z and y, and the layers whose backward formulas are cited.
 
-    `calls` are the ops in order: name, result, and what it reads. Cited are those of all layers in
-    a chain, where only the next layer reads a layer, else those of the last.
+    `calls` are the ops in order: the name, the result, and what the op reads. In a chain, where a
+    layer is read by the next layer alone, the formulas of all layers are cited; in other programs
+    those of the last layer.
     """
     layers: dict[Hashable, int] = {}
     sums, others = set[Any](), set[Any]()  # the z, and what other ops read

@@ -1,8 +1,8 @@
 """A program as statements in loops: what native code does for each instruction.
 
-Views vanish into the addresses of what reads them. The other instructions become statements, each
-of which computes or updates a value that has memory of its own (an owner). An operation on elements
-is a function of numbers, cast to the types in which NumPy computes.
+A view becomes an address that the statements which read it compute. Every other instruction becomes
+a statement: it computes or updates one value that has memory of its own (an owner). An operation on
+elements is a function of numbers, cast to the types in which NumPy computes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 LOOPED = 1 << 15
 """Multiplications up to which a product is done by loops, which then beat a call of BLAS."""
 TALL = 1 << 10
-"""Elements up to which matrices of more rows than columns are column-major; products of fewer rows
-by BLAS are, up to eight times as many."""
+"""The largest number of elements of a matrix with more rows than columns that is column-major.
+
+A product by BLAS with fewer rows than columns is column-major up to eight times this number.
+"""
 BOOLEAN = np.dtype(bool)
 INEXACT_KINDS: dict[Any, str] = {
     **dict.fromkeys((np.power, np.floor_divide, np.remainder, np.fmod), "iu"),
@@ -88,7 +90,7 @@ class Statement:
 
     @property
     def reads(self) -> list[Value]:
-        """The values whose memory it uses, besides that of its result."""
+        """The values whose memory the statement uses, apart from the memory of its result."""
         return [*self.args, *self.at, *([self.base] if self.base else [])]
 
 
@@ -137,7 +139,7 @@ class Lowering:
     def emit(
         self, kind: str, out: Value, function: Any, args: Any, dtype: Any = None, **more: Any
     ) -> Value:
-        """Add a statement; if no `dtype` or shape of its loops is named, that of the result."""
+        """Add a statement; its loops have the dtype and shape of `out` unless others are named."""
         dtype = dtype or out.dtype
         more.setdefault("shape", out.shape or ())
         args = [self._argument(x, dtype) for x in args]
@@ -247,7 +249,7 @@ class Lowering:
     def _reduction(
         self, out: Value, args: list[Any], axes: Any, function: Any = np.add, kind: str = "reduce"
     ) -> Value:
-        """Add a reduction of elements, or of products of those of two arguments."""
+        """Add a reduction of the elements of an argument, or of the products of two arguments."""
         long = kind == "reduce" and function is np.add and out.dtype == np.float32
         dtype = np.dtype(float) if long else out.dtype  # long sums lose too many digits
         shape = np.broadcast_shapes(*(v.shape for v in args))

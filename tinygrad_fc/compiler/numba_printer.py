@@ -106,11 +106,11 @@ class NumbaPrinter:
     # Memory
 
     def _temporaries(self) -> dict[Value, int]:
-        """Give memory to values that have none and need it: buffers, and their sizes.
+        """Return the buffer of each value that has no memory yet and needs it; note their sizes.
 
-        Those of which no two live at once share it. This is linear scan (Poletto and Sarkar, 1999):
-        in the order of their first groups, a value takes the memory of the closest size that no
-        earlier value needs any more.
+        Values whose lifetimes do not overlap share a buffer. This is linear scan (Poletto and
+        Sarkar, 1999): in the order of their first groups, a value takes the free buffer of the
+        closest size.
         """
         last: dict[Value, int] = {}
         sizes: dict[Value, int] = {}
@@ -246,7 +246,7 @@ class Nest:
     def _row(self, statement: Statement) -> Any:
         """Read index arrays; return start, strides and index terms of rows, for `_element`.
 
-        Numbers of rows are checked, but those of constants, which are known to exist.
+        The indices are checked in each call, except for constants, which were checked before.
         """
         base, count, terms = statement.base, len(statement.at), list[Any]()
         start, strides = self.lowering.offset_and_strides(base)

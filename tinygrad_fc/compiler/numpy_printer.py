@@ -38,9 +38,9 @@ class Line(NamedTuple):
 
 
 class Expressions:
-    """Writes calls as expressions of Python, each in parentheses, most of which `plain` drops.
+    """Writes calls as Python expressions in parentheses; `plain` drops those that are not needed.
 
-    `bound` are functions and arrays that the texts name and do not define.
+    `bound` holds the functions and arrays that the expressions name and do not define.
     """
 
     def __init__(self) -> None:

@@ -105,9 +105,9 @@ def _pairs(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield names of what both have drawn, returned and written, with the values of both.
 
-    Further items are those of `_difference`. A gradient may be mere rounding, and then Adam's
-    update is, too: the relative difference of gradients bounds that of the changes of a parameter
-    and of its state.
+    The further items are the arguments of `_difference`. Where a gradient is only rounding, so is
+    Adam's update: therefore a parameter and its state may change with at most the relative
+    difference that the gradients have.
     """
     program, traced = call.program, call.traced
     names = {value.source: value.name for value in program.inputs}

@@ -203,7 +203,7 @@ class Trace(TraceBuilder, Observer):
         return result
 
     def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
-        """Let samples of arguments go that no rule reads: that of relu reads its result alone."""
+        """Release samples that no rule reads: the rule of relu, for example, reads its result."""
         read = [x for k in range(len(args)) for _, x in op.values_read_by(k, result, args)]
         for x in (result, *args):
             if type(x) is Tracer:

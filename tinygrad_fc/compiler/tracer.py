@@ -88,10 +88,10 @@ class Tracer(NDArrayOperatorsMixin):
 
     It also takes the place of a NumPy generator, of which each draw is an instruction.
 
-    `layout` is an array that lies in memory as the real one would, after changes in place too; it
-    tells views from copies. It has one byte an element, never read or written; that of an input is
-    the input itself: an array, whose memory others may share, a number or a generator. `sample`
-    keeps the sample of the value until `Trace` lets it go.
+    `layout` shows how the real array lies in memory, so that views are told from copies. For a
+    computed value it is an array of one byte for each element, whose contents are never used. For
+    an input it is the input itself: an array, which other inputs may alias, a number, or a
+    generator. `sample` keeps the sample of the value until `Trace` releases it.
     """
 
     __array_priority__ = 500
@@ -105,7 +105,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     @property
     def value(self) -> Value:
-        """The value that it holds now; that of a view is computed from its base's."""
+        """The value that the array holds now; for a view, computed from the value of its base."""
         if self.base is None:
             return self._value
         return self.builder.emit(self.function, (self.base.value, *self.rest))
@@ -186,9 +186,9 @@ class Tracer(NDArrayOperatorsMixin):
         return Tracer(self.builder, value)
 
     def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
-        """Return the view that `function(self, *rest)` is; `back` of its values are those of self.
+        """Return the view `function(self, *rest)`; `back` maps its values to those of the base.
 
-        Where NumPy copies, as it does to reshape a transposed array, it is an array of its own.
+        Where NumPy copies, for example to reshape a transposed array, the result is not a view.
         """
         value = self.builder.emit(function, (self.value, *rest))
         layout = function(self.layout, *mapped(sample_of, rest))

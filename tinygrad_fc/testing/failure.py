@@ -72,7 +72,7 @@ def _shown(value: Any) -> str:
 
 
 def _set_entry(error: GradientError, case: Case, measured: Entries) -> str:
-    """Make `error` that of the entry that is the most wrong, and return its text."""
+    """Set the fields of `error` to the entry that is the most wrong, and return its text."""
     k, at = measured.worst
     analytic, numerical, bound = (
         float(a[k][at]) for a in (measured.analytic, measured.numerical, measured.error)

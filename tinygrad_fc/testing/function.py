@@ -34,8 +34,8 @@ class CheckedFunction:
 
     `vjp` returns a gradient for each argument, None where there is none. `vjp2(h, g, *arrays)`
     returns, for the cotangents `h` of the gradients, the gradients of `g` and of each argument. A
-    `jvp(t, out, *arrays)` takes tangents instead, and returns that of the result. `names` are
-    those of the arguments; `call` is the line that checks it, with `{}` for arrays and options.
+    `jvp(t, out, *arrays)` takes tangents and returns the tangent of the result. `names` are the
+    names of the arguments; `call` is the line that checks it, with `{}` for arrays and options.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Laws that hold for every gradient at every point, except for that of its value (`value`).
+"""Laws that hold for every gradient at every point; the law of its value is in `value`.
 
 A law takes a `Case` and raises `GradientError`. Cheap and certain laws come first, so that the
 first that fails is the nearest to the cause.

@@ -47,7 +47,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "stride 0": partial(_stride_0, axes=1),
     "stride 0 everywhere": partial(_stride_0, axes=32),
 }
-"""The same array in another layout of memory; those of stride 0 repeat its first part."""
+"""Functions that lay the same array out in another way; with stride 0 its first part repeats."""
 
 
 def layout(case: Case) -> Report:

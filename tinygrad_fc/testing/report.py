@@ -76,8 +76,8 @@ class Report:
     laws that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
     inconclusive inputs, the least and the greatest of their largest absolute numbers. `not_checked`
     inputs were left out because of `seconds=`: the check is no verdict then. With `seed` the same
-    check draws the same inputs. `shapes` counts those of the arguments, `rejected` the inputs that
-    a condition refused.
+    check draws the same inputs. `shapes` counts the shapes of the arguments, `rejected` the inputs
+    that a condition refused.
     """
 
     examples: int = 0
@@ -122,7 +122,7 @@ class Report:
                 "(noise=1e-6)"
             )
         for reason, count in self.skipped.items():
-            # Models have one dtype: that those of float64 refuse float32 is no gap.
+            # A model has one dtype: it is no gap that a model of float64 refuses float32.
             if 10 * count > self.examples and reason != FLOAT32_REFUSED:
                 texts.append(f"{reason} at {count} of {self.examples} examples")
         if self.examples and self.rejected > 4 * self.examples:

@@ -191,7 +191,7 @@ def _largest_term(case: Case, g: Array, k: int) -> float:
 def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
     """Return two sizes for each gradient, whose rounding error is about eps times each of them.
 
-    The first is that of the largest gradient at ordinary numbers. The second is the sum of
+    The first is the size of the largest gradient at ordinary numbers. The second is the sum of
     |g * out|, divided by a step over all of `x`: rules that read `out` have its rounding error.
     """
     usual = [0.0] * len(case.floats)

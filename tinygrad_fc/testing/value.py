@@ -76,7 +76,7 @@ class Tolerance(NamedTuple):
     noise: float = 0.0
     """The relative accuracy of the function, if worse than that of its dtype."""
     eps: float = EPS
-    """That of the coarsest dtype that the function computes in."""
+    """The machine epsilon of the coarsest dtype that the function computes in."""
     lines: int = 2
     """The number of directions along which gradients are compared."""
 

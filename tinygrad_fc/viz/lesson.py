@@ -37,7 +37,8 @@ LONGEST_TEXT, SYMBOL_LENGTH = 120, 5
 OF_THE_COST = 13
 """The formula of d in the last layer."""
 WRITTEN_OUT = (np.full, np.add.reduce)
-"""Functions whose results are written out where they are read, but for the user's variables."""
+"""Functions whose results are shown inside of the formulas that read them, except for variables of
+the user."""
 CORRECTED = ("Adam", "AdamW")
 """Optimizers whose averages are shown corrected."""
 OPTIMIZER_PHASES = ("guards", "update")
@@ -204,7 +205,7 @@ class Lesson:
     # Calls
 
     def arguments(self, call: Call) -> list[Value]:
-        """Return what the forward call of an op read, for a call or for that of its vjp rule."""
+        """Return what the forward call of an op read, for that call or one of its vjp rule."""
         result = call.origin.result if call.kind == "rule" else call.result
         return next(self._operands(c.values) for c in self.calls if c.result is result)
 
@@ -334,7 +335,7 @@ class Lesson:
         result: Value,
         **others: Any,
     ) -> dict[str, Any]:
-        """Return a step that computes `values`, of which `result` is shown as its result."""
+        """Return a step that computes `values`, and shows one of them, `result`, as its result."""
         between = [
             v
             for v in values
@@ -436,7 +437,7 @@ class Lesson:
     def _update_step(
         self, old: Value, new: Value, values: Sequence[Value]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the step of a parameter, of Adam after those of its averages and corrections."""
+        """Yield the steps that update a parameter; Adam's averages and corrections come first."""
         op, corrected = values[-1].origin.op, self.corrections.get(id(old), [])
         boxes = (k for k, call in enumerate(self.boxes) if any(v is old for v in self.behind(call)))
         place = {"of": self.numbers[id(old)], "box": next(boxes, None)}

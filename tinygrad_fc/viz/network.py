@@ -413,7 +413,7 @@ def symbols(lesson: Lesson) -> dict[int, Symbol]:
 
 
 def _optimizer_symbols(lesson: Lesson, known: dict[int, Symbol]) -> dict[int, Symbol]:
-    """Return the symbols with those of averages, of the number of the step, and of new values."""
+    """Return `known` and the symbols of averages, of the step's number, and of new values."""
     numbers, found = lesson.numbers, dict(known)
     for v in (*lesson.program.inputs, *lesson.program.instructions):
         of = found.get(numbers[id(v.of)]) if v.of else None
