@@ -115,6 +115,8 @@ def contents(container: Any) -> list[Any]:
 
 def same_contents(container: Any, before: Any) -> bool:
     """Return whether a container holds what it held."""
+    if type(container) is set and not container:  # nearly all sets of modules, in each call
+        return not before
     now, before = contents(container), contents(before)
     return len(now) == len(before) and all(map(same, now, before))
 
