@@ -239,8 +239,7 @@ def record_change(*arrays: Any) -> None:
         memory_owner = array if array.base is None else owner(array)
         key = id(memory_owner)
         if key not in changes:
-            with suppress(TypeError):  # a type without weak references: its entry is never removed
-                state.owners[key] = ref(memory_owner, partial(_remove_entries, key))
+            _watch(memory_owner)
         changes[key] = seq
         if changed is not None:
             changed.append(key)
@@ -250,9 +249,16 @@ def copy_of_memory(array: Any) -> Any:
     """Return a copy of `array`; for earlier calls it has changed when the memory of `array` has."""
     copy = array.copy()
     if (seq := state.changes.get(id(owner(array)))) is not None:
-        state.owners[id(copy)] = ref(copy, partial(_remove_entries, id(copy)))
+        _watch(copy)
         state.changes[id(copy)] = seq
     return copy
+
+
+def _watch(memory_owner: Any) -> None:
+    """Have the entries of an owner of memory removed when it is freed."""
+    with suppress(TypeError):  # a type without weak references: its entries are never removed
+        key = id(memory_owner)
+        state.owners[key] = ref(memory_owner, partial(_remove_entries, key))
 
 
 def record_changes_by_id(owner_ids: Iterable[int]) -> None:
