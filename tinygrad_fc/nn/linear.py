@@ -75,10 +75,10 @@ class Linear(Module):
     def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
         # Sequential passes another op, which includes the activation that follows.
         weight: Any
-        try:  # faster than attributes, unless they are not parameters
-            parameters = self._parameters if type(self) is Linear else {}
-            weight, bias = parameters["weight"], parameters["bias"]
-        except KeyError:
+        parameters = self._parameters if type(self) is Linear else {}
+        if "weight" in parameters and "bias" in parameters:
+            weight, bias = parameters["weight"], parameters["bias"]  # faster than attributes
+        else:
             weight, bias = self.weight, self.bias
         try:
             out = call_op(op, (input, weight, bias), _NO_SETTINGS)
