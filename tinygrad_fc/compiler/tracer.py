@@ -88,8 +88,8 @@ class Tracer(NDArrayOperatorsMixin):
 
     It also takes the place of a NumPy generator, of which each draw is an instruction.
 
-    `layout` shows how the real array lies in memory, so that views are told from copies. For a
-    computed value it is an array of one byte for each element, whose contents are never used. For
+    `layout` has the memory layout of the real array, which shows if it is a view or a copy. For
+    a computed value it is an array of one byte for each element, whose contents are never used. For
     an input it is the input itself: an array, which other inputs may alias, a number, or a
     generator. `sample` keeps the sample of the value until `Trace` releases it.
     """
