@@ -47,9 +47,9 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto((tmp_path / "backprop.html").as_uri())
-        page.evaluate(
-            "slice = 60000; idle()"
-        )  # from here on, an action is complete when it returns
+        # From here on, a computation and a drawing are complete when the call returns; a drawing
+        # that a computation asks for comes in the next frame: `idle()` waits for it.
+        page.evaluate("slice = 60000; idle()")
         page.evaluate("page.goTo(1)")
         return page
 

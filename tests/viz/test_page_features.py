@@ -213,6 +213,7 @@ def enter(page: Any, k: str, element: int, number: str) -> str:
     page.evaluate(f"pin({k}, {element}); $('editor').select()")
     page.keyboard.type(number)
     page.keyboard.press("Enter")
+    page.evaluate("idle()")  # the answer is drawn in a later frame
     return str(page.inner_text("#cell"))
 
 

@@ -211,6 +211,7 @@ def test_a_number_is_changed_and_the_change_is_undone(show: Callable[..., Any]):
     page.dblclick(".parameter td[data-e] >> nth=2")
     page.keyboard.type("0.75")
     page.keyboard.press("Enter")
+    page.evaluate("idle()")
     assert page.evaluate("page.values('weight_0')[2][0]") == 0.75
     assert page.evaluate("document.activeElement.dataset.e") == "2"  # back at the cell
     change, slope, by = page.evaluate("[edited.change, edited.slope, edited.number - edited.old]")
@@ -218,10 +219,12 @@ def test_a_number_is_changed_and_the_change_is_undone(show: Callable[..., Any]):
     assert abs(change - slope * by) < abs(by) ** 2
     assert "is curvature" in page.inner_text("#edited")
     page.click("#undo")
+    page.evaluate("idle()")
     assert page.evaluate(VALUES) == before
     page.focus(".parameter td[data-e] >> nth=0")  # and by the keyboard
     for key in ("ArrowDown", "Enter", "2", "Enter"):
         page.keyboard.press(key)
+    page.evaluate("idle()")
     assert page.evaluate("page.values('W⁽¹⁾')[1][0]") == 2
 
 
@@ -289,6 +292,7 @@ def test_the_learning_rate_is_that_of_the_field(show: Callable[..., Any]):
     assert page.get_attribute("#rate", "aria-invalid") == "true"
     page.fill("#rate", "0.5")
     page.click("#reset")
+    page.evaluate("idle()")
     assert page.evaluate(VALUES) == before
     assert page.locator("#cost path.before").count() == 1  # the run before Reset
     page.evaluate("slice = 4")
