@@ -125,6 +125,9 @@ def test_a_module_and_a_loss_of_ones_own():
     assert net.predict(X).shape == VALUES.shape
     assert isinstance(net.module_[1], nn.Tanh)
     assert clone(net).get_params() == net.get_params()
+    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match=r"fit: .*, expected a"):
+            fitted(**options)
 
 
 def test_categories_of_a_data_frame_are_embedded():

@@ -115,8 +115,6 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, fresh=not hasattr(self, "module_"), epochs=1)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, fresh: bool, epochs: int) -> Self:
-        if y is None:
-            raise ValueError("fit requires y to be passed, but the target y is None")
         settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
         X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
         targets, outputs = self._targets(y, fresh=fresh)
@@ -137,6 +135,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     def _module(self, inputs: int, outputs: int) -> nn.Module:
         categories = {k: len(names) for k, names in self.categories_.items()}
         build = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
+        check_argument(not isinstance(build, nn.Module), "fit", "a function or class", module=build)
         return build(inputs, outputs, **{"categories": categories} if categories else {})
 
     def _weights(self, X: Any, y: Any, weights: Any) -> Any:
@@ -148,6 +147,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         return weights * compute_sample_weight(class_weight, y).astype(np.float32)
 
     def _train(self, data: Sequence[Any], epochs: int) -> None:
+        check_argument(self.batch_size > 0, "fit", "at least 1", batch_size=self.batch_size)
         order = self._generator.rng.permutation(len(data[0]))
         count = math.ceil(len(order) * self.validation_fraction) if len(order) > 1 else 0
         validation, rows = [a[order[:count]] for a in data], order[count:]
@@ -222,11 +222,14 @@ class _Net(BaseEstimator):  # type: ignore[misc]
 class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     """A classifier: `module(inputs, outputs)` returns logits (N, classes).
 
-    `module` builds the network; by default it is `MLP` with `hidden` and `dropout`. `loss(logits,
-    classes)` is `cross_entropy` by default, called with `reduction="none"` if there are weights;
-    `class_weight` is a dict or "balanced". `schedule(optimizer)` returns a scheduler, which is
-    stepped once per epoch. Categories of a DataFrame become codes, and the module is built with
-    `categories={column: number}`. `compile=True` compiles the training step.
+    `module` is a function or class that builds the network; by default it is `MLP` with the widths
+    `hidden`, a tuple, and `dropout`. `loss(logits, classes)` is `cross_entropy` by default, called
+    with `reduction="none"` if there are weights; `class_weight` is a dict or "balanced".
+    `optimizer` is a class such as `optim.SGD`, or a function of the parameters and `lr`.
+    `schedule(optimizer)` returns a scheduler, which is stepped once per epoch.
+    `validation_fraction=0.1` stops after `patience` epochs without a lower loss on that part.
+    Categories of a DataFrame become codes, and the module is built with `categories={column:
+    number}`. `compile=True` compiles the training step.
 
     >>> import numpy as np
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])

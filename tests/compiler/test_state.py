@@ -251,6 +251,13 @@ def own_model() -> Training:
     return Training(model, sgd(model.parameters()), nn.MSELoss())
 
 
+def hooked() -> Training:
+    training = perceptron(momentum)
+    bias = training.model[0].bias
+    training.optimizer.register_step_post_hook(lambda *_: bias.detach().mul_(0.5))
+    return training
+
+
 def backward_twice(t: Training, x: Any, y: Any) -> Any:
     t.optimizer.zero_grad(set_to_none=False)
     loss = t.loss(t.model(x), y)
@@ -321,6 +328,7 @@ STEPS: dict[str, tuple[Any, Any]] = {
     "a model of one's own": (own_model, step),
     "an optimizer of one's own": (lambda: perceptron(lambda p: Averaging(p, 0.1)), step),
     "tied weights": (tied, step),
+    "a hook of the optimizer": (hooked, step),
     "a closure": (lambda: perceptron(momentum), with_a_closure),
     **{
         f.__name__: (perceptron, f)

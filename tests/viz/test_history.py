@@ -51,7 +51,6 @@ def test_two_histories_of_one_optimizer_close_in_any_order(first: int):
         if history is not None:
             history.close()
     assert [len(histories[k].loss) for k in (first, 1 - first)] == [1, 2]
-    assert "step" not in vars(optimizer)
 
 
 def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: pytest.MonkeyPatch):

@@ -63,22 +63,25 @@ def require(owner: Any, accepted: Range, **options: Any) -> None:
             )
 
 
+_in_step: set[Optimizer] = set()  # no attribute, which a compiled step would be said to change
+
+
 def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method `step` with the hooks of its optimizer called around the outermost call."""
 
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        if self._hook_registries is None or self._is_in_step:
+        if self._hook_registries is None or self in _in_step:
             return step(self, *args, **kwargs)
         arguments = ((self, *args), kwargs)  # PyTorch's hooks get the optimizer twice
         for hook in hooks.functions(self, "_optimizer_step_pre_hooks"):
             replaced = hook(self, *arguments)
             arguments = arguments if replaced is None else replaced
-        self._is_in_step = True
+        _in_step.add(self)
         try:
             result = step(*arguments[0], **arguments[1])
         finally:
-            del self._is_in_step  # of the instance
+            _in_step.remove(self)
         for hook in hooks.functions(self, "_optimizer_step_post_hooks"):
             hook(self, *arguments)
         return result
@@ -128,7 +131,6 @@ class Optimizer:
     _hook_registries: dict[str, dict[int, Any]] | None = None
     _optimizer_step_pre_hooks = hooks.Registry()
     _optimizer_step_post_hooks = hooks.Registry()
-    _is_in_step = False
     _is_shaped = False  # whether tensors of the state have the shape of the parameter
 
     def __init_subclass__(cls) -> None:
