@@ -289,14 +289,35 @@ def test_a_replaced_file_has_the_same_permissions(tmp_path: Path):
     assert names(tmp_path) == ["link", "model"]
 
 
+def test_read_only_files_owners_and_loops_of_links_are_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, owners, link = tmp_path / "model", [], tmp_path / "link"
+    save({"a": 1}, path)
+    status = path.stat()
+    monkeypatch.setattr(os, "chown", lambda draft, *owner: owners.append(owner))
+    save({"a": 2}, path)
+    assert owners == [(status.st_uid, status.st_gid)]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="read-only"):
+        save({"a": 3}, path)
+    assert load(path) == {"a": 2}
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="link"):
+        save({"a": 3}, link)
+    assert names(tmp_path) == ["link", "model"]
+
+
 class Crash(BaseException):
     """A BaseException such as KeyboardInterrupt."""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
 def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
+    fcntl = pytest.importorskip("fcntl", reason="needs locks of POSIX")
     (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
     (tmp_path / "a").touch(0o600)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # as `flock folder python train.py` does
     with _replacing(str(tmp_path / "a")) as file:
         assert not (tmp_path / ".saving-killed.tmp").exists()
         assert Path(str(file.name)).stat().st_mode & 0o777 == 0o600  # as its target, at once
@@ -304,26 +325,25 @@ def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_pat
         file.write(b"complete")
     assert (tmp_path / "a").read_bytes() == b"complete"
     assert names(tmp_path) == ["a", "b"]
+    os.close(folder)
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "match"),
-    [
-        (serialization, "_MAX_KEYS", "9 pairs, expected at most 8"),
-        (serialization.safetensors, "MAX_TENSORS", "has 4 entries, and at most 2"),
-    ],
-)
-def test_sizes_that_take_long_are_refused(module: Any, name: str, match: str):
-    file, saved = io.BytesIO(), {k: tg.ones(1) for k in range(3)} | dict.fromkeys(range(3, 9))
-    tg.save(saved, file)
-    limit, wrong = getattr(module, name), dict.fromkeys(range(10_001))
-    with pytest.raises(ValueError, match=r"stack some|not all strings"):
-        tg.save(wrong if name == "_MAX_KEYS" else [tg.ones(0)] * limit, io.BytesIO())
-    file.seek(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, name, {"_MAX_KEYS": 8, "MAX_TENSORS": 2}[name])
-        with pytest.raises(serialization.FormatError, match=match):
-            tg.load(file)
+def test_sizes_that_take_long_are_refused(monkeypatch: pytest.MonkeyPatch):
+    file, keys = io.BytesIO(), [dict.fromkeys(range(6)) for _ in range(2)]
+    tg.save({k: tg.ones(1) for k in range(3)} | {"keys": keys}, file)
+    for name, limit, match in (
+        ("MAX_TENSORS", 2, r"3 tensors, expected fewer than 2|has 4 entries, and at most 2"),
+        ("MAX_CONTAINERS", 9, "at most 9 lists, tuples and dicts"),
+        ("_MAX_KEYS", 8, "have (10|15) keys, and those of a file may have 8"),
+    ):
+        module = serialization if name == "_MAX_KEYS" else serialization.safetensors
+        obj = load(io.BytesIO(file.getvalue()))
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, limit)
+            with pytest.raises(ValueError, match=match):
+                saved(obj)
+            with pytest.raises(serialization.FormatError, match=match):
+                loaded(file.getvalue())
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), Crash()])

@@ -15,9 +15,10 @@ import io
 import json
 import math
 import os
+import stat
 from collections import Counter, OrderedDict
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from errno import ENOENT
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from errno import EACCES, ENOENT
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -42,9 +43,9 @@ _VERSION_KEY = "tinygrad_fc.version"
 _VERSIONS = "tinygrad_fc.modules"  # what `Module.state_dict` says of each module
 _VERSION = "1"
 _MAX_DEPTH = 100
-_MAX_KEYS = 10_000  # of a dict whose keys are not strings: only their hashes can be made to collide
+_MAX_KEYS = 10_000  # that are not strings, in a file: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
-_DTYPES = {dtype.name: dtype for dtype in map(np.dtype, "?bhilBHILefd")}
+_DTYPES = {dtype.name: np.dtype(dtype.name) for dtype in safetensors.DTYPES.values()}
 _DICTS: dict[str, type[dict[Any, Any]]] = {
     "dict": dict,
     "OrderedDict": OrderedDict,
@@ -130,28 +131,38 @@ def _opened(f: Any, function: str) -> AbstractContextManager[Any]:
 def _replacing(path: str) -> Iterator[IO[bytes]]:
     """Yield a new file that replaces the one at `path` when the block ends without an error.
 
-    The new file is flushed to the disk first. After an error the old file, if any, is unchanged.
-    Links are followed; pipes and devices such as `/dev/stdout` are written to directly. Raises
-    `OSError` if the folder does not exist or is not writable.
+    The new file is flushed to the disk first, and gets the permissions of the old one, and its
+    owner where the process may set it. After an error the old file, if any, is unchanged. Links are
+    followed; pipes and devices such as `/dev/stdout` are written to directly. Raises `OSError` if
+    the folder does not exist or is not writable, or the file is read-only.
     """
+    try:
+        status = os.stat(path)  # noqa: PTH116  of the path as it is, which may be a loop of links
+    except FileNotFoundError:
+        status = None
     target = Path(path).resolve()
-    if target.exists() and not target.is_file():
+    if status and not stat.S_ISREG(status.st_mode):
         with target.open("wb") as file:
             yield file
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder to save in", str(target.parent))
-    mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
+    if status and not os.access(target, os.W_OK):
+        raise PermissionError(EACCES, "the file to replace is read-only", str(target))
+    mode = stat.S_IMODE(status.st_mode) if status else 0o666
     # Opened directly, since `tempfile` restricts the permissions.
     draft = target.with_name(f".saving-{os.urandom(8).hex()}.tmp")
     opener = partial(os.open, mode=mode)
-    with _without_old_drafts(target.parent):
+    with ExitStack() as stack:
         try:
             with open(draft, "xb", opener=opener) as file:
+                _remove_old_drafts(draft, stack)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            if target.exists():
+            if status:
+                with suppress(PermissionError, AttributeError):  # which Windows lacks
+                    os.chown(draft, status.st_uid, status.st_gid)
                 draft.chmod(mode)  # with what the umask took away
             os.replace(draft, target)  # noqa: PTH105  atomic by its documentation
         except BaseException:
@@ -160,26 +171,23 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
             raise
 
 
-@contextmanager
-def _without_old_drafts(folder: Path) -> Iterator[None]:
-    """Remove drafts of killed processes, if no other process saves in `folder`."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # there is none, or it cannot be opened, as on Windows
-        yield
-        return
-    import fcntl  # noqa: PLC0415  which Windows lacks
+def _remove_old_drafts(draft: Path, stack: ExitStack) -> None:
+    """Remove drafts of killed processes: a process locks its own `draft` until the stack ends.
 
+    A draft is empty until it is locked, and others leave empty ones alone.
+    """
     try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for old in folder.glob(".saving-*.tmp"):
+        import fcntl  # noqa: PLC0415  which Windows lacks
+    except ImportError:
+        return
+    with suppress(OSError):  # of file systems without locks
+        fcntl.flock(stack.enter_context(draft.open("r+b")), fcntl.LOCK_EX)
+        os.truncate(draft, 1)
+    for old in draft.parent.glob(".saving-*.tmp"):
+        with suppress(OSError), old.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_size:
                 old.unlink()
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(handle)
 
 
 # The structure: `path` is the keys that lead to a value in the saved object.
@@ -240,6 +248,7 @@ class _Packer:
         self.arrays: dict[str, Any] = {}
         self.tensors: dict[str, list[Any]] = {}  # the JSON of tensors, by name
         self.open: set[int] = set()
+        self.keys = 0  # that are not all strings
 
     def packed(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
@@ -272,10 +281,8 @@ class _Packer:
             packed = [self.packed(v, (*path, i)) for i, v in enumerate(value)]
         elif all(type(key) is str for key in value):
             packed = {key: self.packed(v, (*path, key)) for key, v in value.items()}
-        elif len(value) > _MAX_KEYS:
-            count = f"{len(value)} keys that are not all strings"
-            raise ValueError(f"cannot save {_place(path)}: it has {count}. Save two lists instead")
         else:
+            self.keys = _sum_of_keys(self.keys, value)
             packed = [[self.key(k, path), self.packed(v, (*path, k))] for k, v in value.items()]
         self.open.remove(id(value))
         if hasattr(value, "_metadata"):  # of `Module.state_dict`
@@ -327,6 +334,16 @@ def _is_key(key: Any) -> bool:
     return type(key) in _KEY_TYPES or (type(key) is tuple and all(map(_is_key, key)))
 
 
+def _sum_of_keys(count: int, keys: Any) -> int:
+    """Return `count + len(keys)`; raise `FormatError` if a file may not have so many."""
+    if (count := count + len(keys)) <= _MAX_KEYS:
+        return count
+    raise FormatError(
+        f"dicts whose keys are not all strings have {count} keys, and those of a file may have "
+        f"{_MAX_KEYS}: save two lists instead"
+    )
+
+
 def _place(path: tuple[Any, ...]) -> str:
     return "".join(f"[{key!r}]" for key in path) or "this"
 
@@ -358,6 +375,7 @@ class _Unpacker:
     def __init__(self, arrays: dict[str, Any]) -> None:
         self.arrays = arrays
         self.read: set[str] = set()
+        self.keys = 0  # that are not all strings
         self.memories: set[str] = set()  # of which tensors are views
 
     def unpacked(self, value: Any, depth: int) -> Any:
@@ -383,9 +401,9 @@ class _Unpacker:
         if isinstance(content, dict):
             return kind({key: self.unpacked(value, depth + 1) for key, value in content.items()})
         items: dict[Any, Any] = {}
-        if isinstance(content, list) and len(content) > _MAX_KEYS:
-            raise _wrong(f"has a dict of {len(content)} pairs, expected at most {_MAX_KEYS}")
-        for pair in content if isinstance(content, list) else [None]:
+        pairs = content if isinstance(content, list) else [None]
+        self.keys = _sum_of_keys(self.keys, pairs)
+        for pair in pairs:
             if not isinstance(pair, list) or len(pair) != 2:
                 raise _wrong("has a dict that is not of pairs")
             key, value = (self.unpacked(part, depth + 1) for part in pair)

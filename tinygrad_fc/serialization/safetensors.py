@@ -17,16 +17,17 @@ import numpy as np
 METADATA = "__metadata__"
 HEADER_LIMIT = 100_000_000  # of the format
 MAX_TENSORS = 100_000  # which take seconds to check
+MAX_CONTAINERS = 1_000_000  # lists and objects of the header, the structure included
 
-_DTYPES = {
+DTYPES = {
     "BOOL": np.dtype("?"),
     **{f"I{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
     **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
     **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _BF16 = "BF16"
-_STORED = {**_DTYPES, _BF16: np.dtype("<u2")}
+_STORED = {**DTYPES, _BF16: np.dtype("<u2")}
 
 
 class FormatError(ValueError, RuntimeError):
@@ -80,6 +81,7 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
             f"save: names and structure take {len(text)} bytes, and the format allows "
             f"{HEADER_LIMIT}. Save arrays instead of long lists of numbers"
         )
+    _check_containers(text)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
         array = arrays[name]
@@ -117,7 +119,8 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def parse(text: bytes, what: str) -> Any:
-    """Return parsed JSON; raise `FormatError` for invalid JSON and repeated keys."""
+    """Return parsed JSON; raise `FormatError` for invalid JSON, repeated keys, and its size."""
+    _check_containers(text)
     try:
         parsed = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
@@ -125,6 +128,14 @@ def parse(text: bytes, what: str) -> Any:
     if not isinstance(parsed, dict) or not text.startswith(b"{"):
         raise _wrong(f"{what} is JSON, but not an object that begins with '{{'")
     return parsed
+
+
+def _check_containers(text: bytes) -> None:
+    """Raise `FormatError` for JSON of many lists and objects, which take fifty times its memory."""
+    if text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:
+        raise FormatError(
+            f"a file holds at most {MAX_CONTAINERS} lists, tuples and dicts. Save arrays instead"
+        )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
