@@ -421,7 +421,12 @@ def _one(x: Any) -> Any:
 
 
 def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
-    return (_one(out) - out) * out * g
+    if not (g.__class__ is out.__class__ is _ndarray):
+        return (_one(out) - out) * out * g
+    gradient = _one(out) - out
+    gradient *= out
+    gradient *= g
+    return gradient
 
 
 @define(domain=(real,), rules=(_sigmoid_rule,))
@@ -435,10 +440,12 @@ def sigmoid(input: Any) -> Any:
     # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
     # branch is not needed.
     one = _one(input)
-    is_numpy = input.__class__ is _ndarray  # else CuPy, or a number
-    denominator = silent.call(np.exp, -input) if is_numpy else exp.forward(-input)
-    denominator += one
-    return one / denominator
+    if one is PYTHON_ONE or not input.ndim:
+        return one / (exp.forward(-input) + one)
+    out = -input
+    silent.call(np.exp, out, out)
+    out += one
+    return np.divide(one, out, out)
 
 
 # The result is positive, 0, or NaN for NaN, whose gradient is that of the result.
