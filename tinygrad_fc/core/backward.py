@@ -37,6 +37,7 @@ from tinygrad_fc.core.node import (
     leaf_of,
     next_seq,
     scalar_to_array,
+    unobserved_leaf,
 )
 from tinygrad_fc.core.seam import observer
 
@@ -47,6 +48,7 @@ _flags, _OBSERVED = grad_mode.flags.get, grad_mode.OBSERVED
 _ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 _seq_of = attrgetter("_seq")
 _accumulation_lock = allocate_lock()
+_UNCHANGED = nullcontext()  # the grad mode as it is
 
 
 def backward_pass(
@@ -83,7 +85,7 @@ def backward_pass(
     )
     for output, cotangent in zip(outputs, grad_outputs, strict=True):
         pass_.add(output, cotangent)
-    with grad_mode.enable_grad() if create_graph else nullcontext():
+    with grad_mode.enable_grad() if create_graph else _UNCHANGED:
         pass_.run()
     pairs = pass_.gradients
     _check_changes_during(pass_, before)
@@ -120,26 +122,28 @@ def _check_all_reached(inputs: Sequence[Any], reached: set[int]) -> None:
 def accumulate_gradients(pairs: Sequence[list[Any]]) -> None:
     """Add each gradient to its tensor's `.grad`; then call the hooks for that."""
     by = observer() if _flags() & _OBSERVED else None
+    new_leaf = unobserved_leaf if by is None else leaf_of
+    hooked = []
     with _accumulation_lock:
         for t, gradient in pairs:
-            g, old = gradient, t._grad if by is None else by.grad(t)
+            old = t._grad if by is None else by.grad(t)
+            if t._hooks is not None:
+                hooked.append(t)
             if old is None:
-                g = g if isinstance(g, Node) else leaf_of(g)
-            elif isinstance(g, Node) or old._requires_grad:
-                g = old + g
-            elif change_in_place(array_of(old), "__iadd__", g):
+                total = gradient if isinstance(gradient, Node) else new_leaf(gradient)
+            elif isinstance(gradient, Node) or old._requires_grad:
+                total = old + gradient
+            elif change_in_place(array_of(old), "__iadd__", gradient):
                 continue
             else:
-                g += array_of(old)  # in place, since `g` is unaliased
-                g = leaf_of(g)
+                total = new_leaf(gradient + array_of(old))
             if by is None:
-                t._grad = g
+                t._grad = total
             else:
-                by.set_grad(t, g)
-    for t, _ in pairs:  # without the lock: a hook may run another backward pass
-        if t._hooks is not None:
-            for hook in list(t._hooks.after_accumulation.values()):
-                hook(t)
+                by.set_grad(t, total)
+    for t in hooked:  # without the lock: a hook may run another backward pass
+        for hook in list(t._hooks.after_accumulation.values()):
+            hook(t)
 
 
 def _ids_between(outputs: Sequence[Any], wanted: set[int]) -> set[int]:
@@ -169,7 +173,7 @@ class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
     __slots__ = (
-        *("call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients", "is_checked"),
+        *("call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients"),
         *("leaves", "needed", "owned", "pending", "queue", "retained", "visited", "wanted"),
     )
 
@@ -183,12 +187,11 @@ class _Pass:
     ) -> None:
         self.create_graph = create_graph
         self.detects_anomaly = bool(_flags() & grad_mode.DETECT_ANOMALY)
-        self.is_checked = create_graph or self.detects_anomaly  # whether `fitted` gets all
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.call_hooks_of_inputs = call_hooks_of_inputs
         self.needed = needed  # ids of the tensors on a path to an input; None: all
         self.pending: dict[int, Any] = {}  # the gradient so far, by id of the tensor
-        self.owned: set[int] = set()  # ids of tensors to whose gradient nothing else refers
+        self.owned: set[int] = set()  # ids of tensors to whose gradient surely nothing else refers
         self.queue: list[tuple[int, int, Any]] = []  # (-sequence number, id, tensor), to be visited
         self.leaves: list[Any] = []
         self.visited: list[Any] = []
@@ -232,11 +235,13 @@ class _Pass:
         """Return `g`, the complete gradient of `a`, or a copy if something else refers to it."""
         return g if id(a) in self.owned else g.copy()
 
-    def run(self) -> None:  # noqa: C901, PLR0912  one loop, for speed
+    def run(self) -> None:  # noqa: C901, PLR0912, PLR0915  one loop, for speed
         """Visit all nodes: call their rules, and add what these return to the arguments."""
-        queue, pending, needed, add = self.queue, self.pending, self.needed, self.add
-        visited, calls_finish = self.visited.append, self.wanted is not None
-        create_graph, is_checked = self.create_graph, self.is_checked
+        queue, pending, needed, leaves = self.queue, self.pending, self.needed, self.leaves
+        visited, owned, create_graph = self.visited.append, self.owned, self.create_graph
+        calls_finish = self.wanted is not None
+        # The class of gradients that are used as they are, if shape and dtype are right.
+        usual = None if create_graph or self.detects_anomaly else _ndarray
         last_change = state.last_change
         by = observer() if _flags() & _OBSERVED else None
         while queue:
@@ -251,7 +256,7 @@ class _Pass:
             visited(node)
             if calls_finish or node._hooks is not None:
                 g = self.finish(node, g, is_visited=True)
-            if op.run_in_place is not None and g.__class__ is _ndarray and not is_checked:
+            if op.run_in_place is not None and g.__class__ is usual:
                 op.run_in_place(self, node, g)
                 continue
             values = args = node._args
@@ -264,27 +269,42 @@ class _Pass:
                 outer_rules = op.outer.rules if by is None else by.rules(op.outer)
                 g = outer_rules[0](g, out, None)
             rules = op.rules if by is None else by.rules(op)
-            is_trusted = op.is_builtin and not create_graph
             if rules.__class__ is not tuple and not rules.reads_arguments:
                 values = ()
+            values = (g, out, *values)
             for a, rule, array in zip(parents, rules, args):  # noqa: B905  endless for a VariadicRule
                 if a is None or (needed is not None and id(a) not in needed):
                     continue
-                gradient = rule(g, out, *values, **settings) if settings else rule(g, out, *values)
+                gradient = rule(*values, **settings) if settings else rule(*values)
                 if (
-                    is_checked
-                    or gradient.__class__ is not _ndarray
+                    gradient.__class__ is not usual
                     or gradient.shape != array.shape
                     or gradient.dtype is not array.dtype
                 ):
                     if gradient is NO_GRADIENT:
                         continue
                     gradient = self.fitted(gradient, g, array, node, a)
-                is_new = is_trusted and gradient is not g
-                add(a, gradient, is_new and (gradient.base is None or _owns_memory(gradient)))
+                key = id(a)
+                if key in pending:
+                    self.add(a, gradient)
+                    continue
+                pending[key] = gradient  # as in `add`, whose call costs 1 % of a small step
+                if a._op is not None:
+                    heappush(queue, (-a._seq, key, a))
+                    continue
+                leaves.append(a)
+                is_new = gradient is not g and op.is_builtin and not create_graph
+                if is_new and (gradient.base is None or _owns_memory(gradient)):
+                    owned.add(key)
+        self.finish_leaves()
+
+    def finish_leaves(self) -> None:
+        """Store the gradients of the leaves, which are complete when all nodes are visited."""
+        pending, owned = self.pending, self.owned
+        calls_finish = self.wanted is not None or self.create_graph
         for a in self.leaves:
             g = pending.pop(id(a))
-            if calls_finish or create_graph or a._hooks is not None or id(a) not in self.owned:
+            if calls_finish or a._hooks is not None or id(a) not in owned:
                 self.finish(a, g)
             else:  # the usual case
                 self.gradients.append([a, g])
@@ -383,7 +403,7 @@ def _call_hooks(node: Any, hooks: GradientHooks, g: Any, *, create_graph: bool) 
     """Call the hooks of `node` with its complete gradient `g`, and return the result."""
     # A copy, since the memory may be that of the cotangent or of other gradients.
     shown = g.clone() if create_graph else leaf_of(g.copy())
-    with nullcontext() if create_graph else grad_mode.no_grad():
+    with _UNCHANGED if create_graph else grad_mode.no_grad():
         for hook in list(hooks.functions.values()):
             returned = hook(shown)
             if returned is None:

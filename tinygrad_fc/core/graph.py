@@ -75,10 +75,12 @@ def call_op(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     """
     if _assigned:
         follow_assignments(args)
-    arrays, parents, dtype, undifferentiated = _operands(op, args)
-    is_usual = dtype is float64 or dtype is float32
-    if not is_usual and (promoted := _promoted(op, args, arrays, settings)) is not None:
-        return call_op(op, promoted, settings)
+    arrays, parents, dtype = _operands(op, args)
+    undifferentiated = None
+    if dtype is not float64 and dtype is not float32:
+        if (promoted := _promoted(op, args, arrays, settings)) is not None:
+            return call_op(op, promoted, settings)
+        undifferentiated = _undifferentiated(op, args, parents)
     # The number is taken before the values are read, since another thread may change them.
     seq = next_seq() if parents is not None or _assigned else 0
     flags = _flags()
@@ -98,17 +100,16 @@ def call_op(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
         parents = None  # dtype=int
     t: Tensor = _new(tensor_class)
     t._array = out
-    t._op = op if undifferentiated is None else undifferentiated._op
     t._grad = t._hooks = None
     if parents is not None and flags & _RECORD and op.rules is not None:
-        if undifferentiated is not None:
-            raise _undifferentiated_error(op, undifferentiated)
+        t._op = op
         t._requires_grad = True
         t._parents = parents
         t._args = arrays
         t._settings = settings
         t._seq = seq
         return _with_saved_tensors_hooks(t) if flags & _SAVED_TENSORS_HOOKS else t
+    t._op = op if undifferentiated is None else undifferentiated._op
     t._requires_grad = False
     t._parents = t._args = None
     t._seq = seq if _assigned else 0
@@ -117,54 +118,58 @@ def call_op(op: Op, args: Sequence[Any], settings: dict[str, Any]) -> Tensor:
     return t
 
 
-def _undifferentiated_error(op: Op, t: Any) -> GraphError:
-    return GraphError(
-        f"{op.name}: a tensor of shape {t._array.shape} is the result of a compiled function, "
-        "through which no gradient flows to the parameters that the function read. Compile the "
-        "whole step with its backward(), or pass result.detach(), or call it under no_grad()"
-    )
-
-
-def _with_saved_tensors_hooks(t: Any) -> Tensor:
-    t._op = grad_mode.saved_tensors_hooks.get().op_of(t)
-    return t  # type: ignore[no-any-return]
-
-
-def _operands(op: Op, args: Sequence[Any]) -> tuple[list[Any], list[Any] | None, Any, Any]:
+def _operands(op: Op, args: Sequence[Any]) -> tuple[list[Any], list[Any] | None, Any]:
     """Return the arrays and numbers of `args`, the parents, and the one dtype of the arrays.
 
-    The parents are None if no argument requires grad, and the dtype is None if dtypes differ. The
-    last is an argument through which no gradient flows: the result of a compiled function.
+    The parents are None if no argument requires grad. The dtype is None if dtypes differ, or if an
+    argument is the result of a compiled function, through which no gradient flows.
     """
     arrays: list[Any] = []
     parents: list[Any] = []
-    is_tracked = is_mixed = False
-    dtype = undifferentiated = None
+    is_recorded = is_special = False
+    dtype: Any = None
     for a in args:
         if a.__class__ is tensor_class or isinstance(a, Node):
             array = a._array  # until `_observed_call`
             arrays.append(array)
-            other = array.dtype
-            if other is not dtype:
-                if dtype is None:
-                    dtype = other
-                else:
-                    is_mixed = True
+            if dtype is None:
+                dtype = array.dtype
+            elif array.dtype is not dtype:
+                is_special = True
             if a._requires_grad:
-                is_tracked = True
+                is_recorded = True
                 parents.append(a)
                 continue
             if a._op is UNDIFFERENTIATED:
-                undifferentiated = a
+                is_special = True
         elif a.__class__ in _PYTHON_SCALARS:
             arrays.append(a)
         else:
             array = operand(a, op.name)
             arrays.append(array)
-            is_mixed = is_mixed or getattr(array, "dtype", dtype) is not dtype
+            is_special = is_special or getattr(array, "dtype", dtype) is not dtype
         parents.append(None)
-    tracked = parents if is_tracked else None
-    return arrays, tracked, None if is_mixed else dtype, undifferentiated
+    return arrays, parents if is_recorded else None, None if is_special else dtype
+
+
+def _undifferentiated(op: Op, args: Sequence[Any], parents: list[Any] | None) -> Any:
+    """Return an argument that is the result of a compiled function, or None.
+
+    Raises `GraphError` if there is one and the call is recorded, since its gradient would be lost.
+    """
+    t = next((a for a in args if getattr(a, "_op", None) is UNDIFFERENTIATED), None)
+    if t is not None and parents is not None and _flags() & _RECORD and op.rules is not None:
+        raise GraphError(
+            f"{op.name}: a tensor of shape {t._array.shape} is the result of a compiled function, "
+            "through which no gradient flows to the parameters that the function read. Compile the "
+            "whole step with its backward(), or pass result.detach(), or call it under no_grad()"
+        )
+    return t
+
+
+def _with_saved_tensors_hooks(t: Any) -> Tensor:
+    t._op = grad_mode.saved_tensors_hooks.get().op_of(t)
+    return t  # type: ignore[no-any-return]
 
 
 def _observed_call(op: Op, args: Sequence[Any], arrays: list[Any], settings: dict[str, Any]) -> Any:

@@ -84,8 +84,13 @@ tensor_class: type[Any] = Node  # of leaves; `tensors` sets it
 
 def leaf_of(array: Any) -> Tensor:
     """Return a leaf around `array`."""
+    return unobserved_leaf(observer().stored(array) if _flags() & _OBSERVED else array)
+
+
+def unobserved_leaf(array: Any) -> Tensor:
+    """Return a leaf around `array`, where no trace stores another object for it."""
     t: Tensor = _new(tensor_class)
-    t._array = observer().stored(array) if _flags() & _OBSERVED else array
+    t._array = array
     t._op = t._parents = t._args = t._grad = t._hooks = None
     t._requires_grad = False
     t._seq = next_seq()

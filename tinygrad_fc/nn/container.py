@@ -204,17 +204,17 @@ class Sequential(_List[Module]):
             for name, layer in self._modules.items():
                 # Fuse only original layers: no subclasses, no patched `forward`, no hooks.
                 kind, attributes = type(layer), layer.__dict__
-                is_original = not (attributes.get("_hook_registries") or "forward" in attributes)
+                is_original = "forward" not in attributes and "_hook_registries" not in attributes
                 forward = kind.forward if is_original else None
                 if pending is not None:
                     fused = fused_ops.get(forward)
                     if fused is not None and fused[0] is kind:
-                        input, pending = pending.forward(input, op=fused[1]), None
+                        input, pending = _LINEAR_FORWARD(pending, input, op=fused[1]), None
                         continue
                     input, pending = pending(input), None
                 current_name = name
                 is_linear = kind is Linear and forward is _LINEAR_FORWARD
-                if is_linear and layer._parameters.get("bias") is not None:
+                if is_linear and attributes["_parameters"].get("bias") is not None:
                     pending = layer
                 else:
                     input = layer(input)

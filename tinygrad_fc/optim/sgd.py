@@ -74,6 +74,7 @@ class SGD(Optimizer):
         changed: list[Any] = []
         dtype: Any = None
         rate: Any = lr
+        is_plain = not (momentum or decay or maximize)
         by = observer()
         try:
             for p in group["params"]:
@@ -87,15 +88,15 @@ class SGD(Optimizer):
                     # NumPy takes a 0-d array in two thirds of the time of a Python number.
                     dtype, is_numpy = array.dtype, array.__class__ is np.ndarray
                     rate = np.asarray(lr, dtype) if is_numpy else lr
-                if momentum:
+                if is_plain and array.nbytes <= BLOCK // 2:
+                    array -= rate * g
+                elif momentum:
                     v, existed = self._velocity(p)
                     changed.append(v)
                     in_blocks(formula, (g, array, v), (rate, momentum, scale if existed else 1.0))
-                elif decay or maximize or 2 * array.nbytes > BLOCK:
+                else:
                     # Large arrays are updated in parts of BLOCK bytes, which fit the cache.
                     in_blocks(formula, (g, array), (rate,))
-                else:
-                    array -= rate * g
         finally:  # NumPy may raise between two parameters, for example on overflow
             record_change(*changed)
 

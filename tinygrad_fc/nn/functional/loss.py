@@ -87,6 +87,8 @@ def check_not_nan(loss: str, target: Any) -> None:
 
 def float_target(target: Any, input: Tensor) -> Any:
     """Return `target`; integers and booleans are cast to the dtype of `input`."""
+    if isinstance(target, Node) and target._array.dtype.kind == "f":
+        return target
     array = operand(target, "a loss")
     return target if array.dtype.kind == "f" else array.astype(input._array.dtype)
 
@@ -480,6 +482,8 @@ def triplet_margin_loss(
 
 def pop_reduction(settings: dict[str, Any]) -> None:
     """Replace the old arguments `size_average` and `reduce` of a loss by `reduction`."""
+    if not ("size_average" in settings or "reduce" in settings):
+        return
     size_average, reduce = (settings.pop(name, None) for name in ("size_average", "reduce"))
     if size_average is not None or reduce is not None:
         name = "none" if reduce is False else "sum" if size_average is False else "mean"
