@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_fc.assignment import own_argument
 from tinygrad_fc.core import grad_mode, graph
-from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.errors import GraphError, ShapeError
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import NO_GRADIENT, Node, array_of, leaf_of, next_seq, owner, set_array
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
 NO_KWARGS: dict[str, Any] = {}
+
+
+class ForwardMode(grad_mode.Switch):
+    """Whether a backward pass is transposed, so that a `Function` with a `jvp` runs that."""
+
+    bit = 32
 
 
 class FunctionCtx:
@@ -61,13 +67,14 @@ class FunctionCtx:
     """
 
     __slots__ = (
-        *("__dict__", "_dirty", "_non_differentiable", "_packed", "_saved"),
+        *("__dict__", "_dirty", "_forward", "_non_differentiable", "_packed", "_saved"),
         "needs_input_grad",
     )
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Any, ...] = ()
+        self._forward: tuple[Any, ...] = ()
         self._packed: Any = None  # hooks of saved tensors, and what they have packed
         self._non_differentiable: tuple[Any, ...] = ()
         self._dirty: tuple[Any, ...] = ()
@@ -88,6 +95,10 @@ class FunctionCtx:
         if grad_mode.flags.get() & grad_mode.SAVED_TENSORS_HOOKS:
             hooks = grad_mode.saved_tensors_hooks.get()
             self._packed = hooks, [t if t is None else hooks.pack_hook(t.detach()) for t in tensors]
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Save tensors, or None, as the `saved_tensors` of `jvp`, if not those of `backward`."""
+        self._forward = tensors
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -116,8 +127,11 @@ class Function:
     tensor or a tuple of tensors. `backward(ctx, *grads)` gets the gradient of each result and
     returns one gradient per argument, None for no gradient. For a `forward` without `ctx`, define
     `setup_context(ctx, inputs, output)`. A `backward` that consists of operations on tensors can be
-    differentiated again. Raises `GraphError` or `ShapeError`, with the name of the class, for a
-    wrong number or shape of gradients and for changes in place.
+    differentiated again. Forward mode (`forward_ad`, `func.jvp`) calls `jvp(ctx, *tangents)`, which
+    gets a tangent per argument, None for one that is no tensor of floats, and returns the tangents
+    of the results; without a `jvp` it differentiates `backward` by the gradients. Raises
+    `GraphError` or `ShapeError`, with the name of the class, for a wrong number or shape of
+    gradients and for changes in place.
 
     >>> import tinygrad_fc as tg
     >>> class Exp(tg.autograd.Function):
@@ -137,6 +151,8 @@ class Function:
     tensor(1.)
     """
 
+    jvp: Any = None
+    """A static method `jvp(ctx, *tangents)` that returns the tangent of each result."""
     _op: FunctionOp
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -173,7 +189,7 @@ class Function:
         # `forward` gets recorded aliases, so that arguments that it saves are part of the graph.
         # One that it changes in place becomes a copy, which is then assigned to the argument.
         inputs = tuple(call_op(alias, (a,), NO_KWARGS) if isinstance(a, Node) else a for a in args)
-        with grad_mode.no_grad(), _no_in_place_change(f"forward of {cls.__name__}"):
+        with _user_code(f"forward of {cls.__name__}", None):
             if op.separate:
                 result = cls.forward(*inputs, **kwargs)
                 cls.setup_context(ctx, inputs, result)
@@ -322,6 +338,17 @@ class FunctionCall:
                 part = g if self.single else g[at].reshape(array.shape)
                 yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
 
+    def of_tangents(self, op: FunctionOp, returned: Any, v: Any) -> Any:
+        """Return the tangents of the results as that of the node, an array if `v` is one."""
+        tangents = returned if isinstance(returned, tuple) else (returned,)
+        pairs = zip(tangents, self.slices, strict=False)
+        used: list[Any] = [t for t, at in pairs if at is not None]
+        shapes, expected = [getattr(t, "shape", None) for t in used], [*map(np.shape, self.parts())]
+        if shapes != expected or len(tangents) != len(self.slices):
+            raise ShapeError(f"jvp of {op.name} returned tangents of {shapes}; expected {expected}")
+        parts = used if isinstance(v, Node) else [array_of(t) for t in used]
+        return parts[0] if self.single else np.concatenate([t.reshape(-1) for t in parts])
+
     def context(self, op: FunctionOp, out: Any) -> FunctionCtx:
         """Return the context for one run of `backward`; saved results become parts of `out`."""
 
@@ -346,6 +373,7 @@ class FunctionCall:
         for name, value in vars(self.ctx).items():
             setattr(ctx, name, mapped(restored, value))
         ctx._saved = tuple(map(restored, self.ctx._saved))
+        ctx._forward = tuple(map(restored, self.ctx._forward))
         ctx._packed = None if isinstance(out, Node) else self.ctx._packed
         return ctx
 
@@ -382,6 +410,7 @@ class FunctionOp(Op):
         name = kind.__name__
         _unregistered(name, _node_array, None, self)
         self.pick = _unregistered(name, _pick, (_pick_rule, None))
+        self.linear = _unregistered(f"the gradient of {name}", _zeros, (_tangent,))
         cut = VariadicRule(functools.partial(_cut, name))
         self.cut = _unregistered(f"the gradient of {name}", lambda gradient, *_: gradient, cut)
 
@@ -431,6 +460,14 @@ view_of_leaf: Any = _unregistered("saved tensor", readonly, (lambda g, _out, _x:
 view_of_leaf.aliases_leaf = True
 
 
+def _zeros(_g: Any, *, like: Any, **_: Any) -> Any:
+    return np.zeros_like(like._array)
+
+
+def _tangent(v: Any, _out: Any, _g: Any, *, jvp: Any, **_: Any) -> Any:
+    return jvp(v)
+
+
 def _pick(_node: Any, array: Any, *, at: slice) -> Any:
     del at
     return array
@@ -469,9 +506,10 @@ class _Rules:
 def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
     """Run the `backward` of a call; return the gradient of each argument."""
     call, start, name = values[-1], next_seq(), f"backward of {op.name}"
+    if grad_mode.flags.get() & ForwardMode.bit and op.kind.jvp:
+        return _transposed(op, g, out, values)
     ctx, cotangents = call.context(op, out), list(call.cotangents(g))
-    recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
-    with recording, _no_in_place_change(name):
+    with _user_code(name, g):
         returned = op.kind.backward(ctx, *cotangents)
         if any(
             t is not None and graph.state.changes.get(id(owner(array_of(t))), 0) > start
@@ -496,6 +534,26 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
         elif isinstance(g, Node):
             gradients[i] = _checked_recording(op, gradient, g, values)
     return gradients
+
+
+def _transposed(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
+    """Return zeros, linear in `g`, whose derivatives are those of `jvp`: see `transposed`."""
+    *operands, call = values
+    pairs = [(t, t is not None and t._array.dtype.kind == "f") for t in operands]
+
+    def tangent(i: int, v: Any) -> Any:
+        tangents = [leaf_of(np.zeros_like(t._array)) if f else None for t, f in pairs]
+        tangents[i] = _protected(v)
+        ctx = call.context(op, out)
+        if ctx._forward:
+            ctx._saved, ctx._packed = ctx._forward, None
+        with _user_code(f"jvp of {op.name}", v):
+            return call.of_tangents(op, op.kind.jvp(ctx, *tangents), v)
+
+    def linear(i: int, t: Any) -> Any:
+        return call_op(op.linear, (g,), {"like": t, "jvp": functools.partial(tangent, i)})
+
+    return [linear(i, t) if f else NO_GRADIENT for i, (t, f) in enumerate(pairs)]
 
 
 def _checked_recording(op: FunctionOp, gradient: Any, g: Any, values: Sequence[Any]) -> Any:
@@ -529,10 +587,12 @@ def _protected(t: Any) -> Any:
 
 
 @contextmanager
-def _no_in_place_change(code: str) -> Iterator[None]:
-    """Replace errors of in-place changes of the arguments of `code` by a message with the fix."""
+def _user_code(code: str, g: Any) -> Iterator[None]:
+    """Run `code`, which is recorded if `g` is; name the fix of changes of arguments in place."""
+    recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
     try:
-        yield
+        with recording, ForwardMode(on=False):
+            yield
     except (ValueError, GraphError) as error:
         if not any(words in str(error) for words in ("read-only", "would change", "would make")):
             raise

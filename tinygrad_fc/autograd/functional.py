@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd import grad
+from tinygrad_fc.autograd.function import ForwardMode
 from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError
@@ -347,7 +348,7 @@ def transposed(outputs: Items, inputs: Sequence[Any]) -> tuple[list[Any], list[A
     outputs along v, and the value of u does not matter (J. Townsend, "A new trick for calculating
     Jacobian vector products", 2017).
     """
-    with grad_mode.enable_grad():
+    with grad_mode.enable_grad(), ForwardMode(on=True):
         u = [
             leaf_of(np.zeros_like(0.0 if t is None else array_of(t))).requires_grad_()
             for t in outputs

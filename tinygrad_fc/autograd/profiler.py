@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-from tinygrad_fc.core.op import Op
 from tinygrad_fc.core.seam import Observer, start, stop
 
 if TYPE_CHECKING:
