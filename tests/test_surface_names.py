@@ -165,7 +165,7 @@ def test_every_attribute_of_a_tensor_is_documented():
 
 
 # They need another library, write a file or raise; and rules for tests of the ops' settings.
-NO_EXAMPLE = {"testing.from_autograd", "testing.from_jax", "set_default_device"}
+NO_EXAMPLE = {"testing.from_jax", "set_default_device"}
 
 
 def test_every_function_has_an_example():

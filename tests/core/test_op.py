@@ -8,6 +8,7 @@ import inspect
 import pickle
 import pydoc
 import re
+import warnings
 import weakref
 from typing import Any
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.node import NO_GRADIENT
-from tinygrad_fc.core.op import Op, VariadicRule, registry
+from tinygrad_fc.core.op import NUMPY_NAMES, Op, VariadicRule, registry
 from tinygrad_fc.domain import real
 from tinygrad_fc.testing import check, inputs
 from tinygrad_fc.testing.tensors import differentiable
@@ -56,9 +57,11 @@ def domains(op: Op) -> list[Any]:
 
 
 @st.composite
-def calls(draw: st.DrawFn, op: Op, size: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Draw operands of at least `size` elements, and settings of `op`."""
-    drawn = draw(inputs(*draw(st.sampled_from(domains(op)))))
+def calls(
+    draw: st.DrawFn, op: Op, size: int = 0, kinds: slice = slice(None), dtype: Any = np.float64
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Draw operands of at least `size` elements, of some kinds of domains, and settings of `op`."""
+    drawn = draw(inputs(*draw(st.sampled_from(domains(op)[kinds])), dtype=dtype))
     operands = drawn if isinstance(drawn, tuple) else (drawn,)
     assume(all(a.size >= size for a in operands))
     chosen = {}
@@ -137,9 +140,62 @@ def test_a_rule_returns_a_new_array_or_its_cotangent_or_a_view_of_it(op: Op) -> 
             else:
                 assert gradient is g or gradient.base is not None or not gradient.size
 
+    some(given(calls(op), seeds)(check_call))()
+
+
+def some(test: Any) -> Any:
+    """Return a test with fewer examples, whose conditions may be met seldom."""
     filtered = [HealthCheck.filter_too_much, HealthCheck.too_slow]
     limits = settings(max_examples=settings.default.max_examples // 4)
-    settings(limits, suppress_health_check=filtered)(given(calls(op, 0), seeds)(check_call))()
+    return settings(limits, suppress_health_check=filtered)(test)
+
+
+NUMPYS = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_an_op_gives_what_its_numpy_function_gives(op: Op, dtype: Any) -> None:
+    try:
+        known = [*inspect.signature(op.function).parameters]
+    except ValueError:
+        known = []
+
+    def check_call(call: Any) -> None:
+        operands, chosen = call
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            out: Any = op(*map(tg.tensor, operands), **chosen)
+            plain = np.asarray(op(*(a.copy() for a in operands), **chosen))
+            np.testing.assert_allclose(out.numpy(), plain, rtol, 1e-30)
+            assert out.numpy().dtype == plain.dtype
+            if plain.dtype.kind == "f" and "dtype" not in chosen:
+                assert plain.dtype == dtype
+            named = {NUMPYS.get(name, name): value for name, value in chosen.items()}
+            if op.function is op.forward or "arrays" in known or not {*named} <= {*known}:
+                return
+            expected = np.asarray(op.function(*operands, **named))
+        assert plain.dtype == expected.dtype
+        np.testing.assert_allclose(plain, expected, rtol, 1e-30)
+
+    rtol = 500 * np.finfo(dtype).eps
+    some(given(calls(op, kinds=slice(1), dtype=dtype))(check_call))()
+
+
+@pytest.mark.parametrize("op", [*filter(differentiable, OPS)], ids=lambda op: op.name)
+def test_a_cotangent_of_zero_gives_zero_in_every_order_and_outside_of_the_domain(op: Op) -> None:
+    def check_call(call: Any) -> None:
+        operands, chosen = call
+        arguments = [tg.tensor(a) if a.dtype.kind == "f" else a for a in operands]
+        leaves = [arguments[i].requires_grad_() for i in differentiable(op)]
+        with np.errstate(all="ignore"):
+            out: Any = op(*arguments, **chosen)
+            first = tg.autograd.grad(out, leaves, tg.zeros_like(out), create_graph=True)
+            second = sum((t * cotangent(t.shape, 0, t.dtype)).sum() for t in first)
+            of_second = second.requires_grad and tg.autograd.grad(second, leaves, allow_unused=True)
+        for t in (*first, *(of_second or ())):
+            assert t is None or not t.numpy().any()
+
+    some(given(calls(op, kinds=slice(1, 2)))(check_call))()
 
 
 def after_change(rule: Any) -> tg.Tensor:

@@ -267,8 +267,8 @@ def product(w: bool) -> Any:
 
     def fit(g: Any, x: Any) -> Any:
         g = g.sum(tuple(range(g.ndim - x.ndim)))
-        for k in (k for k in range(x.ndim - 2) if x.shape[k] < g.shape[k]):
-            g = g.take([0], k) if w else g.sum(k, keepdims=True)
+        for k in (k for k in range(x.ndim - 2) if x.shape[k] != g.shape[k]):
+            g = g.take([0], k) if w and g.size else g.sum(k, keepdims=True)
         return g
 
     def rule(g: Any, _out: Any, a: Any, b: Any) -> Any:

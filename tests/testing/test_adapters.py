@@ -12,7 +12,6 @@ from tinygrad_fc.testing import (
     GradientError,
     NothingCheckedError,
     check,
-    from_autograd,
     from_jax,
     from_torch,
     interval,
@@ -68,21 +67,9 @@ def test_functions_of_jax() -> None:
     assert check(rule, real(3, 2), dtypes=(np.float32,), max_examples=5).compared
 
 
-def test_functions_of_autograd() -> None:
-    numpy = pytest.importorskip("autograd.numpy")
-    double = {"dtypes": (np.float64,), "max_examples": 20}
-    assert check(from_autograd(numpy.tanh), interval(-4, 4), **double).compared
-    assert check(from_autograd(lambda x, y: x @ y), real("n"), real("n"), **double).compared
-
-
-def _require_library(adapter: Any) -> None:
-    name = adapter.__name__.removeprefix("from_")
-    pytest.importorskip(f"{name}.numpy" if name == "autograd" else name)
-
-
-@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+@pytest.mark.parametrize("adapter", [from_torch, from_jax])
 def test_several_results_are_joined_and_others_refused(adapter: Any) -> None:
-    _require_library(adapter)
+    pytest.importorskip(adapter.__name__.removeprefix("from_"))
     with pytest.raises(TypeError, match=r"got 3; expected a function of its arrays"):
         adapter(3)
     with pytest.raises(NothingCheckedError, match=f"{adapter.__name__}: the function returned"):
@@ -91,9 +78,9 @@ def test_several_results_are_joined_and_others_refused(adapter: Any) -> None:
     assert check(adapter(lambda x: (x * x, 2 * x)), real(2), **few).compared
 
 
-@pytest.mark.parametrize("adapter", [from_torch, from_jax, from_autograd])
+@pytest.mark.parametrize("adapter", [from_torch, from_jax])
 def test_float32_alone(adapter: Any) -> None:
-    _require_library(adapter)
+    pytest.importorskip(adapter.__name__.removeprefix("from_"))
     narrow = {"dtypes": np.float32, "max_examples": 5}
     assert check(adapter(lambda x, y: x * y * y), real(2), real(2), **narrow).compared
 

@@ -70,7 +70,7 @@ def test_a_constant_result_is_not_counted_as_compared() -> None:
     def wrong_sign(g: Any, _out: Any, x: Any) -> Any:
         return -g[: len(x)]
 
-    with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.* number there: arg"):
+    with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.*Choose inputs"):
         report = check_vjp(rough, wrong_sign, real("n>=1"), max_examples=30, **ONCE)
     assert report.inconclusive.total() > report.compared / 2
 

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.testing import (
-    check,
-    check_derivatives,
-    check_vjp,
-    from_autograd,
-    real,
-)
+from tinygrad_fc.testing import check, check_derivatives, check_vjp, real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +61,6 @@ FAILING = {
     "no domain": lambda: check(_cut, "a"),
     "axis": lambda: real("n n"),
     "parameters": check_derivatives(real, max_examples=5)(lambda x, y: x),
-    "no function of autograd": lambda: from_autograd(3),  # type: ignore[arg-type]
 }
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from tinygrad_fc.core.lazy import lazy_names
 from tinygrad_fc.domain import Domain, boolean, distinct, index, interval, nonzero, positive, real
-from tinygrad_fc.testing.adapters import from_autograd, from_jax, from_torch
+from tinygrad_fc.testing.adapters import from_jax, from_torch
 from tinygrad_fc.testing.checks import assert_vjp, check, check_derivatives, check_jvp, check_vjp
 from tinygrad_fc.testing.close import assert_close
 from tinygrad_fc.testing.function import CheckedFunction
@@ -45,7 +45,6 @@ __all__ = [
     "check_jvp",
     "check_vjp",
     "distinct",
-    "from_autograd",
     "from_jax",
     "from_torch",
     "index",

@@ -1,4 +1,4 @@
-"""Functions whose gradients a library computes: PyTorch, JAX, HIPS autograd, or this one."""
+"""Functions whose gradients a library computes: PyTorch, JAX, or this one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from tinygrad_fc.testing.failure import placeholder_comment, source_of
 from tinygrad_fc.testing.function import CheckedFunction, argument_names
-from tinygrad_fc.testing.rounding import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +138,7 @@ class LibraryFunction(CheckedFunction):
 
 
 def library_function(f: Any, library: Library, **options: Any) -> LibraryFunction:
-    """Return a function of another library, whose loops may depend on addresses."""
+    """Return a function of another library."""
     if not callable(f):
         raise TypeError(f"from_{library.name} got {f!r:.80}; expected a function of its arrays")
     source = source_of(f, "f")
@@ -147,7 +146,6 @@ def library_function(f: Any, library: Library, **options: Any) -> LibraryFunctio
         getattr(f, "__name__", type(f).__name__),
         f,
         library=library,
-        repeatable=False,
         limits=(CONSTANT,) if hasattr(f, "parameters") and list(f.parameters()) else (),
         names=argument_names(f),
         call=f"check(from_{library.name}({source.text}), {{}}){placeholder_comment(source)}",
@@ -194,7 +192,7 @@ def from_torch(f: Callable[..., Any]) -> CheckedFunction:
         repeats = [n > 1 and s == 0 for n, s in zip(array.shape, array.strides, strict=True)]
         once = array[tuple(slice(1) if r else slice(None) for r in repeats)]
         if not once.flags.writeable or not once.flags.aligned or min(once.strides, default=0) < 0:
-            once = aligned(once)
+            once = np.array(once)
         t = torch.from_numpy(once)
         return t.expand(array.shape) if any(repeats) else t
 
@@ -239,30 +237,5 @@ def from_jax(f: Callable[..., Any]) -> CheckedFunction:
     def joined(outs: Sequence[Any]) -> Any:
         return jax.numpy.concatenate([a.ravel() for a in outs if a.dtype.kind == "f"])
 
-    native = lambda a: aligned(np.asarray(a))  # noqa: E731
-    library = Library("jax", native, np.array, pullback, joined, compiled)
+    library = Library("jax", np.array, np.array, pullback, joined, compiled)
     return library_function(f, library, few_shapes=True)
-
-
-def from_autograd(f: Callable[..., Any]) -> CheckedFunction:
-    """Return a function of HIPS autograd (`autograd.numpy`) with its gradients, for `check`.
-
-    Raises `ImportError` without autograd.
-    """
-    core, builtins = import_module("autograd.core"), import_module("autograd.builtins")
-
-    def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
-        del again  # derivatives are differentiable
-
-        def of_tuple(t: Any) -> Any:
-            out = function(*t)
-            return builtins.tuple(tuple(out)) if isinstance(out, tuple | list) else out
-
-        pull, out = core.make_vjp(of_tuple, builtins.tuple(tuple(floats)))
-        return out, lambda g: pull(builtins.tuple(g) if isinstance(g, tuple) else g)
-
-    def joined(outs: Sequence[Any]) -> Any:
-        numpy = import_module("autograd.numpy")
-        return numpy.concatenate([numpy.ravel(a) for a in outs if a.dtype.kind == "f"])
-
-    return library_function(f, Library("autograd", np.asarray, np.array, pullback, joined))

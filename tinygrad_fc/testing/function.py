@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,6 @@ class CheckedFunction:
     assertions: bool = False
     """Whether an AssertionError in it is a failure, as in a test."""
 
-    repeatable: bool = True
-    """Whether equal calls give equal bits; otherwise they are equal up to rounding."""
     few_shapes: bool = False
     """Whether it is compiled for each shape."""
 
@@ -94,14 +92,8 @@ class CheckedFunction:
 
     def not_checked(self, count: int) -> tuple[str, ...]:
         """Return sentences about what is not checked, if it is called with `count` arrays."""
-        if isinstance(self.forward, np.ufunc):  # whose keywords, as `out`, change no number
-            return self.limits
-        try:
-            parameters = inspect.signature(self.forward).parameters
-        except (TypeError, ValueError):
-            return self.limits
-        fixed = [name for name, p in parameters.items() if p.default is not p.empty]
-        fixed = [name for name in fixed if name not in self.names[:count]]
+        optional = [p.name for p in _parameters(self.forward) if p.default is not p.empty]
+        fixed = [name for name in optional if name not in self.names[:count]]
         return (*self.limits, f"Not varied: {', '.join(fixed)}") if fixed else self.limits
 
     def short_name(self, i: int) -> str:
@@ -124,11 +116,14 @@ def joined(rules: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
 
 def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the positional parameters of `f`, none where they are unknown."""
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    return tuple(p.name for p in parameters if p.kind < p.VAR_POSITIONAL)
+    return tuple(p.name for p in _parameters(f) if p.kind < p.VAR_POSITIONAL)
+
+
+def _parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of `f`, none where they are unknown, or those of all ufuncs."""
+    with suppress(TypeError, ValueError):
+        return [] if isinstance(f, np.ufunc) else [*inspect.signature(f).parameters.values()]
+    return []
 
 
 @dataclass(frozen=True)
@@ -296,19 +291,11 @@ class Case:
             what += f" {self.function.argument(i) if i >= 0 else 'g'}"
         for kind, got, expected in (("shape", a.shape, x.shape), ("dtype", a.dtype, x.dtype)):
             if got != expected:
-                hint = f"return it as {expected}, as by astype"
-                if kind == "shape":
-                    hint = "" if i is None else self._shape_hint(a, x)
+                hint = f"return it as {expected}, as by astype" * (kind == "dtype")
+                if kind == "shape" and got == self.out.shape and len(self.floats) > 1:
+                    hint = "sum over the axes along which the argument was broadcast"
                 text = f"{what} has {kind} {got}; expected {expected}"
                 raise self.wrong(kind, text, argument=i, hint=hint)
-
-    def _shape_hint(self, a: Array, x: Array) -> str:
-        """Return how a gradient `a` may get the shape of its argument `x`."""
-        if a.shape == self.out.shape and len(self.floats) > 1:
-            return "sum over the axes along which the argument was broadcast"
-        if a.size == x.size:
-            return "reshape it to the shape of the argument"
-        return "broadcast it to the shape of the argument" if a.size < x.size else ""
 
     def _checked_count(self, result: Sequence[Any], arrays: Sequence[Array]) -> list[Array]:
         """Return the gradients of the arguments that have one, zeros for None."""

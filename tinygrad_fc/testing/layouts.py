@@ -31,6 +31,12 @@ def _readonly(x: Array) -> Array:
     return x
 
 
+def _unaligned(x: Array) -> Array:
+    memory = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    memory[...] = x
+    return memory
+
+
 def _stride_0(x: Array, *, axes: int) -> Array:
     """Return the first part of `x`, along one axis or all, repeated with a stride of 0."""
     return np.broadcast_to(x[(slice(1),) * min(axes, x.ndim)], x.shape)
@@ -43,7 +49,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
     "strided": _strided,
     "read-only": _readonly,
-    "unaligned": lambda x: rounding.copied_to(x, np.empty(x.nbytes + 1, np.uint8)[1:]),
+    "unaligned": _unaligned,
     "stride 0": partial(_stride_0, axes=1),
     "stride 0 everywhere": partial(_stride_0, axes=32),
 }

@@ -73,11 +73,9 @@ class Report:
     checked against the slopes to both sides, `inconclusive` counts the others by reason:
     "jump or noise" (no derivative, or none within reach) or "wide bound" (above a 64th). `raised`
     and `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped`
-    laws that could not be checked, by reason. `inconclusive_range` holds, for the arguments of
-    inconclusive inputs, the least and the greatest of their largest absolute numbers. `not_checked`
-    inputs were left out because of `seconds=`: the check is no verdict then. With `seed` the same
-    check draws the same inputs. `shapes` counts the shapes of the arguments, `rejected` the inputs
-    that a condition refused.
+    laws that could not be checked, by reason. `not_checked` inputs were left out because of
+    `seconds=`: the check is no verdict then. With `seed` the same check draws the same inputs.
+    `shapes` counts the shapes of the arguments, `rejected` the inputs that a condition refused.
     """
 
     examples: int = 0
@@ -94,7 +92,6 @@ class Report:
     empty_unchecked: int = 0
     not_checked: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    inconclusive_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def add(self, other: Report) -> None:
@@ -103,9 +100,6 @@ class Report:
         self.kinks += other.kinks
         self.inconclusive += other.inconclusive
         self.skipped += other.skipped
-        for name, (low, high) in other.inconclusive_range.items():
-            a, b = self.inconclusive_range.get(name, (low, high))
-            self.inconclusive_range[name] = min(a, low), max(b, high)
 
     def warnings(self) -> list[str]:
         """Return warnings about a check that passed."""
@@ -114,12 +108,10 @@ class Report:
         total = self.compared + self.kinks + unclear
         if 10 * unclear > total and unclear > 8:
             hardly = ": the gradient was hardly checked" if 2 * unclear >= total else ""
-            lie = (f"{n} from {a:.2g} to {b:.2g}" for n, (a, b) in self.inconclusive_range.items())
             texts.append(
                 f"{unclear} of {total} derivatives are inconclusive ({self._reasons()}){hardly}. "
-                f"The largest number there: {', '.join(lie)}. Choose inputs at which the function "
-                "is smooth and not much rounded (another domain, where=), or state its accuracy "
-                "(noise=1e-6)"
+                "Choose inputs at which the function is smooth and not much rounded (another "
+                "domain, where=), or state its accuracy (noise=1e-6)"
             )
         for reason, count in self.skipped.items():
             # A model has one dtype: it is no gap that a model of float64 refuses float32.

@@ -150,19 +150,6 @@ def worst_index(a: Array, b: Array) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(far)), far.shape))
 
 
-def aligned(x: Array) -> Array:
-    """Return a copy of `x` at an address that suits all vector units: sums round alike."""
-    memory = np.empty(x.nbytes + 64, np.uint8)
-    return copied_to(x, memory[-memory.ctypes.data % 64 :])
-
-
-def copied_to(x: Array, memory: Array) -> Array:
-    """Return a copy of `x` at the beginning of `memory`, an array of bytes."""
-    copy = memory[: x.nbytes].view(x.dtype).reshape(x.shape)
-    copy[...] = x
-    return copy
-
-
 # Of the gradients of a case
 
 

@@ -17,7 +17,7 @@ from unittest import SkipTest
 
 import numpy as np
 
-from tinygrad_fc.testing import laws, layouts, tensors
+from tinygrad_fc.testing import laws, layouts
 from tinygrad_fc.testing.failure import explained
 from tinygrad_fc.testing.float32 import float32
 from tinygrad_fc.testing.function import Case
@@ -46,6 +46,8 @@ SHRINKS = 150
 """The most inputs that are tried to make a failure small. No clock decides when to stop."""
 COMPILED = 50
 """The most examples of a function that is compiled for each shape."""
+MOST_RESULTS = 2**16
+"""Inputs with more results are left out: those of `x @ x.T` for a long axis take minutes."""
 LARGE = 128
 """Arrays of more numbers are checked by the essential laws alone."""
 
@@ -113,12 +115,6 @@ def laws_for(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...
     return tuple(chosen)
 
 
-def laws_for_op(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...]:
-    """Return the laws of an op."""
-    differentiable = laws_for(options, function) if function.differentiable else ()
-    return (Law(tensors.op_result), *differentiable)
-
-
 def _quiet(plan: Plan) -> AbstractContextManager[Any]:
     """Silence NumPy's warnings of empty means; ops must not cause any."""
     quiet = warnings.catch_warnings(action="ignore", category=RuntimeWarning)
@@ -144,11 +140,6 @@ def check_case(case: Case, plan: Plan, count: int = 0, last: int | None = None) 
             raise
         if part is not None:
             report.add(part)
-    if report.inconclusive.total():
-        for i in case.floats:
-            x = case.arrays[i]
-            far = float(np.abs(x[np.isfinite(x)]).max(initial=0))
-            report.inconclusive_range[case.function.argument(i)] = far, far
     return report
 
 
@@ -267,6 +258,8 @@ class _Search:
             self.report.refusal = first_line(cause)
             raise DiscardError from error
         _require_floats(self.plan, out)
+        if out.size > MOST_RESULTS:
+            raise DiscardError
         if not np.isfinite(out).all():
             self.report.nonfinite += not _has_empty(case)
             self.report.empty_unchecked += _has_empty(case)
@@ -282,8 +275,8 @@ def _has_empty(case: Case) -> bool:
     return not all(a.size for a in case.arrays)
 
 
-def check_drawn(plan: Plan, one_in: int = 1) -> Report:
-    """Check the laws at inputs that hypothesis draws: one in `one_in` of `max_examples`."""
+def check_drawn(plan: Plan) -> Report:
+    """Check the laws at inputs that hypothesis draws."""
     hy = import_module("hypothesis")  # whose import takes a second
     most = plan.options.max_examples or hy.settings().max_examples
     if plan.function.few_shapes:
@@ -291,7 +284,7 @@ def check_drawn(plan: Plan, one_in: int = 1) -> Report:
     seed = plan.options.seed
     if seed is None:
         seed = 0 if hy.settings().derandomize else getrandbits(32)
-    search = _Search(plan, max(most // one_in, 1), seed)
+    search = _Search(plan, most, seed)
     report = search.report
     try:
         _search(search, hy)
@@ -343,7 +336,7 @@ def _finished(search: _Search) -> Report:
         raise NothingCheckedError(f"{name}: {reasons}")
     report.notes += plan.notes
     seen = report.compared + report.kinks + report.inconclusive.total()
-    if plan.strict and len(plan.laws) > 1 and not seen:
+    if plan.strict and not seen:
         raise NothingCheckedError(f"{name} has no finite value at any input drawn")
     if not plan.strict and report.examples > search.empty_checked:
         _require_compared(plan, report)

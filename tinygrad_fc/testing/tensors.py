@@ -1,10 +1,8 @@
-"""Functions of tensors and ops with their gradients, and laws that are for ops alone."""
+"""Functions of tensors, modules and ops with their gradients."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,39 +10,30 @@ import numpy as np
 
 from tinygrad_fc import autograd
 from tinygrad_fc.autograd import forward_ad
-from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.node import Node, leaf_of
-from tinygrad_fc.core.op import NUMPY_NAMES, Op, _no_rule
+from tinygrad_fc.core.op import Op, _no_rule
 from tinygrad_fc.func import functional_call
 from tinygrad_fc.functional.creation import zeros_like
 from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.testing.adapters import Library, LibraryFunction, backward_passes
 from tinygrad_fc.testing.failure import placeholder_comment
 from tinygrad_fc.testing.function import argument_names
-from tinygrad_fc.testing.report import Array, DiscardError, Report, first_line
-from tinygrad_fc.testing.rounding import close, cotangent, worst_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tinygrad_fc.domain import Domain
     from tinygrad_fc.nn import Module
     from tinygrad_fc.testing.failure import Code
-    from tinygrad_fc.testing.function import Case, CheckedFunction
+    from tinygrad_fc.testing.function import CheckedFunction
+    from tinygrad_fc.testing.report import Array
 
 __tracebackhide__ = True  # pytest shows the lines of the user
-_NUMPY_NAMES = {ours: numpys for numpys, ours in NUMPY_NAMES.items()}
 
 
 class TensorFunction(LibraryFunction):
     """A function of tensors, whose gradients are those of the backward pass."""
 
     of_tensors = True
-
-    def result(self, arrays: Sequence[Any]) -> Array:
-        """Return the result for `arrays`; several results are joined end to end."""
-        with grad_mode.no_grad():
-            return super().result(arrays)
 
     def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `arrays`; `out` replaces the result."""
@@ -130,74 +119,3 @@ def of_op(op: Op, source: Code) -> tuple[CheckedFunction, tuple[Any, ...]]:
         for i, d in enumerate(op.domain)
     )
     return function, domains
-
-
-def op_result(case: Case) -> Report:
-    """An op gives what its NumPy function gives, on arrays and on tensors."""
-    op: Any = case.function.forward
-    tensors = [leaf_of(a.copy()).requires_grad_(a.dtype.kind == "f") for a in case.arrays]
-    with case.errstate():
-        try:
-            out = op(*tensors, **case.function.settings)
-            plain = np.asarray(op(*(a.copy() for a in case.arrays), **case.function.settings))
-        except Exception as error:
-            if isinstance(error, FloatingPointError) and "overflow" in str(error):
-                raise DiscardError from error
-            cause = error.__cause__ if isinstance(error.__cause__, AttributeError) else error
-            raise case.wrong("raises", f"the function raises {first_line(cause)}") from error
-    _equal_results(case, out.numpy(), plain, "for tensors")
-    settings = {
-        _NUMPY_NAMES.get(name, name): value for name, value in case.function.settings.items()
-    }
-    if op.function is op.forward or not _has_settings(op.function, settings):
-        return Report()
-    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-        expected = np.asarray(op.function(*case.arrays, **settings))
-    if plain.dtype != expected.dtype:
-        raise case.wrong("dtype", f"the result is {plain.dtype}; NumPy's is {expected.dtype}")
-    _equal_results(case, plain, expected, f"compared with {op.function}")
-    return Report()
-
-
-def _equal_results(case: Case, got: Any, expected: Any, what: str) -> None:
-    if got.shape != expected.shape:
-        text = f"the result {what} has shape {got.shape}; expected {expected.shape}"
-        raise case.wrong("shape", text)
-    exact = got.dtype.kind != "f"
-    if not (np.array_equal(got, expected) if exact else close(got, expected)):
-        k = worst_index(got, expected)
-        raise case.wrong("value", f"the result {what} is {got[k]} at {k}; expected {expected[k]}")
-
-
-def _has_settings(function: Any, settings: Mapping[str, Any]) -> bool:
-    """Return whether NumPy's function takes `settings`."""
-    try:
-        names = inspect.signature(function).parameters
-    except ValueError:
-        return not settings
-    joined = next(iter(names)) == "arrays"  # concatenate and stack take one sequence
-    return not joined and all(name in names for name in settings)
-
-
-def everywhere(domain: Domain) -> Domain:
-    """Return `domain` without its bounds, which become special values."""
-    edges = [v for v in (domain.low, domain.high, *domain.without) if np.isfinite(v)]
-    values = (0.0, *edges, *domain.special)
-    return domain._replace(low=-np.inf, high=np.inf, without=(), special=values)
-
-
-def zero_outside(case: Case, order: int = 2) -> Report:
-    """An op returns exactly 0 for g = 0, in every order and outside of its domain too."""
-    g = np.zeros_like(case.forward())
-    for grad in case.gradients(g):
-        if grad.any():
-            raise case.wrong("nonlinear", f"the gradient for g = 0 is {grad}; expected 0", g=g)
-    if order > 1:
-        h = [cotangent(case.arrays[i], case.seed + i) for i in case.floats]
-        with np.errstate(all="ignore"):
-            seconds = case.second(h, g)[1:]
-        for grad in seconds:
-            if grad.any():
-                text = f"the gradient of the gradient for g = 0 is {grad}; expected 0"
-                raise case.wrong("second-order", text, g=g)
-    return Report()
