@@ -234,11 +234,11 @@ class _Builder:
         for i, (parent, array) in enumerate(zip(t._parents, args, strict=True)):
             number = None if parent is None else self.numbers.get(id(parent))
             inputs.append(number)
-            if number is None:
+            value = np.array(move_to_device(array, CPU)) if number is None else None
+            if value is not None and value.dtype != object:  # which None and custom calls have
+                # A copy: parameters are changed in place after the backward pass.
                 name = self.names.get(id(array)) or argument_name(op, i)
                 own = None if parent is None else self.gradients.get(id(parent))
-                # A copy: parameters are changed in place after the backward pass.
-                value = np.array(move_to_device(array, CPU))
                 leaves.append(Leaf(name, i, value, parent is not None, own))
         calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
         read = (tuple(inputs), tuple(leaves), tuple(args), t._settings)

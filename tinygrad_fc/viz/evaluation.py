@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinygrad_fc.compiler.instructions import rng_call
-from tinygrad_fc.viz.network import gradients
 
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Value
@@ -57,7 +56,7 @@ def _running_statistics(lesson: Lesson, call: Call) -> list[Value]:
     centered = call.result.args[0]
     if centered.function is not np.subtract:
         return []
-    mean, parameters = centered.args[1], gradients(lesson)
+    mean, parameters = centered.args[1], lesson.gradients
     first: dict[bool, Value] = {}  # of the mean, and of the variance, which needs differences
     for old, new in sorted(lesson.program.changes, key=lambda pair: lesson.position[id(pair[1])]):
         needed = lesson.ancestors([new])

@@ -110,8 +110,6 @@ def _box(number: int, key: ModuleCall | OpNode, nodes: list[OpNode]) -> Box:
 
 def _leaf_rows(leaf: Leaf) -> list[tuple[str, str, bool]]:
     """Return the lines of an argument; of data only the shape, or the number itself."""
-    if leaf.value.dtype == object:  # an argument that is None
-        return []
     mark = "◆" if leaf.requires_grad else "◇"
     if not leaf.requires_grad and leaf.value.ndim == 0:
         return [(f"{mark} {leaf.name}", f"= {number_text(leaf.value)}", False)]

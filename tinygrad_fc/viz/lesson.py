@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from bisect import bisect
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,8 @@ from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.core.pytree import mapped
-from tinygrad_fc.viz.network import output
-from tinygrad_fc.viz.step_texts import optimizer_text, text_of
+from tinygrad_fc.viz.network import gradients, outputs
+from tinygrad_fc.viz.step_texts import kind_alone, optimizer_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,13 +40,11 @@ WRITTEN_OUT = (np.full, np.add.reduce)
 the user."""
 CORRECTED = ("Adam", "AdamW")
 """Optimizers whose averages are shown corrected."""
-OPTIMIZER_PHASES = ("guards", "update")
-"""Phases of what an optimizer computes."""
 
 
 @dataclass(eq=False)
 class Call:
-    """A call of an op ("op") or vjp rule ("rule"), or what belongs to none ("sum", "arrays")."""
+    """A call of an op ("op") or vjp rule ("rule"), or what belongs to none, named by its kind."""
 
     kind: str
     origin: Origin
@@ -105,23 +102,22 @@ class Lesson:
         changes = reversed(program.changes)
         self.changed = {id(new): old for old, new in changes if chains.get(id(new)) is old}
         self.guards = self._guards()
+        self.updates = self._updates()
         self.calls = self._calls()
         self.forward = [c for c in self.calls if c.kind == "op" and c.phase == "forward"]
         self._in_calls = {id(v) for call in self.forward for v in call.values}
         self.boxes = self._boxes()
         self.box_of = {id(v): k for k, call in enumerate(self.boxes) for v in call.values}
-        self.layer_of = {id(c.result): c.result.layer for c in self.forward if c.result.layer}
+        model = self.ancestors(self.outputs or [call.result for call in self.forward])
+        results = [call.result for call in self.forward if id(call.result) in model]
+        self.layer_of = {id(v): v.layer for v in results if v.layer}
+        self.layer_count = max([1, *self.layer_of.values()])
         self.cotangent_of = {
             id(call.origin.cotangent): call.origin.result
             for call in self.calls
             if call.origin.cotangent is not None and not call.origin.cotangent.is_constant
         }
         self.labels = self._labels()
-
-    @property
-    def layer_count(self) -> int:
-        """The number of layers, at least 1."""
-        return max([1, *self.layer_of.values()])
 
     # Numbers and names
 
@@ -174,19 +170,18 @@ class Lesson:
         """
         results = (call.result for call in self.calls)
         program = self.program
-        names = {id(v): v.name for v in (*program.inputs, *results)}
-        names |= {id(v): "condition" for v, _ in program.expects} | self.variables
+        names = {id(v): v.name for v in (*program.inputs, *results)} | self.variables
         every = {id(v): v.name for v in (*program.inputs, *program.instructions)}
         for key, old in self.printer.overwritten.items():  # between its old and its new value
             names[key] = f"{every[id(old)]} on the way"
         for old, new in reversed(program.changes):
             if id(new) in self.changed or not new.variable:
                 names[id(new)] = f"new {every[id(old)]}"
-        derivatives = {}
-        for call in self.calls:
-            read = self.differentiated(call.origin)
-            if read is not None:
-                derivatives[id(call.result)] = f"part of ∂C/∂{names.get(id(read), 'y')}"
+        derivatives = {
+            id(call.result): self.front(call) + names.get(id(call.origin.differentiated), "y")
+            for call in self.calls
+            if call.kind == "rule"
+        }
         for key, result in self.cotangent_of.items():
             derivatives[key] = f"∂C/∂{names.get(id(result), 'y')}"
         names |= {k: name for k, name in derivatives.items() if k not in self.variables}
@@ -196,11 +191,11 @@ class Lesson:
             names[key] += f" ({count[names[key]]})" if count[names[key]] > 1 else ""
         return names
 
-    def differentiated(self, origin: Origin) -> Value | None:
-        """Return the argument whose gradient a vjp rule computes: what its forward call read."""
-        call = next((c for c in self.forward if c.result is origin.result), None)
-        read = self._operands(call.values) if call is not None else []
-        return read[origin.argument] if 0 <= origin.argument < len(read) else None
+    def front(self, call: Call) -> str:
+        """Return whether a vjp rule computes a gradient, or a part that is added to others."""
+        is_added = any(v.function is np.add for v in self.users[id(call.result)])
+        is_whole = not is_added and call.result.shape == call.origin.differentiated.shape
+        return "∂C/∂" if is_whole else "part of ∂C/∂"
 
     # Calls
 
@@ -225,10 +220,13 @@ class Lesson:
         being needed for one, belongs to the backward pass.
         """
         program, position = self.program, self.position
-        groups = [c for c in op_calls(program) if c[0].phase not in OPTIMIZER_PHASES]
+        every = [
+            (o, [v for v in some if id(v) not in self.guards]) for o, some in op_calls(program)
+        ]
+        groups = [(o, some) for o, some in every if some and o.phase in ("forward", "backward")]
         from_rules = {id(v) for o, values in groups if o.argument >= 0 for v in values}
         for v in program.instructions:
-            if any(id(x) in from_rules for x in operands(v)):
+            if id(v) not in self.updates and any(id(x) in from_rules for x in operands(v)):
                 from_rules.add(id(v))
         returned = self.ancestors([program.outputs[k] for k in program.returned])
         last = max((position[k] for k in returned - from_rules if k in position), default=-1)
@@ -242,15 +240,16 @@ class Lesson:
             for o, values in groups
         ]
         for values in self._alone():
-            kind = "sum" if phase(values[-1]) == "backward" else "arrays"
-            calls.append(Call(kind, Origin(), values, phase(values[-1])))
+            when = phase(values[-1])
+            calls.append(Call(kind_alone(values, when), Origin(), values, when))
         return sorted(calls, key=lambda call: position[id(call.result)])
 
     def _alone(self) -> list[list[Value]]:
         """Return the values that belong to no op, those that only one of them reads with it."""
         groups: dict[int, list[Value]] = {}
         for value in reversed(self.program.instructions):
-            if not value.origin.phase and id(value) not in self.guards:
+            is_of_op = value.origin.phase in ("forward", "backward")
+            if not is_of_op and id(value) not in self.guards | self.updates:
                 readers = {*map(id, self.users[id(value)])}
                 alone = len(readers) == 1 and id(value) not in self.printer.used_after
                 group = groups.get(readers.pop(), []) if alone else []
@@ -266,6 +265,17 @@ class Lesson:
             if users and id(value) not in self.printer.used_after and {*map(id, users)} <= guards:
                 guards.add(id(value))
         return guards
+
+    def _updates(self) -> set[int]:
+        """Return the ids of what optimizers compute, and of conditions that no op reads."""
+        updates, read = set[int](), set[int]()
+        for value in reversed(self.program.instructions):
+            phase = value.origin.phase
+            if phase == "update" or (phase == "guards" and id(value) not in read):
+                updates.add(id(value))
+            else:
+                read.update(map(id, operands(value)))
+        return updates
 
     @staticmethod
     def _operands(values: Sequence[Value]) -> list[Value]:
@@ -300,8 +310,9 @@ class Lesson:
         return self._nearest(values, lambda v: id(v) in self.labels and id(v) not in hidden)
 
     def behind(self, call: Call) -> list[Value]:
-        """Return the results of forward calls and the inputs that a call is computed from."""
-        return self._nearest(call.values, lambda v: v.function is None or id(v) in self._in_calls)
+        """Return the results of forward calls, inputs and new values that a call reads."""
+        ends = self._in_calls | self.updates
+        return self._nearest(call.values, lambda v: v.function is None or id(v) in ends)
 
     def _boxes(self) -> list[Call]:
         """Return the forward calls that lead to the last one; statistics on the side do not."""
@@ -316,15 +327,10 @@ class Lesson:
     # Steps
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps in the order of execution: forward calls, vjp rules, updates, guards."""
-        position = {self.numbers[id(v)]: k for k, v in enumerate(self.program.instructions)}
-
-        def place(step: dict[str, Any]) -> int:
-            return position.get(step["writes"], -1)
-
+        """Return the steps in the order of execution: forward calls, vjp rules, updates."""
+        place = {self.numbers[id(v)]: k for k, v in enumerate(self.program.instructions)}
         steps = [*map(self._call_step, self.calls), *self._update_steps()]
-        steps.sort(key=place)
-        return sorted([*steps, *self._guard_steps([*map(place, steps)])], key=place)
+        return sorted(steps, key=lambda step: place.get(step["writes"], -1))
 
     def _step(
         self,
@@ -365,9 +371,25 @@ class Lesson:
         return value
 
     @functools.cached_property
-    def _output(self) -> Value | None:
-        """The output of the model."""
-        return output(self)
+    def gradients(self) -> dict[int, int]:
+        """The number of the derivative of C by each parameter, by the parameter's number."""
+        return gradients(self)
+
+    @functools.cached_property
+    def outputs(self) -> list[Value]:
+        """The outputs of the model; one has the symbol ŷ."""
+        return outputs(self)
+
+    @property
+    def x(self) -> Value | None:
+        """The input, which may be the target as well."""
+        arguments = (v for v in self.program.inputs if v.source.kind == "argument")
+        return next(arguments, None)
+
+    @property
+    def output(self) -> Value | None:
+        """The output of a model that has one."""
+        return self.outputs[0] if len(self.outputs) == 1 else None
 
     @functools.cached_property
     def _comparisons(self) -> list[Value]:
@@ -383,14 +405,15 @@ class Lesson:
 
     def _call_step(self, call: Call) -> dict[str, Any]:
         origin, result = call.origin, call.result
+        is_of_op = call.kind in ("op", "rule")
         forward = origin.result if call.kind == "rule" else result
-        if call.kind == "sum":
+        if not is_of_op and call.phase == "backward":
             forward = self.cotangent_of.get(id(result))
         layer = self.layer_of.get(id(forward))
-        is_named = call.kind in ("sum", "arrays") or call.phase == "backward"
+        is_named = not is_of_op or call.phase == "backward"
         texts = text_of(self, call, layer)
         title, formulas = texts["title"], texts.get("formulas", ())
-        if forward is not self._output:  # formula (13) has the derivative of the cost itself
+        if forward is not self.output:  # formula (13) has the derivative of the cost itself
             formulas = tuple(k for k in formulas if k != OF_THE_COST)
         return self._step(
             call.phase,
@@ -411,27 +434,32 @@ class Lesson:
         """Return a step for each parameter, after one for the numbers that belong to none alone."""
         read = {id(v) for call in self.calls for v in self.reads(call.values)}
         updates = [
-            (old, new) for old, new in self.program.changes if id(old) in read and _is_update(new)
+            (old, new)
+            for old, new in self.program.changes
+            if id(old) in read and id(new) in self.updates
         ]
-        leading = [self._leading_to(new) for _, new in updates]
+        states = [(old.of, new) for old, new in self.program.changes if new.shape]
+        leading = [
+            self._leading_to(new, *(x for of, x in states if of is old)) for old, new in updates
+        ]
         count = Counter(id(v) for values in leading for v in values)
         steps = [
             step
             for (old, new), values in zip(updates, leading, strict=True)
             for step in self._update_step(old, new, [v for v in values if count[id(v)] == 1])
         ]
-        shared = [
-            v
-            for v in self.program.instructions
-            if _is_update(v) and count[id(v)] != 1 and id(v) not in self.guards and not v.of
-        ]
-        if shared:
-            result = next((v for v in reversed(shared) if count[id(v)]), shared[-1])
+        shared: defaultdict[int, list[Value]] = defaultdict(list)  # by the step of an optimizer
+        for v in self.program.instructions:
+            if id(v) in self.updates - self.guards and count[id(v)] != 1 and not v.of:
+                readers = (u.origin for u in self.users[id(v)] if u.origin.phase == "update")
+                shared[id(next(readers, v.origin))].append(v)
+        for values in shared.values():
+            result = next((v for v in reversed(values) if count[id(v)]), values[-1])
             kind = "step size and ε" if self.corrections else "shared numbers"
-            texts = optimizer_text(shared[-1].origin.op, kind)
-            shown = [v for v in shared if id(v) in self.variables]
-            texts |= {"text": self._text(shared, result, shown)}
-            steps.insert(0, self._step("update", texts, shared, self.reads(shared), result))
+            texts = optimizer_text(values[-1].origin.op, kind)
+            shown = [v for v in values if id(v) in self.variables]
+            texts |= {"text": self._text(values, result, shown)}
+            steps.append(self._step("update", texts, values, self.reads(values), result))
         return steps
 
     def _update_step(
@@ -461,26 +489,14 @@ class Lesson:
         groups = (v.source.subject for v in program.inputs if v.source.kind == "option")
         return next((g for g in groups if any(p is tensor for p in g["params"])), {})
 
-    def _guard_steps(self, places: list[int]) -> list[dict[str, Any]]:
-        """Return a step for the conditions between two other steps, which are at `places`."""
-        groups: defaultdict[int, list[Value]] = defaultdict(list)
-        for k, value in enumerate(self.program.instructions):
-            if id(value) in self.guards:
-                groups[bisect(places, k)].append(value)
-        conditions = {id(v) for v, _ in self.program.expects}
-        steps = []
-        for values in groups.values():
-            *others, last = [v for v in values if id(v) in conditions] or values
-            between = [self.numbers[id(v)] for v in others]
-            texts = optimizer_text("guards") | {"text": ()}
-            read = self.reads(values)
-            steps.append(self._step("guard", texts, values, read, last, between=between))
-        return steps
-
     def _leading_to(self, *new: Value) -> list[Value]:
         """Return the instructions of an update that values depend on, in order."""
-        needed = self.ancestors(new)
-        return [v for v in self.program.instructions if id(v) in needed and _is_update(v)]
+        needed, leading = {*map(id, new)}, list[Value]()
+        for v in reversed(self.program.instructions):
+            if id(v) in needed & self.updates:
+                leading.insert(0, v)
+                needed.update(map(id, operands(v)))
+        return leading
 
     def parts(self, value: Value) -> list[Any]:
         """Return the formula of a value over named ones: texts of Python and numbers of values."""
@@ -516,7 +532,3 @@ def _is_one_less_power(value: Value) -> bool:
     """Return whether a number of an update is 1 less a power."""
     read = value.args[1:2] if value.is_number and value.function is operator.sub else ()
     return any(isinstance(v, Value) and v.function is operator.pow for v in read)
-
-
-def _is_update(value: Value) -> bool:
-    return value.origin.phase in OPTIMIZER_PHASES

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_fc.compiler.ir import operands
 from tinygrad_fc.viz.step_texts import BETWEEN_NEURONS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Value
     from tinygrad_fc.viz.lesson import Call, Lesson
 
-__all__ = ["Network", "Symbol", "gradients", "network", "output", "symbols", "threshold"]
+__all__ = ["Network", "Symbol", "gradients", "network", "outputs", "symbols", "threshold"]
 
 STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
 STATE_SYMBOLS |= {"corrected exp_avg": "m̂", "corrected exp_avg_sq": "v̂"}
@@ -61,7 +62,6 @@ class Column:
     title: str = ""
     is_box: bool = False
     depth: int = 0
-    lane: int = 0
     d: int | None = None
     slope: int | None = None
     is_elementwise: bool = True
@@ -136,31 +136,32 @@ class Network:
 class _Builder:
     """Adds columns and links, call by call."""
 
-    def __init__(self, lesson: Lesson, end: Value | None) -> None:
+    def __init__(self, lesson: Lesson) -> None:
         self.lesson = lesson
         self.columns: list[Column] = []
         self.ends: list[Value] = []  # the values that columns end in
         self.links: list[Link] = []
         self.column_of: dict[int, int] = {}  # by id of the value that the column ends in
-        self.cotangents = {
-            id(call.origin.result): lesson.numbers[id(call.origin.cotangent)]
+        self.cotangents = {id(of): lesson.numbers[key] for key, of in lesson.cotangent_of.items()}
+        self.parts = {
+            (id(call.origin.result), id(call.origin.differentiated)): lesson.numbers[
+                id(call.result)
+            ]
             for call in lesson.calls
-            if call.kind == "rule" and not call.origin.cotangent.is_constant
+            if call.kind == "rule"
         }
-        wanted = None if end is None else lesson.ancestors([end])
-        calls = [c for c in lesson.boxes if wanted is None or id(c.result) in wanted]
+        wanted = lesson.ancestors(lesson.outputs)
+        calls = [c for c in lesson.boxes if not lesson.outputs or id(c.result) in wanted]
         behind = [(call, lesson.behind(call)) for call in calls]
         self.readers = Counter(id(v) for _, values in behind for v in values)
         for call in lesson.calls:  # an op such as a sum passes its cotangent on, without a rule
-            of = lesson.differentiated(call.origin)
+            of = call.origin.differentiated
             if of is not None and self.readers[id(of)] == 1:
                 self.cotangents.setdefault(id(of), lesson.numbers[id(call.result)])
         updated = {id(old) for old, _ in lesson.program.changes} | {
-            id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in gradients(lesson)
+            id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in lesson.gradients
         }
-        arguments = (v for v in lesson.program.inputs if v.source.kind == "argument")
-        first = next((v.shape for v in arguments if v.source.subject == 0 and v.shape), (-1,))
-        self.samples = first[0]
+        self.samples = lesson.x.shape[0] if lesson.x is not None and lesson.x.shape else -1
         for call, read in behind:
             for v in read:
                 is_data = v.is_input and id(v) not in updated and bool(v.shape)
@@ -183,7 +184,6 @@ class _Builder:
         for link in links or ():
             column.depth = max(column.depth, self.columns[link.source].depth + 1)
             self.links.append(replace(link, target=target))
-        column.lane = sum(other.depth == column.depth for other in self.columns)
         self.columns.append(column)
         self.ends.append(v)
 
@@ -209,15 +209,11 @@ class _Builder:
         self.columns[target].own += column.own
         return True
 
-    def _parts(self, call: Call, read: list[Value]) -> Iterator[tuple[int, int | None]]:
-        """Yield the columns that a call reads, with the part of their gradient; sums pass it on."""
-        rules = [c for c in self.lesson.calls if c.kind == "rule"]
-        own = [c for c in rules if c.origin.result is call.result]
-        parts = {id(self.lesson.differentiated(c.origin)): c.result for c in own}
-        for v in read:
-            part = self.lesson.numbers[id(parts[id(v)])] if id(v) in parts else None
-            passed = self.cotangents.get(id(call.result))
-            yield self.column_of[id(v)], part if part is not None else passed
+    def _parts(self, call: Call, read: list[Value]) -> dict[int, int | None]:
+        """Return the columns that a call reads, with the part of their gradient."""
+        key = id(call.result)
+        parts = (self.parts.get((key, id(v)), self.cotangents.get(key)) for v in read)
+        return dict(zip((self.column_of[id(v)] for v in read), parts, strict=True))
 
     def _read(self, call: Call, read: list[Value]) -> None:
         """Add what a call computes from values that are columns."""
@@ -226,8 +222,9 @@ class _Builder:
             return
         sources = [self.column_of[id(v)] for v in read]
         others = [v for v in self.lesson.arguments(call) if id(v) not in self.column_of]
-        weight = next((v for v in others if v.is_input and len(v.shape or ()) == 2), None)
-        biases = [numbers[id(v)] for v in others if v.is_input and len(v.shape or ()) == 1]
+        others = [v for v in others if v.is_input or id(v) in self.lesson.updates]
+        weight = next((v for v in others if len(v.shape or ()) == 2), None)
+        biases = [numbers[id(v)] for v in others if len(v.shape or ()) == 1]
         are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
         is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
         if is_product and weight is not None and are_neurons:
@@ -250,15 +247,15 @@ class _Builder:
         )
         is_absorbed = is_join and is_same_kind and self.readers[id(last)] == 1
         if is_alike and is_absorbed and others_lie_below:
-            parts = [*self._parts(call, read)]  # before the column ends in the result
+            parts = self._parts(call, read)  # before the column ends in the result
             self._absorb(result, last, is_elementwise=op not in BETWEEN_NEURONS)
-            for source, part in parts:
+            for source, part in parts.items():
                 if source != target and not (op == "add" and self._merge(source, target)):
                     self.links.append(Link(source, target, "same", title=op, part=part))
             self.columns[target].biases += biases if op == "add" else []
             return
         kind = "same" if is_alike and is_join and are_neurons else "all"
-        own = dict(self._parts(call, read)).items()
+        own = self._parts(call, read).items()
         self._add(result, op, [Link(k, 0, kind, title=op, part=part) for k, part in own])
 
 
@@ -270,32 +267,16 @@ def network(lesson: Lesson) -> Network | None:
     """
     if not lesson.boxes:
         return None
-    end = output(lesson)
-    builder = _Builder(lesson, end)
+    builder = _Builder(lesson)
     columns, (links, folded) = builder.columns, _folded(builder.links)
-    last = builder.column_of.get(id(end))
-    if end is not None and last is None:
-        last = next((k for k, c in enumerate(columns) if lesson.numbers[id(end)] in c.own), None)
-    needed = {x for link in links for x in (link.source, link.target)} if last is None else {last}
-    waiting = [*needed]
-    while waiting:
-        target = waiting.pop()
-        below = {link.source for link in links if link.target == target} - needed
-        needed |= below
-        waiting += below
-    place = {k: n for n, k in enumerate(sorted(needed))}
+    linked = {k for link in links for k in (link.source, link.target)}
+    place = {k: n for n, k in enumerate(sorted(linked))}
     columns = [columns[k] for k in place]
-    links = [
-        replace(link, source=place[link.source], target=place[link.target])
-        for link in links
-        if link.target in place
-    ]
-    lanes: Counter[int] = Counter()
+    links = [replace(link, source=place[link.source], target=place[link.target]) for link in links]
     for k, column in enumerate(columns):
         depths = [columns[link.source].depth for link in links if link.target == k]
         column.depth = max(depths, default=-1) + 1
-        column.lane = lanes[column.depth]
-        lanes[column.depth] += 1
+    lanes = Counter(column.depth for column in columns)
     uses = Counter(link.weight for link in links if link.weight is not None)
     shared = [weight for weight, count in uses.items() if count > 1]
     for link in links:
@@ -323,48 +304,75 @@ def _folded(links: list[Link]) -> tuple[list[Link], int]:
     return links, count
 
 
-def output(lesson: Lesson) -> Value | None:
-    """Return the model's output: the value through which the input meets the target.
+def outputs(lesson: Lesson) -> list[Value]:
+    """Return the model's outputs: the values through which the input meets the target.
 
-    Of several values that the loss reads beside the target, the one that all come from.
+    Of values that come from one without reading a parameter, as losses do, that one. Without a
+    target, the last value that reads a parameter.
     """
     needs = {id(call.result): lesson.behind(call) for call in lesson.forward}
     place = {key: k for k, key in enumerate(needs)}
-    reached: list[set[int]] = []
-    for number in (0, 1):
-        inputs = (v for v in lesson.program.inputs if v.source.kind == "argument")
-        ids = {id(v) for v in inputs if v.source.subject == number}
-        for key, read in needs.items():
-            if not ids.isdisjoint(map(id, read)):
-                ids.add(key)
-        reached.append(ids)
-    from_x, from_y = reached
-    meeting = {id(v): v for key in needs if key in from_y for v in needs[key]}
+    arguments = [id(v) for v in lesson.program.inputs if v.source.kind == "argument"]
+    from_x, from_y = {*arguments[:1]}, {*arguments[1:]}
+    for key, read in needs.items():
+        for reached in (from_x, from_y):
+            if not reached.isdisjoint(map(id, read)):
+                reached.add(key)
+    meeting = {id(v): v for key in needs if key in from_y for v in needs[key] if v.shape}
     meeting = {key: v for key, v in meeting.items() if key in from_x - from_y}
-    while len(meeting) > 1 and all(key in place for key in meeting):
-        latest = max(meeting, key=lambda key: place[key])
-        meeting |= {id(v): v for v in needs[latest] if id(v) in from_x}
-        del meeting[latest]
-    if not meeting:
-        last = lesson.reads(lesson.forward[-1].values) if lesson.forward else []
-        return next((v for v in last if len(v.shape or ()) == 2), None)
-    return next(iter(meeting.values())) if len(meeting) == 1 else None
+    ends: list[Value] = []
+
+    def is_of_parameter(read: list[Value]) -> bool:
+        return any(
+            lesson.numbers[id(v)] in lesson.gradients or id(v) in lesson.updates for v in read
+        )
+
+    while meeting and len(meeting) + len(ends) > 1:
+        latest = meeting.pop(max(meeting, key=lambda key: place.get(key, -1)))
+        read = needs.get(id(latest), [])
+        if not read or is_of_parameter(read):
+            ends.append(latest)
+        else:
+            meeting |= {id(v): v for v in read if id(v) in from_x}
+    if not meeting and not ends:
+        last = (c.result for c in lesson.forward if is_of_parameter(needs[id(c.result)]))
+        return [v for v in last if len(v.shape) == 2][-1:]
+    return [*meeting.values(), *ends]
 
 
 def threshold(lesson: Lesson) -> float | None:
     """Return from where on a single output means class 1; None without a classifier's loss."""
-    ops = [call.origin.op for call in lesson.forward]
-    kinds = [THRESHOLDS[op] for op in ops if op in THRESHOLDS]
-    return kinds[-1] if kinds else None
+    kinds = (THRESHOLDS.get(call.origin.op) for call in reversed(lesson.forward))
+    return next((kind for kind in kinds if kind is not None), None)
+
+
+def stored_gradients(lesson: Lesson) -> dict[int, Value]:
+    """Return what the `.grad` of each parameter is after the step, by id of the parameter."""
+    inputs = {id(v.source): id(v) for v in lesson.program.inputs}
+    stored = lesson.traced.gradients
+    return {
+        inputs[id(s)]: lesson.program.outputs[k]
+        for s, k in stored
+        if k is not None and id(s) in inputs
+    }
 
 
 def gradients(lesson: Lesson) -> dict[int, int]:
-    """Return the number of the gradient of each parameter, by the parameter's number."""
-    inputs = {id(v.source): lesson.numbers[id(v)] for v in lesson.program.inputs}
-    pairs = (
-        (id(s), lesson.program.outputs[k]) for s, k in lesson.traced.gradients if k is not None
-    )
-    return {inputs[s]: lesson.numbers[id(v)] for s, v in pairs if s in inputs}
+    """Return the number of the derivative of C by each parameter, by the parameter's number.
+
+    It is the last that the backward pass computes, before clipping changes it.
+    """
+    found, of = stored_gradients(lesson), dict[int, "Value"]()
+    for call in lesson.calls:
+        result = call.result
+        if call.kind == "rule":
+            of[id(result)] = call.origin.differentiated
+        elif call.kind in ("sum of gradients", "sum over copies"):
+            of |= {id(result): of[id(v)] for x in call.values for v in operands(x) if id(v) in of}
+        parameter = of.get(id(result))
+        if parameter is not None and id(parameter) in found and parameter.shape == result.shape:
+            found[id(parameter)] = result
+    return {lesson.numbers[key]: lesson.numbers[id(v)] for key, v in found.items()}
 
 
 # Symbols
@@ -395,20 +403,23 @@ class Symbol:
 def symbols(lesson: Lesson) -> dict[int, Symbol]:
     """Return the document's symbols of values, by number; ŷ is the output, and y the target."""
     numbers = lesson.numbers
-    found, end = _forward_symbols(lesson), output(lesson)
+    found, end = _forward_symbols(lesson), lesson.output
     if end is not None and found.get(numbers[id(end)], Symbol("y")).letter == "y":
         found[numbers[id(end)]] = Symbol("ŷ")
     for key, result in lesson.cotangent_of.items():
         symbol = found.get(numbers[id(result)], Symbol(lesson.labels.get(id(result), "y")))
         found.setdefault(numbers[key], replace(symbol, front="∂C/∂"))
-    for parameter, gradient in gradients(lesson).items():
+    for call in lesson.calls:
+        of = call.origin.differentiated
+        if call.kind == "rule" and numbers.get(id(of)) in found:
+            part = replace(found[numbers[id(of)]], front=lesson.front(call))
+            found.setdefault(numbers[id(call.result)], part)
+    for parameter, gradient in lesson.gradients.items():
         if parameter in found:
             found.setdefault(gradient, replace(found[parameter], front="∂C/∂"))
-    for call in lesson.calls:
-        read = lesson.differentiated(call.origin)
-        if read is not None and numbers[id(read)] in found:
-            part = replace(found[numbers[id(read)]], front="part of ∂C/∂")
-            found.setdefault(numbers[id(call.result)], part)
+    for key, v in stored_gradients(lesson).items():
+        if numbers[key] in found:
+            found.setdefault(numbers[id(v)], replace(found[numbers[key]], front="changed ∂C/∂"))
     return _optimizer_symbols(lesson, found)
 
 
@@ -439,9 +450,9 @@ def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
     for v in lesson.program.inputs:
         symbol = INPUT_SYMBOLS.get((v.source.kind, v.source.key or v.source.subject))
         if symbol:
-            add(v, symbol)
+            add(v, "x" if v is lesson.x else symbol)
     for v in lesson.program.instructions:
-        if v.layer:
+        if v.layer and (v.role == "d" or id(v) in lesson.layer_of):
             add(v, v.role, v.layer)
     for call in lesson.forward:
         layer = call.result.layer if call.origin.op == "linear" else None

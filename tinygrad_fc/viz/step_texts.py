@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from tinygrad_fc.compiler.instructions import rng_call
 from tinygrad_fc.compiler.naming import FORMULAS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tinygrad_fc.compiler.ir import Value
     from tinygrad_fc.viz.lesson import Call, Lesson
 
-__all__ = ["BETWEEN_NEURONS", "optimizer_text", "text_of"]
+__all__ = ["BETWEEN_NEURONS", "kind_alone", "optimizer_text", "text_of"]
 
 TEXTS: dict[str, dict[str, Any]] = json.loads(
     files("tinygrad_fc").joinpath("viz/step_texts.json").read_bytes()
@@ -28,22 +29,24 @@ TEXTS: dict[str, dict[str, Any]] = json.loads(
 """
 BETWEEN_NEURONS = ("softmax", "log_softmax", "normalized")
 """Ops whose results depend on several neurons."""
-NOT_ACTIVATIONS = {"linear", "softmax"}
+NOT_ACTIVATIONS = {"linear", *BETWEEN_NEURONS}
 """Ops of a layer that are no elementwise activation function."""
 
 
 def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     """Return title, sentence, formulas and perhaps the text of a call; "named" without a title."""
     op, argument = call.origin.op, call.origin.argument
-    if call.kind in ("sum", "arrays") or (call.kind == "op" and call.phase == "backward"):
-        return _text_without_op(call)
+    if call.kind not in ("op", "rule"):
+        return {"title": call.kind, "named": True} | TEXTS[call.kind]
+    if call.kind == "op" and call.phase == "backward":
+        return {"title": op, "named": True} | TEXTS["from gradients"]
     rule = "forward" if argument < 0 else argument
     kind = "activation" if layer and op not in NOT_ACTIVATIONS else op
     texts = TEXTS.get(f"{op} {rule}") or TEXTS.get(f"{kind} {rule}")
     if texts is None:
         title = op if argument < 0 else f"back through {op}"
         texts = {"title": title, "named": argument >= 0} | TEXTS[call.phase]
-    cited = () if op in BETWEEN_NEURONS else call.result.cited  # which are of single neurons
+    cited = call.result.cited if (kind, argument) in FORMULAS else ()
     if argument == 0 and (kind == "linear" or (kind == "mse_loss" and call.origin.result.cited)):
         cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
     facts: dict[str, Any] = FACTS[op](lesson, call) if op in FACTS else {}
@@ -53,41 +56,36 @@ def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     return texts | {"sentence": sentence, "formulas": (*cited, *more)} | text
 
 
-def _text_without_op(call: Call) -> dict[str, Any]:
-    """Return the texts of what belongs to no op, or is computed from gradients."""
-    functions = {v.function for v in call.values}
-    if call.kind == "arrays":
-        is_random = rng_call in functions
-        title, kind = ("random numbers", "random") if is_random else ("values", "arrays")
-    elif call.kind == "op":
-        title, kind = call.origin.op, "after"
-    elif np.vdot in functions:
-        title, kind = "norm of gradients", "after"
-    elif np.add in functions:
-        title, kind = "sum of gradients", "add"
-    elif np.add.reduce in functions:
-        title, kind = "sum over the batch", "broadcast"
-    else:
-        title, kind = "values", "after"
-    return {"title": title, "named": True} | TEXTS[kind]
+def kind_alone(values: Sequence[Value], phase: str) -> str:
+    """Return the kind of a computation that belongs to no op."""
+    functions = {v.function for v in values}
+    if phase == "forward":
+        return "random numbers" if rng_call in functions else "values"
+    if values[-1].function is np.add:
+        return "sum of gradients"
+    if np.vdot in functions:
+        return "norm of gradients"
+    return "sum over copies" if np.add.reduce in functions else "from gradients"
 
 
 def optimizer_text(
     op: str, kind: str = "", group: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the texts of an update with the options of `group`, of shared numbers, of guards."""
+    """Return the texts of an update with the options of `group`, or of other numbers."""
     if group is None:
-        texts = TEXTS[kind or op]
-        return texts | {"title": texts.get("title") or f"{op}: {kind}"}
+        return TEXTS[kind] | {"title": f"{op}: {kind}"}
     name, plain = op, not group.get("weight_decay") and not group.get("maximize")
     if group.get("momentum") and op == "SGD":
         name = "SGD with Nesterov momentum" if group["nesterov"] else "SGD with momentum"
     texts = TEXTS.get(name, TEXTS["update"])
     plain &= not group.get("amsgrad") and not group.get("dampening")
     formulas = (texts["formula"],) if "formula" in texts and plain else ()
-    decay = group.get("weight_decay")
-    is_added = decay and not group.get("decoupled_weight_decay") and op != "AdamW"
-    sentence = texts["sentence"] + TEXTS["weight decay"]["sentence"].format(decay) * bool(is_added)
+    is_apart = group.get("decoupled_weight_decay") or op == "AdamW"
+    set_ = {
+        key for key in ("weight decay", "maximize", "amsgrad") if group.get(key.replace(" ", "_"))
+    }
+    more = (TEXTS[key]["sentence"] for key in sorted(set_ - {"weight decay" * is_apart}))
+    sentence = "".join((texts["sentence"], *more)).format(**group)
     return texts | {"title": op, "formulas": formulas, "sentence": sentence}
 
 
@@ -121,35 +119,44 @@ def _squared_error(lesson: Lesson, call: Call) -> dict[str, Any]:
     scale = _scale(call)
     what = "samples" if count == samples else "elements"
     over = f", over the number of {what}, {count}" * (count != 1)
+    by = "the gradient of this cost" if scale is None else _number(scale)
+    backward = (c for c in lesson.calls if c.phase == "backward")
     return {
+        "begins": "The backward pass begins here. " * (next(backward, None) is call),
         "divided": divided,
-        "scaled": "" if scale in (None, 1.0) else f", times {_number(scale)}",
+        "scaled": f", times {by}" * (scale != 1),
         "over": over,
     }
+
+
+CROSS_ENTROPY = {
+    True: ("logsumexp({z}) - pick({z}, {y})", "softmax({z}) - one_hot({y}, {z})"),
+    False: (
+        "row_sum({y}) * logsumexp({z}) - row_sum({y} * {z})",
+        "softmax({z}) * column(row_sum({y})) - {y}",
+    ),
+}
+"""The loss of a sample and its derivative, by whether the target is a class or probabilities."""
 
 
 def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
     z, y = lesson.arguments(call)[:2]
     count, is_hard = (call.origin.settings or {}).get("count"), len(y.shape) < len(z.shape)
     samples, scale = z.shape[0], _scale(call)
-    logit, target = lesson.parts(z), lesson.parts(y)
+    loss, derivative = CROSS_ENTROPY[is_hard]
+    over = f" / {count}" * (count not in (None, 1))
+    known = {"z": lesson.parts(z), "y": lesson.parts(y)}
     if call.origin.argument < 0:
-        loss = ["logsumexp(", *logit, ") - pick(", *logit, ", ", *target, ")"]
-        if not is_hard:
-            loss = ["row_sum(", *target, ") * logsumexp(", *logit, ") - row_sum(", *target, " * "]
-            loss += [*logit, ")"]
-        parts = loss if count is None else ["sum(", *loss, ")", f" / {count}" * (count != 1)]
+        template = loss if count is None else f"sum({loss}){over}"
+    elif scale is None:
+        known["g"] = lesson.parts(call.origin.cotangent)
+        template = f"({derivative}) * column({{g}}){over}"
     else:
-        p = ["softmax(", *logit, ") - one_hot(", *target, ", ", *logit, ")"]
-        if not is_hard:
-            p = ["softmax(", *logit, ") * column(row_sum(", *target, ")) - ", *target]
-        g = ["column(", *lesson.parts(call.origin.cotangent), ")"] if scale is None else None
-        number = (scale or 0) / (count or 1)
-        is_whole = number and (1 / number).is_integer()
-        factor = f" / {1 / number:.12g}" if is_whole and number != 1 else f" * {number!r}"
-        parts = ["(", *p, ")", *([" * ", *g] if g else [factor] * (number != 1))]
-        if g and count not in (None, 1):
-            parts += [f" / {count}"]
+        number = (count or 1) / scale
+        factor = f" / {number:.12g}" if number.is_integer() else f" * {1 / number!r}"
+        template = f"({derivative})" + factor * (number != 1)
+    pieces = string.Formatter().parse(template)
+    parts = [part for text, key, *_ in pieces for part in (text, *known.get(key or "", ()))]
     reduced = {
         None: "One number per sample: later steps weigh or add them up.",
         1: "All are added up.",
@@ -202,5 +209,8 @@ FACTS: dict[str, Any] = {
     "binary_cross_entropy": _binary,
     "binary_cross_entropy_with_logits": _binary,
     "normalized": _normalized,
+    "affine": lambda lesson, call: {
+        "shift": ", plus its bias" * (len(lesson.arguments(call)) > 2),
+    },
 }
 """What sentences say of an op with its settings; whether its formula `holds`; a shorter `text`."""

@@ -68,12 +68,11 @@ def tree(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> str:
 
 def _children(node: OpNode) -> list[int | str]:
     """Return what a node reads, by argument: numbers of nodes, texts of leaves."""
-    leaves: dict[int, str] = {}
-    for leaf in node.leaves:
-        if leaf.value.dtype == object:  # None, or the call of a custom function
-            continue
-        shape = shape_text(leaf.value.shape)
-        leaves[leaf.argument] = f"{leaf.name}, {shape}" + ", requires grad" * leaf.requires_grad
+    leaves = {
+        leaf.argument: f"{leaf.name}, {shape_text(leaf.value.shape)}"
+        + ", requires grad" * leaf.requires_grad
+        for leaf in node.leaves
+    }
     read = (leaves.get(i) if number is None else number for i, number in enumerate(node.inputs))
     return [item for item in read if item is not None]
 

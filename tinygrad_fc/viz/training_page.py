@@ -28,9 +28,7 @@ from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import (
     Network,
     Symbol,
-    gradients,
     network,
-    output,
     symbols,
     threshold,
 )
@@ -178,7 +176,7 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
     loss = next((c.result for c in reversed(lesson.forward) if c.result.shape == ()), None)
     arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
     options = [v for v in program.inputs if v.source.kind == "option"]
-    parameters = gradients(lesson)
+    parameters = lesson.gradients
     rules = {numbers[id(c.result)]: "cotangent" for c in lesson.calls if c.kind == "rule"}
     known = symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: Symbol("C")})
     entries = [entry for entry in TABLE.values() if entry.js]
@@ -194,7 +192,7 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
         "kinds": dict.fromkeys(parameters, "parameter") | rules,
         "gradients": parameters,
         "changes": [(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
-        "network": None if drawn is None else {**asdict(drawn), "is_chain": drawn.is_chain},
+        "network": None if drawn is None else asdict(drawn),
         "layers": [] if drawn is None else drawn.layers,
         "functions": {e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
         "evaluation": evaluation(lesson),
@@ -202,9 +200,9 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
         "missing": missing,
         "guards": [(numbers[id(v)], truth) for v, truth in program.expects],
         "integers": [numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
-        "x": number(arguments.get(0)),
+        "x": number(lesson.x),
         "y": number(arguments.get(1)),
-        "output": number(output(lesson)),
+        "output": number(lesson.output),
         "loss": number(loss),
         "rates": [numbers[id(v)] for v in options if v.source.key == ("lr",)],
     }

@@ -18,7 +18,7 @@ function openFit(isOpen) {
 
 function play(isOn = !playing) {
   clearInterval(playing);
-  const step = () => (nextStep(1) === at ? play(false) : go(nextStep(1)));
+  const step = () => (at === steps.length - 1 ? play(false) : go(at + 1));
   playing = isOn ? setInterval(step, 900) : null;
   document.body.classList.toggle("playing", isOn);
   $("play").setAttribute("aria-pressed", isOn);
@@ -82,7 +82,7 @@ function followTheme() {
 
 function writeAddress() {
   if (location.protocol === "about:" || document.body.classList.contains("opening")) return;
-  const parts = [`step=${walk.indexOf(at) + 1}`, `b=${sample}`];
+  const parts = [`step=${at + 1}`, `b=${sample}`];
   if (pinned) parts.push(`cell=${pinned.k},${pinned.element}`);
   if (edits.size) parts.push(`set=${[...edits].map(([key, x]) => `${key},${x}`).join(";")}`);
   history.replaceState(null, "", `#${parts.join("&")}`);
@@ -101,5 +101,5 @@ function goToLink() {
     ? { k, element } : null;
   trail = [];
   openFit(false);
-  go(walk[clamped(Number(link.get("step")) || 1, 1, walk.length) - 1]);
+  go((Number(link.get("step")) || 1) - 1);
 }

@@ -51,7 +51,7 @@ function evaluate(isOn) {
   isEvaluating = isOn;
   $("evaluation").setAttribute("aria-pressed", isOn);
   compute(recomputing([]));
-  const forward = walk.findLast((k) => steps[k].phase === "forward");
-  if (isOn && steps[at].phase !== "forward") move(forward);
+  const last = steps.findLastIndex(({ phase }) => phase === "forward");
+  if (isOn && steps[at].phase !== "forward") move(last);
   draw(...PARTS);
 }

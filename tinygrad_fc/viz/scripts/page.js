@@ -1,8 +1,6 @@
 // The page: its steps, tabs, links and keys. `page` is for those who open the console.
 
-const walk = [...steps.keys()].filter((k) => steps[k].phase !== "guard");  // guards are folded
-let at = walk[0] ?? 0;  // the step that is shown
-const nextStep = (by) => (by > 0 ? walk.find((k) => k > at) : walk.findLast((k) => k < at)) ?? at;
+let at = 0;  // the step that is shown
 
 function light(selector, isLit) {
   const nodes = all(selector);
@@ -53,11 +51,10 @@ function* showHead() {  // and what else takes space from the arrays
   light("#program span", ({ number }) => step.lines.includes(Number(number)));
   light("#derivation li", ({ number }) => step.formulas.map(String).includes(number));
   light(".tg-graph g[data-box]", ({ box }) => Number(box) === step.box);
-  const place = walk.findLastIndex((k) => k <= at);
-  $("slider").value = Math.max(place, 0);
-  $("position").textContent = walk[place] === at ? `Step ${place + 1} of ${walk.length}` : "Guards";
-  $("back").disabled = $("first").disabled = at === walk[0];
-  $("next").disabled = nextStep(1) === at;
+  $("slider").value = at;
+  $("position").textContent = `Step ${at + 1} of ${steps.length}`;
+  $("back").disabled = $("first").disabled = at === 0;
+  $("next").disabled = at === steps.length - 1;
 }
 
 // Parts of the page in the order in which they are drawn; those of a step; those with numbers.
@@ -129,8 +126,8 @@ async function copyProgram() {  // selected as well, where the clipboard is not 
 
 const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
-  "#first": () => move(walk[0]), "#back": () => move(nextStep(-1)),
-  "#next, #begin": () => move(document.body.classList.contains("opening") ? at : nextStep(1)),
+  "#first": () => move(0), "#back": () => move(at - 1),
+  "#next, #begin": () => move(at + !document.body.classList.contains("opening")),
   "#play": () => play(), "#lecture": toggleLecture, "#tour-next": nextStop,
   "#path-on": () => { isTracing = !isTracing; draw(showCell); },
   "#memory-on": toggleMemory, "#evaluation": () => evaluate(!isEvaluating),
@@ -146,15 +143,14 @@ const PRESSED = {
   "#network-svg .neuron, #network-svg .edge": (node) => visit(...cellOfNode(node), true),
 };
 const CHANGED = {
-  slider: ({ value }) => move(walk[Number(value)]), tours: ({ value }) => startTour(value),
+  slider: ({ value }) => move(Number(value)), tours: ({ value }) => startTour(value),
   import: ({ files }) => files[0]?.text().then(importWeights),
   sample: ({ value }) => chooseSample(Number(value)),
   rate: () => compute(recomputing(rateChange())), h: () => draw(showCell),
   zoom: ({ value }) => { $("left").style.setProperty("--zoom", value); draw(showCell); },
 };
 const KEYS = {
-  ArrowRight: () => nextStep(1), ArrowLeft: () => nextStep(-1),
-  Home: () => walk[0], End: () => walk.at(-1),
+  ArrowRight: () => at + 1, ArrowLeft: () => at - 1, Home: () => 0, End: () => steps.length - 1,
 };
 
 function press(event) {
@@ -193,14 +189,14 @@ function listen() {
   addEventListener("hashchange", goToLink);
 }
 
-// `page.steps` lists the steps, without guards; `goTo(k)` shows step k, from 1; `train(n)` returns
+// `page.steps` lists the steps; `goTo(k)` shows step k, from 1; `train(n)` returns
 // a promise; `costs` are the costs before each step that was trained; `values(name)` are the
 // numbers of a value by its name or symbol; `missing` names the functions that cannot run here.
 const page = {
-  steps: walk.map((k) => steps[k]).map((step) => (
+  steps: steps.map((step) => (
     { title: titleOf(step), phase: step.phase, sentence: step.sentence })),
   missing: data.missing,
-  goTo: (k) => move(walk[clamped(k, 1, walk.length) - 1]),
+  goTo: (k) => move(k - 1),
   train,
   get costs() { return [...costs]; },
   values: (name) => {
@@ -210,7 +206,7 @@ const page = {
 };
 
 function start() {
-  [$("slider").max, $("sample").max] = [walk.length - 1, samples - 1];
+  [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
   const has = ([, stops]) => stops.every(({ step }) => stepNamed(step) >= 0);
   const fitting = Object.entries(TOURS).filter(has);
   for (const [name] of fitting) $("tours").add(new Option(name, name));
