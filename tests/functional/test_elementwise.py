@@ -81,3 +81,16 @@ def test_logit_is_the_inverse_of_sigmoid(a: Any):
 def test_tolerances_may_be_tensors_of_one_element():
     x = tg.tensor([1.0, 2.0])
     assert tg.isclose(x, x + 0.1, rtol=tg.tensor([0.09])).tolist() == [False, True]
+
+
+@given(st.integers(-1000, 1000))
+def test_numbers_wrap_to_the_range_of_small_integers(n: int):
+    x, mask = tg.tensor([3, 200], dtype=tg.uint8), tg.tensor([True, False])
+    for result, expected in (
+        (tg.where(mask, x, n), [3, n]),
+        (x.where(~mask, n), [n, 200]),
+        (x + n, [3 + n, 200 + n]),
+        (x * n, [3 * n, 200 * n]),
+    ):
+        assert result.dtype == tg.uint8
+        assert result.tolist() == [value % 256 for value in expected]

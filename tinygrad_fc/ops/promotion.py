@@ -27,7 +27,7 @@ FLOATS_ONLY = Promotion(least=FLOATS)
 TABLE = {
     Promotion(): """multiply_no_nan multiply_no_nan_symmetric divide_no_nan bitwise_and bitwise_or
         bitwise_xor concatenate stack affine""",
-    Promotion(skipped=1): "where",
+    Promotion(skipped=1, wraps=True): "where",
     Promotion(numbers=False): "eq ne lt le gt ge",
     Promotion(wraps=True): "add multiply maximum minimum",
     Promotion(least=INTEGERS, each=True, wraps=True): "subtract",
