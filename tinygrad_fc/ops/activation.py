@@ -138,10 +138,17 @@ def gelu_tanh(input: Any) -> Any:
 # Piecewise, by boolean masks, as in `elementwise`.
 
 
+def _times(x: Any, factor: Any) -> Any:
+    return x if factor == 1 else x * factor
+
+
 def _elu_rule(
     g: Any, _out: Any, x: Any, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0
 ) -> Any:
-    negative_part = exp(np.minimum(x, 0) * input_scale) * (alpha * scale * input_scale)
+    exponential = exp(_times(np.minimum(x, 0), input_scale))  # 1 where x > 0
+    negative_part = _times(exponential, alpha * scale * input_scale)
+    if alpha * input_scale == 1:
+        return g * negative_part
     return g * ((x > 0).astype(x.dtype) * scale + (x <= 0) * negative_part)
 
 
@@ -168,10 +175,8 @@ def elu(
     >>> tg.nn.functional.elu(tg.tensor([-1.0, 1.0]))
     tensor([-0.6321,  1.    ])
     """
-    out = np.expm1(np.minimum(input, 0) * input_scale)
-    out *= alpha * scale
-    out += np.maximum(input, 0) * scale
-    return out
+    negative_part = _times(np.expm1(_times(np.minimum(input, 0), input_scale)), alpha * scale)
+    return negative_part + _times(np.maximum(input, 0), scale)
 
 
 def _leaky_relu_rule(g: Any, _out: Any, x: Any, negative_slope: Any = 0.01) -> Any:

@@ -1,8 +1,8 @@
 """Reductions, softmax, cumulative sums and products.
 
 To these functions `dim` is None (all axes), an int or a tuple of ints: calls of an op convert lists
-and PyTorch's `dim=()`. The rules of `prod` and `cumprod` do not divide, so that derivatives of
-every order are correct also for elements equal to 0.
+and PyTorch's `dim=()`. The rules of `prod` and `cumprod` divide plain numbers only where no product
+is 0, so that derivatives of every order are correct also for elements equal to 0.
 """
 
 from __future__ import annotations
@@ -413,9 +413,24 @@ def _exclusive_cumprod(x: Any) -> Any:
     return np.concatenate([np.ones_like(x[..., :1]), running[..., :-1]], axis=-1)
 
 
-def _cumprod_rule(g: Any, _out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
+def _may_be_divided(out: Any) -> bool:
+    """Return whether the products `out` are plain numbers, neither 0 nor subnormal, NaN, infinite.
+
+    The factors then are not 0 either, and a quotient by one of them is the product of the others.
+    """
+    if out.__class__ is not np.ndarray or out.dtype.kind != "f":
+        return False
+    sizes = np.abs(out)
+    return bool(sizes.min() >= np.finfo(out.dtype).tiny and sizes.max() < np.inf)
+
+
+def _cumprod_rule(g: Any, out: Any, x: Any, dim: Any, dtype: Any = None) -> Any:
     if 0 in x.shape or not x.ndim:
         return g
+    if g.__class__ is np.ndarray and _may_be_divided(out):
+        total = _cumsum_rule(g * out, None, x, dim)
+        if np.isfinite(total.take(0, axis=dim)).all():  # each of these contains a whole row
+            return total / x
     x, g = x.swapaxes(dim, -1), g.swapaxes(dim, -1)
     # The gradient of x[i] is prod(x[:i]) * carry[i] with carry[i] = g[i] + x[i + 1] * carry[i + 1],
     # a recurrence that is computed by a parallel scan with steps of 1, 2, 4, ... The arrays are
@@ -444,16 +459,19 @@ def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     return _running(np.cumprod, input, dim, dtype)
 
 
-def _prod_rule(g: Any, _out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
+def _prod_rule(g: Any, out: Any, x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Any:
     if 0 in x.shape or not x.ndim:
         return broadcast_back(g, x.shape, dim, keepdim)
+    if g.__class__ is np.ndarray and _may_be_divided(out):
+        others = broadcast_back(out, x.shape, dim, keepdim) / x
+        return broadcast_back(g, x.shape, dim, keepdim) * others
     # Move the reduced axes to the end and merge them into one.
     last = _axes(dim, x.ndim)
     order = (*(k for k in range(x.ndim) if k not in last), *last)
     moved = np.transpose(x, order)
     rows = moved.reshape((-1, _count(x.shape, dim)))
     before, after = _exclusive_cumprod(rows), _exclusive_cumprod(rows[..., ::-1])[..., ::-1]
-    others: Any = multiply_no_nan_symmetric(before, after).reshape(moved.shape)
+    others = multiply_no_nan_symmetric(before, after).reshape(moved.shape)
     others = np.transpose(others, tuple(np.argsort(order).tolist()))
     gradient = multiply_no_nan(broadcast_back(g, x.shape, dim, keepdim), others)
     return gradient + nan_of(x).sum(axis=dim, keepdims=True)
