@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jupytext
 from docutils import nodes
 from latex2mathml.converter import convert
+from nbformat.v4 import new_markdown_cell
 from sphinx.ext.autosummary import autosummary_toc
 from sphinx.util.inspect import signature, stringify_signature
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))
+
+import exercises  # noqa: E402  beside this file
 
 project = "tinygrad_fc"
 author = copyright = "tinygrad_fc contributors"  # noqa: A001  Sphinx reads this name
@@ -133,15 +138,31 @@ def write_page(path: Path) -> None:
     viz.page(step, x, y, path)
 
 
-def write_notebooks(*folders: Path) -> None:
-    """Write the chapters of the course, which are scripts, as notebooks."""
+def write_notebooks(site: Path, downloads: Path) -> None:
+    """Write the chapters of the course, which are scripts, as notebooks.
+
+    Those of the site have a form below each exercise, or a link to the notebook.
+    """
+    for folder in (site, downloads):
+        folder.mkdir(parents=True, exist_ok=True)
     for script in (HERE.parent / "examples/course").glob("*.py"):
         notebook = jupytext.read(script)
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
         notebook.metadata.language_info = {"name": "python"}
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            jupytext.write(notebook, folder / f"{script.stem}.ipynb")
+        jupytext.write(notebook, downloads / f"{script.stem}.ipynb")
+        known = exercises.conditions(script.read_text("utf-8"))
+        cells = []
+        for cell in notebook.cells:
+            cells.append(cell)
+            asked = re.search(
+                r"^answer = \.\.\.(?:  # (.*))?\ncheck\((\d+)", cell.source, re.MULTILINE
+            )
+            if asked and cell.cell_type == "code":
+                number = int(asked[2])
+                html = exercises.form(number, known[number], asked[1], f"{script.stem}.ipynb")
+                cells.append(new_markdown_cell(html))
+        notebook.cells = cells
+        jupytext.write(notebook, site / f"{script.stem}.ipynb")
 
 
 def correct_back_links(app: Sphinx, _: Exception | None) -> None:

@@ -178,7 +178,13 @@ TEACHER = [
     Question("What separates the classes?", "classifier", "openFit(true)", "#opening", "Train"),
     Question("Where do two paths add up?", "skip", at("sum of gradients"), "#rule", "are added"),
     Question("Is a shared weight seen as one?", "shared", "", "h1", "shared weights"),
-    Question("Can learners type answers that are checked?"),
+    Question(
+        "Can learners type answers that are checked?",
+        "classifier",
+        "startTour('Adam\\'s corrections'); $('guess').value = '0.1'; nextStop()",
+        "#tour",
+        "0.1000 is right. 1 - β₁",
+    ),
 ]
 QUESTIONS = [*STUDENT, *USER, *TEACHER]
 

@@ -37,7 +37,10 @@ function showTour() {
   $("tour").hidden = !tour;
   if (!tour) return;
   if (stop) move(stepNamed(stop.step));
-  const answer = tour.isRevealed && stop ? `<p role="status">${escaped(stop.reveal)}</p>` : "";
+  const field = stop?.answer === undefined ? "" : '<input id="guess" type="number" step="any" '
+    + 'aria-label="Your guess">';
+  const answer = tour.isRevealed && stop
+    ? `<p role="status">${tour.verdict}${escaped(stop.reveal)}</p>` : field;
   const label = !stop ? "Close" : tour.isRevealed ? "Next question" : "Reveal";
   $("tour").innerHTML = `<p><b>${stop ? `${tour.at + 1} of ${tour.stops.length}: ${
     escaped(stop.question)}` : "The end of the tour."}</b></p>${answer}`
@@ -47,6 +50,9 @@ function showTour() {
 function nextStop() {
   if (!tour.stops[tour.at]) return startTour("");
   if (tour.isRevealed) tour.at += 1;
+  const guess = $("guess")?.valueAsNumber, { answer } = tour.stops[tour.at] ?? {};
+  const isRight = Math.abs(guess - answer) <= 0.01 * Math.abs(answer);
+  tour.verdict = Number.isFinite(guess) ? `${text(guess)} is ${isRight ? "" : "not "}right. ` : "";
   tour.isRevealed = !tour.isRevealed;
   showTour();
   return $("tour-next").focus();
