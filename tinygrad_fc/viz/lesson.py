@@ -101,6 +101,9 @@ class Lesson:
         chains = self.printer.overwritten
         changes = reversed(program.changes)
         self.changed = {id(new): old for old, new in changes if chains.get(id(new)) is old}
+        arguments = [v for v in program.inputs if v.source.kind == "argument"]
+        self.x = arguments[0] if arguments else None  # the input, which may be the target as well
+        self.y = next((v for v in arguments if v.source.subject == 1), None)
         self.guards = self._guards()
         self.updates = self._updates()
         self.calls = self._calls()
@@ -108,6 +111,9 @@ class Lesson:
         self._in_calls = {id(v) for call in self.forward for v in call.values}
         self.boxes = self._boxes()
         self.box_of = {id(v): k for k, call in enumerate(self.boxes) for v in call.values}
+        self.gradients = gradients(self)  # ∂C by each parameter, both by number
+        self.outputs, self.has_target = outputs(self)
+        self.output = self.outputs[0] if len(self.outputs) == 1 else None
         model = self.ancestors(self.outputs or [call.result for call in self.forward])
         results = [call.result for call in self.forward if id(call.result) in model]
         self.layer_of = {id(v): v.layer for v in results if v.layer}
@@ -369,27 +375,6 @@ class Lesson:
         while id(value) not in self.own_lines and self.users[id(value)]:
             value = self.users[id(value)][0]
         return value
-
-    @functools.cached_property
-    def gradients(self) -> dict[int, int]:
-        """The number of the derivative of C by each parameter, by the parameter's number."""
-        return gradients(self)
-
-    @functools.cached_property
-    def outputs(self) -> list[Value]:
-        """The outputs of the model; one has the symbol ŷ."""
-        return outputs(self)
-
-    @property
-    def x(self) -> Value | None:
-        """The input, which may be the target as well."""
-        arguments = (v for v in self.program.inputs if v.source.kind == "argument")
-        return next(arguments, None)
-
-    @property
-    def output(self) -> Value | None:
-        """The output of a model that has one."""
-        return self.outputs[0] if len(self.outputs) == 1 else None
 
     @functools.cached_property
     def _comparisons(self) -> list[Value]:

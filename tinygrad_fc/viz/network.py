@@ -304,8 +304,8 @@ def _folded(links: list[Link]) -> tuple[list[Link], int]:
     return links, count
 
 
-def outputs(lesson: Lesson) -> list[Value]:
-    """Return the model's outputs: the values through which the input meets the target.
+def outputs(lesson: Lesson) -> tuple[list[Value], bool]:
+    """Return the model's outputs, through which the input meets the target, and whether it does.
 
     Of values that come from one without reading a parameter, as losses do, that one. Without a
     target, the last value that reads a parameter.
@@ -336,14 +336,17 @@ def outputs(lesson: Lesson) -> list[Value]:
             meeting |= {id(v): v for v in read if id(v) in from_x}
     if not meeting and not ends:
         last = (c.result for c in lesson.forward if is_of_parameter(needs[id(c.result)]))
-        return [v for v in last if len(v.shape) == 2][-1:]
-    return [*meeting.values(), *ends]
+        return [v for v in last if len(v.shape) == 2][-1:], len(arguments) == 1
+    return [*meeting.values(), *ends], True
 
 
 def threshold(lesson: Lesson) -> float | None:
-    """Return from where on a single output means class 1; None without a classifier's loss."""
-    kinds = (THRESHOLDS.get(call.origin.op) for call in reversed(lesson.forward))
-    return next((kind for kind in kinds if kind is not None), None)
+    """Return from where on a single output means class 1; None without a classifier's loss of y."""
+    for call in reversed(lesson.forward):
+        if call.origin.op in THRESHOLDS and lesson.y is not None:
+            is_class = lesson.y.dtype.kind in "iu" or lesson.y in lesson.arguments(call)
+            return THRESHOLDS[call.origin.op] if is_class else None
+    return None
 
 
 def stored_gradients(lesson: Lesson) -> dict[int, Value]:

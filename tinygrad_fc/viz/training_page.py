@@ -174,7 +174,6 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
     constants = lesson.javascript.constants
     shown = [*(computed if missing else program.inputs), *constants]
     loss = next((c.result for c in reversed(lesson.forward) if c.result.shape == ()), None)
-    arguments = {v.source.subject: v for v in program.inputs if v.source.kind == "argument"}
     options = [v for v in program.inputs if v.source.kind == "option"]
     parameters = lesson.gradients
     rules = {numbers[id(c.result)]: "cotangent" for c in lesson.calls if c.kind == "rule"}
@@ -201,11 +200,19 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
         "guards": [(numbers[id(v)], truth) for v, truth in program.expects],
         "integers": [numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
         "x": number(lesson.x),
-        "y": number(arguments.get(1)),
+        "y": number(lesson.y),
+        "has_target": lesson.has_target,
         "output": number(lesson.output),
         "loss": number(loss),
+        "has_one_cost": loss is not None and _is_of_one_cost(lesson, loss),
         "rates": [numbers[id(v)] for v in options if v.source.key == ("lr",)],
     }
+
+
+def _is_of_one_cost(lesson: Lesson, loss: Value) -> bool:
+    """Return whether all gradients are those of `loss`, which no update before it changes."""
+    needed, rules = lesson.ancestors([loss]), (c for c in lesson.calls if c.kind == "rule")
+    return needed.isdisjoint(lesson.updates) and all(id(c.origin.result) in needed for c in rules)
 
 
 def _html(lesson: Lesson) -> str:

@@ -125,7 +125,8 @@ function visit(k, element, isNear) {
 // Another number in the place of one
 
 function* changing(k, element, number, isUndo = false) {
-  const before = cost(), old = v[k].data[element], gradient = v[data.gradients[k]];
+  const before = cost(), old = v[k].data[element];
+  const gradient = data.has_one_cost ? v[data.gradients[k]] : null;
   const slope = gradient ? gradient.data[element] : NaN, trial = v.slice();
   trial[k] = withNumber(v[k], element, number);
   const isWhole = !data.integers.includes(k) || Number.isInteger(number);
@@ -175,7 +176,7 @@ function* checking(wanted) {
 
 function showCheck(here) {
   const { writes } = steps[at], k = parameterOf[writes], h = Number($("h").value);
-  $("check").hidden = k === undefined || data.loss === null || !canRun;
+  $("check").hidden = k === undefined || !data.has_one_cost || !canRun;
   $("check-on").setAttribute("aria-pressed", isChecking);
   $("check-result").textContent = isChecking ? "Point at a cell of the gradient." : "";
   if ($("check").hidden || !isChecking || here?.k !== writes || running) return;

@@ -115,13 +115,6 @@ function importWeights(content) {  // those of the file that have a name and sha
   compute(recomputing(changes));
 }
 
-async function copyProgram() {  // selected as well, where the clipboard is not allowed
-  const program = document.querySelector("#program pre");
-  getSelection().selectAllChildren(program);
-  const copied = navigator.clipboard?.writeText(program.innerText).then(() => true, () => false);
-  $("note").textContent = await copied ? "Copied." : "Selected: press Ctrl+C.";
-}
-
 // Controls: what a press, an input, a key does
 
 const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
@@ -134,7 +127,7 @@ const PRESSED = {
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
   "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
   "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
-  "#undo": undo, "#copy": copyProgram, "#export": exportWeights, "[role=tab]": showTab,
+  "#undo": undo, "#export": exportWeights, "[role=tab]": showTab,
   "#fit": (_, event) => chooseInPlot(event),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (

@@ -67,7 +67,7 @@ const rowOf = (x, b) => {
   const width = x.data.length / samples;
   return x.data.subarray(b * width, (b + 1) * width);
 };
-const isTarget = () => data.y !== null && v[data.y].shape[0] === samples;
+const isTarget = () => data.has_target && data.y !== null && v[data.y].shape[0] === samples;
 const isClassifier = () => data.threshold !== null && isTarget();
 
 // A number of sample b; for a classifier its class: the largest of several columns, or whether a
@@ -154,16 +154,14 @@ function chooseInPlot(event) {
 // Cost and gradients over the steps
 
 function showTraining() {
-  const isEmpty = past.points.length < 2 && !previous;  // no empty plots
+  const isEmpty = past.points.length < 2;  // no empty plots
   for (const id of ["cost", "norms"]) $(id).classList.toggle("empty", isEmpty);
   if (isEmpty) return;
-  const curve = (run, place, kind, stroke = "") => (
-    { points: run.points.map((p) => [p[0], p[place]]), kind, stroke });
-  const curves = [...(previous ? [curve(previous, 1, "before")] : []), curve(past, 1, "cost")];
-  const log = curves.every(({ points }) => points.every(([, c]) => !(c <= 0)));
-  const yName = `cost C${log ? " (log axis)" : ""}${previous ? "; pale: before Reset" : ""}`;
-  plot($("cost"), { curves, log, xName: "steps", yName });
-  const norms = layers.map((_, l) => curve(past, 2 + l, "norm", hue(l)));
+  const curve = (place, kind, stroke = "") => (
+    { points: past.points.map((p) => [p[0], p[place]]), kind, stroke });
+  const log = past.points.every(([, c]) => !(c <= 0)), yName = `cost C${log ? " (log axis)" : ""}`;
+  plot($("cost"), { curves: [curve(1, "cost")], log, xName: "steps", yName });
+  const norms = layers.map((_, l) => curve(2 + l, "norm", hue(l)));
   const numbers = layers.map((_, l) => `<tspan style="fill:${hue(l)}"> ${l + 1}</tspan>`).join(",");
   const name = `‖∂C/∂(W, b)‖ of layers${numbers} (log axis)`;
   plot($("norms"), { curves: norms, log: true, xName: "steps", yName: name });

@@ -3,7 +3,6 @@
 const MOST_POINTS = 400;
 let costs = [];     // the cost before each step
 let past = null;    // what is plotted of this run: {points, every}
-let previous = null;  // and of the run before Reset
 let running = null;
 
 function norm({ weight, bias }) {
@@ -73,7 +72,6 @@ function rateChange() {
 
 function* resetting() {
   yield* recomputing(rateChange(), initial);
-  if (past?.points.length > 1) previous = past;
   [costs, edited, refused] = [[], null, null];
   edits.clear();
   past = { points: [], every: 1 };
