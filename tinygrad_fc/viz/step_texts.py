@@ -49,6 +49,8 @@ def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     cited = call.result.cited if (kind, argument) in FORMULAS else ()
     if argument == 0 and (kind == "linear" or (kind == "mse_loss" and call.origin.result.cited)):
         cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
+    if call.kind == "rule" and lesson.front(call) != "∂C/∂":
+        cited = ()  # which is of the whole derivative
     facts: dict[str, Any] = FACTS[op](lesson, call) if op in FACTS else {}
     more = (texts["formula"],) if "formula" in texts and facts.get("holds", True) else ()
     sentence = str(texts["sentence"]).format_map(facts) if facts else texts["sentence"]
@@ -105,13 +107,9 @@ def _number(x: float) -> str:
     return f"{x:.6g}"
 
 
-def _counts(x: Value, count: Any) -> tuple[int, int]:
-    return int(x.shape[0]) if x.shape else 1, int(count or 0)
-
-
 def _squared_error(lesson: Lesson, call: Call) -> dict[str, Any]:
     x = lesson.arguments(call)[0]
-    samples, count = _counts(x, call.origin.settings["count"])
+    samples, count = x.shape[0] if x.shape else 1, int(call.origin.settings["count"] or 0)
     divided = {
         samples: f"and averaged over the {samples} samples",
         1: "and not averaged",

@@ -15,12 +15,16 @@ graph.forEach((node, k) => {
 const isRounded = graph.some((node) => node?.rounded);
 const isNode = (x) => x !== null && typeof x === "object" && "k" in x;
 
-const dependsOnBatch = new Set([data.x, data.y]);
+function dependentsOf(numbers) {  // values that are computed from some, and these
+  const dependent = new Set(numbers);
+  for (const { k, args = [] } of graph.filter(Boolean)) {
+    if (args.flat(2).some((x) => isNode(x) && dependent.has(x.k))) dependent.add(k);
+  }
+  return dependent;
+}
+const dependsOnBatch = dependentsOf([data.x, data.y]);
 const updated = new Set(steps.filter(({ phase }) => phase === "update")
   .flatMap(({ between, writes }) => [...between, writes]));
-for (const { k, args = [] } of graph.filter(Boolean)) {
-  if (args.flat(2).some((x) => isNode(x) && dependsOnBatch.has(x.k))) dependsOnBatch.add(k);
-}
 const isAggregate = (k) => k in parameterOf || updated.has(k);
 // Values with a row for each sample: computed from input and target before any update.
 const isBatch = (k) => samples > 1 && dependsOnBatch.has(k) && !isAggregate(k)

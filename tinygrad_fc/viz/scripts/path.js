@@ -8,11 +8,7 @@ let isTracing = false;
 function slopesOf({ slope }, k) {
   const ones = array(v[slope].shape, v[slope].data.map(() => 1));
   if (k === slope) return ones;
-  const dependent = new Set([slope]);
-  for (const { k: own, args = [] } of graph.filter(Boolean)) {
-    if (args.flat(2).some((x) => isNode(x) && dependent.has(x.k))) dependent.add(own);
-  }
-  const known = new Map([[slope, ones]]);
+  const known = new Map([[slope, ones]]), dependent = dependentsOf([slope]);
   v.forEach((x, other) => { if (!dependent.has(other)) known.set(other, x); });
   return evaluated(graph[k], known);
 }
