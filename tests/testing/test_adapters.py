@@ -60,13 +60,6 @@ def test_random_functions_of_torch_are_nondeterministic() -> None:
         assert caught.value.kind == "nondeterministic"
 
 
-def test_functions_of_jax() -> None:
-    jax = pytest.importorskip("jax")
-    rule = from_jax(jax.numpy.tanh)
-    # Of one shape: another one is compiled again.
-    assert check(rule, real(3, 2), dtypes=(np.float32,), max_examples=5).compared
-
-
 @pytest.mark.parametrize("adapter", [from_torch, from_jax])
 def test_several_results_are_joined_and_others_refused(adapter: Any) -> None:
     pytest.importorskip(adapter.__name__.removeprefix("from_"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import tinygrad_fc as tg
 from tinygrad_fc import domain as d
@@ -17,6 +18,7 @@ from tinygrad_fc.testing import (
     check_jvp,
     check_vjp,
     index,
+    inputs,
     interval,
     real,
 )
@@ -48,6 +50,13 @@ STRUCTURES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_arrays_have_their_structure_wherever_the_function_is_called_first(name: str) -> None:
     domain, holds = STRUCTURES[name]
+
+    @settings(max_examples=10)
+    @given(inputs(domain))
+    def drawn(arrays: Any) -> None:
+        assert np.all(holds(arrays[0]))
+
+    drawn()
 
     def where(a: Any) -> bool:
         assert np.all(holds(a.astype(float))), a
@@ -112,10 +121,12 @@ def test_low_acceptance_is_reported_with_shapes() -> None:
             lambda a: a * 2.0,
             lambda g, out, a: 2 * g,
             real("n", "n"),
-            where=lambda a: len(a) == 1 and a.sum() > 3,
+            where=lambda a: a.sum() > 12,
             max_examples=30,
             seed=0,
         )
+    with pytest.raises(NothingCheckedError, match="refused all but single numbers"):
+        check_vjp(np.sin, lambda g, o, a: g, real("n"), where=lambda a: a.size == 0, **FEW)
     assert Report(examples=10, rejected=41).warnings()
     assert not Report(examples=10, rejected=40).warnings()
     assert "2 shapes: (), (3,)." in f"{Report(examples=2, shapes=_counted(((),), ((3,),)))}."
@@ -238,3 +249,15 @@ def test_labels_beside_structured_rows() -> None:
 
     domains = d.simplex("n", "c>=2"), index("c", negative=False)("n")
     assert check_vjp(f, vjp, *domains, **FEW).compared
+    cache: dict[Any, Any] = {}
+
+    def cached(g: Any, out: Any, p: Any, t: Any) -> Any:
+        slopes = cache.setdefault((p.dtype, p.shape, t.tobytes()), vjp(g / g, out, p, t)[0])
+        return slopes * g[:, None], None
+
+    line = "check_vjp(f, cached, positive('n', 'c>=2'), index('c', negative=False)('n'), **FEW)"
+    for _ in range(2):  # in the second round, the line to paste
+        cache.clear()
+        with pytest.raises(GradientError, match=r"an earlier call with the same arg.* 1") as caught:
+            eval(line, vars(d) | {"f": f, "cached": cached, "check_vjp": check_vjp, "FEW": FEW})  # noqa: S307
+        line = str(caught.value).rpartition("reproduce: ")[2]

@@ -223,14 +223,10 @@ def _sampled(
     here = line(0.0)
     sides = up - here, down - here
     changes = np.fmax(np.abs(sides[0]), np.abs(sides[1]))
-    return _Samples(h[:, None], here, up, down, sides, changes, _largest_ratio(point, direction))
-
-
-def _largest_ratio(point: Sequence[Array], direction: Sequence[Array]) -> float:
-    """Return the largest number relative to its step, of those that move."""
     pairs = zip(point, direction, strict=True)
     ratios = (np.abs(x / np.where(v == 0, np.inf, v)).max(initial=0) for x, v in pairs)
-    return float(max(np.nan_to_num(list(ratios)), default=0.0))
+    ratio = float(max(np.nan_to_num(list(ratios)), default=0.0))
+    return _Samples(h[:, None], here, up, down, sides, changes, ratio)
 
 
 def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,7 +50,7 @@ class LibraryFunction(CheckedFunction):
     """
 
     library: Any = None
-    has_second = True
+    has_second = of_library = True
 
     def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`; several results are joined end to end."""
@@ -68,10 +68,6 @@ class LibraryFunction(CheckedFunction):
         args = self._native(arrays)
         pull = self._run(args)[1]
         return lambda g: self._by_argument(pull(self.library.native(g)), args)
-
-    def only(self, i: int) -> CheckedFunction:
-        """Return the function of which argument `i` alone has a gradient."""
-        return replace(self, differentiable=(i,))
 
     def second(self, h: Sequence[Any], g: Array, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""

@@ -96,10 +96,8 @@ def reproducer(case: Case, plan: Plan, seed: int | None) -> str:
     """Return the call that checks at the very arrays of `case`, or draws them again."""
     if seed is not None and (plan.options.map or any(a.size > MOST_SHOWN for a in case.raw)):
         return f"the same check with seed={seed} finds it again"
-    count, settings = (
-        case.function.inputs,
-        {k: as_code(v) for k, v in case.function.settings.items()},
-    )
+    count = case.function.inputs
+    settings = {k: as_code(v) for k, v in case.function.settings.items()}
     parts = [*map(as_code, case.raw[:count])]
     if count is not None:
         pairs = zip(case.function.names[count:], case.raw[count:], strict=True)

@@ -64,8 +64,8 @@ class CheckedFunction:
         """Whether second derivatives can be computed."""
         return self.vjp2 is not None
 
-    of_tensors = False
-    """Whether it is a function of this package's tensors, which promise more."""
+    of_library = of_tensors = False
+    """Whether a library computes its gradients, and whether it is this one, which promises more."""
 
     def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`."""
@@ -74,12 +74,6 @@ class CheckedFunction:
     def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `arrays`."""
         return _as_sequence(self.vjp(g, out, *arrays))
-
-    def pullback(self, arrays: Sequence[Any]) -> Any:
-        """Run forward, and return the vjp that this pass leaves; None without such a pass."""
-
-    def only(self, i: int) -> CheckedFunction | None:
-        """Return the function of which argument `i` alone has a gradient, None if there is none."""
 
     def second(self, h: Sequence[Array], g: Array, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `g` and `arrays` for the cotangents `h` of the gradients."""
@@ -160,11 +154,9 @@ class Case:
         """A cotangent of the result."""
         return cotangent(self.out, self.seed)
 
-    def cast(self, dtype: Any, which: Sequence[bool] | None = None) -> Case:
-        """Return the same numbers as `dtype`, of all float arguments or of `which`."""
-        chosen = which or [True] * len(self.arrays)
-        pairs = zip(self.arrays, chosen, strict=True)
-        arrays = (a.astype(dtype) if a.dtype.kind == "f" and c else a for a, c in pairs)
+    def cast(self, dtype: Any) -> Case:
+        """Return the same numbers as `dtype`, of all float arguments."""
+        arrays = (a.astype(dtype) if a.dtype.kind == "f" else a for a in self.arrays)
         return replace(self, arrays=tuple(arrays))
 
     def at(self, arrays: Sequence[Array]) -> Case:
@@ -238,11 +230,10 @@ class Case:
         result = self._call(GRADIENT, self.function.gradients, g, out, used)
         return self._checked_count(result, used)
 
-    def pullback(self, arrays: Sequence[Array]) -> Callable[[Array], list[Array]] | None:
-        """Run forward, and return the vjp that this pass leaves; None without such a pass."""
-        pull = self._call("the function", self.function.pullback, arrays)
-        if pull is None:
-            return None
+    def pullback(self, arrays: Sequence[Array]) -> Callable[[Array], list[Array]]:
+        """Run forward, and return the vjp that this pass leaves, of a function of a library."""
+        function: Any = self.function
+        pull = self._call("the function", function.pullback, arrays)
         return lambda g: self._checked_count(_as_sequence(self._call(GRADIENT, pull, g)), arrays)
 
     def second(

@@ -43,12 +43,6 @@ class Sample(NamedTuple):
     others: dict[str, Array]
     """The gradients of the other arguments by differences."""
 
-    @property
-    def right(self) -> Array:
-        """Which entries are right and not 0, and known well enough to say so."""
-        known: Array = self.error <= 1e-3 * np.abs(self.numerical)
-        return np.asarray(~self.wrong & (self.numerical != 0) & known)
-
 
 def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
     """Return a guess at the cause of a failure; empty where none is confirmed."""
@@ -61,8 +55,10 @@ def hint(error: GradientError, plan: Plan, measured: Entries | None) -> str:
         return INFINITE
     k, second = measured.worst[0], error.kind == "second-order"
     samples = [_sample(case, measured, k, second=second)]
+    drawn = error.drawn or case
+    others = chain(*zip_longest(_moved(drawn), _other_shapes(drawn, plan)))
     with np.errstate(all="ignore"):
-        for other in _other_cases(error.drawn or case, plan):
+        for other in islice(filter(None, others), OTHERS):
             try:
                 there = entries_of_case(other, plan.options.noise, second=second)
                 sample = _sample(other, there, k, second=second)
@@ -104,12 +100,6 @@ def _sample(case: Case, measured: Entries, k: int, *, second: bool) -> Sample:
     return Sample(
         case, measured.analytic[k], n, measured.error[k], measured.excess(k) > 0, g, others
     )
-
-
-def _other_cases(case: Case, plan: Plan) -> Iterator[Case]:
-    """Yield other inputs: the same shapes with other numbers, and small ones."""
-    both = chain(*zip_longest(_moved(case), _other_shapes(case, plan)))
-    yield from islice((other for other in both if other is not None), OTHERS)
 
 
 def _moved(case: Case) -> Iterator[Case]:
@@ -155,7 +145,9 @@ def _cause(samples: Sequence[Sample]) -> str:
         return ""
     if not any(s.analytic[s.wrong].any() for s in wrong):
         return BRANCH if any(s.analytic.any() for s in samples) else MISSING
-    return _repair([s._replace(wrong=s.wrong | s.right) for s in samples])
+    known = [(s.numerical != 0) & (s.error <= 1e-3 * np.abs(s.numerical)) for s in samples]
+    pairs = zip(samples, known, strict=True)
+    return _repair([s._replace(wrong=s.wrong | k) for s, k in pairs])
 
 
 def _repair(samples: Sequence[Sample]) -> str:
@@ -217,7 +209,7 @@ def _candidates(s: Sample) -> dict[str, tuple[Array, Array]]:
         table["it is right when its last axis is reversed"] = a[..., ::-1], expected
         length = a.shape[-1]
         table["it lacks the factor n, the length of its last axis"] = a * length, expected
-        table["it lacks the factor 1 / n, where n is that length"] = a / length, expected
+        table["it lacks the factor 1 / n, of the length n of its last axis"] = a / length, expected
     if a.ndim > 1:
         table["it is right when transposed"] = a.swapaxes(-1, -2), expected
     functions: dict[str, Array] = {}

@@ -129,18 +129,11 @@ def accepts(case: Case) -> bool:
 
 
 def mixed_dtypes(case: Case) -> Report:
-    """With float32 arguments the gradients are float32.
-
-    A function of tensors is also called with float32 for some arguments, and float64 for others.
-    """
+    """With float32 arguments the gradients are float32."""
     narrow = case.cast(np.float32)
     if not accepts(narrow):  # a model has parameters of one dtype
         return Report(skipped=Counter({FLOAT32_REFUSED: 1}))
     soundness(narrow)
-    if case.function.of_tensors:
-        other = case.cast(np.float32, [bool(case.seed >> k & 1) for k in range(len(case.arrays))])
-        if accepts(other):
-            soundness(other)
     return Report()
 
 
@@ -219,13 +212,10 @@ def passes(case: Case) -> None:
     """Neither other calls nor a backward pass change what forward saved for the backward pass."""
     arrays, other = [a.copy() for a in case.arrays], elsewhere(case)
     pull = case.pullback(arrays)
-    if pull is None:
-        return
     with np.errstate(all="ignore"):
         pull_other = other.pullback([a.copy() for a in other.arrays])
         first = [a.copy() for a in pull(case.g)]
-        if pull_other is not None:
-            pull_other(rounding.cotangent(other.out, case.seed + 1))
+        pull_other(rounding.cotangent(other.out, case.seed + 1))
     require_equal(case, first, case.gradients(case.g, None, arrays), LATEST)
     require_equal(case, pull(case.g), first, BACKWARD)
 
@@ -233,12 +223,11 @@ def passes(case: Case) -> None:
 @np.errstate(all="ignore")
 def alone(case: Case) -> None:
     """The gradient of an argument does not depend on which other arguments need a gradient."""
+    if len(case.floats) < 2:
+        return
     k = case.seed % len(case.floats)
     i = case.floats[k]
-    function = case.function.only(i) if len(case.floats) > 1 else None
-    if function is None:
-        return
-    single = replace(case, function=function, floats=(i,))
+    single = replace(case, function=replace(case.function, differentiable=(i,)), floats=(i,))
     both = single.gradients(case.g, case.out), [case.gradients(case.g, case.out)[k]]
     why = (
         "value",
@@ -287,15 +276,24 @@ def keyed(case: Case, law: Callable[[Case], Report]) -> None:
 def _calls_that_share(case: Case) -> Iterator[tuple[Any, ...]]:
     """Yield what two calls share, the two calls, and one like the second that shares nothing.
 
-    A shared argument is moved by some ulps from the case, so that it is a new key: a second check
-    then finds what the first one found.
+    A shared argument of floats is moved by some ulps from the case, so that it is a new key: a
+    second check then finds what the first one found. Integers and conditions are shared as they
+    are, since the laws before this one called the function of this case first.
     """
     usual = elsewhere(case)
-    key, fresh = ([move(x) for x in case.arrays] for move in KEYS)
+    step = max(64 * EPS, *(float(np.finfo(case.arrays[i].dtype).eps) for i in case.floats))
+    key, fresh = (
+        [np.asarray(x + x * (k * step), x.dtype) if x.dtype.kind == "f" else x for x in case.arrays]
+        for k in (1, 2)
+    )
     for k, x in enumerate(case.arrays):
-        if len(case.arrays) > 1 and x.dtype.kind == "f" and x.any():  # ulps of 0 are none
-            pairs = (usual.arrays, key), (case.arrays, key), (case.arrays, fresh)
-            calls = (case.at([*of[:k], keys[k], *of[k + 1 :]]) for of, keys in pairs)
+        if x.dtype.kind != "f":
+            pairs = zip(case.arrays, usual.arrays, strict=True)
+            moved = case.at([u if u.dtype.kind == "f" else a for a, u in pairs])
+            yield case.function.argument(k), case, moved, moved
+        elif len(case.arrays) > 1 and x.any():  # ulps of 0 are none
+            shared = (usual.arrays, key), (case.arrays, key), (case.arrays, fresh)
+            calls = (case.at([*of[:k], keys[k], *of[k + 1 :]]) for of, keys in shared)
             yield case.function.argument(k), *calls
     if max(case.arrays[i].size for i in case.floats) < 2:
         return
@@ -311,16 +309,6 @@ def _calls_that_share(case: Case) -> Iterator[tuple[Any, ...]]:
     moved = (map(other, of, usual.arrays) for of in (case.arrays, fresh))
     shared = "numbers in another order" if case.seed // 4 % 2 else "number at one end"
     yield shared, case, *(case.at(list(arrays)) for arrays in moved)
-
-
-KEYS = (
-    rounding.Perturbation(0, 64 * EPS, 1, results=False),
-    rounding.Perturbation(0, 64 * EPS, 2, results=False),
-)
-"""Two moves of an array by 64 and 128 eps, to arrays that a cache has not seen.
-
-They are further than all steps by which the rounding of gradients is measured.
-"""
 
 
 def _is_right(case: Case, law: Callable[[Case], Report]) -> bool | None:
@@ -351,22 +339,12 @@ def elsewhere(case: Case) -> Case:
     return case
 
 
-def ownership(case: Case) -> None:
-    """Gradients of tensors are writeable and share memory with nothing."""
-    owned = [case.out, case.g, *case.arrays]
-    for i, a in zip(case.floats, case.gradients(case.g, case.out), strict=True):
-        if not a.flags.writeable or any(np.shares_memory(a, b) for b in owned):
-            text = f"the gradient of {case.function.argument(i)} shares memory or is read-only"
-            raise case.wrong("aliasing", text, argument=i, hint="return a new array")
-        owned.append(a)
-
-
 # Forward mode
 
 
 @np.errstate(all="ignore")
 def tangents(case: Case) -> None:
-    """Tangents have the shape and dtype of the result, repeat, are linear, and change no input."""
+    """Tangents have the shape and dtype of the result, repeat, add up, and change no input."""
     require_finite(case)
     arrays = [a.copy() for a in case.arrays]
     u, v = (
@@ -375,22 +353,18 @@ def tangents(case: Case) -> None:
     a, b = (case.at(arrays).tangent(t) for t in (u, v))
     _require_unchanged(case, arrays, case.arrays, TANGENT)
     both = case.tangent([x + y for x, y in zip(u, v, strict=True)])
-    bound = partial(_tangent_rounding, case, u)
+
+    def bound() -> Array:
+        return np.asarray(1024 * rounding.spread(lambda p: [case.tangent(u, p)], EPS)[0])
+
     for text, got, expected, size in (
         ("in a second, equal call", case.tangent(u), a, None),
-        ("for t = 0", case.tangent([0 * x for x in u]), 0 * a, None),
-        ("for -t", case.tangent([-x for x in u]), -a, None),
-        ("for 1024 t", case.tangent([1024 * x for x in u]), 1024 * a, None),
         ("for t + u", both, a + b, np.abs(a) + np.abs(b)),
     ):
         if rounding.all_finite([expected]) and not rounding.close(got, expected, bound, size):
             at = rounding.worst_index(got, expected)
             message = f"{TANGENT} {text} is {got[at]} at {at}; expected {expected[at]}"
             raise case.wrong("nonlinear", message, hint="It is linear in the tangents")
-
-
-def _tangent_rounding(case: Case, v: Sequence[Array]) -> Array:
-    return np.asarray(1024 * rounding.spread(lambda p: [case.tangent(v, p)], EPS)[0])
 
 
 @np.errstate(all="ignore")

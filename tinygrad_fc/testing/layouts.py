@@ -19,22 +19,8 @@ if TYPE_CHECKING:
     from tinygrad_fc.testing.function import Case
 
 
-def _strided(x: Array) -> Array:
-    buffer = np.full((*x.shape, 3), 7, x.dtype)
-    buffer[..., 1] = x
-    return buffer[..., 1]
-
-
-def _readonly(x: Array) -> Array:
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-def _unaligned(x: Array) -> Array:
-    memory = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
-    memory[...] = x
-    return memory
+def _behind_a_byte(x: Array) -> Array:
+    return np.append(np.uint8(0), np.ravel(x).view(np.uint8))[1:]
 
 
 def _stride_0(x: Array, *, axes: int) -> Array:
@@ -47,9 +33,9 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "transposed": lambda x: x.swapaxes(0, -1).copy().swapaxes(0, -1) if x.ndim > 1 else x.copy(),
     "reversed": lambda x: np.flip(np.flip(x).copy()),
     "reversed along one axis": lambda x: x[::-1].copy()[::-1] if x.ndim else x.copy(),
-    "strided": _strided,
-    "read-only": _readonly,
-    "unaligned": _unaligned,
+    "strided": lambda x: np.stack([np.full_like(x, 7), x, x], axis=-1)[..., 1],
+    "read-only": lambda x: np.broadcast_to(x.copy(), x.shape),
+    "unaligned": lambda x: _behind_a_byte(x).view(x.dtype).reshape(x.shape),
     "stride 0": partial(_stride_0, axes=1),
     "stride 0 everywhere": partial(_stride_0, axes=32),
 }

@@ -84,17 +84,18 @@ def _whole(value: Any, low: float) -> bool:
     return value is None or (_is_number(value, Integral) and value >= low)
 
 
+def _is_function(value: Any) -> bool:
+    return value is None or callable(value)
+
+
 def _size(value: Any) -> bool:
     return _is_number(value, Real) and bool(0 <= value < math.inf)
 
 
 LEGAL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "order": (lambda v: v in {1, 2}, "1, or 2 for second derivatives too"),
-    "where": (lambda v: v is None or callable(v), "a function of the arrays that returns a bool"),
-    "map": (
-        lambda v: v is None or callable(v),
-        "a function of the arrays that returns one array for each",
-    ),
+    "where": (_is_function, "a function of the arrays that returns a bool"),
+    "map": (_is_function, "a function of the arrays that returns one array for each"),
     "dtypes": (
         lambda v: v and {np.dtype(d) for d in v} <= {np.dtype(d) for d in FLOATS},
         "np.float64, np.float32, or a tuple of both",

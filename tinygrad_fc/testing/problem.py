@@ -150,10 +150,8 @@ def first_problem(case: Case) -> Problem:
     arguments = [_argument(case.domains[i], case.raw[i]) for i in case.floats]
     f = _nan_where_it_raises(f, case.out.size)
     if case.mapping is not None:
-        moved, plain = (
-            partial(_moved_arguments, case, arguments),
-            [case.arrays[i] for i in case.floats],
-        )
+        moved = partial(_moved_arguments, case, arguments)
+        plain = [case.arrays[i] for i in case.floats]
         return Problem(f, terms, arguments, eps, moved=moved, plain=plain)
     if case.function.jvp is not None:
         return Problem(f, terms, arguments, eps)
@@ -207,24 +205,6 @@ def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Ar
             return np.full(size, np.nan)
 
     return tried
-
-
-def entry_derivatives(
-    problem: Problem, entries: Sequence[tuple[int, tuple[int, ...]]]
-) -> list[Derivative]:
-    """Return the derivatives by single entries, each an argument and an index."""
-    lines = []
-    for k, at in entries:
-        v = [np.zeros(p.x.shape) for p in problem.arguments]
-        v[k][at] = problem.arguments[k].reach[at]
-        lines.append((problem.point, v))
-    steps = [problem.arguments[k].reach[at] for k, at in entries]
-    with np.errstate(all="ignore"):
-        along = numerical.derivatives(problem.f, lines, eps=problem.eps)
-        return [
-            Derivative(d.value / s, d.error / z, d.jump / z, d.scale / z, d.staircase)
-            for d, s, z in zip(along, steps, map(abs, steps), strict=True)
-        ]
 
 
 # Gradients entry by entry: of a rule, and by differences with error bounds
@@ -283,8 +263,16 @@ def _measured(problem: Problem, w: Array, rtol: float) -> Entries:
         grads = [np.asarray(a, float) for a in problem.vjp(w)]  # type: ignore[misc]
     pairs = enumerate(problem.arguments)
     indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
-    numerical = [np.zeros(p.x.shape) for p in problem.arguments]
-    bound = [np.full(p.x.shape, np.inf) for p in problem.arguments]
-    for (k, at), one in zip(indices, entry_derivatives(problem, indices), strict=True):
-        numerical[k][at], bound[k][at] = one.weighted(w)
-    return Entries(w, grads, numerical, bound, rtol)
+    values = [np.zeros(p.x.shape) for p in problem.arguments]
+    bounds = [np.full(p.x.shape, np.inf) for p in problem.arguments]
+    lines = []
+    for k, at in indices:
+        v = [np.zeros(p.x.shape) for p in problem.arguments]
+        v[k][at] = problem.arguments[k].reach[at]
+        lines.append((problem.point, v))
+    with np.errstate(all="ignore"):
+        along = numerical.derivatives(problem.f, lines, eps=problem.eps)
+        for (k, at), derivative in zip(indices, along, strict=True):
+            step, (value, error) = problem.arguments[k].reach[at], derivative.weighted(w)
+            values[k][at], bounds[k][at] = value / step, error / abs(step)
+    return Entries(w, grads, values, bounds, rtol)

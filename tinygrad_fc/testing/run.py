@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
@@ -103,9 +104,8 @@ def laws_for(options: CheckOptions, function: CheckedFunction) -> tuple[Law, ...
     ]
     chosen += [Law(laws.mixed_dtypes, 2)] * both
     chosen += [Law(laws.purity), Law(laws.linearity), Law(layouts.layout)]
-    chosen += [Law(layouts.same_object, 2), Law(laws.passes, 2), Law(laws.alone, 2)]
-    if function.of_tensors:
-        chosen.append(Law(laws.ownership, 2))
+    chosen += [Law(layouts.same_object, 2)]
+    chosen += [Law(laws.passes, 2), Law(laws.alone, 2)] * function.of_library
     chosen += [Law(partial(laws.keyed, law=value)), Law(value, essential=True)]
     chosen += [Law(float32)] * both
     if function.has_second and options.order > 1:
@@ -145,7 +145,7 @@ def check_case(case: Case, plan: Plan, count: int = 0, last: int | None = None) 
 
 def check_at(plan: Plan, arrays: Sequence[Array], seeds: int) -> Report:
     """Check all laws at given arrays, with several sets of directions."""
-    report = Report()
+    report = Report(examples=1, planned=1, notes=plan.notes)
     for seed in range(seeds):
         case = plan.case(arrays, seed)
         try:
@@ -158,8 +158,6 @@ def check_at(plan: Plan, arrays: Sequence[Array], seeds: int) -> Report:
             ) from None
         except GradientError as error:
             raise explained(error, plan) from error.__cause__
-    report.examples = report.planned = 1
-    report.notes += plan.notes
     if all(map(np.size, (*arrays, case.out))):  # of an empty array there is nothing to compare
         hypothesis = sys.modules.get("hypothesis")  # imported by a `@given` test
         if hypothesis and hypothesis.currently_in_test_context() and not report.compared:
@@ -194,12 +192,12 @@ class _Search:
     """One run over drawn cases: what was checked, and what failed."""
 
     def __init__(self, plan: Plan, examples: int, seed: int) -> None:
-        self.plan, self.report = plan, Report(planned=examples, seed=seed)
+        self.plan, self.report = plan, Report(planned=examples, seed=seed, notes=plan.notes)
         seconds = plan.options.seconds
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.failure: GradientError | None = None
         self.tries_after_failure = 0
-        self.empty_checked = 0
+        self.empty_checked = self.largest_refused = 0
 
     def check(self, case: Case) -> None:
         """Check one case; raise what is wrong."""
@@ -207,14 +205,12 @@ class _Search:
             case = case.cast(self.plan.options.drawn_dtype)
         before = self.failure
         self.tries_after_failure += before is not None
-        refused = max(self.report.raised, self.report.nonfinite, self.report.rejected)
-        if not self.report.examples and refused >= 2 * self.report.planned + 50:
-            raise StopCheckError  # it takes none
         late = self.deadline is not None and time.monotonic() > self.deadline
         if late or self.tries_after_failure > SHRINKS:
             raise StopCheckError
         if not case.legal():
             self.report.rejected += before is None
+            self.largest_refused = max(self.largest_refused, *(a.size for a in case.arrays))
             raise DiscardError
         count, last = (self.report.examples, None) if before is None else (0, before.law)
         try:
@@ -334,7 +330,12 @@ def _finished(search: _Search) -> Report:
             or f"No input drawn meets the condition (where=). {DRAW_THEM}"
         )
         raise NothingCheckedError(f"{name}: {reasons}")
-    report.notes += plan.notes
+    if (
+        search.largest_refused
+        > 1
+        >= max(math.prod(s) for several in report.shapes for s in several)
+    ):
+        raise NothingCheckedError(f"{name}: where= refused all but single numbers. {DRAW_THEM}")
     seen = report.compared + report.kinks + report.inconclusive.total()
     if plan.strict and not seen:
         raise NothingCheckedError(f"{name} has no finite value at any input drawn")

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
 from tinygrad_fc.testing.function import SEEDS
-from tinygrad_fc.testing.options import with_known_axes
+from tinygrad_fc.testing.options import CheckOptions, with_known_axes
 
 try:
     from hypothesis import reject
@@ -442,6 +442,8 @@ def inputs(*domains: Domain, dtype: Any = np.float64) -> st.SearchStrategy[tuple
 @st.composite
 def _inputs(draw: st.DrawFn, domains: Sequence[Domain], dtype: np.dtype[Any]) -> tuple[Array, ...]:
     arrays = draw_arrays(draw, domains)
+    if mapping := CheckOptions().mapping(domains):
+        arrays = tuple(mapping(arrays))
     for domain, x in zip(domains, arrays, strict=True):
         if domain.condition is not None and not domain.condition(x):
             reject()

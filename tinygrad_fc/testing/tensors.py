@@ -62,11 +62,6 @@ class TensorFunction(LibraryFunction):
         return parts[0] if len(parts) == 1 else cat([t.reshape(-1) for t in parts])
 
 
-def _argument_of_op(a: Any) -> Any:
-    """Return an array as an argument of an op, to which indices and conditions are arrays."""
-    return leaf_of(np.asarray(a)) if a.dtype.kind == "f" else a
-
-
 TENSORS = Library(
     *("tensors", lambda a: leaf_of(np.asarray(a)), lambda t: t._array),
     *(backward_passes(autograd.grad, zeros_like), cat),
@@ -76,8 +71,7 @@ TENSORS = Library(
 
 def of_module(module: Module, source: Code, count: int) -> tuple[CheckedFunction, dict[str, Any]]:
     """Return a module as a function of `count` inputs and its parameters, and these by name."""
-    own = {name: p for name, p in module.named_parameters() if p._array.dtype.kind == "f"}
-    own = {name: p for name, p in own.items() if p._requires_grad}
+    own = {name: p for name, p in module.named_parameters() if p._requires_grad}
 
     def forward(*args: Any) -> Any:
         return functional_call(module, dict(zip(own, args[count:], strict=True)), args[:count])
@@ -94,9 +88,8 @@ def of_function(f: Any, *sources: Code) -> CheckedFunction:
     """Return a function of tensors, or an op, with its gradients; `sources` are how to write it."""
     names = f.operands if isinstance(f, Op) else argument_names(f)
     name = f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__)
-    library = TENSORS._replace(native=_argument_of_op) if isinstance(f, Op) else TENSORS
     call = f"check({sources[0].text}, {{}}){placeholder_comment(*sources)}"
-    return TensorFunction(name, f, names=names, call=call, library=library)
+    return TensorFunction(name, f, names=names, call=call, library=TENSORS)
 
 
 # Ops

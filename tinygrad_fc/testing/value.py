@@ -191,12 +191,15 @@ def agree(
     whose bound is as large as the kink, do not hide an error; these are compared among themselves.
     """
     chosen = directions(problem.arguments, seed, tolerance.eps)[: tolerance.lines]
-    report, measure = Report(), _measuring(problem.f, tolerance)
+    report, measure, coarse = Report(), _measuring(problem.f, tolerance), tolerance.accuracy**0.5
+    # In float32, too, the factor is 16: see `RESOLVED`.
+    resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
     along = measure([(problem.point, v) for v in chosen])
     for k, v in enumerate(chosen):
         measured = along[k]
         w = weights(measured.value, seed, k)
-        resolved, imprecise = _known(measured, tolerance)
+        resolved = measured.error <= resolution * measured.scale.max(initial=0)
+        imprecise = ~resolved & ~np.isinf(measured.error)
         # An empty result is compared once: it must have its gradient.
         parts = [resolved] * bool(resolved.any() or not w.size)
         parts += [imprecise] * bool(imprecise.any())
@@ -206,23 +209,15 @@ def agree(
         if imprecise.any() and len(chosen) == tolerance.lines:
             chosen.append(in_step(problem.arguments, tolerance.eps))
             along += measure([(problem.point, chosen[-1])])
-        non_smooth = imprecise & is_kink(measured, tolerance.accuracy**0.5)
+        non_smooth = imprecise & is_kink(measured, coarse)
         known = ~non_smooth & (measured.error <= KNOWN * np.abs(measured.value))
-        report.compared += int(((resolved | known) & _depends(measured, v)).sum())
+        depends = (measured.value != 0) | all(a.all() for a in v)  # on the entries that move
+        report.compared += int(((resolved | known) & depends).sum())
         report.kinks += int(non_smooth.sum())
         if k < tolerance.lines:  # the direction of equal steps is for kinks alone
             report.inconclusive["jump or noise"] += int(np.isinf(measured.error).sum())
             report.inconclusive["wide bound"] += int((imprecise & ~non_smooth & ~known).sum())
     return report
-
-
-def _known(measured: Derivative, tolerance: Tolerance) -> tuple[Array, Array]:
-    """Return which derivatives have a narrow error bound, and which have a wide finite one."""
-    coarse = tolerance.accuracy**0.5
-    # In float32, too, the factor is 16: see `RESOLVED`.
-    resolution = max(RESOLVED, coarse if tolerance.eps <= EPS else 16 * coarse)
-    resolved = measured.error <= resolution * measured.scale.max(initial=0)
-    return resolved, ~resolved & ~np.isinf(measured.error)
 
 
 def _measuring(f: numerical.Function, tolerance: Tolerance) -> Measure:
@@ -248,12 +243,6 @@ def _measuring(f: numerical.Function, tolerance: Tolerance) -> Measure:
         return along
 
     return measure
-
-
-def _depends(measured: Derivative, v: Direction) -> Array:
-    """Return which results depend on the entries that move along `v`; all if all entries move."""
-    moves_all = all((a != 0).all() for a in v)
-    return np.asarray((measured.value != 0) | moves_all)
 
 
 def weights(value: Array, seed: int, k: int) -> Array:
