@@ -289,11 +289,11 @@ def _calls_that_share(case: Case) -> Iterator[tuple[Any, ...]]:
     for k, x in enumerate(case.arrays):
         if x.dtype.kind != "f":
             pairs = zip(case.arrays, usual.arrays, strict=True)
-            moved = case.at([u if u.dtype.kind == "f" else a for a, u in pairs])
-            yield case.function.argument(k), case, moved, moved
+            later = case.at([u if u.dtype.kind == "f" else a for a, u in pairs])
+            yield case.function.argument(k), case, later, later
         elif len(case.arrays) > 1 and x.any():  # ulps of 0 are none
-            shared = (usual.arrays, key), (case.arrays, key), (case.arrays, fresh)
-            calls = (case.at([*of[:k], keys[k], *of[k + 1 :]]) for of, keys in shared)
+            with_keys = (usual.arrays, key), (case.arrays, key), (case.arrays, fresh)
+            calls = (case.at([*of[:k], keys[k], *of[k + 1 :]]) for of, keys in with_keys)
             yield case.function.argument(k), *calls
     if max(case.arrays[i].size for i in case.floats) < 2:
         return
