@@ -200,18 +200,18 @@ def test_a_gradient_penalty_through_einsum():
         agree(penalty, tg.rand(n, 18))
 
 
-MASK = np.ones(2)
+MASK, LISTS = np.ones(2), {"lists": [[1.0]]}
 
 
 def test_arrays_and_sets_that_a_function_creates_are_others_in_every_call():
     def create(x: Any) -> Any:
-        return x * 2, np.zeros(2), [{1, 2}], {"bytes": bytearray(b"ab")}, MASK
+        return x * 2, np.zeros(2), [{1, 2}], {"bytes": bytearray(b"ab")}, (MASK, LISTS)
 
     compiled = tg.compile(create, backend="numpy")
     for _ in range(5):
-        _, array, (numbers,), data, mask = compiled(X)
+        _, array, (numbers,), data, (mask, lists) = compiled(X)
         assert (array.tolist(), numbers, data) == ([0.0, 0.0], {1, 2}, {"bytes": b"ab"})
-        assert mask is MASK, "an array from outside"
+        assert (mask is MASK, lists is LISTS) == (True, True), "from outside"
         array += 1
         numbers.add(3)
         data["bytes"] += b"c"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import random
-from collections import deque
+from collections import UserDict, deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -61,7 +61,7 @@ class Config:
 
     def __init__(self) -> None:
         self.n, self.state, self.inner = 1.0, 1.0, SimpleNamespace(n=1.0)
-        self.options, self.many = {"n": 1.0}, dict.fromkeys(range(200), 1.0)
+        self.options, self.many = {"n": 1.0}, dict.fromkeys(range(2000), 1.0)
         self.function: Any = lambda: 1.0
         self.kind, self.module = type("Kind", (), {"n": 1.0}), MODULE
 
@@ -121,16 +121,24 @@ IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[A
     "an item of a dict": (lambda: {"n": 1.0}, lambda o: o["n"], lambda o, n: o.update(n=n)),
     "an item of a list": (lambda: [1.0, 2.0], lambda o: o[0], lambda o, n: o.__setitem__(0, n)),
     "the last item": (lambda: [1.0], lambda o: o[-1], lambda o, n: o.append(n)),
-    "one of a list in a dict": (
-        *(lambda: {"n": [1.0]}, lambda o: o["n"][0]),
-        lambda o, n: o["n"].__setitem__(0, n),
+    "one four levels deep": (
+        *(lambda: {"n": [{"n": [1.0]}]}, lambda o: o["n"][0]["n"][0]),
+        lambda o, n: o["n"][0]["n"].__setitem__(0, n),
     ),
+    "one of a deque": (lambda: deque([1.0]), lambda o: o[0], lambda o, n: o.__setitem__(0, n)),
+    "one of a UserDict": (
+        *(lambda: UserDict(n=1.0), lambda o: o["n"]),
+        lambda o, n: o.update(n=n),
+    ),
+    "one by its name": (Config, lambda o: getattr(o, "n"), to("n")),  # noqa: B009  the point
+    "one that is missing": (SimpleNamespace, lambda o: getattr(o, "n", 1.0), to("n")),
+    "one of all": (Config, lambda o: vars(o)["n"], to("n")),
     "one of a dict in an attribute": (
         *(Config, lambda o: o.options["n"]),
         lambda o, n: o.options.update(n=n),
     ),
     "another dict": (Config, lambda o: o.options["n"], to("options", lambda n: {"n": n})),
-    "one of a dict of 200": (Config, lambda o: o.many[150], lambda o, n: o.many.update({150: n})),
+    "one of a dict of 2000": (Config, lambda o: o.many[150], lambda o, n: o.many.update({150: n})),
     "an attribute in a list": (lambda: [Config()], lambda o: o[0].n, lambda o, n: to("n")(o[0], n)),
     "a default argument": (default, lambda o: o(), to("__defaults__", lambda n: (n,))),
     "a keyword default": (
@@ -434,7 +442,7 @@ def uses(batch: Any, optimizer: Any) -> Any:
 
 
 def test_names_in_code():
-    names, attributes = names_in(uses.__code__)
+    names, attributes, _ = names_in(uses.__code__)
     own = {"__name__", "__conditional_annotations__", "__classdict__"}  # of a class in code
     assert names - own == {
         *("rate", "counter", "removed", "both", "Base", "in_class", "scale", "item", "deep"),
@@ -537,7 +545,7 @@ def test_what_traces_more_than_8_times_warns_once_and_names_the_change(kind: str
     call(compiled, config, 20)
 
 
-@pytest.mark.parametrize("kind", [deque, bytearray, queue.Queue, random.Random])
+@pytest.mark.parametrize("kind", [queue.Queue, queue.SimpleQueue, random.Random])
 def test_a_kind_whose_changes_guards_do_not_see_is_refused(kind: Any):
     state = kind()
     compiled = tg.compile(lambda x: x * (1 if state is None else 2), backend="numpy")

@@ -171,6 +171,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "random": (lambda x: x * random.random(), "random|Generator"),  # noqa: S311  # here
     "uuid": (lambda x: x * (uuid.uuid4().int % 7), "random|Generator"),  # here
     "a seed": (seeded, "seed"),
+    "a random state": (lambda x: (x, tg.get_rng_state()), "state of a random generator"),  # here
     "a clock": (lambda x: x * time.perf_counter(), "time|now|counter"),  # here
     "a date": (lambda x: x * dt.datetime.now().timestamp(), "now"),  # noqa: DTZ005  # here
     "a file": (file, "open|file|read"),
@@ -186,7 +187,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a decayed rate": (decayed_rate, "'lr', an option of SGD"),
     "a mode": (switched_mode, "changes training"),
-    "append": (appended, "outside"),
+    "append": (appended, "a list from outside"),
     "an attribute": (stored_in_an_attribute, "last.*outside|outside.*last"),
     "a global": (stored_in_a_global, "last.*outside|outside.*last"),
     "an attribute of a module": (lambda x: storing(x) + 1, "first.*outside|outside.*first"),  # here
@@ -217,7 +218,7 @@ def test_refusals_name_the_line_and_change_nothing(function: Any, cause: str):
     assert w.requires_grad
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert not compiled.sources
-    values.clear()
+    assert not values, "lists are as they were"
     holder.last = storing.first = None
 
 

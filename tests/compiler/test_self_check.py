@@ -93,16 +93,16 @@ state = tg.zeros(2)
 
 
 class Hidden:
-    """A number that is read by its name in `vars`, which guards do not see."""
+    """A number that is read by a method of `object`, which guards do not see."""
 
     def __init__(self, value: float) -> None:
         self[0] = value
 
     def __getitem__(self, _: int) -> float:
-        return vars(self)["value"]  # type: ignore[no-any-return]
+        return object.__getattribute__(self, "value")  # type: ignore[no-any-return]
 
     def __setitem__(self, _: int, value: float) -> None:
-        vars(self)["value"] = value
+        object.__setattr__(self, "value", value)
 
 
 hidden = Hidden(1.0)

@@ -6,17 +6,17 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
     def call(args, kwargs, kernel=kernel, calls=calls):
         try:
             [l0, l1] = args
-            if not (kwargs == {}): return miss["structure"]
+            if not (kwargs == {}): return v15  # a `Miss`, as the others
             ...
             i2 = v17._array
-            if not (i2 is known[2] or replaces(2, i2)): return miss["weight"]
-        except Exception: return miss["the classes of ..."]
+            if not (i2 is known[2] or replaces(2, i2)): return v18
+        except Exception: return v19
         number = next(calls)
         if number > 1 and not number & number - 1 and (outputs := check(...)) is not None:
             [r0, r1] = outputs
             return leaf_of(r1)
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
-        except GuardFailed: return miss["a branch"]
+        except GuardFailed: return v20
         v17._grad = leaf_of(r0)
         record_changes_by_id(owners.values())
         return leaf_of(r1)
@@ -76,7 +76,6 @@ class Executable:
         self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
         names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owners}
         self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
-        self.bound["miss"] = {}
         self.lines: list[str] = []
         text = self._written(arguments)
         exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
@@ -135,8 +134,7 @@ class Executable:
 
     def _miss(self, changed: str) -> str:
         """Return the expression of what a call returns where `changed` differs from the trace."""
-        self.bound["miss"].setdefault(changed, Miss(changed))
-        return f"miss[{changed!r}]"
+        return self._name(Miss(changed))
 
     def _unless(self, condition: str, changed: str) -> None:
         """Write a guard on what `changed` names."""
@@ -279,7 +277,8 @@ class Executable:
             return f"{tree.tensor}(r{tree.number})"
         if isinstance(tree, Source):
             return self._place(tree)
-        if isinstance(tree, tuple | list | dict):
+        is_same = id(tree) in self.traced.captured.containers
+        if isinstance(tree, tuple | list | dict) and not is_same:
             parts = tree.items() if isinstance(tree, dict) else tree
             star = "*" * hasattr(tree, "_fields")  # a named tuple
             return f"{self._name(type(tree))}({star}[{', '.join(map(self._result, parts))}])"

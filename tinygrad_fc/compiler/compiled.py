@@ -323,7 +323,7 @@ def compile(  # noqa: A001  as above
     that the function reads outside (parameters, buffers, optimizer state, learning rates) are
     inputs, read in each call; those that it changes are written back, and `.grad` is set as
     `backward()` sets it. Shapes, dtypes, modes and Python values of arguments, and names that its
-    code reads (globals, closures, attributes, lists and dicts two levels deep) are guards: where
+    code reads (globals, closures, attributes, lists and dicts four levels deep) are guards: where
     one differs, the function is traced again; numbers, strings and small arrays are compared by
     value, everything else by identity. A branch on a value, `item()`, printing, clocks, files,
     iterators, random numbers of other libraries, and a name or container that the function changes

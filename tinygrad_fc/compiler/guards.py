@@ -1,11 +1,11 @@
 """Guards on names that the user's code reads, and refusals of what a program could not repeat.
 
 A program is valid while the names that the function's own code reads are as they were at the
-trace: globals, closures, attributes of objects, and the contents of lists, dicts and sets, two
+trace: globals, closures, attributes of objects, and the contents of lists, dicts and sets, four
 levels deep; numbers, strings and small arrays by value, everything else by identity. Reads by
-other ways (`getattr` with a computed name, `vars`, other installed packages) are not seen. A trace
-that changes one of these, draws foreign random numbers, or calls one of a few impure functions of
-Python is refused.
+other ways (`getattr` with a computed name, other installed packages) are not seen. A trace that
+changes one of these, draws foreign random numbers, or calls one of a few impure functions of Python
+is refused.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from __future__ import annotations
 import datetime as dt
 import dis
 import inspect
+import operator
 import os
 import queue
 import random
 import sys
 import threading
 import time
-from collections import deque
+from array import array
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from types import (
     CellType,
     CodeType,
@@ -49,15 +53,22 @@ from tinygrad_fc.optim.optimizer import Optimizer
 COMPARED_BY_TEXT = (int, float, complex, bool, str, bytes, type(None), range, Decimal, Fraction)
 _CALLS = (dt.datetime.now, dt.datetime.utcnow, dt.date.today, os.urandom, print, input, open)
 _IMPURE = frozenset((*filter(callable, vars(time).values()), *_CALLS))
-_CONTAINERS = (list, dict, set, tuple, np.ndarray, np.random.Generator, np.random.RandomState)
-_MANY = 256
-"""Items up to which a container, or an array, is compared."""
-_DEPTH = 2
+_RESTORED: Any = (list, dict, set, deque, bytearray)
+_DRAWN = (np.random.Generator, np.random.RandomState)
+_CONTAINERS = (*_RESTORED, *_DRAWN, tuple, MappingProxyType, array, np.ndarray)
+_MANY, _MOST = 256, 4096
+"""Elements up to which an array is compared, and items up to which those of a container are
+followed; items up to which a container is compared."""
+_DEPTH = 4
 """Levels of containers that are compared."""
-_UNSEEN = (deque, bytearray, memoryview, queue.Queue, queue.SimpleQueue, random.Random, ContextVar)
+_UNSEEN = (memoryview, queue.Queue, queue.SimpleQueue, random.Random, ContextVar)
 """Kinds whose changes guards do not see."""
+_BY_NAME = {"getattr", "hasattr", "setattr", "delattr"}
+_WHOLE = {"vars", "__dict__", "asdict", "astuple"}
+"""Names by which code reads all attributes of an object."""
 _CODE = (FunctionType, MethodType, classmethod, staticmethod, property, partial)
 """Functions, and what wraps one."""
+_DICTS = (dict, MappingProxyType)
 ABSENT = object()
 
 
@@ -73,8 +84,7 @@ class Read(NamedTuple):
 
 def value_of(place: Any, key: str) -> Any:
     """Return the present value of a name."""
-    is_item = isinstance(place, dict | MappingProxyType)
-    return place.get(key, ABSENT) if is_item else getattr(place, key, ABSENT)
+    return place.get(key, ABSENT) if isinstance(place, _DICTS) else getattr(place, key, ABSENT)
 
 
 class Watched(NamedTuple):
@@ -110,7 +120,7 @@ def contents(container: Any) -> list[Any]:
         return [repr(container.get_state(legacy=False))]
     if isinstance(container, np.ndarray):
         return [str(container.shape), container.tobytes()] if container.size <= _MANY else []
-    return [*container, *container.values()] if isinstance(container, dict) else list(container)
+    return [*container, *container.values()] if isinstance(container, _DICTS) else list(container)
 
 
 def same_contents(container: Any, before: Any) -> bool:
@@ -118,28 +128,35 @@ def same_contents(container: Any, before: Any) -> bool:
     if type(container) is set and not container:  # nearly all sets of modules, in each call
         return not before
     now, before = contents(container), contents(before)
-    return len(now) == len(before) and all(map(same, now, before))
+    if len(now) != len(before):
+        return False
+    return all(map(operator.is_, now, before)) or all(map(same, now, before))
 
 
-def names_in(code: CodeType) -> tuple[set[str], set[str]]:
-    """Return the global names that code and the functions in it use, and the names of attributes.
+def names_in(code: CodeType) -> tuple[set[str], set[str], set[str]]:
+    """Return the names of globals and of attributes that code and the functions in it use.
 
-    The instruction tells them apart: `optimizer.step` does not read a global `step`. Tried on
-    Python 3.11 to 3.15.
+    The instruction tells them apart: `optimizer.step` does not read a global `step`. The third set
+    has names of attributes that may not exist, as in `hasattr(x, "name")`. Tried on Python 3.11 to
+    3.15.
     """
-    names, attributes = set(), set()
-    for instruction in dis.get_instructions(code):
-        operation = instruction.opname
-        if "GLOBAL" in operation or operation == "LOAD_NAME":
-            names.add(instruction.argval)
-        elif operation.endswith("_ATTR") or operation in ("LOAD_METHOD", "IMPORT_FROM"):
-            attributes.add(instruction.argval)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            more_names, more_attributes = names_in(inner)
-            names |= more_names
-            attributes |= more_attributes
-    return names, attributes
+    names, attributes, optional = set[str](), set[str](), set[str]()
+    for inner in _codes(code):
+        for instruction in dis.get_instructions(inner):
+            operation = instruction.opname
+            if "GLOBAL" in operation or operation == "LOAD_NAME":
+                names.add(instruction.argval)
+            elif operation.endswith("_ATTR") or operation in ("LOAD_METHOD", "IMPORT_FROM"):
+                attributes.add(instruction.argval)
+        if names & _BY_NAME:
+            optional |= {x for x in inner.co_consts if isinstance(x, str) and x.isidentifier()}
+    return names, attributes, optional
+
+
+def _codes(code: CodeType) -> list[CodeType]:
+    """Return code and that of the functions in it."""
+    inner = (_codes(x) for x in code.co_consts if isinstance(x, CodeType))
+    return [code, *chain.from_iterable(inner)]
 
 
 class Captured:
@@ -159,6 +176,7 @@ class Captured:
         self._functions: list[Any] = []
         self._objects: list[Any] = []
         self._attributes = {"__call__"}  # which is called without that name
+        self._optional: set[str] = set()
         self._seen: set[int] = set()
         self.follow(function, call, *arguments)
 
@@ -166,7 +184,7 @@ class Captured:
         """Note what a container holds; return whether it was not known."""
         if id(container) in self.containers:
             return False
-        before = dict(container) if isinstance(container, dict) else contents(container)
+        before = dict(container) if isinstance(container, _DICTS) else contents(container)
         self.containers[id(container)] = Watched(container, before, name)
         return True
 
@@ -200,12 +218,15 @@ class Captured:
             return
         self._seen.add(id(function))
         code = function.__code__
-        names, attributes = names_in(code)
-        self._attributes |= attributes
+        names, attributes, optional = names_in(code)
+        self._attributes |= attributes | optional | (names & _WHOLE)
+        self._optional |= optional
         if attributes & {"train", "eval"}:
             self._attributes.add("training")
         for name in names & function.__globals__.keys():
             self._read(function.__globals__, name)
+        for name in chain.from_iterable(inner.co_names for inner in _codes(code)):  # imports
+            self._reach(sys.modules.get(name))
         for cell, name in zip(function.__closure__ or (), code.co_freevars, strict=True):
             self._read(cell, name, "cell_contents")
         for name in ("__defaults__", "__kwdefaults__", *vars(function)):
@@ -214,26 +235,40 @@ class Captured:
             self.watch(os.environ._data, "the environment")  # type: ignore[attr-defined]
 
     def _follow_object(self, value: Any) -> None:
-        # groups are watched where they are read (`Trace.param_groups`), state in a step
+        # groups are watched where they are read (`Trace.groups`), state in a step
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
-        kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
-        for owner in (value, *kinds):
+        inner = {"data", "maps"} if isinstance(value, UserDict | UserList | ChainMap) else set()
+        for owner in (value, *getattr(value, "__mro__", ()), *type(value).__mro__):
             space = getattr(owner, "__dict__", {})
             special = {n for n in space if n.startswith("__") and type(space[n]) is FunctionType}
             special -= set() if isinstance(value, type) else {"__init__", "__new__"}
-            for name in (self._attributes | special) & space.keys() - unread:
+            for name in (self._attributes | inner | special) & space.keys() - unread:
+                if isinstance(space[name], cached_property):
+                    with suppress(Exception):  # the function raises it
+                        getattr(value, name)
                 if not isinstance(space[name], _CODE) or _is_users_object(owner):
                     self._read(owner, name)
                     self._read(value, name)  # an attribute of the object may hide it
-        if isinstance(value, Distribution):
+        if isinstance(value, Module):
+            self._follow_module(value)
+        elif hasattr(value, "__dict__") and not isinstance(value, Optimizer | type):
+            self._follow_whole(value)
+
+    def _follow_whole(self, value: Any) -> None:
+        """Note attributes that may not exist, and all attributes if the code may read them all."""
+        for name in self._optional:
+            self._read(value, name)
+        if isinstance(value, Distribution) or not self._attributes.isdisjoint(_WHOLE):
             self.watch(vars(value), f"an attribute of a {type(value).__name__}")
-        is_list = isinstance(value, Module) and hasattr(value, "__getitem__")
-        if is_list or (isinstance(value, Module) and "forward" in self._attributes):
-            self.watch_module(value)
-        elif isinstance(value, Module):
-            for registry in _registries(value):
-                for name in self._attributes & registry.keys():
-                    self._read(registry, name)
+            for item in vars(value).values():
+                self._reach(item)
+
+    def _follow_module(self, module: Module) -> None:
+        if hasattr(module, "__getitem__") or "forward" in self._attributes:
+            self.watch_module(module)
+        for registry in _registries(module):
+            for name in self._attributes & registry.keys():
+                self._read(registry, name)
 
     def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
@@ -249,12 +284,10 @@ class Captured:
 
     def _refuse(self, value: Any, name: str) -> None:
         """Raise for an object whose changes guards do not see."""
-        if isinstance(value, Iterator):
-            what = f"the function reads {name}, an iterator, and moves it on"
-            raise ir.not_repeated(self.line, what, "Pass what it yields as an argument")
-        what = f"the function reads {name}, a {type(value).__name__}"
+        kind = "an iterator" if isinstance(value, Iterator) else f"a {type(value).__name__}"
+        what = f"the function reads {name}, {kind}, whose changes calls do not see"
         advice = "Pass what it holds as an argument, as a tensor if it changes often"
-        raise ir.CompileError(f"{self.line}: {what}, whose changes calls do not see. {advice}")
+        raise ir.CompileError(f"{self.line}: {what}. {advice}")
 
     def _reach(self, value: Any, name: str = "", depth: int = _DEPTH) -> None:
         """Follow what is read by a name, or is part of that: a function, an object, a container."""
@@ -268,8 +301,8 @@ class Captured:
         elif isinstance(value, _CONTAINERS):
             items = contents(value)
             size = len(value) if isinstance(value, dict) else len(items)
-            if size <= _MANY and depth and self.watch(value):
-                for item in items:
+            if size <= _MOST and depth and self.watch(value):
+                for item in items if size <= _MANY else ():
                     self._reach(item, f"an item of a {type(value).__name__}", depth - 1)
         elif id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
@@ -281,8 +314,11 @@ class Captured:
         known = {id(read.value) for read in self.names.values()}
         return known.union(id(x) for w in self.containers.values() for x in contents(w.before))
 
-    def check(self, free: str | None = None) -> None:
-        """Raise where the function has changed what it reads, but containers of the name `free`."""
+    def check(self, others: Iterable[Watched], free: str | None) -> None:
+        """Raise where the function has changed what it reads, or one of some other containers.
+
+        Containers of the name `free` may change.
+        """
         # All threads share these states: in a worker thread, another one may have drawn.
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and self._random_states != _random_states():
@@ -290,26 +326,23 @@ class Captured:
             raise ir.not_repeated(self.line, what, "Use tinygrad_fc.rand or tinygrad_fc.randn")
         reads = self.names.values()
         changed = [r.name for r in reads if not same(value_of(r.place, r.key), r.value)]
-        for container, before, name in self.containers.values():
+        for container, before, name in (*others, *self.containers.values()):
             if name != free and not same_contents(container, before):
                 what = name or f"a {type(container).__name__} from outside"
                 keys = [*container, *before] if isinstance(before, dict) else ()
                 items = (k for k in keys if not same(container.get(k), before.get(k)))
                 changed += [f"{item!r}, {what}" for item in items] or [what]
         if changed:
-            self.refuse_change(changed[0])
-
-    def refuse_change(self, changed: str) -> None:
-        """Raise the error for what the function changes."""
-        advice = "Change it outside, or change a tensor in place: steps.add_(1)"
-        raise ir.not_repeated(self.line, f"the function changes {changed}", advice)
+            advice = "Change it outside, or change a tensor in place: steps.add_(1)"
+            raise ir.not_repeated(self.line, f"the function changes {changed[0]}", advice)
 
     def restore(self) -> None:
         """Undo what the function changed of containers, such as the attributes of modules."""
         for container, before, _ in self.containers.values():
-            if isinstance(container, dict | set | list) and not same_contents(container, before):
+            if isinstance(container, _RESTORED) and not same_contents(container, before):
                 container.clear()
-                (container.extend if isinstance(container, list) else container.update)(before)
+                is_sequence = hasattr(container, "extend")
+                (container.extend if is_sequence else container.update)(before)
 
 
 def _registries(module: Module) -> tuple[dict[str, Any], ...]:

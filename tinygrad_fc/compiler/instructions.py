@@ -314,31 +314,13 @@ define(np.argmin, traced=RECORDED, lowered="extremum")
 
 # Shapes, indices and copies
 
+_VIEW: Any = {"is_view": True, "cells": MOVED}
+_define_by_code(np.reshape, simplified=_reshaped, numpy="{0}.reshape({1})", js="reshape", **_VIEW)
 _define_by_code(
-    np.reshape,
-    simplified=_reshaped,
-    is_view=True,
-    numpy="{0}.reshape({1})",
-    js="reshape",
-    cells=MOVED,
-)
-_define_by_code(
-    np.transpose,
-    simplified=_transposed,
-    is_view=True,
-    numpy=_transpose_text,
-    js="transpose",
-    cells=MOVED,
+    np.transpose, simplified=_transposed, numpy=_transpose_text, js="transpose", **_VIEW
 )
 _define_by_code(np.flip, np.moveaxis, np.ndim, np.shape, np.size)
-define(
-    np.broadcast_to,
-    traced=_spread,
-    simplified=_unchanged,
-    is_view=True,
-    js="broadcast",
-    cells=MOVED,
-)
+define(np.broadcast_to, traced=_spread, simplified=_unchanged, js="broadcast", **_VIEW)
 define(np.concatenate, traced=RECORDED, lowered="join", js="concatenate", cells=MOVED)
 define(np.stack, traced=RECORDED, lowered="join", js="stack", cells=MOVED)
 define(operator.getitem, numpy="{0}[{1}]", lowered="gather", js="getitem", cells=MOVED)

@@ -61,7 +61,10 @@ def name_values(trace: Trace, program: Program, arguments: Sequence[str]) -> Non
     paths = _paths(trace)
     for value in program.inputs:
         value.name = identifier(_input_name(value.source, arguments, paths))
-    _set_states(trace, program)
+    inputs = {id(v.source.subject): v for v in program.inputs if v.source.kind == "tensor"}
+    for p, key, tensor in _states(trace):
+        if id(tensor) in inputs:
+            inputs[id(tensor)].role, inputs[id(tensor)].of = key, inputs.get(id(p))
     for node, grad in trace.grads.items():
         if grad is not None and id(node) in paths and hasattr(grad._array, "value"):
             _name(grad._array.value, identifier(paths[id(node)]) + "_grad")
@@ -73,15 +76,10 @@ def name_values(trace: Trace, program: Program, arguments: Sequence[str]) -> Non
     _name_options(trace, program)
 
 
-def _set_states(trace: Trace, program: Program) -> None:
-    """Set the role of what an optimizer holds for a parameter."""
-    inputs = {id(v.source.subject): v for v in program.inputs if v.source.kind == "tensor"}
-    for optimizer in trace.optimizers:
-        for p, state in optimizer.state.items():
-            for key, tensor in state.items():
-                if id(tensor) in inputs:
-                    value = inputs[id(tensor)]
-                    value.role, value.of = key, inputs.get(id(p))
+def _states(trace: Trace) -> list[tuple[Any, str, Any]]:
+    """Return parameters, keys and values of the state that optimizers have."""
+    states = (item for optimizer in trace.optimizers for item in optimizer.state.items())
+    return [(p, key, value) for p, state in states for key, value in state.items()]
 
 
 def _name(value: Value, path: str) -> None:
@@ -119,10 +117,8 @@ def _paths(trace: Trace) -> dict[int, str]:
         for path, tensor in (*model.named_parameters(), *model.named_buffers()):
             paths.setdefault(id(tensor), f"{name}.{identifier(path)}" if name else path)
     paths = {**captured, **paths}
-    for optimizer in trace.optimizers:
-        for p, state in optimizer.state.items():
-            for key, tensor in state.items():
-                paths.setdefault(id(tensor), f"{paths.get(id(p), 'parameter')}.{key}")
+    for p, key, tensor in _states(trace):
+        paths.setdefault(id(tensor), f"{paths.get(id(p), 'parameter')}.{key}")
     return paths
 
 

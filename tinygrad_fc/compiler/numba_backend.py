@@ -27,12 +27,13 @@ import numpy as np
 from numba import njit, types
 from numba.core.errors import NumbaError
 
-from tinygrad_fc.compiler import numba_codegen, numpy_printer
+from tinygrad_fc.compiler import numba_codegen
 from tinygrad_fc.compiler.instructions import rng_call
-from tinygrad_fc.compiler.ir import GuardFailed, Value, sample_of
+from tinygrad_fc.compiler.ir import GuardFailed, sample_of
 from tinygrad_fc.compiler.numba_codegen import TYPES
 from tinygrad_fc.compiler.numba_lowering import NoNativeForm
 from tinygrad_fc.compiler.numba_printer import NumbaPrinter
+from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.core.pytree import mapped
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def build(program: Program) -> Any:
     the arguments of each, and returns how many fitted the program, and outputs: stacks of what is
     returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
     """
-    native = NumbaPrinter(program)
-    native_call, constants = _compiled(native, program), tuple(native.constants.values())
+    native, printer = NumbaPrinter(program), NumPyPrinter(program)
+    native_call, constants = _compiled(native, printer), tuple(native.constants.values())
     drawing = [_drawing(value, program) for value in native.lowering.draws]
     shapes, dtypes = [v.shape or () for v in program.outputs], [v.dtype for v in program.outputs]
     sizes, kinds = [*native.large.values()], [v.dtype for v in native.large]
@@ -77,7 +78,7 @@ def build(program: Program) -> Any:
 
     numbers = any(value.shape is None for value in program.outputs)
     function: Any = converting if drawing or numbers else kernel
-    function.source = numpy_printer.NumPyPrinter(program).source()
+    function.source = printer.source()
     function.steps = None if drawing else steps
     return function
 
@@ -97,13 +98,13 @@ _VERSION = hashlib.sha256(_CODE).hexdigest()
 """Of the code of the compiler, as it is when it is imported."""
 
 
-def _compiled(native: NumbaPrinter, program: Program) -> Any:
+def _compiled(native: NumbaPrinter, printer: NumPyPrinter) -> Any:
     """Return the native function of a program."""
-    file = _stored(program)
+    file, name = _stored(printer), printer.program.name
     pairs = ((TYPES[value.dtype], value.is_number) for value in native.arguments)
     kinds = [number if is_number else types.CPointer(number) for number, is_number in pairs]
     signature = types.Tuple([types.int64, *kinds])
-    _log.info("compiling %s to native code, or loading it", program.name)
+    _log.info("compiling %s to native code, or loading it", name)
     # Numba looks up the module of what it reads back, so it has to be an existing one.
     space = {"native_call": numba_codegen.native(native.write), "__name__": __name__}
     text = "def steps(arguments): return native_call(arguments)"
@@ -116,7 +117,7 @@ def _compiled(native: NumbaPrinter, program: Program) -> Any:
                 decorator = njit([(signature,)], cache=file is not None, error_model="numpy")
                 compiled = decorator(space["steps"])
     except NumbaError as error:
-        raise NoNativeForm(f"Numba cannot compile {program.name}: {error!r:.300}") from error
+        raise NoNativeForm(f"Numba cannot compile {name}: {error!r:.300}") from error
     # the dispatcher, which would choose among several types, takes as long as a small kernel
     (overload,) = compiled.overloads.values()
     return overload.entry_point
@@ -148,32 +149,24 @@ def _cached(file: str | None) -> Iterator[None]:
             new.replace(checksum)
 
 
-def _key(program: Program) -> str:
+def _key(printer: NumPyPrinter) -> str:
     """Return a text that differs for programs that compile to different code."""
-    versions = sys.version, np.__version__, np.__file__, _VERSION
-    values = {v: k for k, v in enumerate((*program.inputs, *program.instructions))}
-
-    def described(leaf: Any) -> Any:
-        if isinstance(leaf, Value) and leaf in values:
-            return "value", values[leaf]
-        array = sample_of(leaf)
-        if isinstance(array, np.ndarray):
-            return array.dtype.str, array.shape, array.tobytes()
-        names = [getattr(leaf, name, "") for name in ("__self__", "__module__", "__name__")]
-        return type(leaf), leaf if names[-1] == "" else names
-
+    program = printer.program
     inputs = [(v.source.kind, v.dtype, v.shape, v.strides) for v in program.inputs]
-    calls = [(v.function, v.args, v.kwargs) for v in program.instructions]
-    results = program.expects, program.changes, program.outputs, program.returned
-    return repr((versions, inputs, mapped(described, (calls, results))))
+    bound = [
+        (x.dtype.str, x.shape, x.tobytes()) if isinstance(x, np.ndarray) else x.__qualname__
+        for x in printer.bound.values()
+    ]
+    versions = sys.version, np.__version__, np.__file__, _VERSION
+    return repr((versions, printer.source(), inputs, bound, program.returned))
 
 
-def _stored(program: Program) -> str | None:
+def _stored(printer: NumPyPrinter) -> str | None:
     """Return the path of the file that names a program, written if missing; None: not cached."""
     variable = os.environ.get("TINYGRAD_FC_CACHE")
     if variable == "":
         return None
-    key = hashlib.sha256(_key(program).encode()).hexdigest()[:32]
+    key = hashlib.sha256(_key(printer).encode()).hexdigest()[:32]
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = Path(variable or f"{caches}/tinygrad_fc").expanduser().absolute()

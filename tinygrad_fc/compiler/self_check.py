@@ -51,7 +51,7 @@ def check(call: Executable, function: Any, number: int, arguments: Any, inputs: 
         if k in call.owners or not isinstance(x, np.ndarray):
             copies[k], before[k] = _copy(x), deepcopy(x)
         # what it only reads is read in place, since BLAS rounds by strides and alignment
-        elif call.program.inputs[k].source.kind != "gradient":  # backward adds to it in place
+        else:
             checksums[k] = _checksum(x)
     try:
         outputs = silent.call(call.kernel, *copies) or ()
@@ -124,29 +124,29 @@ def _pairs(
         name = f"item {k} of its result" if k else "its result"
         if not isinstance(leaf, Source):
             yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, x
-    gradients = [tensor(source)._grad for source, _ in traced.gradients]
-    scale = max((_largest(g._array) for g in gradients if g is not None), default=0.0)
-    for (source, output), g in zip(traced.gradients, gradients, strict=True):
-        name, by_program = f"the gradient of {names.get(source) or 'a tensor'}", None
-        if output is not None:
-            name, by_program = program.outputs[output].name or name, outputs[output]
-        yield name, by_program, g, scale
-    noise = _noise(call, [(tensor(source), number) for source, number in traced.gradients], outputs)
+    changed = ((program.inputs[k], copies[k]) for k in call.owners)  # gradients too
+    values = {v.source.subject: (v.name, x) for v, x in changed if v.source.kind == "gradient"}
+    for source, at in traced.gradients:
+        values[source] = ("", None) if at is None else (program.outputs[at].name, outputs[at])
+    gradients = [(tensor(source), by_program) for source, (_, by_program) in values.items()]
+    known = [_largest(p._grad._array) for p, _ in gradients if p._grad is not None]
+    for (p, by_program), (name, _) in zip(gradients, values.values(), strict=True):
+        yield name or "the gradient of a tensor", by_program, p._grad, max(known, default=0.0)
+    noise = _noise(call, gradients)
     for k, (source, x, copy) in enumerate(zip(names, inputs, copies, strict=True)):
-        # backward adds to an old gradient in place, where a program sets another
-        if isinstance(x, np.ndarray) and (source.kind != "gradient" or k in call.owners):
-            now = x if source.kind == "gradient" else tensor(source)
-            is_parameter = traced.gradients and getattr(now, "_requires_grad", False)
+        if isinstance(x, np.ndarray) and source.kind != "gradient":
+            now = tensor(source)
+            is_parameter = gradients and getattr(now, "_requires_grad", False)
             old = before.get(k) if id(now) in noise or not is_parameter else None
             yield names[source] or "an array", copy, now, 0.0, old, noise.get(id(now), 0.0)
 
 
-def _noise(call: Executable, gradients: Any, outputs: Any) -> dict[int, Any]:
+def _noise(call: Executable, gradients: Any) -> dict[int, Any]:
     """Return the relative differences of gradients, by ids of parameters and of their state."""
     noise: dict[int, Any] = {}
-    for p, number in gradients:
+    for p, by_program in gradients:
         if p._grad is not None:
-            noise[id(p)] = np.minimum(abs(outputs[number] / p._grad._array - 1), 1)
+            noise[id(p)] = np.minimum(abs(by_program / p._grad._array - 1), 1)
     watched = call.traced.captured.containers.values()
     states = (w.container.items() for w in watched if w.name == STATE)
     for p, state in chain.from_iterable(states):

@@ -10,28 +10,32 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from tinygrad_fc.compiler import ir
-from tinygrad_fc.compiler.guards import ABSENT, Captured, refuse_impure_calls, same
+from tinygrad_fc.compiler.guards import Captured, Watched, refuse_impure_calls
 from tinygrad_fc.compiler.instructions import WHOLE, entry_of, rng_call
 from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
+from tinygrad_fc.core.backward import accumulate_gradients
 from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.node import Node
-from tinygrad_fc.core.pytree import mapped
 from tinygrad_fc.core.seam import Observer, observed
+from tinygrad_fc.nn.parameter import reset_grad
 
 STATE = "state of an optimizer"
 """The name of the watched containers of state."""
+_IN_PLACE = {accumulate_gradients.__code__, reset_grad.__code__}
+"""The code that adds to gradients, and sets them to zero, in place."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,8 @@ class StateCreatedError(CompileError):
 
 
 def is_inside(node: Any) -> bool:
-    """Return whether a tensor was created by the trace."""
-    try:
-        return not isinstance(node._array, np.ndarray)
-    except AttributeError:  # it is being created
-        return True
+    """Return whether a tensor was created by the trace, or is being created."""
+    return not isinstance(getattr(node, "_array", None), np.ndarray)
 
 
 class Trace(TraceBuilder, Observer):
@@ -81,7 +82,8 @@ class Trace(TraceBuilder, Observer):
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
         self.paths: dict[Any, str] = {}  # of modules
-        self.optimizers: dict[Any, tuple[Any, Any]] = {}  # groups with tracers, and copies of them
+        self.optimizers: dict[Any, Any] = {}  # groups with tracers
+        self.options: list[Watched] = []  # these groups
         self.grads: dict[Any, Any] = {}
         self.grad_reads: list[tuple[Source, bool]] = []
 
@@ -153,9 +155,16 @@ class Trace(TraceBuilder, Observer):
         return self.grads[tensor]
 
     def set_grad(self, tensor: Any, grad: Any) -> None:
-        """Record that a tensor gets another gradient."""
+        """Record that a tensor gets another gradient, or that one from outside is changed."""
         if is_inside(tensor):
             tensor._grad = grad
+            return
+        old, caller = self.grads.get(tensor), cast("Any", sys._getframe(1))
+        is_recorded = grad is None or grad._requires_grad or getattr(old, "_requires_grad", True)
+        may_change = not is_recorded and old is tensor._grad and old._array.flags.writeable
+        # they cannot change a tracer in place
+        if may_change and not _IN_PLACE.isdisjoint((caller.f_code, caller.f_back.f_code)):
+            self.write(old, grad._array)
         else:
             self.grads[tensor] = grad
 
@@ -245,29 +254,17 @@ class Trace(TraceBuilder, Observer):
         """
         if optimizer not in self.optimizers:
             groups = super().groups(optimizer)
+            name = f"an option of {type(optimizer).__name__}"
             for container in (groups, *groups, *(group["params"] for group in groups)):
-                self.captured.watch(container, f"an option of {type(optimizer).__name__}")
+                self.captured.watch(container, name)
             traced = [dict(group) for group in groups]
             for group, copied in zip(groups, traced, strict=True):
                 keys = ("lr", "momentum", "betas") if "max_momentum" in group else ("lr",)
                 for key in filter(group.__contains__, keys):
                     copied[key] = self._option(group, (key,), group[key])
-            self.optimizers[optimizer] = traced, [dict(group) for group in traced]
-        return self.optimizers[optimizer][0]
-
-    def check_options(self) -> None:
-        """Raise where the function has changed options of an optimizer."""
-        for optimizer, (groups, before) in self.optimizers.items():
-            names = {key for group in (*groups, *before) for key in group}
-            changed = [
-                key
-                for group, old in zip(groups, before, strict=False)
-                for key in names
-                if not same(group.get(key, ABSENT), old.get(key, ABSENT))
-            ]
-            if changed or len(groups) != len(before):
-                what = f"{changed[0]!r}, " if changed else ""
-                self.captured.refuse_change(f"{what}an option of {type(optimizer).__name__}")
+            self.optimizers[optimizer] = traced
+            self.options += [Watched(x, copy.copy(x), name) for x in (traced, *traced)]
+        return self.optimizers[optimizer]
 
     def once(self, problem: str) -> None:
         """Refuse what only the first call would do."""
@@ -294,7 +291,7 @@ class Trace(TraceBuilder, Observer):
             for node, g in self.grads.items()
             if g is None or g is not node._grad
         ]
-        result = mapped(self._result, result)
+        result = self._result(result)
         states = zip(program.inputs, self.entered.values(), strict=True)
         program.changes = [(value, t.value) for value, t in states if t.value is not value]
         _order(program)
@@ -306,18 +303,26 @@ class Trace(TraceBuilder, Observer):
         self.program.outputs.append(tracer.value)
         return len(self.program.outputs) - 1
 
-    def _result(self, leaf: Any) -> Any:
-        """Return what stands for a leaf of the result; what is no tensor is itself."""
-        if isinstance(leaf, Iterator):
+    def _result(self, tree: Any) -> Any:
+        """Return a result with what stands for its tensors; what is no tensor is itself."""
+        if id(tree) in self.captured.containers:  # a list from outside, for example
+            return tree
+        if isinstance(tree, dict):
+            kind = OrderedDict if isinstance(tree, OrderedDict) else dict
+            return kind((key, self._result(x)) for key, x in tree.items())
+        if isinstance(tree, tuple | list):
+            parts = map(self._result, tree)
+            return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        if isinstance(tree, Iterator):
             problem = f"{self.captured.line}: the function returns an iterator, which ends once"
             raise CompileError(f"{problem}. Return a list of its items")
-        is_tensor = isinstance(leaf, Node)
-        array = leaf._array if is_tensor else leaf
+        is_tensor = isinstance(tree, Node)
+        array = tree._array if is_tensor else tree
         if type(array) is Tracer:
             self.program.returned.append(len(self.program.outputs))
-            tensor = "undifferentiated_leaf" if is_tensor and leaf._requires_grad else "leaf_of"
+            tensor = "undifferentiated_leaf" if is_tensor and tree._requires_grad else "leaf_of"
             return Output(self._output(array), tensor * is_tensor)
-        return self.source(leaf) if is_tensor and self.source(leaf).kind == "argument" else leaf
+        return self.source(tree) if is_tensor and self.source(tree).kind == "argument" else tree
 
     def __getattr__(self, name: str) -> Any:
         """Refuse the use of a tensor that is kept outside: `trace` drops all attributes."""
@@ -340,10 +345,9 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
         result = observed(tracing, partial(_returned_by, tracing, run_with_tracers))
         if tracing.refused:
             raise tracing.refused[0]
-        tracing.check_options()
         state = [c for c in captured.containers.values() if c.name == STATE]
         creates_state = any(len(c.container) != len(c.before) for c in state)
-        captured.check(STATE if creates_state else None)
+        captured.check(tracing.options, STATE if creates_state else None)
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
         traced = tracing.finished(result, names)
