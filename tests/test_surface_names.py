@@ -27,6 +27,7 @@ METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_flo
 NOT_LISTED = {
     "inverse",
     "norm",
+    "matrix_exp",
     "matrix_power",
     "qr",
     "svd",

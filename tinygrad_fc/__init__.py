@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.explanation import explain as explain
 
 inverse, norm, svd = linalg.inv, norms.p_norm, linalg.thin_svd  # other names in `linalg`
-matrix_power, qr = linalg.integer_power, linalg.reduced_qr
+matrix_exp, matrix_power, qr = linalg.matrix_exp, linalg.integer_power, linalg.reduced_qr
 
 __version__ = "0.2.0"
 

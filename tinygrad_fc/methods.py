@@ -379,7 +379,7 @@ class Methods(Conversions):
     ger, spmm = outer, mm
     inner, kron, trace = products.inner, products.kron, products.trace
     det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
-    matrix_power, pinverse = linalg.integer_power, linalg.pinverse
+    matrix_exp, matrix_power, pinverse = linalg.matrix_exp, linalg.integer_power, linalg.pinverse
     qr = linalg.reduced_qr
     diag, tril, triu = shape.diag, shape.tril, shape.triu
     diagonal, diag_embed = shape.diagonal, shape.diag_embed

@@ -12,6 +12,7 @@ from tinygrad_fc.core.grad_mode import (
     enable_grad,
     inference_mode,
     no_grad,
+    set_detect_anomaly,
     set_grad_enabled,
 )
 from tinygrad_fc.core.gradients import backward, checked_inputs, gradients_of
@@ -131,4 +132,5 @@ def explain(tensor: Tensor) -> str:
 
 __all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad"]
 __all__ += ["explain", "forward_ad", "function", "functional", "grad", "gradcheck", "gradgradcheck"]
-__all__ += ["graph", "inference_mode", "no_grad", "profiler", "set_grad_enabled"]
+__all__ += ["graph", "inference_mode", "no_grad", "profiler"]
+__all__ += ["set_detect_anomaly", "set_grad_enabled"]

@@ -137,7 +137,7 @@ class set_grad_enabled(Switch):  # noqa: N801  PyTorch's spelling
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
         self._before: int | None = flags.get()
-        flags.set(self._before | RECORD if self.on else self._before & ~RECORD)
+        flags.set(self._before | self.bit if self.on else self._before & ~self.bit)
 
     def _undo(self) -> None:
         # As a context manager or decorator it does not switch at once.
@@ -195,6 +195,23 @@ class detect_anomaly(Switch):  # noqa: N801  PyTorch's spelling
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(check_nan)
+
+
+class set_detect_anomaly(set_grad_enabled):  # noqa: N801  PyTorch's spelling
+    """Switch `detect_anomaly` on or off, at once; as a context manager, until its end.
+
+    >>> import tinygrad_fc as tg
+    >>> with tg.autograd.set_detect_anomaly(True):
+    ...     tg.sqrt(tg.tensor(-1.0))
+    Traceback (most recent call last):
+        ...
+    tinygrad_fc.core.errors.AnomalyError: sqrt returned nan at index () for finite arguments: ...
+    """
+
+    bit = DETECT_ANOMALY
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        super().__init__(mode and check_nan)
 
 
 class uncompiled(Switch):  # noqa: N801  like the others

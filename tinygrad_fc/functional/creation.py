@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tinygrad_fc.core.dtypes import DTypeLike, Sizes
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["arange", "as_tensor", "clone", "detach", "empty"]
-__all__ += ["empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace"]
+__all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye", "from_dlpack"]
+__all__ += ["from_numpy", "full", "full_like", "linspace", "logspace"]
 __all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
 
 
@@ -267,6 +267,20 @@ def linspace(start: float, end: float, steps: int, **options: Unpack[Options]) -
     """
     first, last = operand(start, "linspace"), operand(end, "linspace")
     return created(np.linspace(first, last, steps, dtype=dtype_in(options)), options)
+
+
+@accepts_arrays()
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, **options: Unpack[Options]
+) -> Tensor:
+    """Return `base` to the powers `linspace(start, end, steps)`.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.logspace(-1, 1, 3)
+    tensor([ 0.1,  1. , 10. ])
+    """
+    powers = np.linspace(operand(start, "logspace"), operand(end, "logspace"), steps)
+    return created((base**powers).astype(dtype_in(options)), options)
 
 
 @accepts_arrays("self")

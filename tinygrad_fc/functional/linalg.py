@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["det", "pinverse", "slogdet"]
 
 _PUBLIC = ["cholesky", "cross", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_norm"]
-_PUBLIC += ["matrix_power", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve"]
+_PUBLIC += ["matrix_exp", "matrix_power", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve"]
 _PUBLIC += ["solve_triangular", "svd", "svdvals", "vector_norm"]
 
 
@@ -404,13 +404,38 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if n == 0:  # with a gradient of zeros
         return where(np.ones(A.shape, bool), np.eye(A.shape[-1], dtype=A.dtype), A)
     if n < 0:
-        A, n = inv(A), -n
-    out: Any = A.clone() if n % 2 else None
-    while n := n // 2:
-        A = A @ A
-        if n % 2:
-            out = A if out is None else out @ A
-    return out  # type: ignore[no-any-return]
+        return matrix_power(inv(A), -n)
+    if n == 1:
+        return A.clone()
+    half = matrix_power(A, n // 2)
+    return half @ half @ A if n % 2 else half @ half
+
+
+@accepts_arrays("A")
+def matrix_exp(A: Tensor) -> Tensor:
+    """Return the exponential, the sum of `A**k / k!`, of square matrices (..., n, n).
+
+    By a Pade approximant of the scaled matrix, squared (Golub and Van Loan, algorithm 9.3.1).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.linalg.matrix_exp(tg.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    tensor([[1., 1.],
+            [0., 1.]])
+    """
+    _check_square(A, "matrix_exp")
+    _check_floats(A, "matrix_exp")
+    sums = A.detach().abs().sum(-1).numpy().max(-1, initial=0)
+    doublings = np.maximum(np.frexp(sums)[1] + 1, 0)[..., None, None]
+    A = A * (0.5**doublings).astype(A.dtype)  # whose rows have sums of at most 1 / 2
+    power: Any = np.eye(A.shape[-1], dtype=A.dtype)
+    above = below = power
+    for k in range(1, 7):
+        power = A @ power * ((7 - k) / (k * (13 - k)))
+        above, below = above + power, below + (-1) ** k * power
+    out = solve(below, above)
+    for k in range(doublings.max(initial=0)):
+        out = where(k < doublings, out @ out, out)
+    return out
 
 
 @accepts_arrays("input")

@@ -23,7 +23,7 @@ def warn_of_layers_in_containers(model: Module, stacklevel: int) -> None:
 
     Layers that are part of `model` under another name are not hidden.
     """
-    modules = list(model.modules())
+    modules = [module for _, module in model.named_modules()]  # `modules` may be an attribute
     if not any(module._plain_containers for module in modules):
         return
     known = {id(p) for module in modules for p in module._parameters.values()}

@@ -43,6 +43,8 @@ class Range(NamedTuple):
     description: str
 
 
+required: Any = object()  # PyTorch's default of an option that has none: each group sets it
+
 NON_NEGATIVE = Range(lambda v: 0 <= v < math.inf, "a finite number, at least 0")
 FINITE = Range(math.isfinite, "a finite number")
 POSITIVE = Range(lambda v: 0 < v < math.inf, "a finite number above 0")
@@ -211,15 +213,15 @@ class Optimizer:
                 f"{owner}: a parameter is in the list twice. It is updated once; list it once", 4
             )
         names = [name for name, _ in unique.values() if name is not None]
-        group = {**param_group, "params": [p for _, p in unique.values()]}
+        group = {**self.defaults, **param_group, "params": [p for _, p in unique.values()]}
         if names:
             group["param_names"] = names
         if len(names) not in (0, len(unique)) or any(
             ("param_names" in other) != bool(names) for other in self.param_groups
         ):
             raise ValueError(f"{owner}: some parameters have names and some do not. Name all")
-        for option, value in self.defaults.items():
-            group.setdefault(option, value)
+        if lacking := [option for option in group if group[option] is required]:
+            raise ValueError(f"{owner}: a group sets no {lacking[0]!r}, which has no default")
         self._check(group)
         self.param_groups.append(group)
 

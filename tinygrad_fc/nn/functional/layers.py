@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "alpha_dropout", "batch_norm", "bilinear", "dropout", "embedding", "group_norm",
-    "instance_norm", "layer_norm", "linear", "one_hot", "pad", "rms_norm",
+    "gumbel_softmax", "instance_norm", "layer_norm", "linear", "one_hot", "pad", "rms_norm",
     "scaled_dot_product_attention",
 ]  # fmt: skip
 
@@ -426,6 +426,26 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     scale = 1 / (1 - p) if p < 1 else 0.0
     dropped = call_op(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
     return in_place(input, dropped, inplace)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """Return `softmax((logits + g) / tau)` for Gumbel variables g; `eps` has no effect.
+
+    With `hard` the values are one-hot, and the gradient is that of the softmax. Jang et al. (2017).
+
+    >>> import tinygrad_fc as tg
+    >>> tg.nn.functional.gumbel_softmax(tg.zeros(5, 3), hard=True).sum(-1)
+    tensor([1., 1., 1., 1., 1.])
+    """
+    del eps
+    noise = -logits.detach().clone().exponential_().log()
+    soft = softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    peaks = soft.detach().argmax(dim, keepdim=True)
+    return logits.new_zeros(logits.shape).scatter(dim, peaks, 1.0) + soft - soft.detach()
 
 
 def alpha_dropout(

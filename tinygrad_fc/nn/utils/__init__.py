@@ -28,7 +28,7 @@ Tensors = Tensor | Iterable[Tensor]
 
 
 # Imported on first use, since most training needs none of these.
-_LAZY = {name: name for name in ("parametrizations", "parametrize", "prune")}
+_LAZY = {name: name for name in ("convert_parameters", "parametrizations", "parametrize", "prune")}
 _LAZY |= {"weight_norm": "parametrizations:older_weight_norm"}
 for _name in ("remove_spectral_norm", "remove_weight_norm", "spectral_norm"):
     _LAZY[_name] = f"parametrizations:{_name}"
