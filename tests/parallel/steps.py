@@ -52,6 +52,13 @@ def class_weighted(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return F.cross_entropy(model(x), y, weight=tg.tensor([0.5, 2.0, 1.0]))
 
 
+class Centred(nn.Module):
+    """Subtracts the mean over the rows in training, as a batch norm of the user's own."""
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return x - x.mean(0) if self.training else x
+
+
 def of_noisy_rows(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     noise = tg.randn_like(x) * F.dropout(tg.ones_like(x), 0.5, training=True)
     return F.mse_loss(model(x + noise * tg.rand(len(x), 1)), y)

@@ -228,34 +228,37 @@ def test_a_loss_that_does_not_separate_is_refused(
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(5)])
-def test_the_loss_is_checked_in_evaluation_mode(layer: nn.Module) -> None:
+def test_dropout_and_batch_norm_separate_in_the_check(layer: nn.Module) -> None:
     model, (x, y) = steps.network(0, layer), steps.data(0, 100)
     layer.train()
     for loss_fn in (steps.total, steps.total_of_noisy_rows):
         with pytest.raises(parallel.ChunkError, match=r"Pass reduction='sum'\. .*unchanged"):
             parallel.backward(model, loss_fn, x, y, chunk_rows=30)
     assert not steps.gradients(model)
-    assert all(m.training for m in model.modules())
     for loss_fn in (steps.mean, steps.of_noisy_rows):
         parallel.backward(model, loss_fn, x, y, chunk_rows=30)
+    with pytest.raises(parallel.ChunkError, match="does not separate over rows"):
+        parallel.backward(steps.network(0, steps.Centred()), steps.mean, x, y, chunk_rows=30)
 
 
 @pytest.mark.parametrize("loss_fn", [steps.ignoring, steps.class_weighted])
+@pytest.mark.parametrize("counts", [(500, 100, 400), (2999, 0, 1), (1499, 1500, 1)])
 @pytest.mark.parametrize("chunk_rows", [7, 300, 500])
-def test_weights_of_rows_are_refused_wherever_they_differ(loss_fn: Any, chunk_rows: int) -> None:
-    model, (x, _) = steps.network(0), steps.data(0, 1000)
-    labels = np.repeat([0, 1, 2], [500, 100, 400])
-    even = np.zeros(1000, int)
+def test_weights_of_rows_are_refused_wherever_they_differ(
+    loss_fn: Any, chunk_rows: int, counts: Any
+) -> None:
+    labels = np.repeat([0, 1, 2], counts)
+    model, (x, _) = steps.network(0), steps.data(0, len(labels))
+    even = np.zeros(len(labels), int)
     parallel.backward(model, loss_fn, x, even, chunk_rows=chunk_rows)  # here all weigh the same
     before = steps.state(model)
     pattern = (
         r"(does not separate over|If no) row.*cross_entropy\(x, y, w, ignore_index=i\), w\[y\["
     )
-    with pytest.raises(parallel.ChunkError, match=pattern):
-        parallel.backward(model, loss_fn, x, labels, chunk_rows=chunk_rows)
+    for call in (parallel.backward, parallel.evaluate):
+        with pytest.raises(parallel.ChunkError, match=pattern):
+            call(model, loss_fn, x, labels, chunk_rows=chunk_rows)
     assert steps.state(model) == before
-    with pytest.raises(parallel.ChunkError, match=pattern):
-        parallel.evaluate(model, loss_fn, x, labels, chunk_rows=chunk_rows)
 
 
 def test_the_mean_and_the_weight_of_rows_are_exact_as_the_message_writes_them() -> None:

@@ -33,21 +33,15 @@ from tinygrad_fc.utils.data.sampler import positive
 try:
     import dask
     import distributed
-    from dask.delayed import delayed
+    from dask.delayed import Delayed, delayed
     from dask.diagnostics.progress import ProgressBar
+    from dask.highlevelgraph import HighLevelGraph
 
-    from tinygrad_fc.parallel import worker
-    from tinygrad_fc.parallel.clients import (
-        ChunkError,
-        check_client,
-        connected,
-        done,
-        pickled,
-        workers_of,
-    )
+    from tinygrad_fc.parallel import clients, worker
+    from tinygrad_fc.parallel.clients import ChunkError
     from tinygrad_fc.parallel.data import batches, columns
     from tinygrad_fc.parallel.sweeps import Run, map  # noqa: A004
-    from tinygrad_fc.parallel.worker import Step, tensors_of
+    from tinygrad_fc.parallel.worker import State, Step, tensors_of
 except ImportError as error:
     raise ImportError(
         "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
@@ -87,9 +81,9 @@ def backward(
     None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
     They form `groups`, of which each is summed in order: at most so many chunks run at once.
 
-    `check` compares the loss of some random rows of all chunks with the losses of their parts, in
-    evaluation mode, and refuses a loss that does not separate over rows. Chunks then go through the
-    step in blocks of up to 2,000 rows, which stay in caches. With `check=False`, and
+    `check` compares the loss of some rows of all chunks with the losses of their parts, with batch
+    norm in evaluation mode, and refuses a loss that does not separate over rows. Chunks then go
+    through the step in blocks of up to 2,000 rows, which stay in caches. With `check=False`, and
     with batch norm in training, chunks stay whole: batch norm takes the statistics of each chunk,
     as DistributedDataParallel does. Each chunk draws random numbers (dropout) from its own seed.
     `compiled` compiles the step in the workers, by backend "numba" or "numpy"; True is Numba where
@@ -158,115 +152,99 @@ def _sums(
 ) -> Any:
     """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays."""
     groups = positive("groups", groups)
-    check_client(*where[:2])
+    clients.check_client(*where[:2])
     rows, *chunks = columns(arrays, chunk_rows)
-    seed, tensors = int(rng_of(None).integers(2**62)), tensors_of(model)
-    pickle, values = pickled((model, function), tensors), [t._array for t in tensors]
+    tensors = tensors_of(model)
+    code, values = clients.pickled((model, function), tensors), [t._array for t in tensors]
     limit, count = 1, rows[-1].stop
-    if worker.may_be_cut(model, step):  # one gradient for chunks that are smaller than it
+    if step.check and not worker.norms_in_training(model):
+        # chunks may be cut and joined: one gradient for chunks that are smaller than it
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
         limit = max(1, min(int(sum(a.nbytes for a in values) / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
-
     name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
-
-    def tasks() -> list[Any]:
-        state, workers = _shared((pickle, values), *where[:2])
-        return [
-            _tree(
-                _groups(
-                    [state, step, seed, max(1, count // worker.SAMPLE), name],
-                    parts,
-                    groups,
-                    workers,
-                )
-            )
-        ]
-
-    ((samples, *sums),) = _computed(tasks, *where)
-    if not sums[0] > 0:
-        raise ChunkError(f"the weights of all rows add up to {sums[0]}; expected more than 0")
-    if step.check:
-        rows_of_all = [leaf_of(np.concatenate(parts)) for parts in zip(*samples, strict=True)]
-        try:
-            worker.check_loss(function, model, rows_of_all, step, seed)
-        except Exception as error:
-            raise ChunkError(f"{error}. Parameters and gradients are unchanged") from error
-    return sums
+    seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
+    state = State((code, step), values, seed, stride, name)
+    weight, *sums = _computed(partial(_task, state, parts, groups), *where)
+    if not weight > 0:
+        raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
+    return weight, *sums
 
 
-def _groups(shared: list[Any], parts: list[Any], groups: int, workers: Any) -> list[Any]:
-    """Return a task for each group of consecutive parts, which adds up its parts in order.
+def _task(state: State, parts: list[Any], groups: int, *where: Any) -> Delayed:
+    """Return the task that adds up all parts: those of a group in order, and the groups in pairs.
 
-    Consecutive groups are computed by the same one of the `workers`, so that most of their sums
-    need not travel; without workers Dask chooses.
+    Consecutive groups are computed by the same worker, so that most of their sums need not travel;
+    where the state is small, Dask chooses. The graph is written directly, since a call of `delayed`
+    takes milliseconds.
     """
-    chunk_sums = delayed(worker.chunk_sums, pure=False)
+    shared, workers = _shared(state, *where)
+    code = shared.key if isinstance(shared, Delayed) else shared
+    graph, homes, sums = dict[Any, Any](), dict[Any, Any](), list[Any]()
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
-    sums = []
     for k, (start, stop) in enumerate(pairwise(ends)):
-        before, at = None, workers[k * len(workers) // (len(ends) - 1) :][:1]
-        with dask.annotate(workers=at, allow_other_workers=True) if at else nullcontext():
-            for rows, *chunks in parts[start:stop]:
-                span = rows[0].start, rows[-1].stop  # which a message names if the worker dies
-                before = chunk_sums(
-                    shared, range(*span), before, *chunks, dask_key_name=(shared[-1], *span)
-                )
+        before = None
+        for rows, *chunks in parts[start:stop]:
+            key = state.name, rows[0].start, rows[-1].stop  # named if the worker dies
+            data = [[getattr(c, "key", c) for c in column] for column in chunks]
+            graph[key] = (worker.chunk_sums, code, range(*key[1:]), before, *data)
+            homes[key] = workers[k * len(workers) // (len(ends) - 1) :][:1]
+            before = key
         sums.append(before)
-    return sums
-
-
-def _tree(parts: list[Any]) -> Any:
-    """Return one task that adds up all `parts` in pairs, which depend on their number alone."""
-    add = delayed(worker.add_sums, pure=False)
-    while len(parts) > 1:
-        pairs = [add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
-        parts = pairs + parts[2 * len(pairs) :]
-    return parts[0]
+    while len(sums) > 1:
+        pairs = list(zip(sums[::2], sums[1::2], strict=False))
+        keys = [(f"sum-{state.name}", a[1], b[2]) for a, b in pairs]
+        graph |= {key: (worker.add_sums, *pair) for key, pair in zip(keys, pairs, strict=True)}
+        sums = keys + sums[2 * len(pairs) :]
+    graph[state.name] = (worker.checked, code, sums[0])
+    read = [c for c in (shared, *[column[0] for column in parts[0][1:]]) if isinstance(c, Delayed)]
+    with dask.annotate(workers=homes.get, allow_other_workers=True) if workers else nullcontext():
+        layers = HighLevelGraph.from_collections(state.name, graph, dependencies=read)
+    return Delayed(state.name, layers)
 
 
 # The client and its workers
 
 
-def _shared(state: Any, client: Any, timeout: float) -> tuple[Any, list[str]]:
+def _shared(state: State, client: Any, timeout: float) -> tuple[Any, list[str]]:
     """Return a task or future with the code and arrays that all chunks share, and the workers.
 
     Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
     """
-    workers = [] if client is None else workers_of(client, timeout)
-    if client is None or sum(a.nbytes for a in state[1]) <= SCATTERED:
+    workers = [] if client is None else clients.workers_of(client, timeout)
+    if client is None or sum(a.nbytes for a in state.arrays) <= SCATTERED:
         return delayed(state, traverse=False), []
     future = client.scatter([state], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
     return future, workers
 
 
-def _computed(tasks: Callable[[], Any], client: Any, timeout: float, progress: bool) -> Any:
-    """Return the results of `tasks()`, computed by the client or in threads.
+def _computed(task: Callable[..., Any], client: Any, timeout: float, progress: bool) -> Any:
+    """Return the result of `task(client, timeout)`, computed by the client or in threads.
 
-    The tasks are sent again if data that they share was lost with the workers that held it.
+    The task is sent again if data that it shares was lost with the workers that held it.
     """
     if client is None:
         with ProgressBar() if progress else nullcontext():
-            return dask.base.compute(*tasks(), scheduler="threads")
-    with connected(client, timeout):
+            return dask.base.compute(task(client, timeout), scheduler="threads")[0]
+    with clients.connected(client, timeout):
         for _ in range(_TRIES):
             with suppress(CancelledError, distributed.comm.CommClosedError):
                 if client.status == "running":
-                    return _results(client, tasks, timeout, progress)
+                    return _result(client, task, timeout, progress)
         raise CancelledError
 
 
-def _results(client: Any, tasks: Callable[[], Any], timeout: float, progress: bool) -> Any:
-    """Return the results of tasks; cancel all of them where an error is raised."""
+def _result(client: Any, task: Any, timeout: float, progress: bool) -> Any:
+    """Return the result of a task; cancel all that it needs where an error is raised."""
     futures: list[Any] = []
     try:
-        futures += client.compute(tasks())
+        futures.append(client.compute(task(client, timeout)))
         if progress:  # in a thread, since it waits without end where there is no worker
             show = partial(distributed.progress, futures, notebook=False)
             threading.Thread(target=show, daemon=True).start()
-        done(client, futures, timeout)
-        return client.gather(futures, direct=True)
+        clients.done(client, futures, timeout)
+        return client.gather(futures, direct=True)[0]
     except distributed.KilledWorker as error:
         raise ChunkError(
             f"{_rows_that_ended(client, error)}: {error.allowed_failures + 1} workers ended while "

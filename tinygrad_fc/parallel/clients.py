@@ -107,10 +107,7 @@ def workers_of(client: Any, timeout: float) -> list[str]:
             )
         time.sleep(_POLL_SECONDS)
     if new := workers - _checked.setdefault(client, set()):
-        answers, own = (
-            client.run(versions, workers=[*new], on_error="return"),
-            versions(),
-        )
+        answers, own = client.run(versions, workers=[*new], on_error="return"), versions()
         for address, answer in answers.items():
             if answer != own and not isinstance(answer, OSError):  # one that has just left
                 lacks = "cannot import the package: " * isinstance(answer, Exception)
@@ -151,8 +148,6 @@ def pickled(value: Any, tensors: Iterable[Any] = ()) -> bytes:
     try:
         pickler.dump(value)
     except Exception as error:
-        message = (
-            f"workers get a pickle of the function and the model: {type(error).__name__}: {error}"
-        )
-        raise ChunkError(message) from error
+        what = "workers get a pickle of the function and the model"
+        raise ChunkError(f"{what}: {type(error).__name__}: {error}") from error
     return file.getvalue()

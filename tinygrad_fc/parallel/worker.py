@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partialmethod
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,7 @@ from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.tensors import Tensor
 
@@ -31,8 +32,8 @@ BLOCK_ROWS = 2000
 """The number of rows of a chunk that a worker processes at a time, to stay in its caches."""
 STARTED = "tinygrad_fc-chunks"
 """The topic of the events by which workers report the rows that they begin with."""
-SAMPLE = 128
-"""About the number of rows, from all chunks, on which the loss of a step is checked."""
+SAMPLE, LABELS = 128, 16
+"""About the numbers of rows, of all chunks and of different labels, on which a loss is checked."""
 _WEIGHTED = (
     "with class weights w or ignore_index=i, return the mean and the weight of the rows: "
     "cross_entropy(x, y, w, ignore_index=i), w[y[y != i]].sum()"
@@ -42,7 +43,7 @@ _thread = threading.local()
 
 
 class Step(NamedTuple):
-    """The settings of a step that all its chunks share."""
+    """The settings of a step that the replicas of its model depend on."""
 
     reduction: str
     backend: str | None  # of the compiler; None: the function itself runs
@@ -50,47 +51,65 @@ class Step(NamedTuple):
     evaluate: bool = False
 
 
-def may_be_cut(model: Any, step: Step) -> bool:
-    """Return whether chunks may be cut and joined: not where their own statistics count."""
-    norms = [m for m in model.modules() if isinstance(m, BatchNorm1d)]
-    return step.check and not any(m.training for m in norms)
+class State(NamedTuple):
+    """What all chunks of a step share."""
+
+    code: tuple[bytes, Step]  # of the model and the function
+    arrays: list[Any]  # parameters and buffers
+    seed: int
+    stride: int  # of rows on which the loss is checked
+    name: str
 
 
-def chunk_sums(shared: Any, rows: range, before: Any, *columns: Any) -> Any:
+def norms_in_training(model: Any) -> list[Any]:
+    """Return the layers that take the statistics of a chunk, which is not cut or joined then."""
+    return [m for m in model.modules() if isinstance(m, BatchNorm1d) and m.training]
+
+
+def chunk_sums(state: State, rows: range, before: Any, *columns: Any) -> Any:
     """Return the sums `before` plus the weight, loss, gradients and buffers of some `rows`.
 
     The `columns` are lists of the chunks of each array that have these rows. The first of the sums
-    is a list of samples, one row in `stride` of each chunk, for the check of the loss.
+    is a sample of the rows, for the check of the loss.
     """
-    (code, arrays), step, seed, stride, name = shared
     with suppress(ValueError):  # in a thread of the client there is no worker to report from
-        event = {"step": name, "rows": [rows.start, rows.stop]}
+        event = {"step": state.name, "rows": [rows.start, rows.stop]}
         distributed.get_worker().log_event(STARTED, event)
-    try:
-        tensors = [leaf_of(as_array(loaded(*chunks))) for chunks in columns]
-        if getattr(_thread, "code", None) != (code, step):  # one a thread, for its `.grad`
-            _thread.replica, _thread.code = _Replica(code, step), (code, step)
-        replica: _Replica = _thread.replica
-        sample = _sample(tensors, stride, seed + rows.start) if step.check else ()
-        if replica.unchecked and not rows.start:  # early, beside the check of all samples
-            replica.load(arrays)
-            check_loss(replica.function, replica.model, sample, step, seed)
-            replica.unchecked = False
+    with _errors(f"rows {rows.start}:{rows.stop}"):
+        arrays = [as_array(loaded(*chunks)) for chunks in columns]
+        tensors, sample, sums = [leaf_of(a) for a in arrays], None, None
+        replica = _replica_of(state)
+        if replica.settings.check:
+            random = np.random.default_rng(state.seed + rows.start)
+            sample = _sample(arrays, random.integers(len(rows), size=-(-len(rows) // state.stride)))
         size = BLOCK_ROWS if replica.may_be_cut else len(rows)
-        sums = None
-        with drawing_from(replica.generator.manual_seed(seed + rows.start)):
+        with drawing_from(replica.generator.manual_seed(state.seed + rows.start)):
             for k in range(0, len(rows), size):
-                replica.load(arrays)
                 part = replica.sums([t[k : k + size] for t in tensors])
                 sums = add_sums(sums, part, in_place=True)
-        samples = [[t.numpy() for t in sample]]
         # in place, so that a worker holds no third gradient
-        return add_sums(before, [samples, *(sums or ())], in_place=True)
+        return add_sums(before, [sample, *(sums or ())], in_place=True)
+
+
+def checked(state: State, sums: Any) -> Any:
+    """Return the sums over all rows, without the sample, on which the loss is checked."""
+    sample, *sums = sums
+    if sample:
+        with _errors("the check of the loss"):
+            _replica_of(state).check(sample, state.seed)
+    return sums
+
+
+@contextmanager
+def _errors(place: str) -> Iterator[None]:
+    """Raise errors of the user's function as `ChunkError`, with the line that raised."""
+    try:
+        yield
     except Exception as error:  # noqa: BLE001  of the user's
-        message = f"rows {rows.start}:{rows.stop}: {type(error).__name__}: {error}."
         at = f" At {line}." if (line := line_of(error)) else ""
         cause = None if isinstance(error, RecursionError) else error  # too deep for a pickle
-        raise ChunkError(f"{message}{at} Parameters and gradients are unchanged") from cause
+        message = f"{place}: {type(error).__name__}: {error}.{at}"
+        raise ChunkError(f"{message} Parameters and gradients are unchanged") from cause
 
 
 def add_sums(total: Any, part: Any, *, in_place: bool = False) -> Any:
@@ -104,7 +123,10 @@ def _plus(total: Any, part: Any, out: Any = None) -> Any:
     if total is None or part is None:
         return part if total is None else total
     if isinstance(part, list):
-        return total + part
+        joined = [np.concatenate(pair) for pair in zip(total, part, strict=True)]
+        count = len(joined[0])
+        rows = np.linspace(0, count - 1, 2 * SAMPLE).astype(int)
+        return joined if count < 4 * SAMPLE else _sample(joined, rows)
     if part.dtype.kind != "f":
         return part  # a counter of batches advances once a step
     return np.add(total, part, out=out if part.ndim else None)
@@ -115,29 +137,46 @@ def tensors_of(model: Any) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
+def _replica_of(state: State) -> _Replica:
+    """Return the replica of this thread, whose tensors have `.grad` of their own."""
+    if getattr(_thread, "code", None) != state.code:
+        _thread.replica, _thread.code = _Replica(*state.code), state.code
+    _thread.replica.arrays = state.arrays
+    return _thread.replica  # type: ignore[no-any-return]
+
+
 class _Replica:
     """A copy of the model and the function of a step, for one worker thread."""
 
-    def __init__(self, code: bytes, step: Step) -> None:
+    arrays: Sequence[Any]
+
+    def __init__(self, code: bytes, settings: Step) -> None:
         self.model, self.function = cloudpickle.loads(code)
         self.tensors = tensors_of(self.model)
-        self.settings, self.generator = step, Generator()
-        self.step: Any = no_grad()(self.value) if step.evaluate else self._step
-        if step.evaluate:
+        self.settings, self.generator = settings, Generator()
+        self.step: Any = no_grad()(self.value) if settings.evaluate else self._step
+        if settings.evaluate:
             self.model.eval()
-        elif step.backend:
-            self.step = compile_step(self._step, backend=step.backend, check=False)
-        self.may_be_cut, self.unchecked = may_be_cut(self.model, step), step.check
+        elif settings.backend:
+            self.step = compile_step(self._step, backend=settings.backend, check=False)
+        self.norms = norms_in_training(self.model)
+        self.may_be_cut = settings.check and not self.norms
 
-    def load(self, arrays: Sequence[Any]) -> None:
+    def load(self, *, checking: bool = False) -> None:
         """Set the parameters, and the buffers to copies, since a step changes them."""
-        for t, array in zip(self.tensors, arrays, strict=True):
+        for norm in self.norms:
+            norm.training = not checking
+        for t, array in zip(self.tensors, self.arrays, strict=True):
             t._array = array if isinstance(t, Parameter) else array.copy()
             t._grad = None
 
     def value(self, *tensors: Tensor) -> tuple[Any, Any]:
         """Return the loss of rows, and their weight."""
-        return _value(self.function, self.model, tensors)
+        loss = self.function(self.model, *tensors)
+        loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
+        if getattr(loss, "shape", True):
+            raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
+        return loss, weight
 
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
         """Return the loss and the weight, and set gradients of the sum over the rows."""
@@ -148,6 +187,7 @@ class _Replica:
 
     def sums(self, tensors: Sequence[Tensor]) -> list[Any]:
         """Return the weight, the loss, gradients and buffers, summed over the samples."""
+        self.load()
         loss, weight = self.step(*tensors)
         weight = np.float64(float(weight))
         scale = 1.0 if self.settings.reduction == "sum" else weight.item()
@@ -168,72 +208,68 @@ class _Replica:
                 )
         return sums
 
+    def check(self, arrays: list[Any], seed: int) -> None:
+        """Raise `ValueError` where the loss of rows does not follow from the losses of three parts.
 
-def _value(function: Any, model: Any, tensors: Sequence[Tensor]) -> tuple[Any, Any]:
-    """Return the loss of rows, and their weight."""
-    loss = function(model, *tensors)
-    loss, weight = loss if isinstance(loss, tuple) else (loss, len(tensors[0]))
-    if getattr(loss, "shape", True):
-        raise ShapeError(f"loss_fn returned {getattr(loss, 'shape', loss)}; expected shape ()")
-    return loss, weight
+        All rows draw the same random numbers, so that dropout separates over rows, and batch norm
+        is in evaluation mode. Rows with the same label are side by side: if rows weigh differently
+        by their labels, the parts do, too.
+        """
+        labels = _labels(arrays) or [np.zeros(len(arrays[0]))]
+        rows = np.argsort(labels[-1], kind="stable")
+
+        def value(start: int, stop: int) -> tuple[float, float]:
+            self.load(checking=True)
+            generator = Generator()
+            generator._rng = _SameForAllRows(np.random.PCG64(seed))
+            with drawing_from(generator), no_grad():
+                loss, weight = self.value(*[leaf_of(a[rows[start:stop]]) for a in arrays])
+            return loss.item() if weight else 0.0, float(weight)
+
+        count = len(rows)
+        ends = sorted({0, count // 5, count // 2, count})  # parts of different lengths
+        whole, *losses = (value(*span) for span in ((0, count), *pairwise(ends)))
+        (total, _), (parts, weights) = whole, zip(*losses, strict=True)
+        mean = np.dot(parts, weights) / (sum(weights) or 1.0)
+        expected, reduction = {"sum": sum(parts), "mean": mean}, self.settings.reduction
+        error = 1e-4 if any(t.dtype.itemsize < 8 for t in self.tensors) else 1e-9
+        fits = [k for k, v in expected.items() if abs(total - v) <= error * np.abs(parts).sum()]
+        if len(parts) > 1 and reduction not in fits:
+            advice = f"It does not separate over rows: {_WEIGHTED}. Or pass check=False"
+            advice = f"Pass reduction={fits[0]!r}" if fits else advice
+            by_parts = f"{total:g}, but {expected[reduction]:g} by parts of them"
+            raise ValueError(f"the loss of {count} rows is {by_parts}. {advice}")
 
 
-# The check of the loss
+# The sample of the check, and its random numbers
 
 
-def _sample(tensors: Sequence[Tensor], stride: int, seed: int) -> list[Tensor]:
-    """Return one random row in `stride` of a chunk, and at least one, in their order."""
-    count = len(tensors[0])
-    rows = np.random.default_rng(seed).integers(count, size=-(-count // stride))
-    return [t[np.sort(rows)] for t in tensors]
+def _labels(arrays: list[Any]) -> list[Any]:
+    """Return a number a row, of arrays that may be labels or weights: all but real features."""
+    kinds = [a for a in arrays if a.size == len(a) or (a.size and a.dtype.kind != "f")]
+    return [a.reshape(len(a), -1).min(1) for a in kinds]
+
+
+def _sample(arrays: list[Any], rows: Any) -> list[Any]:
+    """Return the `rows`, and further ones with other labels, or the least and greatest numbers."""
+    for labels in _labels(arrays):
+        first = np.unique(labels, return_index=True)[1]
+        count = min(2 if labels.dtype.kind == "f" else LABELS, len(first))
+        rows = np.append(rows, first[np.linspace(0, len(first) - 1, count).astype(int)])
+    rows = np.unique(rows)
+    return [a[rows] for a in arrays]
 
 
 class _SameForAllRows(np.random.Generator):
     """Draws the same numbers for all rows, so that a loss that draws some can be checked."""
 
-    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+    def _drawn(self, name: str, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         result = np.empty(() if size is None else size, dtype) if out is None else out
-        result[...] = super().random(result.shape[1:], dtype)
+        result[...] = getattr(super(), name)(result.shape[1:], dtype)
         return result[()]
 
-    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
-        result = np.empty(() if size is None else size, dtype) if out is None else out
-        result[...] = super().standard_normal(result.shape[1:], dtype)
-        return result[()]
-
-
-def check_loss(function: Any, model: Any, tensors: Any, step: Step, seed: int) -> None:
-    """Raise `ValueError` where the loss of rows does not follow from the losses of three parts.
-
-    The model is in evaluation mode during the check, so that dropout draws nothing and batch norm
-    separates over rows.
-    """
-
-    def value(start: int, stop: int) -> tuple[float, float]:
-        generator = Generator()
-        generator._rng = _SameForAllRows(np.random.PCG64(seed))
-        with drawing_from(generator), no_grad():
-            loss, weight = _value(function, model, [t[start:stop] for t in tensors])
-        return loss.item() if weight else 0.0, float(weight)
-
-    count, modes = len(tensors[0]), [(m, m.training) for m in model.modules()]
-    ends = sorted({0, count // 5, count // 2, count})  # parts of different lengths
-    model.eval()
-    try:
-        whole, *losses = (value(*span) for span in ((0, count), *pairwise(ends)))
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    (total, _), (parts, weights) = whole, zip(*losses, strict=True)
-    mean = np.dot(parts, weights) / (sum(weights) or 1.0)
-    expected = {"sum": sum(parts), "mean": mean}
-    error = 1e-3 if any(t.dtype.itemsize < 8 for t in tensors_of(model)) else 1e-9
-    fits = [k for k, v in expected.items() if abs(total - v) <= error * np.abs(parts).sum()]
-    if len(parts) > 1 and step.reduction not in fits:
-        advice = f"It does not separate over rows: {_WEIGHTED}. Or pass check=False"
-        advice = f"Pass reduction={fits[0]!r}" if fits else advice
-        by_parts = f"{total:g}, but {expected[step.reduction]:g} by parts of them"
-        raise ValueError(f"the loss of {count} rows is {by_parts}. {advice}")
+    random: Any = partialmethod(_drawn, "random")
+    standard_normal: Any = partialmethod(_drawn, "standard_normal")
 
 
 def line_of(error: Exception) -> str:
