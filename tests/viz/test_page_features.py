@@ -155,6 +155,7 @@ def test_several_outputs_targets_that_are_inputs_and_two_models_have_their_netwo
         (step_of(both, cost_of_heads, *batch(8, 4, 1)), "4 → 5 → 3 | 1"),
         (step_of(nn.Sequential(L(5, 2), L(2, 5)), nn.MSELoss(), x, x), "5-2-5"),
         (adversarial(), "2-4-2-3-1"),
+        (training(**README), "1-8-5-3-1"),
     ):
         lesson = lesson_of(program)
         drawn = network(lesson)
@@ -167,6 +168,7 @@ def test_several_outputs_targets_that_are_inputs_and_two_models_have_their_netwo
         assert "ŷ" not in known.values() or "|" not in title
         parts = [step for step in steps if known.get(step["writes"], "").startswith("part of")]
         assert not any(step["formulas"] for step in parts)
+        assert not parts or title != "1-8-5-3-1"  # momentum adds no gradients
         data = _data(lesson, drawn)
         assert data["threshold"] is None  # y is no class
         assert data["has_one_cost"] == data["has_target"] == (title != "2-4-2-3-1")

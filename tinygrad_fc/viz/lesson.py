@@ -199,9 +199,9 @@ class Lesson:
 
     def front(self, call: Call) -> str:
         """Return whether a vjp rule computes a gradient, or a part that is added to others."""
-        is_added = any(v.function is np.add for v in self.users[id(call.result)])
-        is_whole = not is_added and call.result.shape == call.origin.differentiated.shape
-        return "∂C/∂" if is_whole else "part of ∂C/∂"
+        users, of = self.users[id(call.result)], call.origin.differentiated
+        is_added = any(v.function is np.add and not v.origin.phase for v in users)  # of no op
+        return "part of ∂C/∂" if is_added or call.result.shape != of.shape else "∂C/∂"
 
     # Calls
 
