@@ -269,10 +269,19 @@ def network(lesson: Lesson) -> Network | None:
         return None
     builder = _Builder(lesson)
     columns, (links, folded) = builder.columns, _folded(builder.links)
-    linked = {k for link in links for k in (link.source, link.target)}
-    place = {k: n for n, k in enumerate(sorted(linked))}
+    ends = {lesson.numbers[id(v)] for v in lesson.outputs}
+    waiting = {k for k, column in enumerate(columns) if not ends.isdisjoint(column.own)}
+    needed: set[int] = set()
+    while waiting:
+        needed |= waiting
+        waiting = {link.source for link in links if link.target in waiting} - needed
+    place = {k: n for n, k in enumerate(sorted(needed))}
     columns = [columns[k] for k in place]
-    links = [replace(link, source=place[link.source], target=place[link.target]) for link in links]
+    links = [
+        replace(link, source=place[link.source], target=place[link.target])
+        for link in links
+        if link.target in place
+    ]
     for k, column in enumerate(columns):
         depths = [columns[link.source].depth for link in links if link.target == k]
         column.depth = max(depths, default=-1) + 1
