@@ -194,6 +194,8 @@ def test_ranks_and_refusals():
             ValueError, match=r"eigh|eigvalsh|qr|matrix_power|lstsq|solve_triangular"
         ):
             call()
+    with pytest.raises(TypeError, match="matrix_power"):
+        la.matrix_power(tg.ones(2, 2), 0.5)
     with pytest.raises(np.linalg.LinAlgError, match="singular"):
         la.solve_triangular(tg.zeros(2, 2), tg.ones(2, 1), upper=True)
 

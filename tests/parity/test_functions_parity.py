@@ -62,7 +62,7 @@ OWN_DTYPES += r"|kthvalue(?!\(values)|solve_triangular"  # any of equal elements
 LENIENT = r"add[mc]|index_add|pow|\*\*|einsum|histogram|cross|meshgrid|cosine|prelu|norm\(dtype|"
 LENIENT += r"lerp|round\(dec|value|attention|solve_triangular"
 # Where values are not finite, the order of operations decides.
-FINITE = r"\bqr|matrix_power|bucketize|kthvalue(?!\(values)|"
+FINITE = r"\bqr|matrix_power|matrix_exp|bucketize|kthvalue(?!\(values)|"
 FINITE += "linalg|inverse|det|svd|norm|sign$|gamma|log_softmax|einsum|median|searchsorted|var_mean|"
 FINITE += "tensordot|unique|_loss|entropy|kl_div|attention"
 VALUES = [n for n in sorted(LINES) if not re.match("nn.[A-Z]", n)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -401,6 +402,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
             [0., 1.]])
     """
     _check_square(A, "matrix_power")
+    n = index(n)
     if n == 0:  # with a gradient of zeros
         return where(np.ones(A.shape, bool), np.eye(A.shape[-1], dtype=A.dtype), A)
     if n < 0:
@@ -411,8 +413,8 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     return half @ half @ A if n % 2 else half @ half
 
 
-@accepts_arrays("A")
-def matrix_exp(A: Tensor) -> Tensor:
+@accepts_arrays("input")
+def matrix_exp(input: Tensor) -> Tensor:
     """Return the exponential, the sum of `A**k / k!`, of square matrices (..., n, n).
 
     By a Pade approximant of the scaled matrix, squared (Golub and Van Loan, algorithm 9.3.1).
@@ -422,11 +424,11 @@ def matrix_exp(A: Tensor) -> Tensor:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    _check_square(A, "matrix_exp")
-    _check_floats(A, "matrix_exp")
-    sums = A.detach().abs().sum(-1).numpy().max(-1, initial=0)
+    _check_square(input, "matrix_exp")
+    _check_floats(input, "matrix_exp")
+    sums = input.detach().abs().sum(-1).numpy().max(-1, initial=0)
     doublings = np.maximum(np.frexp(sums)[1] + 1, 0)[..., None, None]
-    A = A * (0.5**doublings).astype(A.dtype)  # whose rows have sums of at most 1 / 2
+    A = input * (0.5**doublings).astype(input.dtype)  # whose rows have sums of at most 1 / 2
     power: Any = np.eye(A.shape[-1], dtype=A.dtype)
     above = below = power
     for k in range(1, 7):
