@@ -341,8 +341,7 @@ class Captured:
         for container, before, _ in self.containers.values():
             if isinstance(container, _RESTORED) and not same_contents(container, before):
                 container.clear()
-                is_sequence = hasattr(container, "extend")
-                (container.extend if is_sequence else container.update)(before)
+                (container.extend if hasattr(container, "extend") else container.update)(before)
 
 
 def _registries(module: Module) -> tuple[dict[str, Any], ...]:
