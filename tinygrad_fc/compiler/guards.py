@@ -238,7 +238,8 @@ class Captured:
         # groups are watched where they are read (`Trace.groups`), state in a step
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
         inner = {"data", "maps"} if isinstance(value, UserDict | UserList | ChainMap) else set()
-        for owner in (value, *getattr(value, "__mro__", ()), *type(value).__mro__):
+        kinds = value.__mro__ if isinstance(value, type) else ()
+        for owner in (value, *kinds, *type(value).__mro__):
             space = getattr(owner, "__dict__", {})
             special = {n for n in space if n.startswith("__") and type(space[n]) is FunctionType}
             special -= set() if isinstance(value, type) else {"__init__", "__new__"}
