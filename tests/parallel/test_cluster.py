@@ -294,3 +294,6 @@ def test_a_sweep_keeps_results_and_errors(client: Any) -> None:
         found.append([run.result for run in runs])
     assert found[0] == found[1] == found[2]
     assert parallel.map(train, []) == []
+    runs = parallel.map(lambda n: n if n == 1 else (_ for _ in ()), [1, 2], client=client)
+    assert runs[0].result == 1
+    assert "generator" in str(runs[1].error)  # which cannot be sent

@@ -118,11 +118,15 @@ def _from_workers(
         try:
             while left:
                 for future in done(client, [*left], timeout, "FIRST_COMPLETED"):
-                    k, error = left.pop(future), future.exception()
-                    if isinstance(error, distributed.KilledWorker):
+                    k = left.pop(future)
+                    try:
+                        run = future.result()
+                    except distributed.KilledWorker:
                         ended.append(k)  # or it waited on a worker that another run ended
-                    else:
-                        yield k, Run(calls[k][1], error=error) if error else future.result()
+                        continue
+                    except Exception as error:  # noqa: BLE001  as of a result that cannot be sent
+                        run = Run(calls[k][1], error=error)
+                    yield k, run
         finally:
             if client.status == "running":
                 client.cancel(list(left), force=True)
