@@ -157,15 +157,14 @@ def _transposed(_: Any, value: Value) -> Value | None:
     return x.args[0] if order == numbers.shape else None
 
 
-def _less_zero(_: Any, value: Value) -> Value | None:
+def _less_zero(builder: ProgramBuilder, value: Value) -> Value | None:
     number = known_number(value.args[1])
-    return _unchanged(_, value) if number == 0 and not np.signbit(number) else None
+    is_zero = number is not None and number == 0 and not np.signbit(number)
+    return _unchanged(builder, value) if is_zero else None
 
 
-def _by_one(_: Any, value: Value) -> Value | None:
-    is_first = value.function is np.multiply and known_number(value.args[0]) == 1
-    is_one = is_first or known_number(value.args[1]) == 1
-    return _unchanged(_, value, int(is_first)) if is_one else None
+def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
+    return _unchanged(builder, value) if known_number(value.args[1]) == 1 else None
 
 
 def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
