@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,16 +26,12 @@ from tinygrad_fc.compiler.ir import CompileError, Origin, Program, Source, Value
 from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
-from tinygrad_fc.core.backward import accumulate_gradients
 from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.core.seam import Observer, observed
-from tinygrad_fc.nn.parameter import reset_grad
 
 STATE = "state of an optimizer"
 """The name of the watched containers of state."""
-_IN_PLACE = {accumulate_gradients.__code__, reset_grad.__code__}
-"""The code that adds to gradients, and sets them to zero, in place."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +150,13 @@ class Trace(TraceBuilder, Observer):
                 self.sources.setdefault(id(grad), Source("gradient", self.source(tensor)))
         return self.grads[tensor]
 
-    def set_grad(self, tensor: Any, grad: Any) -> None:
+    def set_grad(self, tensor: Any, grad: Any, *, in_place: bool = False) -> None:
         """Record that a tensor gets another gradient, or that one from outside is changed."""
         if is_inside(tensor):
             tensor._grad = grad
             return
-        old, caller = self.grads.get(tensor), cast("Any", sys._getframe(1))
-        is_recorded = grad is None or grad._requires_grad or getattr(old, "_requires_grad", True)
-        may_change = not is_recorded and old is tensor._grad and old._array.flags.writeable
-        # they cannot change a tracer in place
-        if may_change and not _IN_PLACE.isdisjoint((caller.f_code, caller.f_back.f_code)):
+        old = self.grads.get(tensor)
+        if in_place and old is tensor._grad and old._array.flags.writeable:
             self.write(old, grad._array)
         else:
             self.grads[tensor] = grad

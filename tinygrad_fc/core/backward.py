@@ -140,7 +140,8 @@ def accumulate_gradients(pairs: Sequence[list[Any]]) -> None:
             if by is None:
                 t._grad = total
             else:
-                by.set_grad(t, total)
+                changes = not (old is None or isinstance(gradient, Node) or old._requires_grad)
+                by.set_grad(t, total, in_place=changes)
     for t in hooked:  # without the lock: a hook may run another backward pass
         for hook in list(t._hooks.after_accumulation.values()):
             hook(t)

@@ -124,10 +124,10 @@ def grad_of(t: Any) -> Any:
     return observer().grad(t) if _flags() & _OBSERVED else t._grad
 
 
-def set_grad(t: Any, grad: Any) -> None:
-    """Set the `.grad` of a tensor."""
+def set_grad(t: Any, grad: Any, *, in_place: bool = False) -> None:
+    """Set the `.grad` of a tensor; `in_place` is that of `Observer.set_grad`."""
     if _flags() & _OBSERVED:
-        observer().set_grad(t, grad)
+        observer().set_grad(t, grad, in_place=in_place)
     else:
         t._grad = grad
 

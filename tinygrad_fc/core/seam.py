@@ -45,8 +45,12 @@ class Observer:
         """Return the gradient of a tensor."""
         return tensor._grad
 
-    def set_grad(self, tensor: Any, grad: Any) -> None:
-        """Set the gradient of a tensor."""
+    def set_grad(self, tensor: Any, grad: Any, *, in_place: bool = False) -> None:
+        """Set the gradient of a tensor.
+
+        `in_place` says that the library changes the existing gradient where its array allows it.
+        """
+        del in_place
         tensor._grad = grad
 
     def call(self, op: Any, arrays: Sequence[Any], settings: Any) -> Any:

@@ -62,7 +62,7 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
         array = array_of(grad)
         # A graph may need the values of a recorded gradient.
         if grad._requires_grad or not change_in_place(array, "fill", 0):
-            set_grad(tensor, leaf_of(np.zeros_like(array)))
+            set_grad(tensor, leaf_of(np.zeros_like(array)), in_place=not grad._requires_grad)
 
 
 def refuse_module(value: Any, function: str, name: str) -> None:
