@@ -205,3 +205,22 @@ def test_settings_named_as_tensors_are_buffers():
         module = kind(3.0, tg.ones(2))
         assert module(tg.ones(2)).tolist() == [3.0, 3.0]
         assert [name for name, _ in module.named_buffers()] == ["weight"]
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.sampled_from([0.5, 1.0, 3.0]), st.integers(0, 9))
+def test_hard_choices_have_the_gradient_of_soft_ones(n: int, k: int, tau: float, seed: int):
+    results, gradients = [], []
+    for hard in (False, True):
+        tg.manual_seed(seed)
+        x = tg.randn(n, k, requires_grad=True)
+        results.append(F.gumbel_softmax(x, tau, hard=hard))
+        results[-1].backward(tg.tensor(cotangent((n, k), seed)))
+        gradients.append(x.grad)
+    soft, choices = (result.detach() for result in results)
+    np.testing.assert_allclose(soft.sum(-1), np.ones(n))
+    np.testing.assert_allclose(choices, soft == soft.amax(-1, keepdim=True), atol=1e-15)
+    np.testing.assert_array_equal(*gradients)
+    if k > 1:  # another temperature is a power of the probabilities
+        tg.manual_seed(seed)
+        powers = F.gumbel_softmax(tg.randn(n, k), 1.0) ** (1 / tau)
+        np.testing.assert_allclose(soft, powers / powers.sum(-1, keepdim=True), 1e-9)

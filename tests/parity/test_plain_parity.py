@@ -41,6 +41,7 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.arange(0, 1, 0.1), t.arange(0.1, 0.7, 0.1)),
     lambda t: t.arange(1, 1.6, 0.2),
     lambda t: (t.linspace(0, 1, 5), t.linspace(1, -1, 1), t.linspace(0, 1, 0)),
+    lambda t: (t.logspace(-1, 2, 5), t.logspace(0, 3, 4, base=2.0), t.logspace(0, 1, 0)),
     # like
     lambda t: (t.zeros_like(t.ones(2).float()), t.ones_like(t.tensor([3]))),
     lambda t: t.full_like(t.tensor([3]), 2),
