@@ -482,8 +482,6 @@ def triplet_margin_loss(
 
 def pop_reduction(settings: dict[str, Any]) -> None:
     """Replace the old arguments `size_average` and `reduce` of a loss by `reduction`."""
-    if not ("size_average" in settings or "reduce" in settings):
-        return
     size_average, reduce = (settings.pop(name, None) for name in ("size_average", "reduce"))
     if size_average is not None or reduce is not None:
         name = "none" if reduce is False else "sum" if size_average is False else "mean"
@@ -496,7 +494,7 @@ def accepts_size_average(loss: Any) -> Any:
 
     @functools.wraps(loss)
     def wrapper(*args: Any, **settings: Any) -> Any:
-        if settings:
+        if "size_average" in settings or "reduce" in settings:
             pop_reduction(settings)
         return loss(*args, **settings)
 
