@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.autograd import grad
-from tinygrad_fc.autograd.function import ForwardMode
+from tinygrad_fc.autograd.function_op import ForwardMode
 from tinygrad_fc.core import grad_mode, pytree
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.errors import GraphError, ShapeError

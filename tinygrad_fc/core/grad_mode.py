@@ -23,7 +23,7 @@ DETECT_ANOMALY = 2
 UNCOMPILED = 4
 SAVED_TENSORS_HOOKS = 8
 OBSERVED = 16  # see `seam`
-# 32 is `autograd.function.ForwardMode`
+# 32 is `autograd.function_op.ForwardMode`
 
 flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
 saved_tensors_hooks: ContextVar[Any] = ContextVar("tinygrad_fc_saved_tensors_hooks", default=None)
