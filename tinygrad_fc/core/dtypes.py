@@ -106,6 +106,14 @@ def set_default_dtype(d: DTypeLike) -> None:
     _default = dtype
 
 
+def real_dtype(d: DTypeLike) -> np.dtype[Any]:
+    """Return the dtype of `d`; raise `DtypeError` unless it is of real numbers or booleans."""
+    dtype: np.dtype[Any] = np.dtype(d)
+    if dtype.kind not in "fiub":
+        raise DtypeError(f"got dtype {dtype}; expected real numbers or booleans, such as float32")
+    return dtype
+
+
 def promote_types(type1: DTypeLike, type2: DTypeLike) -> np.dtype[Any]:
     """Return the dtype of a sum of tensors: the float one, or the larger of one kind.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array, refuse_dask
-from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.dtypes import get_default_dtype, real_dtype
 from tinygrad_fc.core.errors import DtypeError
 from tinygrad_fc.core.seam import observer
 
@@ -175,6 +175,7 @@ def as_array(
 
     Raises `DtypeError`, which names `what`, unless `data` are real numbers or booleans.
     """
+    dtype = None if dtype is None else real_dtype(dtype)
     data = _arrays_in(data) if isinstance(data, list | tuple) else array_of(data)
     if is_non_numpy_array(data):
         return data.astype(data.dtype if dtype is None else dtype, copy=bool(copy))

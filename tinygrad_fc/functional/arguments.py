@@ -8,11 +8,9 @@ from operator import index
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-import numpy as np
-
 from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.device import device as as_device
-from tinygrad_fc.core.dtypes import get_default_dtype
+from tinygrad_fc.core.dtypes import get_default_dtype, real_dtype
 from tinygrad_fc.core.errors import DtypeError, RangeError, error_class, warn_deprecated
 from tinygrad_fc.core.node import Node, as_array, leaf_of
 from tinygrad_fc.core.op import rename_settings
@@ -79,7 +77,7 @@ def created(array: Any, options: Options) -> Tensor:
 
 def dtype_in(options: Options, default: Any = None) -> Any:
     """Return the dtype in `options`, by default `default` or the default float dtype."""
-    return np.dtype(options.get("dtype") or default or get_default_dtype())
+    return real_dtype(options.get("dtype") or default or get_default_dtype())
 
 
 def options_like(input: Any, options: Options) -> Any:

@@ -220,7 +220,8 @@ def full_like(input: Tensor, fill_value: npt.ArrayLike, **options: Unpack[Option
     tensor([7., 7.])
     """
     value = operand(fill_value, "full_like")
-    array = np.full_like(array_of(input), value, dtype=options.get("dtype"), order="C")
+    model = array_of(input)
+    array = np.full_like(model, value, dtype=dtype_in(options, model.dtype), order="C")
     return created(array, options)
 
 

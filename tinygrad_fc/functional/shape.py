@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc import ops
+from tinygrad_fc.core.dtypes import real_dtype
 from tinygrad_fc.core.errors import GraphError, ShapeError, check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, leaf_of, owner
 from tinygrad_fc.core.seam import like
@@ -55,7 +56,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         if input.requires_grad:
             raise GraphError("view(dtype) has no gradient: use x.detach().view(dtype)")
-        return leaf_of(array_of(input).view(shape[0]))
+        return leaf_of(array_of(input).view(real_dtype(shape[0])))
     out = reshape(input, *shape)
     if input.numel() and owner(array_of(out)) is not owner(array_of(input)):
         raise ShapeError(
