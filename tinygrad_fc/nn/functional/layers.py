@@ -22,7 +22,7 @@ from tinygrad_fc.nn.functional.activation import SELU_ALPHA, SELU_SCALE, in_plac
 from tinygrad_fc.ops import elementwise, norm
 from tinygrad_fc.ops.linalg import linear
 from tinygrad_fc.ops.reduce import softmax
-from tinygrad_fc.random import rng_of
+from tinygrad_fc.random import rand_like, rng_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -440,7 +440,7 @@ def gumbel_softmax(
     tensor([1., 1., 1., 1., 1.])
     """
     del eps
-    noise = -logits.detach().clone().exponential_().log()
+    noise = -(-rand_like(logits).log()).log()
     soft = softmax((logits + noise) / tau, dim)
     if not hard:
         return soft
