@@ -442,7 +442,7 @@ def uses(batch: Any, optimizer: Any) -> Any:
 
 
 def test_names_in_code():
-    names, attributes, _ = names_in(uses.__code__)
+    names, attributes, *_ = names_in(uses.__code__)
     own = {"__name__", "__conditional_annotations__", "__classdict__"}  # of a class in code
     assert names - own == {
         *("rate", "counter", "removed", "both", "Base", "in_class", "scale", "item", "deep"),
