@@ -467,7 +467,7 @@ def test_one_notation_names_output_target_and_sums():
     lesson = lesson_of(training([2, 3, 1], between="residual"))
     known = {key: symbol.plain for key, symbol in symbols(lesson).items()}
     assert {"x", "y", "ŷ", "∂C/∂ŷ", "h_1"} <= {*known.values()}
-    assert known[lesson.numbers[id(lesson.output)]] == "ŷ"
+    assert known[lesson.numbers[lesson.output]] == "ŷ"
     every = " ".join(texts(lesson_of(training([2, 3, 1], between="norm", optimizer="Adam"))))
     assert "step_array" not in every
     assert "total_1" not in every

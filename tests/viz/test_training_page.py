@@ -43,7 +43,7 @@ def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
     body = next(k for k, line in enumerate(source) if line.startswith("    # "))
     end = next(k for k, line in enumerate(source) if line.startswith("    return "))
     for k, line in enumerate(source[body:end], body):
-        value = id(lesson.source_lines[k].value)
+        value = lesson.source_lines[k].value
         is_guard = value in lesson.guards or re.search(r"^    (if |    |\))", line)
         assert k in lit or is_guard or re.search(r"^    #|_copy(_\d+)? = |\] = one$", line), line
     names = {
@@ -53,7 +53,7 @@ def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
         labels = [names[k] for k in (*shown["reads"], *shown["between"], shown["writes"])]
         assert len(set(labels)) == len(labels)
     # In the order of execution.
-    places = {lesson.numbers[id(v)]: k for k, v in enumerate(lesson.program.instructions)}
+    places = {lesson.numbers[v]: k for k, v in enumerate(lesson.program.instructions)}
     order = [places.get(shown["writes"], -1) for shown in steps]
     assert order == sorted(order)
 
@@ -66,13 +66,13 @@ def test_the_gradients_of_a_residual_connection_add_up():
     outputs = {"bce": "y2", "logits": "z2", "cross entropy": "z2", "mse": "y2"}
     outputs |= {"two values": "z2", "no target": "z2"}
     lessons = [lesson_of(training([2, 3, 1], loss=loss)) for loss in outputs]
-    assert [x.labels[id(x.output)] for x in lessons] == [*outputs.values()]
+    assert [x.labels[x.output] for x in lessons] == [*outputs.values()]
 
 
 def test_a_constant_is_never_named_as_a_gradient():
     lesson = lesson_of(training(**README))  # the seed of the backward pass is 1, as in the sigmoid
     assert "y1 = 1 / (exp(-z1) + 1)" in texts(lesson)
-    assert {id(v) for v in lesson.program.constants}.isdisjoint(lesson.cotangent_of)
+    assert {*lesson.program.constants}.isdisjoint(lesson.cotangent_of)
 
 
 FUNCTIONS: dict[str, Any] = {

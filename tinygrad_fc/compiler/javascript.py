@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class JavaScriptPrinter:
-    """A printed program: its `text`, the `numbers` of values by id, and what has no form there."""
+    """A printed program: its `text`, the `numbers` of values, and what has no form there."""
 
     def __init__(self, program: Program) -> None:
         self.constants = program.constants
         values = [*program.inputs, *self.constants, *program.instructions]
-        self.numbers = {id(v): k for k, v in enumerate(dict.fromkeys(values))}
+        self.numbers = {v: k for k, v in enumerate(dict.fromkeys(values))}
         self.missing: list[str] = []
         self.text = "".join(map(self._line, program.instructions))
 
@@ -40,11 +40,11 @@ class JavaScriptPrinter:
         args = [*map(self._argument, value.args), *[f"{{{options}}}"] * bool(options)]
         text = f"R.{name}({', '.join(args)})"
         text = f"R.float32({text})" if value.dtype == np.float32 else text
-        return f"v[{self.numbers[id(value)]}] = {text};\n"
+        return f"v[{self.numbers[value]}] = {text};\n"
 
     def _argument(self, x: Any) -> str:
         if isinstance(x, Value):
-            return f"v[{self.numbers[id(x)]}]"
+            return f"v[{self.numbers[x]}]"
         if isinstance(x, tuple | list):
             return f"[{', '.join(map(self._argument, x))}]"
         if isinstance(x, slice):

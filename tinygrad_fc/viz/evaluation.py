@@ -24,11 +24,11 @@ def evaluation(lesson: Lesson) -> dict[int, list[float]]:
     for call in lesson.forward:
         source = _before_dropout(lesson, call)
         if source is not None:
-            found[lesson.numbers[id(call.result)]] = [lesson.numbers[id(source)]]
+            found[lesson.numbers[call.result]] = [lesson.numbers[source]]
         elif call.origin.op == "normalized":
-            read = [lesson.numbers[id(v)] for v in _running_statistics(lesson, call)]
+            read = [lesson.numbers[v] for v in _running_statistics(lesson, call)]
             if read:
-                found[lesson.numbers[id(call.result)]] = [*read, call.origin.settings["eps"]]
+                found[lesson.numbers[call.result]] = [*read, call.origin.settings["eps"]]
     return found
 
 
@@ -37,13 +37,13 @@ def _before_dropout(lesson: Lesson, call: Call) -> Value | None:
     read = lesson.arguments(call)
     if call.origin.op == "dropout":
         return read[0]
-    inner = {id(c.result): c for c in lesson.forward}
-    drawn = {id(v) for v in lesson.program.instructions if v.function is rng_call}
+    inner = {c.result: c for c in lesson.forward}
+    drawn = {v for v in lesson.program.instructions if v.function is rng_call}
     if call.origin.op != "where" or drawn.isdisjoint(lesson.ancestors(read[:1])):
         return None
     source = read[-1]
     for op in ("add", "multiply"):
-        before = inner.get(id(source))
+        before = inner.get(source)
         own = lesson.arguments(before) if before and before.origin.op == op else []
         if len(own) != 1:
             return None
@@ -58,8 +58,8 @@ def _running_statistics(lesson: Lesson, call: Call) -> list[Value]:
         return []
     mean, parameters = centered.args[1], lesson.gradients
     first: dict[bool, Value] = {}  # of the mean, and of the variance, which needs differences
-    for old, new in sorted(lesson.program.changes, key=lambda pair: lesson.position[id(pair[1])]):
+    for old, new in sorted(lesson.program.changes, key=lambda pair: lesson.position[pair[1]]):
         needed = lesson.ancestors([new])
-        if id(mean) in needed and not old.of and lesson.numbers[id(old)] not in parameters:
-            first.setdefault(id(centered) in needed, old)
+        if mean in needed and not old.of and lesson.numbers[old] not in parameters:
+            first.setdefault(centered in needed, old)
     return [centered.args[0], first[False], first[True]] if len(first) == 2 else []

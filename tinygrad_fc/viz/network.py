@@ -141,46 +141,40 @@ class _Builder:
         self.columns: list[Column] = []
         self.ends: list[Value] = []  # the values that columns end in
         self.links: list[Link] = []
-        self.column_of: dict[int, int] = {}  # by id of the value that the column ends in
-        self.cotangents = {id(of): lesson.numbers[key] for key, of in lesson.cotangent_of.items()}
-        self.parts = {
-            (id(call.origin.result), id(call.origin.differentiated)): lesson.numbers[
-                id(call.result)
-            ]
-            for call in lesson.calls
-            if call.kind == "rule"
-        }
+        self.column_of: dict[Value, int] = {}  # by the value that the column ends in
+        self.cotangents = {of: lesson.numbers[key] for key, of in lesson.cotangent_of.items()}
+        rules = [(c.origin, lesson.numbers[c.result]) for c in lesson.calls if c.kind == "rule"]
+        self.parts = {(o.result, o.differentiated): number for o, number in rules}
         wanted = lesson.ancestors(lesson.outputs)
-        calls = [c for c in lesson.boxes if not lesson.outputs or id(c.result) in wanted]
+        calls = [c for c in lesson.boxes if not lesson.outputs or c.result in wanted]
         behind = [(call, lesson.behind(call)) for call in calls]
-        self.readers = Counter(id(v) for _, values in behind for v in values)
+        self.readers = Counter(v for _, values in behind for v in values)
         for call in lesson.calls:  # an op such as a sum passes its cotangent on, without a rule
             of = call.origin.differentiated
-            if of is not None and self.readers[id(of)] == 1:
-                self.cotangents.setdefault(id(of), lesson.numbers[id(call.result)])
-        updated = {id(old) for old, _ in lesson.program.changes} | {
-            id(v) for v in lesson.program.inputs if lesson.numbers[id(v)] in lesson.gradients
-        }
+            if of is not None and self.readers[of] == 1:
+                self.cotangents.setdefault(of, lesson.numbers[call.result])
+        updated = {old for old, _ in lesson.program.changes}
+        updated |= {v for v in lesson.program.inputs if lesson.numbers[v] in lesson.gradients}
         self.samples = lesson.x.shape[0] if lesson.x is not None and lesson.x.shape else -1
         for call, read in behind:
             for v in read:
-                is_data = v.is_input and id(v) not in updated and bool(v.shape)
-                if is_data and v.shape[0] == self.samples and id(v) not in self.column_of:
-                    self._add(v, lesson.labels[id(v)])
-            self._read(call, [v for v in read if id(v) in self.column_of])
+                is_data = v.is_input and v not in updated and bool(v.shape)
+                if is_data and v.shape[0] == self.samples and v not in self.column_of:
+                    self._add(v, lesson.labels[v])
+            self._read(call, [v for v in read if v in self.column_of])
 
     def _depth(self, v: Value) -> int:
-        return self.columns[self.column_of[id(v)]].depth
+        return self.columns[self.column_of[v]].depth
 
     def _is_neurons(self, v: Value) -> bool:
         return bool(v.shape) and v.shape[0] == self.samples and len(v.shape) < 3
 
     def _add(self, v: Value, title: str, links: list[Link] | None = None) -> None:
-        number, is_box = self.lesson.numbers[id(v)], not self._is_neurons(v)
+        number, is_box = self.lesson.numbers[v], not self._is_neurons(v)
         width = 1 if len(v.shape) < 2 else v.shape[-1]
         column = Column(number, [number], width, title, is_box)
-        self.column_of[id(v)] = target = len(self.columns)
-        column.d = column.slope = self.cotangents.get(id(v))
+        self.column_of[v] = target = len(self.columns)
+        column.d = column.slope = self.cotangents.get(v)
         for link in links or ():
             column.depth = max(column.depth, self.columns[link.source].depth + 1)
             self.links.append(replace(link, target=target))
@@ -189,9 +183,9 @@ class _Builder:
 
     def _absorb(self, v: Value, source: Value, *, is_elementwise: bool = True) -> None:
         """Let the column of `source` end in `v`."""
-        number = self.column_of[id(v)] = self.column_of.pop(id(source))
-        column, column_slope = self.columns[number], self.cotangents.get(id(v))
-        column.output, column.slope = self.lesson.numbers[id(v)], column_slope
+        number = self.column_of[v] = self.column_of.pop(source)
+        column, column_slope = self.columns[number], self.cotangents.get(v)
+        column.output, column.slope = self.lesson.numbers[v], column_slope
         column.own.append(column.output)
         self.ends[number] = v
         column.is_elementwise &= is_elementwise
@@ -201,7 +195,7 @@ class _Builder:
         column, own = self.columns[source], [x for x in self.links if x.target == source]
         is_sum = len(column.own) == 1 and len(own) == 1 and own[0].kind == "weights"
         others = {x.source for x in self.links if x.target == target}
-        is_shared = self.readers[id(self.ends[source])] > 1
+        is_shared = self.readers[self.ends[source]] > 1
         if not is_sum or is_shared or own[0].source in others:
             return False
         own[0].target = target
@@ -211,31 +205,31 @@ class _Builder:
 
     def _parts(self, call: Call, read: list[Value]) -> dict[int, int | None]:
         """Return the columns that a call reads, with the part of their gradient."""
-        key = id(call.result)
-        parts = (self.parts.get((key, id(v)), self.cotangents.get(key)) for v in read)
-        return dict(zip((self.column_of[id(v)] for v in read), parts, strict=True))
+        key = call.result
+        parts = (self.parts.get((key, v), self.cotangents.get(key)) for v in read)
+        return dict(zip((self.column_of[v] for v in read), parts, strict=True))
 
     def _read(self, call: Call, read: list[Value]) -> None:
         """Add what a call computes from values that are columns."""
         result, op, numbers = call.result, call.origin.op, self.lesson.numbers
         if not read or result.shape is None or not result.shape:
             return
-        sources = [self.column_of[id(v)] for v in read]
-        others = [v for v in self.lesson.arguments(call) if id(v) not in self.column_of]
-        others = [v for v in others if v.is_input or id(v) in self.lesson.updates]
+        sources = [self.column_of[v] for v in read]
+        others = [v for v in self.lesson.arguments(call) if v not in self.column_of]
+        others = [v for v in others if v.is_input or v in self.lesson.updates]
         weight = next((v for v in others if len(v.shape or ()) == 2), None)
-        biases = [numbers[id(v)] for v in others if len(v.shape or ()) == 1]
+        biases = [numbers[v] for v in others if len(v.shape or ()) == 1]
         are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
         is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
         if is_product and weight is not None and are_neurons:
             turned = op == "matmul"
-            self._add(result, op, [Link(sources[0], 0, "weights", numbers[id(weight)], turned)])
+            self._add(result, op, [Link(sources[0], 0, "weights", numbers[weight], turned)])
             self.columns[-1].biases += biases
             return
-        last = max(read, key=lambda v: (self._depth(v), self.column_of[id(v)]))
-        target = self.column_of[id(last)]
-        if op == "transpose" and self.readers[id(last)] == 1 and not self._is_neurons(result):
-            self.column_of[id(result)] = target  # a reader of the turned array reads the column
+        last = max(read, key=lambda v: (self._depth(v), self.column_of[v]))
+        target = self.column_of[last]
+        if op == "transpose" and self.readers[last] == 1 and not self._is_neurons(result):
+            self.column_of[result] = target  # a reader of the turned array reads the column
             return
         is_alike = all(v.shape == result.shape for v in read) or (
             len(read) == 1 and read[0].size == result.size
@@ -245,7 +239,7 @@ class _Builder:
         others_lie_below = all(
             self.columns[k].depth < self.columns[target].depth for k in {*sources} - {target}
         )
-        is_absorbed = is_join and is_same_kind and self.readers[id(last)] == 1
+        is_absorbed = is_join and is_same_kind and self.readers[last] == 1
         if is_alike and is_absorbed and others_lie_below:
             parts = self._parts(call, read)  # before the column ends in the result
             self._absorb(result, last, is_elementwise=op not in BETWEEN_NEURONS)
@@ -269,7 +263,7 @@ def network(lesson: Lesson) -> Network | None:
         return None
     builder = _Builder(lesson)
     columns, (links, folded) = builder.columns, _folded(builder.links)
-    ends = {lesson.numbers[id(v)] for v in lesson.outputs}
+    ends = {lesson.numbers[v] for v in lesson.outputs}
     waiting = {k for k, column in enumerate(columns) if not ends.isdisjoint(column.own)}
     needed: set[int] = set()
     while waiting:
@@ -319,34 +313,32 @@ def outputs(lesson: Lesson) -> tuple[list[Value], bool]:
     Of values that come from one without reading a parameter, as losses do, that one. Without a
     target, the last value that reads a parameter.
     """
-    needs = {id(call.result): lesson.behind(call) for call in lesson.forward}
-    place = {key: k for k, key in enumerate(needs)}
-    arguments = [id(v) for v in lesson.program.inputs if v.source.kind == "argument"]
+    needs = {call.result: lesson.behind(call) for call in lesson.forward}
+    place = {v: k for k, v in enumerate(needs)}
+    arguments = [v for v in lesson.program.inputs if v.source.kind == "argument"]
     from_x, from_y = {*arguments[:1]}, {*arguments[1:]}
-    for key, read in needs.items():
+    for v, read in needs.items():
         for reached in (from_x, from_y):
-            if not reached.isdisjoint(map(id, read)):
-                reached.add(key)
-    meeting = {id(v): v for key in needs if key in from_y for v in needs[key] if v.shape}
-    meeting = {key: v for key, v in meeting.items() if key in from_x - from_y}
+            if not reached.isdisjoint(read):
+                reached.add(v)
+    meeting = {v for key in from_y & needs.keys() for v in needs[key] if v.shape} & from_x - from_y
     ends: list[Value] = []
 
     def is_of_parameter(read: list[Value]) -> bool:
-        return any(
-            lesson.numbers[id(v)] in lesson.gradients or id(v) in lesson.updates for v in read
-        )
+        return any(lesson.numbers[v] in lesson.gradients or v in lesson.updates for v in read)
 
     while meeting and len(meeting) + len(ends) > 1:
-        latest = meeting.pop(max(meeting, key=lambda key: place.get(key, -1)))
-        read = needs.get(id(latest), [])
+        latest = max(meeting, key=lambda v: place.get(v, -1))
+        meeting.remove(latest)
+        read = needs.get(latest, [])
         if not read or is_of_parameter(read):
             ends.append(latest)
         else:
-            meeting |= {id(v): v for v in read if id(v) in from_x}
+            meeting |= from_x.intersection(read)
     if not meeting and not ends:
-        last = (c.result for c in lesson.forward if is_of_parameter(needs[id(c.result)]))
+        last = (c.result for c in lesson.forward if is_of_parameter(needs[c.result]))
         return [v for v in last if len(v.shape) == 2][-1:], len(arguments) == 1
-    return [*meeting.values(), *ends], True
+    return [*meeting, *ends], True
 
 
 def threshold(lesson: Lesson) -> float | None:
@@ -358,15 +350,11 @@ def threshold(lesson: Lesson) -> float | None:
     return None
 
 
-def stored_gradients(lesson: Lesson) -> dict[int, Value]:
-    """Return what the `.grad` of each parameter is after the step, by id of the parameter."""
-    inputs = {id(v.source): id(v) for v in lesson.program.inputs}
-    stored = lesson.traced.gradients
-    return {
-        inputs[id(s)]: lesson.program.outputs[k]
-        for s, k in stored
-        if k is not None and id(s) in inputs
-    }
+def stored_gradients(lesson: Lesson) -> dict[Value, Value]:
+    """Return what the `.grad` of each parameter is after the step."""
+    inputs = {v.source: v for v in lesson.program.inputs}
+    stored = [(s, k) for s, k in lesson.traced.gradients if k is not None and s in inputs]
+    return {inputs[s]: lesson.program.outputs[k] for s, k in stored}
 
 
 def gradients(lesson: Lesson) -> dict[int, int]:
@@ -374,17 +362,18 @@ def gradients(lesson: Lesson) -> dict[int, int]:
 
     It is the last that the backward pass computes, before clipping changes it.
     """
-    found, of = stored_gradients(lesson), dict[int, "Value"]()
+    found, of = stored_gradients(lesson), dict["Value", "Value"]()
     for call in lesson.calls:
         result = call.result
         if call.kind == "rule":
-            of[id(result)] = call.origin.differentiated
+            of[result] = call.origin.differentiated
         elif call.kind in ("sum of gradients", "sum over copies"):
-            of |= {id(result): of[id(v)] for x in call.values for v in operands(x) if id(v) in of}
-        parameter = of.get(id(result))
-        if parameter is not None and id(parameter) in found and parameter.shape == result.shape:
-            found[id(parameter)] = result
-    return {lesson.numbers[key]: lesson.numbers[id(v)] for key, v in found.items()}
+            parts = [v for x in call.values for v in operands(x) if v in of]
+            of |= {result: of[parts[-1]]} if parts else {}
+        parameter = of.get(result)
+        if parameter in found and parameter.shape == result.shape:
+            found[parameter] = result
+    return {lesson.numbers[key]: lesson.numbers[v] for key, v in found.items()}
 
 
 # Symbols
@@ -416,22 +405,22 @@ def symbols(lesson: Lesson) -> dict[int, Symbol]:
     """Return the document's symbols of values, by number; ŷ is the output, and y the target."""
     numbers = lesson.numbers
     found, end = _forward_symbols(lesson), lesson.output
-    if end is not None and found.get(numbers[id(end)], Symbol("y")).letter == "y":
-        found[numbers[id(end)]] = Symbol("ŷ")
+    if end is not None and found.get(numbers[end], Symbol("y")).letter == "y":
+        found[numbers[end]] = Symbol("ŷ")
     for key, result in lesson.cotangent_of.items():
-        symbol = found.get(numbers[id(result)], Symbol(lesson.labels.get(id(result), "y")))
+        symbol = found.get(numbers[result], Symbol(lesson.labels.get(result, "y")))
         found.setdefault(numbers[key], replace(symbol, front="∂C/∂"))
     for call in lesson.calls:
         of = call.origin.differentiated
-        if call.kind == "rule" and numbers.get(id(of)) in found:
-            part = replace(found[numbers[id(of)]], front=lesson.front(call))
-            found.setdefault(numbers[id(call.result)], part)
+        if call.kind == "rule" and numbers.get(of) in found:
+            part = replace(found[numbers[of]], front=lesson.front(call))
+            found.setdefault(numbers[call.result], part)
     for parameter, gradient in lesson.gradients.items():
         if parameter in found:
             found.setdefault(gradient, replace(found[parameter], front="∂C/∂"))
     for key, v in stored_gradients(lesson).items():
         if numbers[key] in found:
-            found.setdefault(numbers[id(v)], replace(found[numbers[key]], front="changed ∂C/∂"))
+            found.setdefault(numbers[v], replace(found[numbers[key]], front="changed ∂C/∂"))
     return _optimizer_symbols(lesson, found)
 
 
@@ -439,15 +428,15 @@ def _optimizer_symbols(lesson: Lesson, known: dict[int, Symbol]) -> dict[int, Sy
     """Return `known` and the symbols of averages, of the step's number, and of new values."""
     numbers, found = lesson.numbers, dict(known)
     for v in (*lesson.program.inputs, *lesson.program.instructions):
-        of = found.get(numbers[id(v.of)]) if v.of else None
+        of = found.get(numbers[v.of]) if v.of else None
         if of and v.role in STATE_SYMBOLS:
-            found[numbers[id(v)]] = replace(of, letter=STATE_SYMBOLS[v.role], low=of.letter)
+            found[numbers[v]] = replace(of, letter=STATE_SYMBOLS[v.role], low=of.letter)
     for old, new in lesson.program.changes:
         if old.role == "step" and new.function is np.full:
-            found[numbers[id(new.args[1])]] = Symbol("t")
-        if numbers[id(old)] in found:
-            symbol = replace(found[numbers[id(old)]], prime="\N{PRIME}")
-            found.setdefault(numbers[id(new)], symbol)
+            found[numbers[new.args[1]]] = Symbol("t")
+        if numbers[old] in found:
+            symbol = replace(found[numbers[old]], prime="\N{PRIME}")
+            found.setdefault(numbers[new], symbol)
     return found
 
 
@@ -457,14 +446,14 @@ def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
 
     def add(v: Value, letter: str, layer: int | None = None) -> None:
         if not v.is_constant:
-            found.setdefault(lesson.numbers[id(v)], Symbol(letter, layer))
+            found.setdefault(lesson.numbers[v], Symbol(letter, layer))
 
     for v in lesson.program.inputs:
         symbol = INPUT_SYMBOLS.get((v.source.kind, v.source.key or v.source.subject))
         if symbol:
             add(v, "x" if v is lesson.x else symbol)
     for v in lesson.program.instructions:
-        if v.layer and (v.role == "d" or id(v) in lesson.layer_of):
+        if v.layer and (v.role == "d" or v in lesson.layer_of):
             add(v, v.role, v.layer)
     for call in lesson.forward:
         layer = call.result.layer if call.origin.op == "linear" else None
@@ -472,7 +461,7 @@ def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
             add(v, letter, layer)
         if call.origin.op in JOINED and call.result.shape and not call.result.variable:
             low = str(sum(symbol.letter == "h" for symbol in found.values()) + 1)
-            found.setdefault(lesson.numbers[id(call.result)], Symbol("h", low=low))
+            found.setdefault(lesson.numbers[call.result], Symbol("h", low=low))
     return found
 
 

@@ -37,9 +37,9 @@ def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     """Return title, sentence, formulas and perhaps the text of a call; "named" without a title."""
     op, argument = call.origin.op, call.origin.argument
     if call.kind not in ("op", "rule"):
-        return {"title": call.kind, "named": True} | TEXTS[call.kind]
+        return {"title": call.kind, "named": True, "formulas": ()} | TEXTS[call.kind]
     if call.kind == "op" and call.phase == "backward":
-        return {"title": op, "named": True} | TEXTS["from gradients"]
+        return {"title": op, "named": True, "formulas": ()} | TEXTS["from gradients"]
     rule = "forward" if argument < 0 else argument
     kind = "activation" if layer and op not in NOT_ACTIVATIONS else op
     texts = TEXTS.get(f"{op} {rule}") or TEXTS.get(f"{kind} {rule}")
@@ -169,7 +169,7 @@ def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
         "times": f"; times {_number(number)}" if call.origin.argument >= 0 and scale is not None
         else "; times the gradient of each sample's loss",
         "holds": is_hard and count == samples and (scale in (None, 1.0)),
-        "text": [[lesson.numbers[id(call.result)], parts]],
+        "text": [[lesson.numbers[call.result], parts]],
     }  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _binary(lesson: Lesson, call: Call) -> dict[str, Any]:
     x = lesson.arguments(call)[0]
     scale, is_alone = _scale(call), x.size == x.shape[0] if x.shape else True
     if call.origin.argument < 0:
-        readers = [v.origin.op for v in lesson.users[id(call.result)]]
+        readers = [v.origin.op for v in lesson.users[call.result]]
         return {"holds": is_alone and readers[:1] == ["mean"]}
     times = "the gradient of each loss" if scale is None else _number(scale)
     return {"holds": is_alone and scale == 1 / max(x.size, 1), "times": times}

@@ -139,19 +139,19 @@ def _traced(step: Compiled[Any, Any], arguments: Sequence[Any]) -> Traced:
 
 def _layout(lesson: Lesson) -> Layout:
     boxes, edges, known = [], [], symbols(lesson)
-    updated = {id(old) for old, _ in lesson.program.changes}
+    updated = {old for old, _ in lesson.program.changes}
     for number, call in enumerate(lesson.boxes):
         rows = []
         for v in lesson.behind(call):
-            source = lesson.box_of.get(id(v))
+            source = lesson.box_of.get(v)
             if source is not None:
                 edges.append((source, number))
             elif v.shape is not None:
-                mark, symbol = "◆" if id(v) in updated else "◇", known.get(lesson.numbers[id(v)])
+                mark, symbol = "◆" if v in updated else "◇", known.get(lesson.numbers[v])
                 shown = symbol.plain if symbol else ""
-                names = dict.fromkeys((mark, shown, lesson.labels.get(id(v), "data")))
-                rows.append((" ".join(filter(None, names)), shape_text(v.shape), id(v) in updated))
-        layer = lesson.layer_of.get(id(call.result))
+                names = dict.fromkeys((mark, shown, lesson.labels.get(v, "data")))
+                rows.append((" ".join(filter(None, names)), shape_text(v.shape), v in updated))
+        layer = lesson.layer_of.get(call.result)
         where = f"layer {layer}" if layer else str(call.origin.module or "")
         shape = shape_text(call.result.shape or ())
         boxes.append(Box(number, call.origin.op, shape, rows, path=where))
@@ -167,7 +167,7 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
     program, numbers = lesson.program, lesson.numbers
 
     def number(v: Value | None) -> int | None:
-        return None if v is None else numbers[id(v)]
+        return None if v is None else numbers[v]
 
     missing = sorted(set(lesson.javascript.missing))
     computed = [*program.inputs, *program.instructions]
@@ -176,43 +176,42 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
     loss = next((c.result for c in reversed(lesson.forward) if c.result.shape == ()), None)
     options = [v for v in program.inputs if v.source.kind == "option"]
     parameters = lesson.gradients
-    rules = {numbers[id(c.result)]: "cotangent" for c in lesson.calls if c.kind == "rule"}
-    known = symbols(lesson) | ({} if loss is None else {numbers[id(loss)]: Symbol("C")})
+    rules = {numbers[c.result]: "cotangent" for c in lesson.calls if c.kind == "rule"}
+    known = symbols(lesson) | ({} if loss is None else {numbers[loss]: Symbol("C")})
     entries = [entry for entry in TABLE.values() if entry.js]
     return {
         "steps": lesson.steps(),
         "values": {
-            numbers[id(v)]: lesson.generators.get(id(v)) or _encoded(lesson.arrays[id(v)])
-            for v in shown
+            numbers[v]: lesson.generators.get(v) or _encoded(lesson.arrays[v]) for v in shown
         },
-        "labels": {numbers[id(v)]: lesson.labels.get(id(v), "value") for v in computed},
-        "constants": {numbers[id(v)]: lesson.printer.constant(v) for v in constants if v.shape},
+        "labels": {numbers[v]: lesson.labels.get(v, "value") for v in computed},
+        "constants": {numbers[v]: lesson.printer.constant(v) for v in constants if v.shape},
         "symbols": {k: symbol.data() for k, symbol in known.items()},
         "kinds": dict.fromkeys(parameters, "parameter") | rules,
         "gradients": parameters,
-        "changes": [(numbers[id(old)], numbers[id(new)]) for old, new in program.changes],
+        "changes": [(numbers[old], numbers[new]) for old, new in program.changes],
         "network": None if drawn is None else asdict(drawn),
         "layers": [] if drawn is None else drawn.layers,
         "functions": {e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
         "evaluation": evaluation(lesson),
         "threshold": threshold(lesson),
         "missing": missing,
-        "guards": [(numbers[id(v)], truth) for v, truth in program.expects],
-        "integers": [numbers[id(v)] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
+        "guards": [(numbers[v], truth) for v, truth in program.expects],
+        "integers": [numbers[v] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
         "x": number(lesson.x),
         "y": number(lesson.y),
         "has_target": lesson.has_target,
         "output": number(lesson.output),
         "loss": number(loss),
         "has_one_cost": loss is not None and _is_of_one_cost(lesson, loss),
-        "rates": [numbers[id(v)] for v in options if v.source.key == ("lr",)],
+        "rates": [numbers[v] for v in options if v.source.key == ("lr",)],
     }
 
 
 def _is_of_one_cost(lesson: Lesson, loss: Value) -> bool:
     """Return whether all gradients are those of `loss`, which no update before it changes."""
     needed, rules = lesson.ancestors([loss]), (c for c in lesson.calls if c.kind == "rule")
-    return needed.isdisjoint(lesson.updates) and all(id(c.origin.result) in needed for c in rules)
+    return needed.isdisjoint(lesson.updates) and all(c.origin.result in needed for c in rules)
 
 
 def _html(lesson: Lesson) -> str:
