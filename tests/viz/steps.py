@@ -129,11 +129,10 @@ KINDS: list[dict[str, Any]] = [
 
 def texts(lesson: Lesson) -> dict[str, Any]:
     """Return the steps by the text of their formulas."""
-    names = {number: lesson.labels.get(key, "1ᵀ") for key, number in lesson.numbers.items()}
 
     def written(line: Any) -> str:
-        parts = (names[part] if isinstance(part, int) else part for part in line[1])
-        return f"{names[line[0]]} = {''.join(parts)}".replace("np.", "")
+        parts = (x if isinstance(x, str) else lesson.labels.get(x, "1ᵀ") for x in line[1])
+        return f"{lesson.labels[line[0]]} = {''.join(parts)}".replace("np.", "")
 
     return {"\n".join(map(written, step["text"])): step for step in lesson.steps()}
 

@@ -163,7 +163,7 @@ def test_several_outputs_targets_that_are_inputs_and_two_models_have_their_netwo
         assert drawn.title(8) == title
         steps = lesson.steps()
         assert sum("pass begins here" in step["sentence"] for step in steps) <= 1
-        known = {number: symbol.plain for number, symbol in symbols(lesson).items()}
+        known = {v: symbol.plain for v, symbol in symbols(lesson).items()}
         assert [*known.values()].count("x") == 1
         assert "ŷ" not in known.values() or "|" not in title
         parts = [step for step in steps if known.get(step["writes"], "").startswith("part of")]
@@ -447,8 +447,8 @@ def test_names_of_dead_models_are_not_given_to_others():
 @pytest.mark.parametrize("optimizer", ["Adam", "AdamW"])
 def test_the_averages_of_adam_are_shown_corrected(optimizer: str):
     lesson = lesson_of(training([2, 3, 1], optimizer=optimizer))
-    arrays = {number: lesson.arrays[key] for key, number in lesson.numbers.items()}
-    known = {number: symbol.plain for number, symbol in symbols(lesson).items()}
+    arrays = lesson.arrays
+    known = {v: symbol.plain for v, symbol in symbols(lesson).items()}
     corrected = [step for step in lesson.steps() if "corrected" in step["title"]]
     assert len(corrected) == 4
     for step in corrected:
@@ -467,7 +467,7 @@ def test_one_notation_names_output_target_and_sums():
     lesson = lesson_of(training([2, 3, 1], between="residual"))
     known = {key: symbol.plain for key, symbol in symbols(lesson).items()}
     assert {"x", "y", "ŷ", "∂C/∂ŷ", "h_1"} <= {*known.values()}
-    assert known[lesson.numbers[lesson.output]] == "ŷ"
+    assert known[lesson.output] == "ŷ"
     every = " ".join(texts(lesson_of(training([2, 3, 1], between="norm", optimizer="Adam"))))
     assert "step_array" not in every
     assert "total_1" not in every

@@ -80,7 +80,7 @@ STUDENT = [
     Question(
         "Why does the first layer learn slowly?",
         "readme",
-        at("Layer 1: gradient of the weights") + PIN + "isTracing = true; draw(showCell)",
+        at("Layer 1: gradient of the weights") + PIN + "toggle($('path-on'))",
         "#path",
         "All 15 paths",
     ),
@@ -119,12 +119,14 @@ USER = [
     Question(
         "Is this gradient right?",
         "logits",
-        at("Layer 1: gradient of the weights") + PIN + "isChecking = true; draw(...STEP)",
+        at("Layer 1: gradient of the weights") + PIN + "toggle($('check-on'))",
         "#check-result",
         "digits agree",
     ),
-    Question("What does the graph save?", "relu", "toggleMemory()", "#memory", "56 numbers"),
-    Question("What does zero_grad clear?", "relu", "toggleMemory()", "#memory", "Cleared"),
+    Question(
+        "What does the graph save?", "relu", "toggle($('memory-on'))", "#memory", "56 numbers"
+    ),
+    Question("What does zero_grad clear?", "relu", "toggle($('memory-on'))", "#memory", "Cleared"),
     Question("How many ReLUs are dead?", "relu", at("activation"), "#rule", "3 of 5 neurons"),
     Question(
         "What does eval() change?",
@@ -148,7 +150,7 @@ TEACHER = [
     Question(
         "Are numbers large enough for a projector?",
         "classifier",
-        at("weighted") + "toggleLecture()",
+        at("weighted") + "toggle($('lecture'))",
         ".array.result td[data-at]",
         "",
     ),

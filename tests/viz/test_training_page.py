@@ -46,15 +46,12 @@ def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
         value = lesson.source_lines[k].value
         is_guard = value in lesson.guards or re.search(r"^    (if |    |\))", line)
         assert k in lit or is_guard or re.search(r"^    #|_copy(_\d+)? = |\] = one$", line), line
-    names = {
-        number: lesson.labels[key] for key, number in lesson.numbers.items() if key in lesson.labels
-    }
     for shown in steps:
-        labels = [names[k] for k in (*shown["reads"], *shown["between"], shown["writes"])]
+        read = (*shown["reads"], *shown["between"], shown["writes"])
+        labels = [lesson.labels[v] for v in read]
         assert len(set(labels)) == len(labels)
     # In the order of execution.
-    places = {lesson.numbers[v]: k for k, v in enumerate(lesson.program.instructions)}
-    order = [places.get(shown["writes"], -1) for shown in steps]
+    order = [lesson.position.get(shown["writes"], -1) for shown in steps]
     assert order == sorted(order)
 
 
@@ -96,12 +93,13 @@ def test_each_formula_gives_the_array_beside_it(options: dict[str, Any]):
     functions, count = FUNCTIONS | lesson.printer.bound, 0
     rtol = 1e-5 if options.get("dtype") == tg.float32 else 1e-9
     for step in lesson.steps():
-        for number, parts in step["text"]:
-            text = "".join(f"v{part}" if isinstance(part, int) else part for part in parts)
+        for result, parts in step["text"]:
+            texts = (x if isinstance(x, str) else f"v{lesson.numbers[x]}" for x in parts)
+            text = "".join(texts)
             if "rng" in lesson.labels.values() and ".random" in text:
                 continue
             value = eval(text, functions, arrays)  # noqa: S307
-            np.testing.assert_allclose(value, arrays[f"v{number}"], rtol, 1e-12, err_msg=text)
+            np.testing.assert_allclose(value, lesson.arrays[result], rtol, 1e-12, err_msg=text)
             count += 1
     assert count > len(lesson.calls) / 2
 

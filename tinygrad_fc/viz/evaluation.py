@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["evaluation"]
 
 
-def evaluation(lesson: Lesson) -> dict[int, list[float]]:
-    """Return, for results that differ in evaluation, the number of the value that they are there.
+def evaluation(lesson: Lesson) -> dict[Value, list[Any]]:
+    """Return, for results that differ in evaluation, the value that they are there.
 
     Of batch norm: what it normalises, the running mean, the running variance, and eps.
     """
-    found: dict[int, list[float]] = {}
+    values: dict[Value, list[Any]] = {}
     for call in lesson.forward:
         source = _before_dropout(lesson, call)
         if source is not None:
-            found[lesson.numbers[call.result]] = [lesson.numbers[source]]
-        elif call.origin.op == "normalized":
-            read = [lesson.numbers[v] for v in _running_statistics(lesson, call)]
-            if read:
-                found[lesson.numbers[call.result]] = [*read, call.origin.settings["eps"]]
-    return found
+            values[call.result] = [source]
+        elif call.origin.op == "normalized" and (read := _running_statistics(lesson, call)):
+            values[call.result] = [*read, call.origin.settings["eps"]]
+    return values
 
 
 def _before_dropout(lesson: Lesson, call: Call) -> Value | None:
@@ -56,10 +54,10 @@ def _running_statistics(lesson: Lesson, call: Call) -> list[Value]:
     centered = call.result.args[0]
     if centered.function is not np.subtract:
         return []
-    mean, parameters = centered.args[1], lesson.gradients
+    mean = centered.args[1]
     first: dict[bool, Value] = {}  # of the mean, and of the variance, which needs differences
     for old, new in sorted(lesson.program.changes, key=lambda pair: lesson.position[pair[1]]):
         needed = lesson.ancestors([new])
-        if mean in needed and not old.of and lesson.numbers[old] not in parameters:
+        if mean in needed and not old.of and old not in lesson.gradients:
             first.setdefault(centered in needed, old)
     return [centered.args[0], first[False], first[True]] if len(first) == 2 else []

@@ -105,7 +105,7 @@ class Lesson:
         self._in_calls = {v for call in self.forward for v in call.values}
         self.boxes = self._boxes()
         self.box_of = {v: k for k, call in enumerate(self.boxes) for v in call.values}
-        self.gradients = gradients(self)  # ∂C by each parameter, both by number
+        self.gradients = gradients(self)  # ∂C by each parameter
         self.outputs, self.has_target = outputs(self)
         self.output = self.outputs[0] if len(self.outputs) == 1 else None
         model = self.ancestors(self.outputs or [call.result for call in self.forward])
@@ -333,9 +333,8 @@ class Lesson:
 
     def steps(self) -> list[dict[str, Any]]:
         """Return the steps in the order of execution: forward calls, vjp rules, updates."""
-        place = {self.numbers[v]: k for v, k in self.position.items()}
         steps = [*map(self._call_step, self.calls), *self._update_steps()]
-        return sorted(steps, key=lambda step: place.get(step["writes"], -1))
+        return sorted(steps, key=lambda step: self.position.get(step["writes"], -1))
 
     def _step(
         self,
@@ -364,9 +363,9 @@ class Lesson:
             "text": texts["text"] if "text" in texts else self._text(values, result, shown),
             "lines": sorted(lines),
             "box": None,
-            "reads": [self.numbers[v] for v in reads],
-            "between": [self.numbers[v] for v in between if v not in self._on_the_way],
-            "writes": self.numbers[result],
+            "reads": reads,
+            "between": [v for v in between if v not in self._on_the_way],
+            "writes": result,
         } | others
 
     def _reader(self, value: Value) -> Value:
@@ -390,7 +389,7 @@ class Lesson:
             texts,
             call.values,
             result,
-            of=self.numbers[result] if texts.get("named") else None,
+            of=result if texts.get("named") else None,
             is_hidden=layer is not None and layer < self.layer_count,
             is_relu=origin.op == "relu" and call.kind == "op",
             is_summed=origin.op == "linear" and origin.argument > 0,
@@ -430,7 +429,7 @@ class Lesson:
         """Yield the steps that update a parameter; Adam's averages and corrections come first."""
         op, corrected = values[-1].origin.op, self.corrections.get(old, [])
         boxes = (k for k, call in enumerate(self.boxes) if old in self.behind(call))
-        place: dict[str, Any] = {"of": self.numbers[old], "box": next(boxes, None)}
+        place: dict[str, Any] = {"of": old, "box": next(boxes, None)}
         averages = self._leading_to(*(v.args[0] for v in corrected))
         for kind, some in (("averages", averages), ("corrected averages", corrected)):
             if some:
@@ -454,29 +453,29 @@ class Lesson:
         return [v for v in self.program.instructions if v in needed and v in self.updates]
 
     def parts(self, value: Value) -> list[Any]:
-        """Return the formula of a value over named ones: texts of Python and numbers of values."""
+        """Return the formula of a value over named ones: texts of Python, and values."""
         return self._printer().parts(value)
 
     def _printer(self, inside: Container[Value] = ()) -> FormulaPrinter:
         named = [v for v in self.javascript.constants if v.shape]
         named += [v for v in self.labels if v not in inside and v not in self._comparisons]
-        return FormulaPrinter({id(v): self.numbers[v] for v in named})
+        return FormulaPrinter({id(v): v for v in named})
 
     def _text(self, values: Sequence[Value], result: Value, shown: Container[Value]) -> list[Any]:
         """Return the formulas of the result, of what is shown, and of changes, over what they read.
 
-        A formula is the number of a value, and texts of Python with numbers of values between them.
+        A formula is a value, and texts of Python with values between them.
         """
         printer, lines = self._printer(values), []
         for v in values:
             if v is result or v in shown or v in self.changed:  # which is read by its name
-                lines.append([self.numbers[v], printer.parts(v)])
-                printer.names[id(v)] = self.numbers[v]
+                lines.append([v, printer.parts(v)])
+                printer.names[id(v)] = v
         return [line for line in lines if self._length(line) <= LONGEST_TEXT]
 
     def _length(self, line: Any) -> int:
         """Return about how many characters a line has on the page, where values have symbols."""
-        return sum(SYMBOL_LENGTH if isinstance(part, int) else len(part) for part in line[1])
+        return sum(len(part) if isinstance(part, str) else SYMBOL_LENGTH for part in line[1])
 
 
 def _is_one_less_power(value: Value) -> bool:

@@ -1,6 +1,6 @@
 """The network that a step trains: columns of neurons, links between them, and symbols of values.
 
-Values are given by their numbers in the program's JavaScript.
+The page has the number of each value in the program's JavaScript in its place.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class Column:
     all ops between are functions of one neuron.
     """
 
-    output: int
-    own: list[int]
+    output: Value
+    own: list[Value]
     width: int
     title: str = ""
     is_box: bool = False
     depth: int = 0
-    d: int | None = None
-    slope: int | None = None
+    d: Value | None = None
+    slope: Value | None = None
     is_elementwise: bool = True
-    biases: list[int] = field(default_factory=list)
+    biases: list[Value] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -79,14 +79,14 @@ class Link:
     source: int
     target: int
     kind: str
-    weight: int | None = None
+    weight: Value | None = None
     is_turned: bool = False
     title: str = ""
     shared: int | None = None
-    part: int | None = None
+    part: Value | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Network:
     """Columns in the order of execution, and links; `folded` are the columns left out."""
 
@@ -100,16 +100,6 @@ class Network:
         steps = [(link.source, link.target, link.kind) for link in self.links]
         return steps == [(k, k + 1, "weights") for k in range(len(self.columns) - 1)]
 
-    @property
-    def layers(self) -> list[dict[str, Any]]:
-        """Each weight once, with the bias of its column."""
-        biases = {link.weight: self.columns[link.target].biases for link in self.links}
-        return [
-            {"weight": weight, "bias": next(iter(own), None)}
-            for weight, own in biases.items()
-            if weight is not None
-        ]
-
     def title(self, most: int) -> str:
         """Return the widths in the order of depth: 1-8-3-1, or 4 → 4 | 4 → matmul → 3."""
         depths: dict[int, list[str]] = {}
@@ -117,9 +107,9 @@ class Network:
             text = column.title if column.is_box else str(column.width)
             depths.setdefault(column.depth, []).append(text)
         parts = [" | ".join(texts) for texts in depths.values()]
-        if len(parts) > most:
-            return f"{parts[0]}-…-{parts[-1]}, {len(self.layers)} layers"
         weights = Counter(link.weight for link in self.links if link.weight is not None)
+        if len(parts) > most:
+            return f"{parts[0]}-…-{parts[-1]}, {len(weights)} layers"
         text = ("-" if self.is_chain else " → ").join(parts)
         text += ", shared weights" if max(weights.values(), default=0) > 1 else ""
         text += f", {self.folded} layers folded" if self.folded else ""
@@ -139,12 +129,11 @@ class _Builder:
     def __init__(self, lesson: Lesson) -> None:
         self.lesson = lesson
         self.columns: list[Column] = []
-        self.ends: list[Value] = []  # the values that columns end in
         self.links: list[Link] = []
         self.column_of: dict[Value, int] = {}  # by the value that the column ends in
-        self.cotangents = {of: lesson.numbers[key] for key, of in lesson.cotangent_of.items()}
-        rules = [(c.origin, lesson.numbers[c.result]) for c in lesson.calls if c.kind == "rule"]
-        self.parts = {(o.result, o.differentiated): number for o, number in rules}
+        self.cotangents = {of: v for v, of in lesson.cotangent_of.items()}
+        rules = [(c.origin, c.result) for c in lesson.calls if c.kind == "rule"]
+        self.parts = {(o.result, o.differentiated): v for o, v in rules}
         wanted = lesson.ancestors(lesson.outputs)
         calls = [c for c in lesson.boxes if not lesson.outputs or c.result in wanted]
         behind = [(call, lesson.behind(call)) for call in calls]
@@ -152,9 +141,8 @@ class _Builder:
         for call in lesson.calls:  # an op such as a sum passes its cotangent on, without a rule
             of = call.origin.differentiated
             if of is not None and self.readers[of] == 1:
-                self.cotangents.setdefault(of, lesson.numbers[call.result])
-        updated = {old for old, _ in lesson.program.changes}
-        updated |= {v for v in lesson.program.inputs if lesson.numbers[v] in lesson.gradients}
+                self.cotangents.setdefault(of, call.result)
+        updated = {old for old, _ in lesson.program.changes} | lesson.gradients.keys()
         self.samples = lesson.x.shape[0] if lesson.x is not None and lesson.x.shape else -1
         for call, read in behind:
             for v in read:
@@ -170,24 +158,21 @@ class _Builder:
         return bool(v.shape) and v.shape[0] == self.samples and len(v.shape) < 3
 
     def _add(self, v: Value, title: str, links: list[Link] | None = None) -> None:
-        number, is_box = self.lesson.numbers[v], not self._is_neurons(v)
         width = 1 if len(v.shape) < 2 else v.shape[-1]
-        column = Column(number, [number], width, title, is_box)
+        column = Column(v, [v], width, title, not self._is_neurons(v))
         self.column_of[v] = target = len(self.columns)
         column.d = column.slope = self.cotangents.get(v)
         for link in links or ():
             column.depth = max(column.depth, self.columns[link.source].depth + 1)
             self.links.append(replace(link, target=target))
         self.columns.append(column)
-        self.ends.append(v)
 
     def _absorb(self, v: Value, source: Value, *, is_elementwise: bool = True) -> None:
         """Let the column of `source` end in `v`."""
         number = self.column_of[v] = self.column_of.pop(source)
-        column, column_slope = self.columns[number], self.cotangents.get(v)
-        column.output, column.slope = self.lesson.numbers[v], column_slope
-        column.own.append(column.output)
-        self.ends[number] = v
+        column = self.columns[number]
+        column.output, column.slope = v, self.cotangents.get(v)
+        column.own.append(v)
         column.is_elementwise &= is_elementwise
 
     def _merge(self, source: int, target: int) -> bool:
@@ -195,7 +180,7 @@ class _Builder:
         column, own = self.columns[source], [x for x in self.links if x.target == source]
         is_sum = len(column.own) == 1 and len(own) == 1 and own[0].kind == "weights"
         others = {x.source for x in self.links if x.target == target}
-        is_shared = self.readers[self.ends[source]] > 1
+        is_shared = self.readers[column.output] > 1
         if not is_sum or is_shared or own[0].source in others:
             return False
         own[0].target = target
@@ -203,7 +188,7 @@ class _Builder:
         self.columns[target].own += column.own
         return True
 
-    def _parts(self, call: Call, read: list[Value]) -> dict[int, int | None]:
+    def _parts(self, call: Call, read: list[Value]) -> dict[int, Value | None]:
         """Return the columns that a call reads, with the part of their gradient."""
         key = call.result
         parts = (self.parts.get((key, v), self.cotangents.get(key)) for v in read)
@@ -211,19 +196,19 @@ class _Builder:
 
     def _read(self, call: Call, read: list[Value]) -> None:
         """Add what a call computes from values that are columns."""
-        result, op, numbers = call.result, call.origin.op, self.lesson.numbers
+        result, op = call.result, call.origin.op
         if not read or result.shape is None or not result.shape:
             return
         sources = [self.column_of[v] for v in read]
         others = [v for v in self.lesson.arguments(call) if v not in self.column_of]
         others = [v for v in others if v.is_input or v in self.lesson.updates]
         weight = next((v for v in others if len(v.shape or ()) == 2), None)
-        biases = [numbers[v] for v in others if len(v.shape or ()) == 1]
+        biases = [v for v in others if len(v.shape or ()) == 1]
         are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
         is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
         if is_product and weight is not None and are_neurons:
             turned = op == "matmul"
-            self._add(result, op, [Link(sources[0], 0, "weights", numbers[weight], turned)])
+            self._add(result, op, [Link(sources[0], 0, "weights", weight, turned)])
             self.columns[-1].biases += biases
             return
         last = max(read, key=lambda v: (self._depth(v), self.column_of[v]))
@@ -263,8 +248,8 @@ def network(lesson: Lesson) -> Network | None:
         return None
     builder = _Builder(lesson)
     columns, (links, folded) = builder.columns, _folded(builder.links)
-    ends = {lesson.numbers[v] for v in lesson.outputs}
-    waiting = {k for k, column in enumerate(columns) if not ends.isdisjoint(column.own)}
+    outputs = {*lesson.outputs}
+    waiting = {k for k, column in enumerate(columns) if not outputs.isdisjoint(column.own)}
     needed: set[int] = set()
     while waiting:
         needed |= waiting
@@ -325,7 +310,7 @@ def outputs(lesson: Lesson) -> tuple[list[Value], bool]:
     ends: list[Value] = []
 
     def is_of_parameter(read: list[Value]) -> bool:
-        return any(lesson.numbers[v] in lesson.gradients or v in lesson.updates for v in read)
+        return any(v in lesson.gradients or v in lesson.updates for v in read)
 
     while meeting and len(meeting) + len(ends) > 1:
         latest = max(meeting, key=lambda v: place.get(v, -1))
@@ -357,12 +342,12 @@ def stored_gradients(lesson: Lesson) -> dict[Value, Value]:
     return {inputs[s]: lesson.program.outputs[k] for s, k in stored}
 
 
-def gradients(lesson: Lesson) -> dict[int, int]:
-    """Return the number of the derivative of C by each parameter, by the parameter's number.
+def gradients(lesson: Lesson) -> dict[Value, Value]:
+    """Return the derivative of C by each parameter.
 
     It is the last that the backward pass computes, before clipping changes it.
     """
-    found, of = stored_gradients(lesson), dict["Value", "Value"]()
+    last, of = stored_gradients(lesson), dict["Value", "Value"]()
     for call in lesson.calls:
         result = call.result
         if call.kind == "rule":
@@ -371,9 +356,9 @@ def gradients(lesson: Lesson) -> dict[int, int]:
             parts = [v for x in call.values for v in operands(x) if v in of]
             of |= {result: of[parts[-1]]} if parts else {}
         parameter = of.get(result)
-        if parameter in found and parameter.shape == result.shape:
-            found[parameter] = result
-    return {lesson.numbers[key]: lesson.numbers[v] for key, v in found.items()}
+        if parameter in last and parameter.shape == result.shape:
+            last[parameter] = result
+    return last
 
 
 # Symbols
@@ -401,68 +386,61 @@ class Symbol:
         return {key: x for key, x in asdict(self).items() if x} | {"plain": self.plain}
 
 
-def symbols(lesson: Lesson) -> dict[int, Symbol]:
-    """Return the document's symbols of values, by number; ŷ is the output, and y the target."""
-    numbers = lesson.numbers
-    found, end = _forward_symbols(lesson), lesson.output
-    if end is not None and found.get(numbers[end], Symbol("y")).letter == "y":
-        found[numbers[end]] = Symbol("ŷ")
-    for key, result in lesson.cotangent_of.items():
-        symbol = found.get(numbers[result], Symbol(lesson.labels.get(result, "y")))
-        found.setdefault(numbers[key], replace(symbol, front="∂C/∂"))
-    for call in lesson.calls:
-        of = call.origin.differentiated
-        if call.kind == "rule" and numbers.get(of) in found:
-            part = replace(found[numbers[of]], front=lesson.front(call))
-            found.setdefault(numbers[call.result], part)
-    for parameter, gradient in lesson.gradients.items():
-        if parameter in found:
-            found.setdefault(gradient, replace(found[parameter], front="∂C/∂"))
-    for key, v in stored_gradients(lesson).items():
-        if numbers[key] in found:
-            found.setdefault(numbers[v], replace(found[numbers[key]], front="changed ∂C/∂"))
-    return _optimizer_symbols(lesson, found)
+def symbols(lesson: Lesson) -> dict[Value, Symbol]:
+    """Return the document's symbols of values; ŷ is the output, and y the target."""
+    known = _forward_symbols(lesson)
+    if lesson.output and known.get(lesson.output, Symbol("y")).letter == "y":
+        known[lesson.output] = Symbol("ŷ")
+    for v, result in lesson.cotangent_of.items():
+        symbol = known.get(result, Symbol(lesson.labels.get(result, "y")))
+        known.setdefault(v, replace(symbol, front="∂C/∂"))
+    rules = (c for c in lesson.calls if c.kind == "rule")
+    derived = [(c.origin.differentiated, c.result, lesson.front(c)) for c in rules]
+    derived += [(of, v, "∂C/∂") for of, v in lesson.gradients.items()]
+    derived += [(of, v, "changed ∂C/∂") for of, v in stored_gradients(lesson).items()]
+    for of, v, front in derived:
+        if of in known:
+            known.setdefault(v, replace(known[of], front=front))
+    return known | _optimizer_symbols(lesson, known)
 
 
-def _optimizer_symbols(lesson: Lesson, known: dict[int, Symbol]) -> dict[int, Symbol]:
-    """Return `known` and the symbols of averages, of the step's number, and of new values."""
-    numbers, found = lesson.numbers, dict(known)
-    for v in (*lesson.program.inputs, *lesson.program.instructions):
-        of = found.get(numbers[v.of]) if v.of else None
-        if of and v.role in STATE_SYMBOLS:
-            found[numbers[v]] = replace(of, letter=STATE_SYMBOLS[v.role], low=of.letter)
+def _optimizer_symbols(lesson: Lesson, known: dict[Value, Symbol]) -> dict[Value, Symbol]:
+    """Return the symbols of averages, of the step's number, and of new values."""
+    states = [v for v in lesson.computed if v.of in known and v.role in STATE_SYMBOLS]
+    of_state = {v: (known[v.of], STATE_SYMBOLS[v.role]) for v in states if v.of}
+    own = {v: replace(of, letter=x, low=of.letter) for v, (of, x) in of_state.items()}
     for old, new in lesson.program.changes:
         if old.role == "step" and new.function is np.full:
-            found[numbers[new.args[1]]] = Symbol("t")
-        if numbers[old] in found:
-            symbol = replace(found[numbers[old]], prime="\N{PRIME}")
-            found.setdefault(numbers[new], symbol)
-    return found
+            own[new.args[1]] = Symbol("t")
+        of = own.get(old) or known.get(old)
+        if of and new not in own and new not in known:
+            own[new] = replace(of, prime="\N{PRIME}")
+    return own
 
 
-def _forward_symbols(lesson: Lesson) -> dict[int, Symbol]:
-    """Return the symbols of inputs, of what layers compute, and of d, by number."""
-    found: dict[int, Symbol] = {}
+def _forward_symbols(lesson: Lesson) -> dict[Value, Symbol]:
+    """Return the symbols of inputs, of what layers compute, and of d."""
+    known: dict[Value, Symbol] = {}
 
-    def add(v: Value, letter: str, layer: int | None = None) -> None:
+    def add(v: Value, letter: str, layer: int | None = None, low: str = "") -> None:
         if not v.is_constant:
-            found.setdefault(lesson.numbers[v], Symbol(letter, layer))
+            known.setdefault(v, Symbol(letter, layer, low))
 
     for v in lesson.program.inputs:
-        symbol = INPUT_SYMBOLS.get((v.source.kind, v.source.key or v.source.subject))
-        if symbol:
-            add(v, "x" if v is lesson.x else symbol)
+        letter = INPUT_SYMBOLS.get((v.source.kind, v.source.key or v.source.subject))
+        if letter:
+            add(v, "x" if v is lesson.x else letter)
     for v in lesson.program.instructions:
         if v.layer and (v.role == "d" or v in lesson.layer_of):
             add(v, v.role, v.layer)
     for call in lesson.forward:
-        layer = call.result.layer if call.origin.op == "linear" else None
-        for v, letter in _of_op(call.origin.op, call.result, lesson.arguments(call)):
+        op, result = call.origin.op, call.result
+        layer = result.layer if op == "linear" else None
+        for v, letter in _of_op(op, result, lesson.arguments(call)):
             add(v, letter, layer)
-        if call.origin.op in JOINED and call.result.shape and not call.result.variable:
-            low = str(sum(symbol.letter == "h" for symbol in found.values()) + 1)
-            found.setdefault(lesson.numbers[call.result], Symbol("h", low=low))
-    return found
+        if op in JOINED and result.shape and not result.variable:
+            add(result, "h", low=str(sum(symbol.letter == "h" for symbol in known.values()) + 1))
+    return known
 
 
 def _of_op(op: str, result: Value, read: list[Value]) -> Iterator[tuple[Value, str]]:

@@ -169,7 +169,7 @@ def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
         "times": f"; times {_number(number)}" if call.origin.argument >= 0 and scale is not None
         else "; times the gradient of each sample's loss",
         "holds": is_hard and count == samples and (scale in (None, 1.0)),
-        "text": [[lesson.numbers[call.result], parts]],
+        "text": [[call.result, parts]],
     }  # fmt: skip
 
 

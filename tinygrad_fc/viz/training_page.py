@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.compiled import Compiled
 from tinygrad_fc.compiler.instructions import TABLE
+from tinygrad_fc.compiler.ir import Value
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.node import array_of
 from tinygrad_fc.core.printing import shape_text
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from os import PathLike
 
-    from tinygrad_fc.compiler.ir import Value
     from tinygrad_fc.compiler.trace import Traced
 
 __all__ = ["Page", "page"]
@@ -147,7 +146,7 @@ def _layout(lesson: Lesson) -> Layout:
             if source is not None:
                 edges.append((source, number))
             elif v.shape is not None:
-                mark, symbol = "◆" if v in updated else "◇", known.get(lesson.numbers[v])
+                mark, symbol = "◆" if v in updated else "◇", known.get(v)
                 shown = symbol.plain if symbol else ""
                 names = dict.fromkeys((mark, shown, lesson.labels.get(v, "data")))
                 rows.append((" ".join(filter(None, names)), shape_text(v.shape), v in updated))
@@ -159,52 +158,43 @@ def _layout(lesson: Lesson) -> Layout:
 
 
 def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
-    """Return what the scripts of the page read; values are given by their numbers in JavaScript.
+    """Return what the scripts of the page read; a key is the number of a value in JavaScript.
 
     `values` are those that the page does not compute, `evaluation` has the results of dropout with
     what they are in evaluation, `missing` the functions that have no form in JavaScript.
     """
-    program, numbers = lesson.program, lesson.numbers
-
-    def number(v: Value | None) -> int | None:
-        return None if v is None else numbers[v]
-
-    missing = sorted(set(lesson.javascript.missing))
-    computed = [*program.inputs, *program.instructions]
-    constants = lesson.javascript.constants
-    shown = [*(computed if missing else program.inputs), *constants]
+    program, numbers, constants = lesson.program, lesson.numbers, lesson.javascript.constants
+    missing = sorted({*lesson.javascript.missing})
+    shown = [*(lesson.computed if missing else program.inputs), *constants]
     loss = next((c.result for c in reversed(lesson.forward) if c.result.shape == ()), None)
-    options = [v for v in program.inputs if v.source.kind == "option"]
-    parameters = lesson.gradients
-    rules = {numbers[c.result]: "cotangent" for c in lesson.calls if c.kind == "rule"}
-    known = symbols(lesson) | ({} if loss is None else {numbers[loss]: Symbol("C")})
+    rules = {c.result: "cotangent" for c in lesson.calls if c.kind == "rule"}
     entries = [entry for entry in TABLE.values() if entry.js]
+    by_value: dict[str, dict[Value, Any]] = {
+        "values": {v: lesson.generators.get(v) or _encoded(lesson.arrays[v]) for v in shown},
+        "labels": {v: lesson.labels.get(v, "value") for v in lesson.computed},
+        "constants": {v: lesson.printer.constant(v) for v in constants if v.shape},
+        "symbols": symbols(lesson) | ({loss: Symbol("C")} if loss else {}),
+        "kinds": dict.fromkeys(lesson.gradients, "parameter") | rules,
+        "gradients": lesson.gradients,
+        "evaluation": evaluation(lesson),
+    }
     return {
         "steps": lesson.steps(),
-        "values": {
-            numbers[v]: lesson.generators.get(v) or _encoded(lesson.arrays[v]) for v in shown
-        },
-        "labels": {numbers[v]: lesson.labels.get(v, "value") for v in computed},
-        "constants": {numbers[v]: lesson.printer.constant(v) for v in constants if v.shape},
-        "symbols": {k: symbol.data() for k, symbol in known.items()},
-        "kinds": dict.fromkeys(parameters, "parameter") | rules,
-        "gradients": parameters,
-        "changes": [(numbers[old], numbers[new]) for old, new in program.changes],
-        "network": None if drawn is None else asdict(drawn),
-        "layers": [] if drawn is None else drawn.layers,
+        **{name: {numbers[v]: x for v, x in of.items()} for name, of in by_value.items()},
+        "changes": program.changes,
+        "network": drawn,
         "functions": {e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
-        "evaluation": evaluation(lesson),
         "threshold": threshold(lesson),
         "missing": missing,
-        "guards": [(numbers[v], truth) for v, truth in program.expects],
-        "integers": [numbers[v] for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
-        "x": number(lesson.x),
-        "y": number(lesson.y),
+        "guards": program.expects,
+        "integers": [v for v in program.inputs if v.dtype and v.dtype.kind in "iu"],
+        "x": lesson.x,
+        "y": lesson.y,
         "has_target": lesson.has_target,
-        "output": number(lesson.output),
-        "loss": number(loss),
+        "output": lesson.output,
+        "loss": loss,
         "has_one_cost": loss is not None and _is_of_one_cost(lesson, loss),
-        "rates": [numbers[v] for v in options if v.source.key == ("lr",)],
+        "rates": [v for v in program.inputs if v.source.key == ("lr",)],
     }
 
 
@@ -214,12 +204,22 @@ def _is_of_one_cost(lesson: Lesson, loss: Value) -> bool:
     return needed.isdisjoint(lesson.updates) and all(c.origin.result in needed for c in rules)
 
 
+def _json(lesson: Lesson, data: dict[str, Any]) -> str:
+    """Return data as JSON: the numbers of values, and the fields of other objects."""
+
+    def plain(x: Any) -> Any:
+        is_value = isinstance(x, Value)
+        return lesson.numbers[x] if is_value else x.data() if isinstance(x, Symbol) else vars(x)
+
+    return json.dumps(data, separators=(",", ":"), default=plain).replace("</", "<\\/")
+
+
 def _html(lesson: Lesson) -> str:
     """Return the HTML of the page."""
     drawn = network(lesson)
     data = _data(lesson, drawn)
     linked = {line for step in data["steps"] for line in step["lines"]}
-    is_trained = not data["gradients"].keys().isdisjoint(old for old, _ in data["changes"])
+    is_trained = not lesson.gradients.keys().isdisjoint(old for old, _ in data["changes"])
     notice = "" if is_trained else "This step updates no parameter: there is nothing to train."
     if data["missing"]:
         names = ", ".join(data["missing"])
@@ -238,7 +238,7 @@ def _html(lesson: Lesson) -> str:
         "notice": escape(notice),
         "trains": "disabled" if notice else "",
         "formulas": "".join(_formulas(data["steps"], lesson.layer_count)),
-        "data": json.dumps(data, separators=(",", ":")).replace("</", "<\\/"),
+        "data": _json(lesson, data),
         "tours": _file("viz/tours.json").decode().replace("\n", ""),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),

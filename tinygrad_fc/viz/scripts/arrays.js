@@ -8,7 +8,7 @@ const DENSITIES = [
   [13, 0], [11, 0], [9, 0], [8, 0], [7, 0], [6, 0], [5, 0], [4, 0], [3, 0],
 ];
 const LECTURE = [[38, 96], [30, 80], [24, 62], ...DENSITIES];  // one sample's numbers, large
-const isLecture = () => document.body.classList.contains("lecture");
+const isLecture = () => isOn("lecture");
 const isPhone = () => innerWidth <= 700;
 const TAP = [28, 46];  // cells that a finger hits
 let sample = Math.min(samples - 1, Math.round(samples * 0.4));
@@ -84,7 +84,7 @@ function tableHtml(box) {
   return `${html}<tr class="axis"><td class="side">${numbers && batch ? "b" : ""}</td>${axis}</tr>`;
 }
 
-function boxHtml(box, table = tableHtml(box)) {
+function boxHtml(box) {
   const { k, x, head, role, cellWidth, cellHeight, boxWidth, numbers } = box, name = data.labels[k];
   const kinds = ["array", role, role !== "part" && data.kinds[k], numbers ? "numbers" : "heat"];
   const size = x.shape.join(" × ") + (numbers ? "" : ` |max| ${text(largest(x), 3)}`);
@@ -95,7 +95,7 @@ function boxHtml(box, table = tableHtml(box)) {
   return `<div class="${kinds.filter(Boolean).join(" ")}" data-k="${k}" role="group" aria-label="${
     role === "result" || !role ? plain(k) : role}" style="${style}"><h3 title="${escaped(name)}, ${
     size}">${head ?? `<b>${symbol(k)}</b>${code}`} <span>${size}</span></h3>`
-    + `<table>${table}</table></div>`;
+    + `<table>${tableHtml(box)}</table></div>`;
 }
 
 // The arrays of a step: what it reads, what it computes on the way, its result; for a gradient the
@@ -118,21 +118,6 @@ function arraysOf(step) {
   return arrays.map((entry) => ({ ...entry, ...extents(entry) }));
 }
 
-// A table of the same form gets other numbers, which takes less time than another table.
-const formOf = (b) => [b.rows, b.columns, b.top, b.left, b.m, b.batch && sample, b.cellHeight,
-  b.cellWidth, b.numbers, b.beside, b.axis].join();
-function renew(node, box) {
-  const [outer] = new DOMParser().parseFromString(boxHtml(box, ""), "text/html").body.children;
-  const most = largest(box.x), write = (y) => (box.tight && box.numbers ? short(y) : text(y, 3));
-  for (const { name, value } of outer.attributes) node.setAttribute(name, value);
-  node.firstChild.replaceWith(outer.firstChild);
-  for (const cell of all("td[data-e]", node)) {
-    const y = box.x.data[cell.dataset.e];
-    cell.style.background = colour(y, most);
-    if (cell.textContent) cell.textContent = write(y);
-  }
-}
-
 function* showArrays() {  // the height of all is computed for each density until they fit
   const panel = $("arrays"), space = panel.clientWidth - 4, arrays = arraysOf(steps[at]);
   const boxesAt = (density) => arrays.map((entry) => sized(entry, density, space));
@@ -144,13 +129,9 @@ function* showArrays() {  // the height of all is computed for each density unti
   yield;
   for (const [i, box] of boxes.entries()) {
     const old = panel.children[i], hasFocus = old?.contains(document.activeElement);
-    const form = formOf(box);
-    if (old?.form === form) renew(old, box);
-    else {
-      panel.insertAdjacentHTML("beforeend", boxHtml(box));
-      old?.replaceWith(panel.lastChild);
-    }
-    Object.assign(panel.children[i], { box, form });
+    panel.insertAdjacentHTML("beforeend", boxHtml(box));
+    old?.replaceWith(panel.lastChild);
+    panel.children[i].box = box;
     if (hasFocus && pinned) cellNode(pinned)?.focus();
     yield panel.offsetHeight;
   }

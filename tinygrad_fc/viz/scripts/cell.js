@@ -4,7 +4,6 @@
 let trail = [];             // where clicks on factors came from
 let litCells = new Set();   // "k,element" of the sources of the shown cell
 let edited = null;          // what the last change did to the cost
-let isChecking = false;
 let quotient = null;        // the last one: {k, element, h, values, number, error}
 let refused = null;         // a number that the program refuses: {k, element, number, why}
 const edits = new Map();    // numbers since the last Reset, by "k,element"
@@ -177,9 +176,8 @@ function* checking(wanted) {
 function showCheck(here) {
   const { writes } = steps[at], k = parameterOf[writes], h = Number($("h").value);
   $("check").hidden = k === undefined || !data.has_one_cost || !canRun;
-  $("check-on").setAttribute("aria-pressed", isChecking);
-  $("check-result").textContent = isChecking ? "Point at a cell of the gradient." : "";
-  if ($("check").hidden || !isChecking || here?.k !== writes || running) return;
+  $("check-result").textContent = isOn("check-on") ? "Point at a cell of the gradient." : "";
+  if ($("check").hidden || !isOn("check-on") || here?.k !== writes || running) return;
   if (!isCell(quotient, k, here.element) || quotient.h !== h || quotient.values !== v) {
     quotient = { k, element: here.element, h, values: v };
     compute(checking(quotient));

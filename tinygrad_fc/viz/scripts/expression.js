@@ -167,16 +167,11 @@ function elementwise(node, element, inner) {
   return name === "add" ? added(...trees) : scalar(name, trees);
 }
 
-const leafOf = (k, element) => ({ cell: k, element, number: v[k].data[element] });
+// Functions of trees and numbers, as those of `R` of arrays.
+const TREES = new Proxy({}, { get: (_, op) => (...args) => (
+  scalar(op, args.map((x) => (typeof x === "number" ? { number: x } : x)))) });
 
-function evaluationOf({ k }, element, inner) {
-  const [x, mean, variance, eps] = data.evaluation[k];
-  if (mean === undefined) return inner(graph[x], element);
-  const [at, own] = [mean, variance].map((y) => (
-    inner(graph[y], spread(graph[y], v[k].shape)[element])));
-  const root = scalar("sqrt", [scalar("add", [own, { number: eps }])]);
-  return scalar("divide", [scalar("subtract", [inner(graph[x], element), at]), root]);
-}
+const leafOf = (k, element) => ({ cell: k, element, number: v[k].data[element] });
 
 // The tree of a cell over the cells of the values in `known`.
 function expand(node, element, known) {
@@ -185,7 +180,9 @@ function expand(node, element, known) {
   if (known.has(node.k)) return leaf;
   if (!node.name) return data.labels[node.k] === undefined ? { number: leaf.number } : leaf;
   const inner = (x, i) => expand(x, i, known);
-  if (isEvaluating && data.evaluation[node.k]) return evaluationOf(node, element, inner);
+  const same = (k) => inner(graph[k], spread(graph[k], v[node.k].shape)[element]);
+  const other = isEvaluating && inEvaluation(node.k, same, TREES);
+  if (other) return other;
   const how = EXPANDED[node.name] ?? BY_CELLS[data.functions[node.name]?.cells] ?? elementwise;
   const tree = how(node, element, inner);
   if (!tree) return leaf;

@@ -58,12 +58,6 @@ function nextStop() {
   return $("tour-next").focus();
 }
 
-function toggleLecture() {
-  const isOn = document.body.classList.toggle("lecture");
-  $("lecture").setAttribute("aria-pressed", isOn);
-  draw(...PARTS);
-}
-
 // The theme of the page around this one, of the same site.
 function followTheme() {
   let outer = null;

@@ -1,11 +1,11 @@
-// What is kept and cleared: saved values, gradients, dead neurons; and the model in evaluation.
-
-let isMemoryShown = false;
-
-function toggleMemory() {
-  isMemoryShown = !isMemoryShown;
-  draw(...STEP);
+// Modes of the page, each a button and a class of the body by its id.
+const isOn = (mode) => document.body.classList.contains(mode);
+function toggle(button) {
+  button.setAttribute("aria-pressed", document.body.classList.toggle(button.id));
+  draw(...PARTS);
 }
+
+// What is kept and cleared: saved values, gradients, dead neurons; and the model in evaluation.
 
 // Values that the forward pass computes, and the inputs, that rules of the backward pass read.
 function savedValues() {
@@ -17,9 +17,8 @@ function savedValues() {
 }
 
 function showMemory() {
-  $("memory-on").setAttribute("aria-pressed", isMemoryShown);
-  $("memory").hidden = !isMemoryShown;
-  if (!isMemoryShown) return;
+  $("memory").hidden = !isOn("memory-on");
+  if ($("memory").hidden) return;
   const link = (k) => `<a role="button" tabindex="0" data-k="${k}" data-e="0">${symbol(k)}</a>`;
   const links = (some) => some.map(link).join(", ") || "none";
   const count = (some) => some.reduce((n, k) => n + v[k].data.length, 0).toLocaleString("en");

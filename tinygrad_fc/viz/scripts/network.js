@@ -1,8 +1,10 @@
 // The network: columns of neurons and boxes by depth, links between them, and the numbers of the
 // chosen sample as the pass proceeds. It is drawn once for a size; then numbers and lights are set.
 
-const { layers } = data, { columns, links } = data.network ?? { columns: [], links: [] };
+const { columns, links } = data.network ?? { columns: [], links: [] };
 const weightLinks = links.filter(({ kind }) => kind === "weights");
+const layers = [...new Map(weightLinks.map(({ weight, target }) => (  // each weight once
+  [weight, { weight, bias: columns[target].biases[0] }]))).values()];
 const MOST_LINES = 1500;
 const MOST_NEURONS = Math.min(12, Math.max(
   3, Math.floor(Math.sqrt(MOST_LINES / Math.max(1, weightLinks.length)))));
@@ -145,8 +147,7 @@ function nodesOf(k, e) {
   });
   links.forEach((link, l) => {
     if (![link.weight, data.gradients[link.weight], newOf[link.weight]].includes(k)) return;
-    const [, m] = v[k].shape, [a, b] = [Math.floor(e / m), e % m];
-    const [i, j] = link.is_turned ? [a, b] : [b, a];
+    const [, i, , j] = endsOf(link, e);
     const some = shownNeurons(columns[link.source]).length;
     if (i < some) found.push(drawn.lines[l][j * some + i]);
   });

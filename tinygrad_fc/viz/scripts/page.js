@@ -97,14 +97,7 @@ function exportWeights(link) {
   link.href = `data:application/json,${encodeURIComponent(text)}`;
 }
 
-function importWeights(content) {  // those of the file that have a name and shape of this network
-  let weights = {};
-  try {
-    weights = JSON.parse(content);
-  } catch {
-    $("note").textContent = "This is no JSON.";
-    return;
-  }
+function importWeights(weights) {  // those of the file that have a name and shape of this network
   const changes = Object.keys(data.gradients).map(Number).flatMap((k) => {
     const numbers = [weights[data.labels[k]]].flat(Infinity).map(Number);
     const fits = numbers.length === v[k].data.length && numbers.every(Number.isFinite);
@@ -121,12 +114,10 @@ const cellOf = ({ dataset: { k, e } }) => [Number(k), Number(e)];
 const PRESSED = {
   "#first": () => move(0), "#back": () => move(at - 1),
   "#next, #begin": () => move(at + !document.body.classList.contains("opening")),
-  "#play": () => play(), "#lecture": toggleLecture, "#tour-next": nextStop,
-  "#path-on": () => { isTracing = !isTracing; draw(showCell); },
-  "#memory-on": toggleMemory, "#evaluation": () => evaluate(!isEvaluating),
+  "#play": () => play(), "#tour-next": nextStop, "#evaluation": () => evaluate(!isEvaluating),
+  "#lecture, #path-on, #memory-on, #check-on": toggle,
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
   "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
-  "#check-on": () => { isChecking = !isChecking; draw(...STEP); },
   "#undo": undo, "#export": exportWeights, "[role=tab]": showTab,
   "#fit": (_, event) => chooseInPlot(event),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
@@ -137,7 +128,8 @@ const PRESSED = {
 };
 const CHANGED = {
   slider: ({ value }) => move(Number(value)), tours: ({ value }) => startTour(value),
-  import: ({ files }) => files[0]?.text().then(importWeights),
+  import: ({ files }) => files[0]?.text().then(JSON.parse).then(
+    importWeights, () => { $("note").textContent = "This is no JSON."; }),
   sample: ({ value }) => chooseSample(Number(value)),
   rate: () => compute(recomputing(rateChange())), h: () => draw(showCell),
   zoom: ({ value }) => { $("left").style.setProperty("--zoom", value); draw(showCell); },

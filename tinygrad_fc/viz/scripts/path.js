@@ -2,7 +2,6 @@
 // factors with bars of their product so far; of all paths through the neurons the largest first.
 
 const MOST_PATHS = 300, SHOWN_PATHS = 4;
-let isTracing = false;
 
 // The derivatives of a gradient `k` by the gradient of the output of a column: its rules, for ones.
 function slopesOf({ slope }, k) {
@@ -115,7 +114,6 @@ function pathHtml([own, element]) {
 function showPath() {
   const weight = tracedWeight();
   $("path-on").hidden = !weight;
-  $("path-on").setAttribute("aria-pressed", isTracing);
-  $("path").hidden = !weight || !isTracing;
-  $("path").innerHTML = weight && isTracing ? pathHtml(weight) : "";
+  $("path").hidden = !weight || !isOn("path-on");
+  $("path").innerHTML = $("path").hidden ? "" : pathHtml(weight);
 }

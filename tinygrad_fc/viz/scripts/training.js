@@ -20,10 +20,7 @@ function appendRow() {  // [step, cost, ...norms]; of more than MOST_POINTS ever
 const hasDiverged = () => data.loss !== null && !Number.isFinite(cost());
 
 function showStatus() {
-  const seconds = running ? (performance.now() - running.started) / 1000 : 0;
-  const speed = seconds > 0.3 ? Math.round((costs.length - running.from) / seconds) : 0;
-  const end = hasDiverged() ? ". It diverged: lower the learning rate and press Reset."
-    : speed ? `, ${speed.toLocaleString("en")} steps/s` : "";
+  const end = hasDiverged() ? ". It diverged: lower the learning rate and press Reset." : "";
   const count = costs.length.toLocaleString("en");
   $("trained").textContent = `${count} steps, C = ${text(cost())}${end}`;
   $("train").textContent = running ? "Stop" : "Train";
@@ -46,7 +43,7 @@ function train(count = Infinity) {  // resolves when that many steps are done, o
   stop();
   if (canRun && count > 0 && !hasDiverged()) {
     const job = trainingStep();
-    running = { left: count, job, started: performance.now(), from: costs.length };
+    running = { left: count, job };
     compute(job);
   }
   return idle();

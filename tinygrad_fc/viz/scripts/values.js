@@ -26,12 +26,12 @@ for (const k of stored) initial[k] = decoded(data.values[k]);
 let isEvaluating = false;
 
 // A value as it is in evaluation, if it differs: what dropout reads; batch norm by its running
-// statistics. `get` returns the values that it is computed from.
-function inEvaluation(k, get) {
+// statistics. `get` returns what it is computed from, for the functions of `f`.
+function inEvaluation(k, get, f = R) {
   const [x, mean, variance, eps] = data.evaluation[k] ?? [];
   if (mean === undefined) return x === undefined ? undefined : get(x);
   if (!isEvaluating) return undefined;
-  return R.divide(R.subtract(get(x), get(mean)), R.sqrt(R.add(get(variance), eps)));
+  return f.divide(f.subtract(get(x), get(mean)), f.sqrt(f.add(get(variance), eps)));
 }
 
 function setEvaluated(values, k, x) {
