@@ -221,6 +221,7 @@ def test_the_graph_is_shown_where_a_drawing_would_not_be_true(show: Callable[...
         (nn.MSELoss(), 2, 0, "averaged over all 16 numbers, which are 8 samples"),
         (nn.MSELoss(reduction="batchmean"), 2, 0, "averaged over the 8 samples"),
         (nn.CrossEntropyLoss(), 3, 3, "The mean over the 8 samples is (6)"),
+        (nn.CrossEntropyLoss(), 3, 3, "else 0; divided by 8. No derivative"),
         (nn.CrossEntropyLoss(reduction="sum"), 3, 3, "All are added up"),
         (nn.CrossEntropyLoss(weight=tg.tensor([1.0, 2.0, 3.0])), 3, 3, "later steps weigh"),
         (nn.CrossEntropyLoss(label_smoothing=0.1), 3, 3, "of each class, times its target"),

@@ -157,19 +157,19 @@ class Lesson:
 
     def _arrays_of(self, arguments: Sequence[Any]) -> dict[Value, Any]:
         """Return the array of every value."""
-        arrays = {v: copy.copy(_input_array(v.source, arguments)) for v in self.program.inputs}
+        arrays = {v: v.sample for v in self.javascript.constants}
+        for v in self.program.inputs:
+            arrays[v] = copy.copy(_input_array(v.source, arguments))
         generators = [v for v in self.program.inputs if v.source.kind == "generator"]
         self.generators = {v: generator_state(arrays[v]) for v in generators}
 
         def array(leaf: Any) -> Any:
-            if not isinstance(leaf, Value):
-                return leaf
-            return leaf.sample if leaf.is_constant else arrays[leaf]
+            return arrays[leaf] if isinstance(leaf, Value) else leaf
 
         with np.errstate(all="ignore"):
             for v in self.program.instructions:
                 arrays[v] = v.function(*mapped(array, v.args), **mapped(array, v.kwargs))
-        return arrays | {v: v.sample for v in self.javascript.constants}
+        return arrays
 
     def _labels(self) -> dict[Value, str]:
         """Return the names of inputs, variables and results of calls: the program's, or ∂C/∂y.
@@ -241,13 +241,10 @@ class Lesson:
             is_later = v in from_rules or (position[v] > last and v not in returned)
             return "backward" if is_later else "forward"
 
-        calls = [
-            Call("op" if o.argument < 0 else "rule", o, values, phase(values[-1]))
-            for o, values in groups
-        ]
-        for values in self._alone():
-            when = phase(values[-1])
-            calls.append(Call(kind_alone(values, when), Origin(), values, when))
+        calls = []
+        for o, values in (*groups, *((Origin(), values) for values in self._alone())):
+            when, of_op = phase(values[-1]), "op" if o.argument < 0 else "rule"
+            calls.append(Call(of_op if o.phase else kind_alone(values, when), o, values, when))
         return sorted(calls, key=lambda call: position[call.result])
 
     def _alone(self) -> list[list[Value]]:

@@ -140,19 +140,16 @@ CROSS_ENTROPY = {
 def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
     z, y = lesson.arguments(call)[:2]
     count, is_hard = (call.origin.settings or {}).get("count"), len(y.shape) < len(z.shape)
-    samples, scale = z.shape[0], _scale(call)
+    samples, scale, is_rule = z.shape[0], _scale(call), call.origin.argument >= 0
     loss, derivative = CROSS_ENTROPY[is_hard]
-    over = f" / {count}" * (count not in (None, 1))
+    number = (count or 1) / (scale or 1)
+    over, whose = f" / {number:.12g}" * (number != 1), "each sample's" if count is None else "the"
     known = {"z": lesson.parts(z), "y": lesson.parts(y)}
-    if call.origin.argument < 0:
-        template = loss if count is None else f"sum({loss}){over}"
-    elif scale is None:
+    template = loss if count is None else f"sum({loss}){over}"
+    times = "" if scale else f"; times the gradient of {whose} loss"
+    if is_rule:
         known["g"] = lesson.parts(call.origin.cotangent)
-        template = f"({derivative}) * column({{g}}){over}"
-    else:
-        number = (count or 1) / scale
-        factor = f" / {number:.12g}" if number.is_integer() else f" * {1 / number!r}"
-        template = f"({derivative})" + factor * (number != 1)
+        template = f"({derivative}){'' if scale else ' * column({g})'}{over}"
     pieces = string.Formatter().parse(template)
     parts = [part for text, key, *_ in pieces for part in (text, *known.get(key or "", ()))]
     reduced = {
@@ -166,8 +163,7 @@ def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
         "less": "less the one-hot array: 1 at the sample's class, else 0"
         if is_hard
         else "times the sum of the targets of the sample, less the targets",
-        "times": f"; times {_number(number)}" if call.origin.argument >= 0 and scale is not None
-        else "; times the gradient of each sample's loss",
+        "times": times + f"; divided by {_number(number)}" * (number != 1),
         "holds": is_hard and count == samples and (scale in (None, 1.0)),
         "text": [[call.result, parts]],
     }  # fmt: skip

@@ -96,11 +96,11 @@ def page(step: Any, x: Any, y: Any, path: str | PathLike[str] = "backprop.html")
         raise TypeError(
             f"page takes a function compiled by tinygrad_fc.compile, got {type(step).__name__}"
         )
-    if any(isinstance(a, tuple | list | dict) for a in (x, y)):
+    if nested := [a for a in (x, y) if isinstance(a, tuple | list | dict)]:
         raise TypeError(
             "page takes an input and a target, two tensors or arrays, and got a "
-            f"{type(x if isinstance(x, tuple | list | dict) else y).__name__}. Join the inputs to "
-            "one array, which the compiled step slices."
+            f"{type(nested[0]).__name__}. Join the inputs to one array, which the compiled step "
+            "slices."
         )
     arguments = [np.asarray(array_of(a)) for a in (x, y)]
     traced = _traced(step, arguments)
