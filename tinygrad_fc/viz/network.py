@@ -6,9 +6,9 @@ The page has the number of each value in the program's JavaScript in its place.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -364,26 +364,25 @@ def gradients(lesson: Lesson) -> dict[Value, Value]:
 # Symbols
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Symbol:
-    """The document's symbol of a value: ∂C/∂W of layer 2 has a front, a letter and a layer."""
+    """The document's symbol of a value: ∂C/∂W of layer 2 has a front, a letter and a layer.
+
+    `plain` is the symbol as text, such as W⁽²⁾.
+    """
 
     letter: str
     layer: int | None = None
     low: str = ""
     front: str = ""
     prime: str = ""
+    plain: str = field(init=False)
 
-    @property
-    def plain(self) -> str:
-        """The symbol as text, such as W⁽²⁾."""
+    def __post_init__(self) -> None:
         raised = str(self.layer or "").translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
         low = f"_{self.low}" * bool(self.low)
-        return f"{self.front}{self.letter}{low}{f'⁽{raised}⁾' * bool(raised)}{self.prime}"
-
-    def data(self) -> dict[str, Any]:
-        """Return what the scripts of the page read."""
-        return {key: x for key, x in asdict(self).items() if x} | {"plain": self.plain}
+        raised = f"⁽{raised}⁾" * bool(raised)
+        self.plain = f"{self.front}{self.letter}{low}{raised}{self.prime}"
 
 
 def symbols(lesson: Lesson) -> dict[Value, Symbol]:

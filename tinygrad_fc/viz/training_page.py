@@ -204,18 +204,12 @@ def _is_of_one_cost(lesson: Lesson, loss: Value) -> bool:
     return needed.isdisjoint(lesson.updates) and all(c.origin.result in needed for c in rules)
 
 
-def _json(lesson: Lesson, data: dict[str, Any]) -> str:
-    """Return data as JSON: the numbers of values, and the fields of other objects."""
+def _html(lesson: Lesson) -> str:
+    """Return the HTML of the page; in its data, values are their numbers."""
 
     def plain(x: Any) -> Any:
-        is_value = isinstance(x, Value)
-        return lesson.numbers[x] if is_value else x.data() if isinstance(x, Symbol) else vars(x)
+        return lesson.numbers[x] if isinstance(x, Value) else vars(x)
 
-    return json.dumps(data, separators=(",", ":"), default=plain).replace("</", "<\\/")
-
-
-def _html(lesson: Lesson) -> str:
-    """Return the HTML of the page."""
     drawn = network(lesson)
     data = _data(lesson, drawn)
     linked = {line for step in data["steps"] for line in step["lines"]}
@@ -238,7 +232,7 @@ def _html(lesson: Lesson) -> str:
         "notice": escape(notice),
         "trains": "disabled" if notice else "",
         "formulas": "".join(_formulas(data["steps"], lesson.layer_count)),
-        "data": _json(lesson, data),
+        "data": json.dumps(data, separators=(",", ":"), default=plain).replace("</", "<\\/"),
         "tours": _file("viz/tours.json").decode().replace("\n", ""),
         "runtime": _short(_file("compiler/runtime.js").decode()),
         "program": lesson.javascript.text.replace(";\n", "; yield;\n"),
