@@ -76,18 +76,16 @@ def optimizer_text(
     """Return the texts of an update with the options of `group`, or of other numbers."""
     if group is None:
         return TEXTS[kind] | {"title": f"{op}: {kind}"}
-    name, plain = op, not group.get("weight_decay") and not group.get("maximize")
+    name = op
     if group.get("momentum") and op == "SGD":
         name = "SGD with Nesterov momentum" if group["nesterov"] else "SGD with momentum"
-    texts = TEXTS.get(name, TEXTS["update"])
-    plain &= not group.get("amsgrad") and not group.get("dampening")
-    formulas = (texts["formula"],) if "formula" in texts and plain else ()
+    texts, changes = TEXTS.get(name, TEXTS["update"]), ("amsgrad", "maximize", "weight_decay")
+    is_plain = not any(group.get(key) for key in (*changes, "dampening"))
+    formulas = (texts["formula"],) if "formula" in texts and is_plain else ()
     is_apart = group.get("decoupled_weight_decay") or op == "AdamW"
-    set_ = {
-        key for key in ("weight decay", "maximize", "amsgrad") if group.get(key.replace(" ", "_"))
-    }
-    more = (TEXTS[key]["sentence"] for key in sorted(set_ - {"weight decay" * is_apart}))
-    sentence = "".join((texts["sentence"], *more)).format(**group)
+    said = [key for key in changes[: 2 if is_apart else 3] if group.get(key)]
+    sentence = "".join(TEXTS[key]["sentence"] for key in said)
+    sentence = f"{texts['sentence']}{sentence}".format(**group)
     return texts | {"title": op, "formulas": formulas, "sentence": sentence}
 
 
