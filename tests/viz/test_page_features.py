@@ -387,7 +387,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     again.evaluate("slice = 60000; idle()")
     assert again.evaluate("[cost(), sample, at]") == [cost, 7, page.evaluate("at")]
     weights = page.evaluate("exportWeights($('export')), decodeURIComponent($('export').href)")
-    page.evaluate("text => importWeights(text)", weights.split(",", 1)[1])
+    page.evaluate("text => importWeights(JSON.parse(text))", weights.split(",", 1)[1])
     assert "8 of 8 arrays fit" in page.inner_text("#note")
 
 
