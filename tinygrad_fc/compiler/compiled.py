@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from contextlib import suppress
 from functools import partial, update_wrapper
 from importlib import import_module
-from itertools import count, groupby, repeat, zip_longest
+from itertools import count, groupby, repeat
 from threading import RLock
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
@@ -16,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc.compiler.call import Executable, Miss
 from tinygrad_fc.compiler.export import export
-from tinygrad_fc.compiler.ir import CompileError, GuardFailed, not_repeated
+from tinygrad_fc.compiler.ir import CompileError, GuardFailed
 from tinygrad_fc.compiler.module import compiled_module
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
@@ -111,14 +109,15 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        result, calls = _UNTRACED, count(1) if self.check else repeat(1)
-        build = _backend(self.backend).build
+        calls = count(1) if self.check else repeat(1)
+        build, details = _backend(self.backend).build, (self._function, self.__name__, args, kwargs)
+        result: Any = _UNTRACED
         try:
-            traced = self._trace(args, kwargs)
+            traced = trace(*details)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
             next(calls)
             result = self.run_function(args, kwargs)
-            traced = self._trace(args, kwargs)
+            traced = trace(*details)
         except CompileError:
             raise
         except Exception as error:  # changes that the function makes before it raises are kept
@@ -156,22 +155,6 @@ class Compiled(Generic[P, R]):
         self._calls = list(dict.fromkeys([call, *self._calls]))[:_MAX_PROGRAMS]
         self._latest = call.call
 
-    def _trace(self, args: Any, kwargs: Any) -> Any:
-        leaves, structure = flatten((args, kwargs))
-
-        def run_with_tracers(tracer_of: Any) -> Any:
-            traced = [tracer_of(leaf) for leaf in leaves]
-            positional, named = unflatten(structure, traced)
-            result = self._function(*positional, **named)
-            after, now = flatten((positional, named))
-            if now != structure or any(a is not b for a, b in zip(after, traced, strict=True)):
-                what = "the function changes a list or dict among its arguments"
-                raise not_repeated(self.__name__, what, "Return the new items")
-            return result
-
-        names = _argument_names(self._function, args, kwargs)
-        return trace(self._function, self.__name__, leaves, names, run_with_tracers)
-
     def epoch(self, order: Any, *data: Any) -> Any:
         """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.
 
@@ -206,11 +189,12 @@ class Compiled(Generic[P, R]):
                 # the first step is a call, which may check
                 count, results = _many(self._calls if blocks else [], rows, batch, arrays)
                 if not count:
-                    count, results = 1, mapped(_stack_of_one, self._find_or_trace(batch, {}))
+                    result = self._find_or_trace(batch, {})
+                    count, results = 1, mapped(partial(_joined, np.stack), result)
                 blocks.append(results)
                 rows = rows[count:]  # noqa: PLW2901  the others
         leaves, structures = zip(*map(flatten, blocks), strict=True)
-        return unflatten(structures[-1], map(_concatenated, *leaves))
+        return unflatten(structures[-1], map(partial(_joined, np.concatenate), *leaves))
 
     def export(self, folder: str | os.PathLike[str]) -> Path:
         """Write the programs, with the present parameters, for machines that have NumPy alone.
@@ -274,21 +258,6 @@ def _backend(name: str | None) -> Any:
             f"backend {name!r} needs Numba, which cannot be imported ({error}). Install it: "
             "pip install 'tinygrad-fc[compile]'"
         ) from error
-
-
-def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
-    """Return names of the leaves: an argument that is one leaf has the name of its parameter."""
-    known: list[str] = []
-    with suppress(TypeError, ValueError):  # without a signature
-        parameters = inspect.signature(function).parameters.values()
-        known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    pairs = zip_longest(known[: len(args)], args, fillvalue="")
-    names: list[str] = []
-    for name, value in (*pairs, *sorted(kwargs.items())):
-        leaves, structure = flatten(value)
-        is_named = structure is None and name in known
-        names += [name] if is_named else [f"arg{len(names) + k}" for k in range(len(leaves))]
-    return names
 
 
 class _Options(TypedDict, total=False):
@@ -368,12 +337,8 @@ def compile(  # noqa: A001  as above
 
 def _runs(order: Any, count: int) -> list[Any]:
     """Return matrices of row numbers below `count`, one for each run of steps of one size."""
-    order = array_of(order)
-    if isinstance(order, np.ndarray) and order.ndim == 2:
-        runs = [order] if len(order) else []
-    else:
-        steps = [np.asarray(array_of(rows)) for rows in order]
-        runs = [np.stack(list(run)) for _, run in groupby(steps, np.size)]
+    steps = [np.asarray(array_of(rows)) for rows in array_of(order)]
+    runs = [np.stack(list(run)) for _, run in groupby(steps, np.size)]
     if not runs or not all(rows.ndim == 2 and rows.size for rows in runs):
         raise ValueError("epoch: order has no steps or no rows. Write randperm(len(x)).split(32)")
     lowest, highest = min(rows.min() for rows in runs), max(rows.max() for rows in runs)
@@ -409,18 +374,12 @@ def _like(leaf: Any, array: Any) -> Any:
     return leaf_of(array) if isinstance(leaf, Node) else array
 
 
-def _stack_of_one(leaf: Any) -> Any:
-    if not isinstance(leaf, Node | np.ndarray):
-        return leaf
-    return _like(leaf, np.array(array_of(leaf))[None])
-
-
-def _concatenated(*parts: Any) -> Any:
-    """Return one result of all steps; of what is no tensor or array, the last one."""
+def _joined(join: Any, *parts: Any) -> Any:
+    """Return one result of some steps; of what is no tensor or array, the last one."""
     if not isinstance(parts[-1], Node | np.ndarray):
         return parts[-1]
     try:
-        return _like(parts[-1], np.concatenate(list(map(array_of, parts))))
+        return _like(parts[-1], join(list(map(array_of, parts))))
     except ValueError as error:
         raise ShapeError(
             f"epoch: all steps are done, but what they return is not to be stacked: {error}. "

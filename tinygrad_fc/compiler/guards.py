@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime as dt
 import dis
-import inspect
 import operator
 import os
 import queue
@@ -20,6 +19,7 @@ import random
 import sys
 import threading
 import time
+import types
 from array import array
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Iterable, Iterator
@@ -29,15 +29,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import chain
-from types import (
-    CellType,
-    CodeType,
-    FunctionType,
-    MappingProxyType,
-    MemberDescriptorType,
-    MethodType,
-    ModuleType,
-)
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,7 +125,7 @@ def same_contents(container: Any, before: Any) -> bool:
     return all(map(operator.is_, now, before)) or all(map(same, now, before))
 
 
-def names_in(code: CodeType) -> tuple[set[str], set[str], set[str], set[str]]:
+def names_in(code: types.CodeType) -> tuple[set[str], set[str], set[str], set[str]]:
     """Return the names of globals and of attributes that code and the functions in it use.
 
     The instruction tells them apart: `optimizer.step` does not read a global `step`. The third set
@@ -155,9 +147,9 @@ def names_in(code: CodeType) -> tuple[set[str], set[str], set[str], set[str]]:
     return names, attributes, optional, imported
 
 
-def _codes(code: CodeType) -> list[CodeType]:
+def _codes(code: types.CodeType) -> list[types.CodeType]:
     """Return code and that of the functions in it."""
-    inner = (_codes(x) for x in code.co_consts if isinstance(x, CodeType))
+    inner = (_codes(x) for x in code.co_consts if isinstance(x, types.CodeType))
     return [code, *chain.from_iterable(inner)]
 
 
@@ -171,10 +163,8 @@ class Captured:
         self.line = f"{code.co_filename}:{code.co_firstlineno}" if code else "the function"
         self.names: dict[tuple[int, str], Read] = {}
         self.containers: dict[int, Watched] = {}
-        self.flags, self._random_states = (
-            grad_mode.flags.get() & ~grad_mode.OBSERVED,
-            _random_states(),
-        )
+        self.flags = grad_mode.flags.get() & ~grad_mode.OBSERVED
+        self._random_states = _random_states()
         self._functions: list[Any] = []
         self._objects: list[Any] = []
         self._attributes = {"__call__"}  # which is called without that name
@@ -195,11 +185,15 @@ class Captured:
         for inner in Module.modules(module):
             kind = type(inner)
             for attributes in (*_registries(inner), vars(inner)):
-                if self.watch(attributes, f"an attribute of a {kind.__name__}"):
-                    for item in (kind, *attributes.values()):
-                        self._reach(item)
+                self._watch_attributes(attributes, kind)
             for owner in filter(_is_users_object, kind.__mro__):
                 self._read(owner, "forward")
+
+    def _watch_attributes(self, attributes: dict[str, Any], kind: type) -> None:
+        """Note all attributes of an object of a class, and what they lead to."""
+        if self.watch(attributes, f"an attribute of a {kind.__name__}"):
+            for item in (kind, *attributes.values()):
+                self._reach(item)
 
     def follow(self, *values: Any) -> None:
         """Note what the functions read that are reached from `values`."""
@@ -210,16 +204,16 @@ class Captured:
             for value in list(self._objects):  # code that came later may read objects from before
                 self._follow_object(value)
             while self._functions:
-                function = self._functions.pop()
-                self._follow_function(function)
-                if (wrapped := inspect.unwrap(function)) is not function:
-                    self._follow_function(wrapped)
+                self._follow_function(self._functions.pop())
 
-    def _follow_function(self, function: Any) -> None:
-        if id(function) in self._seen or not ir.is_users(getattr(function, "__code__", None)):
+    def _follow_function(self, function: FunctionType) -> None:
+        if id(function) in self._seen:
             return
         self._seen.add(id(function))
         code = function.__code__
+        if not ir.is_users(code):  # a decorator of the library, for example
+            self._reach(getattr(function, "__wrapped__", None))
+            return
         names, attributes, optional, imported = names_in(code)
         self._attributes |= attributes | optional | (names & _WHOLE)
         self._optional |= optional
@@ -241,8 +235,8 @@ class Captured:
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
         inner = {"data", "maps"} if isinstance(value, UserDict | UserList | ChainMap) else set()
         kinds = value.__mro__ if isinstance(value, type) else ()
-        for owner in (value, *kinds, *type(value).__mro__):
-            space = getattr(owner, "__dict__", {})
+        for owner in (value, *_registries(value), *kinds, *type(value).__mro__):
+            space = owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})
             special = {n for n in space if n.startswith("__") and type(space[n]) is FunctionType}
             special -= set() if isinstance(value, type) else {"__init__", "__new__"}
             for name in (self._attributes | inner | special) & space.keys() - unread:
@@ -253,49 +247,33 @@ class Captured:
                     self._read(owner, name)
                     self._read(value, name)  # an attribute of the object may hide it
         if isinstance(value, Module):
-            self._follow_module(value)
+            if hasattr(value, "__getitem__") or "forward" in self._attributes:
+                self.watch_module(value)
         elif hasattr(value, "__dict__") and not isinstance(value, Optimizer | type):
-            self._follow_whole(value)
-
-    def _follow_whole(self, value: Any) -> None:
-        """Note attributes that may not exist, and all attributes if the code may read them all."""
-        for name in self._optional:
-            self._read(value, name)
-        if isinstance(value, Distribution) or not self._attributes.isdisjoint(_WHOLE):
-            self.watch(vars(value), f"an attribute of a {type(value).__name__}")
-            for item in vars(value).values():
-                self._reach(item)
-
-    def _follow_module(self, module: Module) -> None:
-        if hasattr(module, "__getitem__") or "forward" in self._attributes:
-            self.watch_module(module)
-        for registry in _registries(module):
-            for name in self._attributes & registry.keys():
-                self._read(registry, name)
+            for name in self._optional:
+                self._read(value, name)
+            if isinstance(value, Distribution) or not self._attributes.isdisjoint(_WHOLE):
+                self._watch_attributes(vars(value), type(value))
 
     def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
             return
-        is_place = isinstance(owner, dict | CellType | FunctionType) or _is_slot(owner, name)
+        is_place = isinstance(owner, dict | types.CellType | FunctionType) or _is_slot(owner, name)
         place, key = owner if is_place else getattr(owner, "__dict__", {}), key or name
         value = value_of(place, key)
-        if not isinstance(value, ModuleType) or _is_users_object(value):
+        if not isinstance(value, types.ModuleType) or _is_users_object(value):
             self.names[id(owner), name] = Read(place, key, name, value)
         if value is os.environ or value is os.getenv:
             self._attributes.add("environ")
         self._reach(value, name)
 
-    def _refuse(self, value: Any, name: str) -> None:
-        """Raise for an object whose changes guards do not see."""
-        kind = "an iterator" if isinstance(value, Iterator) else f"a {type(value).__name__}"
-        what = f"the function reads {name}, {kind}, whose changes calls do not see"
-        advice = "Pass what it holds as an argument, as a tensor if it changes often"
-        raise ir.CompileError(f"{self.line}: {what}. {advice}")
-
     def _reach(self, value: Any, name: str = "", depth: int = _DEPTH) -> None:
         """Follow what is read by a name, or is part of that: a function, an object, a container."""
         if name and isinstance(value, (Iterator, *_UNSEEN)):
-            self._refuse(value, name)
+            kind = "an iterator" if isinstance(value, Iterator) else f"a {type(value).__name__}"
+            what = f"the function reads {name}, {kind}, whose changes calls do not see"
+            advice = "Pass what it holds as an argument, as a tensor if it changes often"
+            raise ir.CompileError(f"{self.line}: {what}. {advice}")
         if isinstance(value, FunctionType):
             self._functions.append(value)
         elif isinstance(value, _CODE):
@@ -347,20 +325,21 @@ class Captured:
                 (container.extend if hasattr(container, "extend") else container.update)(before)
 
 
-def _registries(module: Module) -> tuple[dict[str, Any], ...]:
+def _registries(value: Any) -> tuple[dict[str, Any], ...]:
     """Return the dicts that have attributes of a module, besides its `__dict__`."""
-    return module._parameters, module._buffers, module._modules
+    is_module = isinstance(value, Module)
+    return (value._parameters, value._buffers, value._modules) if is_module else ()
 
 
 def _is_slot(value: Any, name: str) -> bool:
-    return isinstance(getattr(type(value), name, None), MemberDescriptorType)
+    return isinstance(getattr(type(value), name, None), types.MemberDescriptorType)
 
 
 def _is_users_object(value: Any) -> bool:
     """Return whether a Python module or class is the user's; any other object but a tensor is."""
     if isinstance(value, type):
         value = sys.modules.get(value.__module__)
-    if isinstance(value, ModuleType):
+    if isinstance(value, types.ModuleType):
         return not (getattr(value, "__file__", None) or "<frozen").startswith(ir.OTHERS)
     return not isinstance(value, Node)
 

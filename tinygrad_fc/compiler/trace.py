@@ -12,9 +12,10 @@ import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array
 from tinygrad_fc.core.node import Node
+from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.core.seam import Observer, observed
 
 STATE = "state of an optimizer"
@@ -323,19 +325,19 @@ class Trace(TraceBuilder, Observer):
         raise CompileError(f"{problem}. Return it, in a tuple, list or dict")
 
 
-def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracers: Any) -> Traced:
-    """Run `run_with_tracers`, which calls `function` with tracers for `args`; return what it did.
+def trace(function: Any, name: str, args: Any, kwargs: Any) -> Traced:
+    """Run `function` with tracers in the place of arrays; return what it did.
 
-    `names` are those of the leaves. Raises `CompileError`, with the user's line, for what a program
-    cannot do; no tensor is changed then. Raises `StateCreatedError` where an optimizer has no state
-    yet.
+    Raises `CompileError`, with the user's line, for what a program cannot do; no tensor is changed
+    then. Raises `StateCreatedError` where an optimizer has no state yet.
     """
-    captured = Captured(function, [x for x in args if not isinstance(x, Node | np.ndarray)])
+    leaves, names = flatten((args, kwargs))[0], _argument_names(function, args, kwargs)
+    captured = Captured(function, [x for x in leaves if not isinstance(x, Node | np.ndarray)])
     tracing = Trace(name, captured)
-    arrays = [k for k, leaf in enumerate(args) if isinstance(leaf, Node | np.ndarray)]
-    tracing.sources = {id(args[k]): Source("argument", k) for k in arrays}
+    arrays = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Node | np.ndarray)]
+    tracing.sources = {id(leaves[k]): Source("argument", k) for k in arrays}
     try:
-        result = observed(tracing, partial(_returned_by, tracing, run_with_tracers))
+        result = observed(tracing, partial(_returned_by, function, tracing, args, kwargs))
         if tracing.refused:
             raise tracing.refused[0]
         state = [c for c in captured.containers.values() if c.name == STATE]
@@ -354,16 +356,38 @@ def trace(function: Any, name: str, args: list[Any], names: Any, run_with_tracer
     return traced
 
 
-def _returned_by(tracing: Trace, run_with_tracers: Any) -> Any:
+def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
+    """Return names of the leaves: an argument that is one leaf has the name of its parameter."""
+    known: list[str] = []
+    with suppress(TypeError, ValueError):  # without a signature
+        parameters = inspect.signature(function).parameters.values()
+        known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names: list[str] = []
+    pairs = zip_longest(known[: len(args)], args, fillvalue="")
+    for name, value in (*pairs, *sorted(kwargs.items())):
+        leaves, structure = flatten(value)
+        is_named = structure is None and name in known
+        names += [name] if is_named else [f"arg{len(names) + k}" for k in range(len(leaves))]
+    return names
+
+
+def _returned_by(function: Any, tracing: Trace, args: Any, kwargs: Any) -> Any:
     """Run the function, and refuse impure calls; under a profiler, these are not seen."""
+    traced = mapped(lambda x: tracing.array(x) if isinstance(x, np.ndarray) else x, (args, kwargs))
+    leaves, structure = flatten(traced)
     before = sys.getprofile()
     try:
         sys.setprofile(before or refuse_impure_calls)
         # Compiled functions that this one calls are part of its program.
         with grad_mode.uncompiled(on=True), np.errstate(all="ignore"):
-            return run_with_tracers(lambda x: tracing.array(x) if isinstance(x, np.ndarray) else x)
+            result = function(*traced[0], **traced[1])
     finally:
         sys.setprofile(before)
+    after, now = flatten(traced)
+    if now != structure or any(a is not b for a, b in zip(after, leaves, strict=True)):
+        what = "the function changes a list or dict among its arguments"
+        raise ir.not_repeated(tracing.program.name, what, "Return the new items")
+    return result
 
 
 def _reads_inputs(value: Value) -> bool:
