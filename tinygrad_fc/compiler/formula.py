@@ -75,7 +75,6 @@ class FormulaPrinter(Expressions):
 def function_text(function: Any, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the text of `function`, traced with arrays of these names; others are themselves."""
     builder = TraceBuilder()
-    builder.is_formula = True
     arrays = ((name, x) for name, x in arguments.items() if isinstance(x, np.ndarray))
     values = {name: builder.input(name, x) for name, x in arrays}
     names = {id(value): name for name, value in values.items()}

@@ -185,7 +185,7 @@ def _reduced(ufunc: Any, x: Any, axis: Any = None, **kwargs: Any) -> Any:
 
 
 def _like(function: Any, x: Any, *fill: Any, dtype: Any = None, **_: Any) -> Any:
-    return x.call(function, x.shape, *fill, np.dtype(dtype or x.dtype))
+    return x.builder.record(function, x.shape, *fill, np.dtype(dtype or x.dtype))
 
 
 def _swapped(x: Any, axis1: int, axis2: int) -> Any:
@@ -206,7 +206,7 @@ def _clipped(x: Any, a_min: Any = None, a_max: Any = None, **ends: Any) -> Any:
 def _by_counts(function: Any, x: Any, counts: Any, axis: Any = None) -> Any:
     if hasattr(counts, "value") and not counts.value.is_constant:
         counts.read(f"the shape of np.{function.__name__} depends on the value")
-    return (x if hasattr(x, "value") else counts).call(function, x, counts, axis=axis)
+    return (x if hasattr(x, "value") else counts).builder.record(function, x, counts, axis=axis)
 
 
 def _type_of(x: Any) -> Any:

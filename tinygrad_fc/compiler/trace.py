@@ -90,12 +90,12 @@ class Trace(TraceBuilder, Observer):
     @cached_property
     def like(self) -> Tracer:
         """A tracer, like which the library creates arrays."""
-        return Tracer(self, self.constant(np.zeros(())))
+        return super().array(0.0)
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
         if not array.ndim and id(array) not in self.sources:
-            return Tracer(self, self.constant(np.asarray(array)))
+            return super().array(array)
         return self._entered(array, self.source(array, "array"))
 
     def _entered(self, array: Any, source: Source) -> Tracer:
@@ -109,6 +109,25 @@ class Trace(TraceBuilder, Observer):
     def source(self, x: Any, kind: str = "tensor") -> Source:
         """Return where the calls find a tensor, an array or a generator."""
         return self.sources.setdefault(id(x), Source(kind, x))
+
+    # Values are refused, except to the library, which may branch on a number
+
+    def may_read(self) -> bool:
+        """Return whether the code that runs may read a value."""
+        return ir.asked_by_library()
+
+    def shown(self, tracer: Tracer, problem: str, advice: str) -> Any:
+        """Refuse to show values; the library gets them where it raises an error of its own."""
+        by_library = ir.asked_by_library()
+        if by_library:
+            problem = f"{ir.library_function()} of this package reads the value"
+            advice = "Call it outside of the compiled function"
+        shape = tracer.value.shape
+        what = "a number that calls read" if shape is None else f"a tensor of shape {shape}"
+        error = self.refusal(f"{problem} of {what}", advice)
+        if self.origin.phase or not by_library:
+            raise error
+        return tracer.value.sample
 
     # Arrays and gradients of tensors
 
@@ -127,7 +146,7 @@ class Trace(TraceBuilder, Observer):
 
     def stored(self, array: Any) -> Tracer:
         """Return the tracer of an array that the library has created."""
-        return array if type(array) is Tracer else Tracer(self, self.constant(np.asarray(array)))
+        return array if type(array) is Tracer else super().array(array)
 
     def write(self, tensor: Any, array: Any) -> None:
         """Record that a tensor gets another array; one from outside gets its values."""
@@ -175,9 +194,8 @@ class Trace(TraceBuilder, Observer):
 
     def call(self, op: Any, arrays: Any, settings: Any) -> Any:
         """Return the tracer of the result of an op, whose instructions note the origin."""
-        function = op.forward
-        if entry_of(function).traced == WHOLE:
-            function = partial(self._call_whole, function)
+        is_whole = entry_of(op.forward).traced == WHOLE
+        function = partial(self.record, op.forward) if is_whole else op.forward
         return self._call(op, -1, function, *arrays, **settings)
 
     def rules(self, op: Any) -> Any:
@@ -213,10 +231,6 @@ class Trace(TraceBuilder, Observer):
             if type(x) is Tracer:
                 x.is_read |= any(x is y for y in read)
                 x.sample = x.sample if x.is_read or x is result else None
-
-    def _call_whole(self, function: Any, /, *args: Any, **settings: Any) -> Tracer:
-        """Record a call as one instruction."""
-        return Tracer(self, self.emit(function, self.values(args), self.values(settings)))
 
     def module(self, module: Any) -> Any:
         """Note attributes of a module, and of all below it; its instructions have its path."""

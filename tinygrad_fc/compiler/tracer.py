@@ -26,10 +26,9 @@ _ADVICE = "Return the tensor and look at it outside; for a branch, write where(c
 class TraceBuilder(ProgramBuilder):
     """A program builder for tracers: what they ask for beside `emit`.
 
-    A formula may call ops and any function of NumPy, and read values of the arguments it is for.
+    It records ops and any function of NumPy, and shows the values of the arguments that a formula
+    is for; `Trace` is stricter.
     """
-
-    is_formula = False
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
@@ -54,13 +53,20 @@ class TraceBuilder(ProgramBuilder):
         """Return the tracer of an array that is no tracer's: a constant."""
         return Tracer(self, self.constant(np.asarray(array)))
 
+    def record(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
+        value = self.emit(function, self.values(args), self.values(kwargs))
+        if isinstance(value.sample, tuple | list):
+            parts = (self.record(operator.getitem, value, k) for k in range(len(value.sample)))
+            return unflatten(value.sample, parts)
+        return Tracer(self, value)
+
     def created(self, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
         """Return the tracer of the array that `function` creates, or takes from outside."""
         del like
         if entry_of(function).traced == CONVERTED:
             return self._converted(*args, **{"copy": function is np.array, **kwargs})
-        fill = np.zeros if function is np.empty else function
-        return Tracer(self, self.emit(fill, self.values(args), self.values(kwargs)))
+        return self.record(np.zeros if function is np.empty else function, *args, **kwargs)
 
     def _converted(self, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
         data = array_of(data)
@@ -71,16 +77,21 @@ class TraceBuilder(ProgramBuilder):
         if type(data) is not Tracer:
             return Tracer(self, self.constant(np.asarray(data, dtype)))
         if data.is_number:
-            return data.call(np.full, (), data, np.dtype(dtype or data.dtype))
+            return self.record(np.full, (), data, np.dtype(dtype or data.dtype))
         return data.astype(dtype or data.dtype, copy=bool(copy))
 
     def call(self, op: Any, arrays: Any, settings: Any) -> Any:
         """Return the result of an op for tracers."""
-        return op.forward(*arrays, **settings)
+        is_ufunc = isinstance(op.function, np.ufunc) and not settings
+        return self.record(op.function if is_ufunc else op, *arrays, **settings)
 
     def may_read(self) -> bool:
         """Return whether the code that runs may read a value."""
-        return self.is_formula or ir.asked_by_library()
+        return True
+
+    def shown(self, tracer: Tracer, problem: str, advice: str) -> Any:  # noqa: ARG002
+        """Return the values of an array that is no constant."""
+        return tracer.value.sample
 
 
 class Tracer(NDArrayOperatorsMixin):
@@ -146,44 +157,26 @@ class Tracer(NDArrayOperatorsMixin):
     def item(self) -> Any:
         if self.value.is_constant:
             return self.value.sample.item()
-        return self.call(instructions.item, self) if self.builder.may_read() else self.read()
+        may_read = self.builder.may_read()
+        return self.builder.record(instructions.item, self) if may_read else self.read()
 
     def as_number(self) -> Any:
         """Return the number of a 0-d array."""
         return self if self.is_number else self.item()
 
     def read(self, problem: str = "the function reads the value", advice: str = _ADVICE) -> Any:
-        """Refuse to show values, but of a constant.
-
-        The sample is returned where the library raises an error of its own.
-        """
-        if self.value.is_constant:
-            return self.value.sample
-        if not self.builder.is_formula and ir.asked_by_library():
-            problem = f"{ir.library_function()} of this package reads the value"
-            advice = "Call it outside of the compiled function"
-        what = "a number that calls read" if self.is_number else f"a tensor of shape {self.shape}"
-        error = self.builder.refusal(f"{problem} of {what}", advice)
-        if self.builder.origin.phase or not self.builder.may_read():
-            raise error
-        return self.value.sample
+        """Return the values of a constant; `builder` decides about others."""
+        known = self.value.is_constant
+        return self.value.sample if known else self.builder.shown(self, problem, advice)
 
     def __getattr__(self, name: str) -> Any:
         if isinstance(self.layout, np.random.Generator):
-            return partial(self.call, instructions.rng_call, self, name)
+            return partial(self.builder.record, instructions.rng_call, self, name)
         if name == "sort" or not (hasattr(np.ndarray, name) and hasattr(np, name)):
             raise AttributeError(f"a traced array has no {name}. Use a function of tinygrad_fc")
         return partial(getattr(np, name), self)
 
     # Calls
-
-    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the tracer of a call of `function`; tracers of its parts if it returns several."""
-        value = self.builder.emit(function, self.builder.values(args), self.builder.values(kwargs))
-        if isinstance(value.sample, tuple | list):
-            parts = (self.call(operator.getitem, value, k) for k in range(len(value.sample)))
-            return unflatten(value.sample, parts)
-        return Tracer(self.builder, value)
 
     def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
         """Return the view `function(self, *rest)`; `back` maps its values to those of the base.
@@ -200,7 +193,7 @@ class Tracer(NDArrayOperatorsMixin):
         if any(isinstance(x, Node) for x in inputs):
             return NotImplemented
         if method == "at" and ufunc is np.add:
-            return inputs[0].write(self.call(instructions.add_at, *inputs))
+            return inputs[0].write(self.builder.record(instructions.add_at, *inputs))
         if method == "at" or "where" in kwargs:
             problem = f"np.{ufunc.__name__} is called with where= or .at"
             raise self.builder.refusal(problem, "Write np.where, or scatter")
@@ -208,25 +201,21 @@ class Tracer(NDArrayOperatorsMixin):
         if all(getattr(x, "is_number", type(x) in (int, float, bool)) for x in inputs):
             function = entry_of(function).number or function
         (out,) = kwargs.pop("out", (None,))
-        return _into(out, self.call(function, *inputs, **kwargs))
+        return _into(out, self.builder.record(function, *inputs, **kwargs))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if any(issubclass(kind, Node) for kind in types):
             return NotImplemented
         if isinstance(function, Op):
-            plain = isinstance(function.function, np.ufunc) and not kwargs
-            named: Any = function.function if plain else function
-            if self.builder.is_formula:
-                return self.call(named, *args, **kwargs)
             return self.builder.call(function, args, kwargs)
         out, traced = kwargs.pop("out", None), entry_of(function).traced
         if traced in (CREATED, CONVERTED):  # like=
             return self.builder.created(function, *args, **kwargs)
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if traced != instructions.RECORDED and not self.builder.is_formula:
+        if traced != instructions.RECORDED:
             self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
-        return _into(out, self.call(function, *args, **kwargs))
+        return _into(out, self.builder.record(function, *args, **kwargs))
 
     # Indexing
 
@@ -243,14 +232,14 @@ class Tracer(NDArrayOperatorsMixin):
         if any(p.dtype.kind == "b" for p in arrays):
             self.read("a mask selects values", "Write where(mask, x, 0)")
         if arrays or any(isinstance(p, list) for p in at):
-            return self.call(operator.getitem, self, at)
-        back = partial(self.call, instructions.put, self, at)
+            return self.builder.record(operator.getitem, self, at)
+        back = partial(self.builder.record, instructions.put, self, at)
         return self.part(operator.getitem, at, back=back)
 
     def __setitem__(self, at: Any, new: Any) -> None:
         at = self._index(at)
         whole = at in ((...,), (slice(None),))
-        self.write(new if whole else self.call(instructions.put, self, at, new))
+        self.write(new if whole else self.builder.record(instructions.put, self, at, new))
 
     # Methods of an array that differ from NumPy's functions
 
@@ -269,7 +258,7 @@ class Tracer(NDArrayOperatorsMixin):
 
     def astype(self, dtype: Any, *_: Any, copy: bool = True, **__: Any) -> Tracer:
         if np.dtype(dtype) != self.dtype:
-            return self.call(instructions.cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
+            return self.builder.record(instructions.cast, self, np.dtype(dtype))  # type: ignore[no-any-return]
         return self.copy("K") if copy else self
 
     def copy(self, order: Any = "C") -> Tracer:
