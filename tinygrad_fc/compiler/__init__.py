@@ -42,8 +42,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    then back to 1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ... `self_check` also runs
    the function.
 
-`module` is a module whose calls in evaluation are compiled; `export` writes a forward pass for
-machines that have NumPy alone. A printer needs `Program` and the table of functions in
+`CompiledModule` is a module whose calls in evaluation are compiled; `export` writes a forward pass
+for machines that have NumPy alone. A printer needs `Program` and the table of functions in
 `instructions`. `formula` prints a vjp rule as one expression, with the same tracer and table.
 """
 
@@ -51,9 +51,9 @@ from __future__ import annotations
 
 from tinygrad_fc.compiler.compiled import (
     Compiled,
+    CompiledModule,
     compile,  # noqa: A004  PyTorch's name
 )
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed, Program
-from tinygrad_fc.compiler.module import CompiledModule
 
 __all__ = ["CompileError", "Compiled", "CompiledModule", "GuardFailed", "Program", "compile"]

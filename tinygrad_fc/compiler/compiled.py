@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from functools import partial, update_wrapper
 from importlib import import_module
@@ -15,7 +16,6 @@ import numpy as np
 from tinygrad_fc.compiler.call import Executable, Miss
 from tinygrad_fc.compiler.export import export
 from tinygrad_fc.compiler.ir import CompileError, GuardFailed
-from tinygrad_fc.compiler.module import compiled_module
 from tinygrad_fc.compiler.self_check import check as check_call
 from tinygrad_fc.compiler.self_check import others_call
 from tinygrad_fc.compiler.trace import StateCreatedError, trace
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.compiler.ir import Program
 
+_log = logging.getLogger(__name__)
 _one_at_a_time = RLock()
 _WARN_AFTER, _MAX_PROGRAMS = 8, 64
 """Traces after which a warning is given, and programs that a function has at most."""
-_UNTRACED = Miss("")
 _MOST_BYTES, _MOST_STEPS = 2**24, 64
 """Bytes of data, and steps, after which an epoch returns to Python, where it can be interrupted."""
-_BACKENDS = {"numpy": "numpy_printer", "numba": "numba_backend"}
-_BACKENDS |= {"auto": "auto", "inductor": "auto"}
+_BACKENDS = {None: "auto", "numpy": "numpy_printer", "numba": "numba_backend", "auto": "auto"}
+_BACKENDS |= {"inductor": "auto"}
 _MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 P = ParamSpec("P")
@@ -69,7 +69,6 @@ class Compiled(Generic[P, R]):
         self.backend, self.check = backend, check
         self._calls: list[Executable] = []
         self._latest: Any = self._find_or_trace
-        self._has_warned = False
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what the function does, by its program."""
@@ -97,8 +96,7 @@ class Compiled(Generic[P, R]):
                     self._put_first(call)
                     return result
                 misses.append(result.changed)
-            if len(self._calls) >= _WARN_AFTER and not self._has_warned:
-                self._has_warned = True
+            if len(self._calls) == _WARN_AFTER:  # once
                 warnings.warn(
                     f"{self.__name__} is traced for the {len(self._calls) + 1}th time. Since the "
                     f"last call, this has changed: {misses[0]}. Each change takes a trace: give "
@@ -109,9 +107,8 @@ class Compiled(Generic[P, R]):
 
     def _traced(self, args: Any, kwargs: Any) -> Any:
         """Trace the function; return the result of this call."""
-        calls = count(1) if self.check else repeat(1)
+        result, calls = Miss("untraced"), count(1) if self.check else repeat(1)
         build, details = _backend(self.backend).build, (self._function, self.__name__, args, kwargs)
-        result: Any = _UNTRACED
         try:
             traced = trace(*details)
         except StateCreatedError:  # once: run this call as it is, and trace again with the state
@@ -126,7 +123,7 @@ class Compiled(Generic[P, R]):
             raise CompileError(f"{message}. Run it without compile") from error
         call = Executable(traced, build(traced.program), (args, kwargs), calls, self._do_and_check)
         self._put_first(call)
-        if result is _UNTRACED:
+        if type(result) is Miss:
             result = call.call(args, kwargs)
         # Its guards may fail even for this call, since native code rounds otherwise.
         return self.run_function(args, kwargs) if type(result) is Miss else result
@@ -252,12 +249,81 @@ def _without_graph(x: Any) -> Any:
 
 def _backend(name: str | None) -> Any:
     try:
-        return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name or 'auto']}")
+        return import_module(f"tinygrad_fc.compiler.{_BACKENDS[name]}")
     except ImportError as error:
         raise CompileError(
             f"backend {name!r} needs Numba, which cannot be imported ({error}). Install it: "
             "pip install 'tinygrad-fc[compile]'"
         ) from error
+
+
+class CompiledModule(Module):
+    """What `compile` returns for a module: all of its attributes, and a compiled call.
+
+    A call in evaluation runs a program, if no gradient can be asked for: grad mode is off, or
+    neither a parameter nor an argument requires grad. Other calls run the module as it is; the
+    first of them logs how a training step is compiled. The state is that of the module itself
+    (`_orig_mod`): parameters, modes and hooks of the one are those of the other. `compiled` is the
+    `Compiled` function, which has the source.
+
+    >>> import tinygrad_fc as tg
+    >>> model = tg.compile(tg.nn.Sequential(tg.nn.Linear(2, 1)).eval(), backend="numpy")
+    >>> with tg.no_grad():
+    ...     y = model(tg.ones(3, 2))
+    >>> print(model.compiled.source.splitlines()[-2].strip())
+    z1 = x.dot(weight_0.T) + bias_0  # (3)
+    """
+
+    __slots__ = ("_has_logged", "_orig_mod", "compiled")
+    compiled: Compiled[..., Any]
+
+    def __init_subclass__(cls) -> None:
+        """Do nothing: the class of the module has been set up."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the result of the program, or of the module, which a gradient or training needs.
+
+        Inside of another compiled function, the module is a part of its program.
+        """
+        mode = grad_mode.flags.get()
+        if mode & grad_mode.UNCOMPILED:
+            return super().__call__(*args, **kwargs)
+        if not (self.training or (mode & grad_mode.RECORD and self._is_recorded(args, kwargs))):
+            return self.compiled(*args, **kwargs)
+        if not self._has_logged:
+            object.__setattr__(self, "_has_logged", True)
+            _log.warning(
+                "%s is compiled for calls in evaluation under no_grad(). This call is in training, "
+                "or records a graph, and runs the module as it is. To compile training, write the "
+                "whole step (zero_grad, loss, backward, optimizer.step) as a function, and compile "
+                "that: step = tinygrad_fc.compile(step)",
+                type(self._orig_mod).__name__,
+            )
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def _calls(self) -> Any:
+        """The calls compiled so far, under the name that they have in a compiled function."""
+        return self.compiled._calls
+
+    def _is_recorded(self, args: Any, kwargs: Any) -> bool:
+        parameters = (p for _, p in self.named_parameters())  # without the warnings of parameters()
+        tensors = (*parameters, *flatten((args, kwargs))[0])
+        return any(isinstance(x, Node) and x._requires_grad for x in tensors)
+
+    def __reduce__(self) -> Any:
+        """Copy the module and its compiled function."""
+        return compiled_module, (self._orig_mod, self.compiled)
+
+
+def compiled_module(module: Module, compiled: Compiled[..., Any]) -> CompiledModule:
+    """Return a module with the state of `module`, whose calls in evaluation are `compiled`."""
+    kind = type(module)
+    proxy: Any = object.__new__(type(f"Compiled{kind.__name__}", (CompiledModule, kind), {}))
+    slots = {"_orig_mod": module, "compiled": compiled, "_has_logged": False}
+    for name, value in {"__dict__": vars(module), **slots}.items():
+        object.__setattr__(proxy, name, value)
+    return proxy  # type: ignore[no-any-return]
 
 
 class _Options(TypedDict, total=False):
@@ -320,10 +386,9 @@ def compile(  # noqa: A001  as above
     tensor([2., 4.])
     """
     del fullgraph
-    if mode not in _MODES:
-        raise ValueError(f"mode is {mode!r}. Expected one of {', '.join(map(str, _MODES))}")
-    if backend is not None and backend not in _BACKENDS:
-        raise ValueError(f"backend is {backend!r}. Expected one of {', '.join(_BACKENDS)}")
+    for name, value, known in (("mode", mode, _MODES), ("backend", backend, _BACKENDS)):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}. Expected one of {', '.join(map(str, known))}")
     if function is None:
         return partial(compile, backend=backend, check=check)
     if not callable(function):
