@@ -117,11 +117,8 @@ class Executable:
         self._inputs()
         guards = [f"    {line}" for line in self.lines]
         # another number of arguments, or values of other classes, may raise
-        self.lines = [
-            "try:",
-            *guards,
-            f"except Exception: return {self._miss('the number or classes of the arguments')}",
-        ]
+        other = self._name(Miss("the number or classes of the arguments"))
+        self.lines = ["try:", *guards, f"except Exception: return {other}"]
         self._write_call()
         header = "def call(args, kwargs, kernel=kernel, calls=calls):"
         return "\n    ".join([header, *self.lines])
@@ -132,13 +129,10 @@ class Executable:
         self.bound[name] = value
         return name
 
-    def _miss(self, changed: str) -> str:
-        """Return the expression of what a call returns where `changed` differs from the trace."""
-        return self._name(Miss(changed))
-
-    def _unless(self, condition: str, changed: str) -> None:
-        """Write a guard on what `changed` names."""
-        self.lines.append(f"if not ({condition}): return {self._miss(changed)}")
+    def _guard(self, subject: str, condition: str, *values: Any) -> None:
+        """Write a guard on what `subject` names; objects take the places {0}, {1}, ... in it."""
+        condition = condition.format(*map(self._name, values)) if values else condition
+        self.lines.append(f"if not ({condition}): return {self._name(Miss(subject))}")
 
     def _place(self, source: Source) -> str:
         """Return the expression of the tensor, or of the array or generator, at a source."""
@@ -162,86 +156,81 @@ class Executable:
         names = f"[{', '.join(f'l{k}' for k in range(len(leaves)))}]"
         if structure == ((None,) * len(leaves), {}):
             self.lines.append(f"{names} = args")
-            self._unless("kwargs == {}", "the names of the arguments")
+            self._guard("the names of the arguments", "kwargs == {}")
         else:
             self.lines.append(f"{names}, structure = flatten((args, kwargs))")
+            subject = "the structure of the arguments (items of a list or dict)"
             # by their text: dicts of another order are other arguments
-            what = "the structure of the arguments (items of a list or dict)"
-            self._unless(f"repr(structure) == {repr(structure)!r}", what)
-        for k, leaf in enumerate(leaves):
-            name = self.traced.names[k]
+            self._guard(subject, f"repr(structure) == {repr(structure)!r}")
+        for k, (leaf, name) in enumerate(zip(leaves, self.traced.names, strict=True)):
             if not isinstance(leaf, Node | np.ndarray):
-                self._unless(f"same(l{k}, {self._name(leaf)})", f"the value of {name}")
+                self._guard(f"the value of {name}", f"same(l{k}, {{}})", leaf)
                 continue
             self._argument(k, leaf, name)
             for j in range(k):  # x and y that are one tensor
-                what = f"whether {self.traced.names[j]} and {name} are one tensor"
-                self._unless(f"(l{j} is l{k}) is {leaves[j] is leaf}", what)
+                subject = f"whether {self.traced.names[j]} and {name} are one tensor"
+                self._guard(subject, f"(l{j} is l{k}) is {leaves[j] is leaf}")
 
     def _argument(self, k: int, leaf: Any, name: str) -> None:
         """Write the guards of one tensor or array."""
         array, is_tensor = array_of(leaf), isinstance(leaf, Node)
-        self._unless(f"l{k}.__class__ is {self._name(type(leaf))}", f"the class of {name}")
+        self._guard(f"the class of {name}", f"l{k}.__class__ is {{}}", type(leaf))
         self.lines.append(f"x{k} = l{k}" + "._array" * is_tensor)
-        self._unless(f"x{k}.shape == {array.shape}", f"the shape of {name}")
-        self._unless(f"x{k}.dtype == {self._name(array.dtype)}", f"the dtype of {name}")
-        self._unless(f"x{k}.strides == {array.strides}", f"the strides of {name}")
+        for attribute in ("shape", "dtype", "strides"):
+            now = f"x{k}.{attribute} == {{}}"
+            self._guard(f"the {attribute} of {name}", now, getattr(array, attribute))
         if is_tensor:  # without a graph recorded outside
             now = f"l{k}._requires_grad is {leaf._requires_grad} and l{k}._parents is None"
-            self._unless(now, f"whether {name} requires grad")
+            self._guard(f"whether {name} requires grad", now)
         if id(leaf) in self.captured_ids:
-            what = f"whether {name} is the tensor that the function also reads outside"
-            self._unless(f"l{k} is {self._name(leaf)}", what)
+            subject = f"whether {name} is the tensor that the function also reads outside"
+            self._guard(subject, f"l{k} is {{}}", leaf)
 
     def _outside(self) -> None:
         """Write the guards of what the function reads outside."""
-        traced = self.traced
-        dtype = self._name(get_default_dtype())
-        now = f"flags.get() & ~{grad_mode.OBSERVED} == {traced.captured.flags}"
-        self._unless(now, "the grad mode")
-        self._unless(f"get_default_dtype() is {dtype}", "the default dtype")
-        for read in traced.captured.names.values():
-            place, value = self._name(read.place), self._name(read.value)
-            is_item = isinstance(read.place, dict | MappingProxyType)
-            now = f"{place}.get({read.key!r}, ABSENT)" if is_item else f"{place}.{read.key}"
-            self._unless(f"{now} is {value} or same({now}, {value})", read.name)
-        containers = traced.captured.containers
+        captured, containers = self.traced.captured, self.traced.captured.containers
+        now = f"flags.get() & ~{grad_mode.OBSERVED}"
+        self._guard("the grad mode", f"{now} == {captured.flags}")
+        self._guard("the default dtype", "get_default_dtype() is {}", get_default_dtype())
+        for place, key, name, value in captured.names.values():
+            is_item = isinstance(place, dict | MappingProxyType)
+            now = f"{{0}}.get({key!r}, ABSENT)" if is_item else f"{{0}}.{key}"
+            self._guard(name, f"{now} is {{1}} or same({now}, {{1}})", place, value)
         for source in (v.source for v in self.program.inputs if v.source.kind == "option"):
             group, key = source.subject, source.key[0]  # an option that is an input may differ
             before = self._name(containers[id(group)].before)
             self.lines.append(f"{before}[{key!r}] = {self._name(group)}[{key!r}]")
         for container, before, name in containers.values():
-            c, b = self._name(container), self._name(before)
-            what = name or f"the items of a {type(container).__name__} from outside"
-            self._unless(f"{c} == {b}" if name else f"same_contents({c}, {b})", what)
+            subject = name or f"the items of a {type(container).__name__} from outside"
+            self._guard(subject, "{} == {}" if name else "same_contents({}, {})", container, before)
             # == compares tensors of one element by value, and raises for others that differ
             for key, item in before.items() if name and isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
-                    self._unless(f"{c}[{key!r}] is {self._name(item)}", what)
-        for tensor in traced.tensors:
-            p, hooks = self._name(tensor), tensor._hooks and tensor._hooks.copies()
-            what = f"whether a tensor of shape {array_of(tensor).shape} requires grad"
-            self._unless(f"{p}._requires_grad is {tensor._requires_grad}", what)
-            now = f"({p}._hooks and {p}._hooks.copies()) == {self._name(hooks)}"
-            self._unless(now, "the hooks of a tensor")
+                    self._guard(subject, "{}[{}] is {}", container, key, item)
+        for tensor in self.traced.tensors:
+            subject = f"whether a tensor of shape {array_of(tensor).shape} requires grad"
+            self._guard(subject, f"{{}}._requires_grad is {tensor._requires_grad}", tensor)
+            hooks = tensor._hooks and tensor._hooks.copies()
+            now = "({0}._hooks and {0}._hooks.copies()) == {1}"
+            self._guard("the hooks of a tensor", now, tensor, hooks)
 
     def _inputs(self) -> None:
         """Write the lines that read the inputs."""
         for source, was_none in self.traced.grad_guards:
             now = f"({self._place(source)}._grad is None) is {was_none}"
-            self._unless(now, "whether the .grad of a tensor is None")
+            self._guard("whether the .grad of a tensor is None", now)
         for k, value in enumerate(self.program.inputs):
             self.lines.append(f"i{k} = {self._value(value.source)}")
             if value.source.kind == "option" and value.source.key[0] == "lr":  # eager steps raise
-                self._unless(f"i{k} == i{k}", "a learning rate is NaN")
-            if value.source.kind in ("tensor", "gradient") or k in self.bound["owners"]:
-                what = f"shape, dtype or memory of {value.name or 'a tensor'}"
-                self._unless(f"i{k} is known[{k}] or replaces({k}, i{k})", what)
+                self._guard("a learning rate is NaN", f"i{k} == i{k}")
+            if value.source.kind in ("tensor", "gradient") or k in self.owners:
+                subject = f"shape, dtype or memory of {value.name or 'a tensor'}"
+                self._guard(subject, f"i{k} is known[{k}] or replaces({k}, i{k})")
         # the program may read an argument after it has changed the tensors
         arguments = [k for k, v in enumerate(self.program.inputs) if v.source.kind == "argument"]
         for k in set(arguments) - self.owners.keys() if self.owners else ():
-            what = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
-            self._unless(f"id(owner(i{k})) not in owners.values()", what)
+            subject = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
+            self._guard(subject, f"id(owner(i{k})) not in owners.values()")
 
     def _write_call(self) -> None:
         """Write the call of the kernel, and what follows it."""
@@ -262,7 +251,8 @@ class Executable:
             add(f"s{k} = i{k}.bit_generator.state")
             restored += f"i{k}.bit_generator.state = s{k}; "
         add(f"try: {results} = silent.call(kernel, {values}) or ()")
-        add(f"except GuardFailed: {restored}return {self._miss('a value that decides a branch')}")
+        branch = self._name(Miss("a value that decides a branch"))
+        add(f"except GuardFailed: {restored}return {branch}")
         add("except IndexError as error: raise RangeError(f'indexing: {error}') from error")
         for source, number in traced.gradients:
             new = "None" if number is None else f"leaf_of(r{number})"
