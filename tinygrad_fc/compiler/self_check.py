@@ -137,7 +137,7 @@ def _pairs(
         if isinstance(x, np.ndarray) and source.kind != "gradient":
             now = tensor(source)
             is_parameter = gradients and getattr(now, "_requires_grad", False)
-            old = before.get(k) if id(now) in noise or not is_parameter else None
+            old = before.get(k, 0) if id(now) in noise or not is_parameter else 0
             yield names[source] or "an array", copy, now, 0.0, old, noise.get(id(now), 0.0)
 
 
@@ -162,7 +162,7 @@ def _coarsest(program: Program) -> float:
 
 
 def _difference(
-    coarsest: float, a: Any, b: Any, scale: float = 0.0, before: Any = None, noise: Any = 0.0
+    coarsest: float, a: Any, b: Any, scale: float = 0.0, before: Any = 0, noise: Any = 0.0
 ) -> str:
     """Return where the value of the program and that of the function differ beyond rounding.
 
@@ -183,12 +183,11 @@ def _difference(
     if a.dtype.kind in "fc" and wrong.any():
         wrong &= ~(np.isnan(a) & np.isnan(b))
         eps = max(np.finfo(a.dtype).eps, coarsest)
-        root, change = np.sqrt(eps), b if before is None else b - before
+        root, change = np.sqrt(eps), b - before
         sizes = np.where(np.isfinite(change), abs(change), 0)
         row = sizes.max(-1, keepdims=True, initial=0) if a.ndim else sizes
         bound = root * sizes + min(root, 1e4 * eps) * row + 100 * eps * (scale + _largest(change))
-        if before is not None:
-            bound += 16 * eps * np.maximum(abs(b), abs(before)) + 16 * np.nan_to_num(noise) * row
+        bound += 16 * eps * np.maximum(abs(b), abs(before)) + 16 * np.nan_to_num(noise) * row
         wrong &= ~(abs(a - b) <= bound)
     if not wrong.any():
         return ""

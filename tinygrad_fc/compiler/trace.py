@@ -372,16 +372,15 @@ def trace(function: Any, name: str, args: Any, kwargs: Any) -> Traced:
 
 def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
     """Return names of the leaves: an argument that is one leaf has the name of its parameter."""
-    known: list[str] = []
+    names, positional = list[str](), list[str]()
     with suppress(TypeError, ValueError):  # without a signature
         parameters = inspect.signature(function).parameters.values()
-        known = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    names: list[str] = []
-    pairs = zip_longest(known[: len(args)], args, fillvalue="")
+        positional = [p.name for p in parameters if p.kind < p.VAR_POSITIONAL]
+    pairs = zip_longest(positional[: len(args)], args)
     for name, value in (*pairs, *sorted(kwargs.items())):
         leaves, structure = flatten(value)
-        is_named = structure is None and name in known
-        names += [name] if is_named else [f"arg{len(names) + k}" for k in range(len(leaves))]
+        unnamed = (f"arg{len(names) + k}" for k in range(len(leaves)))
+        names += [name] if name and structure is None else unnamed
     return names
 
 
