@@ -60,33 +60,32 @@ def {name}({arguments}):
 
 def export(function: str, calls: list[Any], folder: str | os.PathLike[str]) -> Path:
     """Write the programs of a function; return the path of the Python file."""
-    name, arrays, keys = identifier(function), dict[str, Any](), Expressions()
+    name, keys = identifier(function), Expressions()
     names, programs = dict[str, str](), dict[str, str]()  # by their text, and by shapes and dtypes
     arguments = ", ".join(v.name for v in _arguments(calls[0].program)) if calls else ""
     if not arguments:
         raise CompileError(f"export: {function} has no program of arrays. Call it once with some")
-    stored: dict[int, str] = {}  # keys of arrays by id
+    arrays: dict[int, tuple[str, Any]] = {}  # the key of an array in the file, and itself, by id
 
     def key_of(array: Any, wanted: str) -> str:
-        if id(array) not in stored:
-            stored[id(array)] = keys.fresh(wanted)
-            arrays[stored[id(array)]] = array
-        return f"arrays[{stored[id(array)]!r}]"
+        if id(array) not in arrays:
+            arrays[id(array)] = keys.fresh(wanted), array
+        return f"arrays[{arrays[id(array)][0]!r}]"
 
     for call in calls:
         inputs = _arguments(call.program)
         key = repr(tuple((v.shape, v.dtype.name) for v in inputs))
         if key not in programs and ", ".join(v.name for v in inputs) == arguments:
-            text = _program_text(call, arguments, key_of)
+            text = _program_text(call, key_of)
             programs[key] = names.setdefault(text, f"program_{len(names) + 1}")
-    functions = [f"def {program}():\n{text}\n" for text, program in names.items()]
-    lines = "\n".join(f"    {key}: {program}()," for key, program in programs.items())
+    functions = [f"def {program}({arguments}):\n{text}\n" for text, program in names.items()]
+    lines = "\n".join(f"    {key}: {program}," for key, program in programs.items())
     blocks = [_HEADER.format(name=name), *functions]
     blocks.append(_FUNCTION.format(name=name, arguments=arguments, programs=lines))
     path = Path(folder, f"{name}.py")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(blocks), encoding="utf-8")
-    np.savez(path.with_suffix(".npz"), **arrays)
+    np.savez(path.with_suffix(".npz"), **dict(arrays.values()))
     return path
 
 
@@ -94,8 +93,8 @@ def _arguments(program: Any) -> list[Any]:
     return [v for v in program.inputs if v.source.kind == "argument"]
 
 
-def _program_text(call: Any, arguments: str, key_of: Callable[[Any, str], str]) -> str:
-    """Return the body of a function that defines a program, and returns its function."""
+def _program_text(call: Any, key_of: Callable[[Any, str], str]) -> str:
+    """Return the body of a function that defines a program, and returns its result."""
     program, printer = call.program, NumPyPrinter(call.program)
     if program.changes or call.traced.gradients:
         changed = program.changes[0][0].name if program.changes else "a gradient"
@@ -114,12 +113,9 @@ def _program_text(call: Any, arguments: str, key_of: Callable[[Any, str], str]) 
             raise _refusal(program, f"reads {v.name}, which each call changes")
         is_argument = v.source.kind == "argument"
         values.append(v.name if is_argument else key_of(array_of(v.source.subject), v.name))
-    result = _result_text(program, call.traced.result)
-    lines += printer.function_lines()
-    run = f"{printer.name}_result"
-    outputs = wrapped(f"outputs = {printer.name}(", values, ",", ")")
-    body = textwrap.indent("\n".join([*outputs, f"return {result}"]), "    ")
-    lines += ["", f"def {run}({arguments}):", body, "", f"return {run}"]
+    lines += [*printer.function_lines(), ""]
+    lines += wrapped(f"outputs = {printer.name}(", values, ",", ")")
+    lines.append(f"return {_result_text(program, call.traced.result)}")
     return textwrap.indent("\n".join(lines), "    ")
 
 
