@@ -207,9 +207,6 @@ class Captured:
                 self._follow_function(self._functions.pop())
 
     def _follow_function(self, function: FunctionType) -> None:
-        if id(function) in self._seen:
-            return
-        self._seen.add(id(function))
         code = function.__code__
         if not ir.is_users(code):  # a decorator of the library, for example
             self._reach(getattr(function, "__wrapped__", None))
@@ -272,20 +269,20 @@ class Captured:
             what = f"the function reads {name}, {kind}, whose changes calls do not see"
             advice = "Pass what it holds as an argument, as a tensor if it changes often"
             raise ir.CompileError(f"{self.line}: {what}. {advice}")
-        if isinstance(value, FunctionType):
-            self._functions.append(value)
-        elif isinstance(value, _CODE):
-            for part in ("__self__", "__func__", "fget", "func", "args", "keywords"):
-                self._reach(getattr(value, part, None))
-        elif isinstance(value, _CONTAINERS):
+        if isinstance(value, _CONTAINERS):
             items = contents(value)
             size = len(value) if isinstance(value, dict) else len(items)
             if size <= _MOST and depth and self.watch(value):
                 for item in items if size <= _MANY else ():
                     self._reach(item, f"an item of a {type(value).__name__}", depth - 1)
+        elif isinstance(value, _CODE) and not isinstance(value, FunctionType):
+            for part in ("__self__", "__func__", "fget", "func", "args", "keywords"):
+                self._reach(getattr(value, part, None))
         elif id(value) not in self._seen and _is_users_object(value):
             self._seen.add(id(value))
-            if hasattr(value, "__dict__") or hasattr(type(value), "__slots__"):
+            if isinstance(value, FunctionType):
+                self._functions.append(value)
+            elif hasattr(value, "__dict__") or hasattr(type(value), "__slots__"):
                 self._objects.append(value)
 
     def ids(self) -> set[int]:
