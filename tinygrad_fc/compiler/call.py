@@ -24,7 +24,7 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -81,16 +81,14 @@ class Executable:
         exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
         self.call: Any = self.bound["call"]
 
-    @cached_property
-    def steps(self) -> Any:
-        """The kernel's loop of many steps; None without one, or where results are not stacked."""
+    @property
+    def is_stackable(self) -> bool:
+        """Whether many steps may run in one loop, which stacks their results."""
         leaves, outputs = flatten(self.traced.result)[0], self.program.outputs
         # gradients that a step reads, and tensors from outside, differ; numbers are not stacked
         differ = any(isinstance(x, Source | Node | np.ndarray) for x in leaves)
         numbers = any(outputs[k].is_number for k in self.program.returned)
-        if self.traced.grad_guards or differ or numbers:
-            return None
-        return getattr(self.kernel, "steps", None)
+        return not (self.traced.grad_guards or differ or numbers)
 
     def _replace(self, k: int, array: Any) -> bool:
         """Let `array` take the place of the one that input `k` had so far; return if it may."""

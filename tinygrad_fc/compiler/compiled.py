@@ -184,7 +184,7 @@ class Compiled(Generic[P, R]):
             while len(rows):
                 batch = tuple(_like(x, a[rows[0]]) for x, a in zip(data, arrays, strict=True))
                 # the first step is a call, which may check
-                count, results = _many(self._calls if blocks else [], rows, batch, arrays)
+                count, results = _many(self._calls, rows, batch, arrays) if blocks else (0, None)
                 if not count:
                     result = self._find_or_trace(batch, {})
                     count, results = 1, mapped(partial(_joined, np.stack), result)
@@ -414,9 +414,9 @@ def _runs(order: Any, count: int) -> list[Any]:
 
 def _many(calls: list[Executable], rows: Any, batch: Any, arrays: Any) -> tuple[int, Any]:
     """Run steps in one native call; return how many the program fitted, and stacked results."""
-    if not calls or calls[0].steps is None:
+    if not (calls and calls[0].is_stackable and getattr(calls[0].kernel, "steps", None)):
         return 0, None
-    program, steps, count = calls[0].program, calls[0].steps, 0
+    program, steps, count = calls[0].program, calls[0].kernel.steps, 0
     bytes_of_step = max(1, sum(a[rows[0]].nbytes for a in arrays))
     rows = rows[: max(1, _MOST_BYTES // bytes_of_step)][:_MOST_STEPS]
     stacks = [a[rows] for a in arrays]
