@@ -51,11 +51,9 @@ class Miss(NamedTuple):
     changed: str
 
 
-_FUNCTIONS = (
-    *(owner, leaf_of, undifferentiated_leaf, record_changes_by_id),
-    *(same, same_contents, flatten, get_default_dtype),
-)
-_NAMES: dict[str, Any] = {f.__name__: f for f in (*_FUNCTIONS, GuardFailed, RangeError)}
+_OF_TENSORS = (owner, leaf_of, undifferentiated_leaf, record_changes_by_id)
+_OTHERS = (same, same_contents, flatten, get_default_dtype, GuardFailed, RangeError)
+_NAMES: dict[str, Any] = {f.__name__: f for f in (*_OF_TENSORS, *_OTHERS)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
 """What the generated function reads of this package."""
 
@@ -77,8 +75,8 @@ class Executable:
         names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owners}
         self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
         self.lines: list[str] = []
-        text = self._written(arguments)
-        exec(compile(text, f"<call of {self.program.name}>", "exec"), self.bound)  # noqa: S102
+        name = f"<call of {self.program.name}>"
+        exec(compile(self._written(arguments), name, "exec"), self.bound)  # noqa: S102
         self.call: Any = self.bound["call"]
 
     @property

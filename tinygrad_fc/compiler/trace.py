@@ -14,8 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import zip_longest
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,13 +83,9 @@ class Trace(TraceBuilder, Observer):
         self.options: list[Watched] = []  # these groups
         self.grads: dict[Any, Any] = {}
         self.grad_reads: list[tuple[Source, bool]] = []
+        self.like = super().array(0.0)
 
     # Arrays
-
-    @cached_property
-    def like(self) -> Tracer:
-        """A tracer, like which the library creates arrays."""
-        return super().array(0.0)
 
     def array(self, array: Any) -> Tracer:
         """Return the tracer of an array that no tensor has; a constant if it is 0-d."""
@@ -376,7 +371,7 @@ def _argument_names(function: Any, args: Any, kwargs: Any) -> list[str]:
     with suppress(TypeError, ValueError):  # without a signature
         parameters = inspect.signature(function).parameters.values()
         positional = [p.name for p in parameters if p.kind < p.VAR_POSITIONAL]
-    pairs = zip_longest(positional[: len(args)], args)
+    pairs = zip([*positional, *[""] * len(args)], args, strict=False)
     for name, value in (*pairs, *sorted(kwargs.items())):
         leaves, structure = flatten(value)
         unnamed = (f"arg{len(names) + k}" for k in range(len(leaves)))

@@ -155,10 +155,9 @@ class Tracer(NDArrayOperatorsMixin):
         return self.builder.expect(self.value)
 
     def item(self) -> Any:
-        if self.value.is_constant:
-            return self.value.sample.item()
-        may_read = self.builder.may_read()
-        return self.builder.record(instructions.item, self) if may_read else self.read()
+        if self.builder.may_read() and not self.value.is_constant:
+            return self.builder.record(instructions.item, self)
+        return self.read().item()
 
     def as_number(self) -> Any:
         """Return the number of a 0-d array."""
