@@ -17,8 +17,8 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `__array_function__`, and it arrives in `ir.ProgramBuilder.emit`, which also computes it
    (`sample`, for shapes and dtypes): a repeated call returns the existing value, small results of
    constants are constants, x * 1 is x. An instruction of an op knows its op, phase and module
-   (`ir.Origin`, set by `Trace._call`). Where the library branches on a value, `Tracer.__bool__`
-   records what the program has to check: `if loss != loss: raise GuardFailed`.
+   (`ir.Origin`, set by `Trace.call` and `Trace._rule`). Where the library branches on a value,
+   `Tracer.__bool__` records what the program has to check: `if loss != loss: raise GuardFailed`.
 5. `loss.backward()` is the library's own backward pass; the rules run on tracers, and
    `Trace.set_grad` notes what `.grad` becomes. `Trace.groups` puts a tracer for the learning rate
    into a copy of the group (`_option`), and `Trace.step` runs the optimizer: `rate * g` is one

@@ -189,35 +189,30 @@ class Trace(TraceBuilder, Observer):
 
     def call(self, op: Any, arrays: Any, settings: Any) -> Any:
         """Return the tracer of the result of an op, whose instructions note the origin."""
-        is_whole = entry_of(op.forward).traced == WHOLE
+        if not op.is_builtin:
+            self.captured.follow(op.forward)
+        is_whole, options = entry_of(op.forward).traced == WHOLE, self.values(settings)
         function = partial(self.record, op.forward) if is_whole else op.forward
-        return self._call(op, -1, function, *arrays, **settings)
+        origin = Origin(op.name, "forward", module=self.origin.module, settings=options)
+        with self._within(self.origin if self.origin.phase else origin):
+            result = self.stored(function(*arrays, **settings))
+        self._release_unread(op, result, arrays)
+        return result
 
     def rules(self, op: Any) -> Any:
         """Return the vjp rules of an op, which note the origin."""
         if not isinstance(op.rules, tuple):
             return op.rules
-        return tuple(partial(self._call, op, k, rule) for k, rule in enumerate(op.rules))
-
-    def _call(self, op: Any, argument: int, function: Any, /, *args: Any, **settings: Any) -> Any:
-        """Call a forward function (argument -1) or vjp rule; instructions get its `Origin`."""
-        origin = self.origin
         if not op.is_builtin:
-            self.captured.follow(inspect.unwrap(function))
-        if not origin.phase:
-            options = self.values(settings)
-            origin = Origin(op.name, "forward", module=origin.module, settings=options)
-            if argument >= 0:  # a rule belongs to the module that called the op
-                cotangent, result, of = self.values((*args[:2], args[2 + argument]))
-                module = result.origin.module
-                rule = (argument, cotangent, result, of)
-                origin = Origin(op.name, "backward", *rule, module, options)
-        with self._within(origin):
-            result = function(*args, **settings)
-        if argument < 0:
-            result = self.stored(result)
-            self._release_unread(op, result, args)
-        return result
+            self.captured.follow(*op.rules)
+        return tuple(partial(self._rule, op, k) for k in range(len(op.rules)))
+
+    def _rule(self, op: Any, k: int, /, g: Any, out: Any, *args: Any, **settings: Any) -> Any:
+        """Call vjp rule `k` of an op, which belongs to the module that called the op."""
+        rule = (k, *self.values((g, out, args[k])))
+        origin = Origin(op.name, "backward", *rule, rule[2].origin.module, self.values(settings))
+        with self._within(self.origin if self.origin.phase else origin):
+            return op.rules[k](g, out, *args, **settings)
 
     def _release_unread(self, op: Any, result: Tracer, args: Any) -> None:
         """Release samples that no rule reads: the rule of relu, for example, reads its result."""
