@@ -27,7 +27,7 @@ from tinygrad_fc.compiler.naming import name_values
 from tinygrad_fc.compiler.tracer import TraceBuilder, Tracer
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array
-from tinygrad_fc.core.node import Node
+from tinygrad_fc.core.node import Node, array_of
 from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.core.seam import Observer, observed
 
@@ -338,8 +338,10 @@ def trace(function: Any, name: str, args: Any, kwargs: Any) -> Traced:
     leaves, names = flatten((args, kwargs))[0], _argument_names(function, args, kwargs)
     captured = Captured(function, [x for x in leaves if not isinstance(x, Node | np.ndarray)])
     tracing = Trace(name, captured)
-    arrays = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Node | np.ndarray)]
-    tracing.sources = {id(leaves[k]): Source("argument", k) for k in arrays}
+    for k, leaf in enumerate(leaves):  # the first inputs, of which those that are read remain
+        if isinstance(leaf, Node | np.ndarray):
+            source = tracing.sources[id(leaf)] = Source("argument", k)
+            tracing._entered(array_of(leaf), source)
     try:
         result = observed(tracing, partial(_returned_by, function, tracing, args, kwargs))
         if tracing.refused:
@@ -416,11 +418,4 @@ def _order(program: Program) -> None:
     instructions = [v for v in program.instructions if id(v) in needed]
     program.instructions = sorted(instructions, key=lambda v: id(v) not in first)
     inputs = [v for v in program.inputs if id(v) in needed or v.source.kind == "option"]
-    program.inputs = sorted(inputs, key=lambda v: _place(v.source))
-
-
-def _place(source: Source) -> tuple[int, int]:
-    """Return what sorts inputs: arguments in their order, tensors from outside, options."""
-    if source.kind == "argument":
-        return 0, int(source.subject)
-    return (2 if source.kind == "option" else 1), 0
+    program.inputs = sorted(inputs, key=lambda v: v.source.kind == "option")

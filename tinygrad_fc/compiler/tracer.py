@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_fc.compiler import instructions, ir
-from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, entry_of
+from tinygrad_fc.compiler.instructions import CONVERTED, CREATED, RECORDED, entry_of
 from tinygrad_fc.compiler.ir import CompileError, ProgramBuilder, Value, read_only, sample_of
 from tinygrad_fc.core.node import Node, array_of
 from tinygrad_fc.core.op import Op
@@ -61,19 +61,13 @@ class TraceBuilder(ProgramBuilder):
             return unflatten(value.sample, parts)
         return Tracer(self, value)
 
-    def created(self, function: Any, *args: Any, like: Any = None, **kwargs: Any) -> Any:
-        """Return the tracer of the array that `function` creates, or takes from outside."""
-        del like
-        if entry_of(function).traced == CONVERTED:
-            return self._converted(*args, **{"copy": function is np.array, **kwargs})
-        return self.record(np.zeros if function is np.empty else function, *args, **kwargs)
-
-    def _converted(self, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
+    def converted(self, data: Any, dtype: Any = None, *, copy: bool | None) -> Any:
+        """Return the tracer of `np.array(data, dtype)`; an array from outside is an input."""
         data = array_of(data)
         if isinstance(data, np.ndarray) and data.ndim:  # from outside: read in each call
             data = self.array(data)
         if isinstance(data, list | tuple) and any(type(d) is Tracer for d in data):
-            return np.stack([self._converted(d, dtype, copy=False) for d in data])
+            return np.stack([self.converted(d, dtype, copy=False) for d in data])
         if type(data) is not Tracer:
             return Tracer(self, self.constant(np.asarray(data, dtype)))
         if data.is_number:
@@ -208,12 +202,13 @@ class Tracer(NDArrayOperatorsMixin):
         if isinstance(function, Op):
             return self.builder.call(function, args, kwargs)
         out, traced = kwargs.pop("out", None), entry_of(function).traced
-        if traced in (CREATED, CONVERTED):  # like=
-            return self.builder.created(function, *args, **kwargs)
+        if traced == CONVERTED:  # with like=
+            return self.builder.converted(*args, **{"copy": function is np.array, **kwargs})
         if callable(traced):
             return _into(out, traced(*args, **kwargs))
-        if traced != instructions.RECORDED:
+        if traced not in (RECORDED, CREATED):
             self.read(f"np.{function.__name__} reads the value", "Call it outside of the function")
+        function = np.zeros if function is np.empty else function
         return _into(out, self.builder.record(function, *args, **kwargs))
 
     # Indexing
