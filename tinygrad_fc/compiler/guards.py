@@ -253,7 +253,8 @@ class Captured:
     def _read(self, owner: Any, name: str, key: str = "") -> None:
         if (id(owner), name) in self.names:
             return
-        is_place = isinstance(owner, dict | types.CellType | FunctionType) or _is_slot(owner, name)
+        is_slot = isinstance(getattr(type(owner), name, None), types.MemberDescriptorType)
+        is_place = is_slot or isinstance(owner, dict | types.CellType | FunctionType)
         place, key = owner if is_place else getattr(owner, "__dict__", {}), key or name
         value = value_of(place, key)
         if not isinstance(value, types.ModuleType) or _is_users_object(value):
@@ -324,10 +325,6 @@ def _registries(value: Any) -> tuple[dict[str, Any], ...]:
     """Return the dicts that have attributes of a module, besides its `__dict__`."""
     is_module = isinstance(value, Module)
     return (value._parameters, value._buffers, value._modules) if is_module else ()
-
-
-def _is_slot(value: Any, name: str) -> bool:
-    return isinstance(getattr(type(value), name, None), types.MemberDescriptorType)
 
 
 def _is_users_object(value: Any) -> bool:
