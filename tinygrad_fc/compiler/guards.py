@@ -167,7 +167,7 @@ class Captured:
         self._random_states = _random_states()
         self._functions: list[Any] = []
         self._objects: list[Any] = []
-        self._attributes = {"__call__", "training"}  # which calls read without that name
+        self._attributes = {"__call__"}  # which is called without that name
         self._optional: set[str] = set()
         self._seen: set[int] = set()
         self.follow(function, call, *arguments)
@@ -214,6 +214,8 @@ class Captured:
         names, attributes, optional, imported = names_in(code)
         self._attributes |= attributes | optional | (names & _WHOLE)
         self._optional |= optional
+        if attributes & {"train", "eval"}:
+            self._attributes.add("training")
         for name in names & function.__globals__.keys():
             self._read(function.__globals__, name)
         for name in imported:

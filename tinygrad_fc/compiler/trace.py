@@ -209,8 +209,9 @@ class Trace(TraceBuilder, Observer):
 
     def _rule(self, op: Any, k: int, /, g: Any, out: Any, *args: Any, **settings: Any) -> Any:
         """Call vjp rule `k` of an op, which belongs to the module that called the op."""
-        rule = (k, *self.values((g, out, args[k])))
-        origin = Origin(op.name, "backward", *rule, rule[2].origin.module, self.values(settings))
+        cotangent, result, of = self.values((g, out, args[k]))
+        rule, options = (k, cotangent, result, of), self.values(settings)
+        origin = Origin(op.name, "backward", *rule, result.origin.module, options)
         with self._within(self.origin if self.origin.phase else origin):
             return op.rules[k](g, out, *args, **settings)
 
