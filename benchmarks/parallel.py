@@ -10,7 +10,12 @@ processes, beside a plain step on all rows: its bytes on the loopback interface 
 gradients without those of data and parameters, and the most memory of a worker. Its workers keep
 freed memory, as `docs/howto/scale_out.md` advises for large models.
 
-    python benchmarks/parallel.py [--rounds N] [loop-1 loop-2 client wire-1 wire-20]
+The fourth table has an epoch of shuffled mini-batches of a Zarr set on disk, 36,000 samples of
+1,024 features, beside a plain loop in the order of the file on one core. The fifth has a step of
+784-512-512-10 in float32 with two workers, beside a plain step and PyTorch's two gloo processes
+(`pip install torch`), and its bytes on the loopback interface. Both have the least of the rounds.
+
+    python benchmarks/parallel.py [--rounds N] [loop-1 loop-2 client wire-1 wire-20 disk gloo]
 
 names the rows to measure, by default all. Two workers halve the time only where the machine has two
 cores of its own: two hardware threads of one core run matrix products no faster than one.
@@ -19,7 +24,13 @@ cores of its own: two hardware threads of one core run matrix products no faster
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
+import socket
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -41,7 +52,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, parallel
+from tinygrad_fc import nn, optim, parallel
 from tinygrad_fc.nn import functional as F
 
 if TYPE_CHECKING:
@@ -59,7 +70,12 @@ KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": 0,
     "MALLOC_TRIM_THRESHOLD_": 4_000_000_000,
 }
-ROWS = (*(f"loop-{workers}" for workers in LIMITS), "client", *WIDTHS)
+ROWS = (*(f"loop-{workers}" for workers in LIMITS), "client", *WIDTHS, "disk", "gloo")
+DISK_ROWS, FEATURES, DISK_CHUNK, BATCH = 36_000, 1024, 512, 2048
+DISK_LIMITS = {"1 thread": 1.0, "2 threads": 0.6, "1 worker": 1.2}
+"""The time of an epoch that is allowed, in that of the plain loop on one core."""
+GLOO_LIMITS = {2048: None, 16_384: 0.95}
+"""The time of a step that is allowed, in that of two gloo processes, by the size of the batch."""
 WIRE_LIMIT = 3.0
 """The time that a step of 20 M parameters may take, in plain steps."""
 
@@ -109,6 +125,8 @@ def main() -> None:
     costs = Table("chunks of 10 samples, 2 processes", "client, ms a chunk", "limit")
     wire = Table("16 chunks, 2 processes", "MB", "gradients", "s", "plain, s", "ratio", "limit")
     wire.add_column("MiB of a worker")
+    disk = Table("epoch of 36,000 rows on disk", "s", "rows/s", "ratio to plain", "limit")
+    gloo = Table("step of 784-512-512-10", "ms", "MB", "ratio to gloo", "limit")
     missed = False
     for row in ROWS:
         if row not in rows:
@@ -118,10 +136,15 @@ def main() -> None:
                 missed |= add_loops(loops, lazy, (x, y), int(row[-1]), rounds, stack)
             elif row == "client":
                 missed |= add_costs(costs, (x, y), stack)
+            elif row == "disk":
+                missed |= add_disk(disk, rounds, stack)
+            elif row == "gloo":
+                for batch in GLOO_LIMITS:
+                    missed |= add_gloo(gloo, batch, rounds, stack)
             else:
                 missed |= add_wire(wire, row, rounds, stack)
     console = Console()
-    console.print(*(table for table in (loops, costs, wire) if table.row_count))
+    console.print(*(table for table in (loops, costs, wire, disk, gloo) if table.row_count))
     raise SystemExit(missed)
 
 
@@ -238,6 +261,133 @@ def wire_row(width: int, client: Client, rounds: int) -> tuple[float, float, lis
     cells = [f"{size / 8:.0f} M parameters", f"{sent:.0f}", f"{gradients:.1f}"]
     cells += [f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.2f}", f"{peak:.0f}"]
     return gradients, ratio, cells
+
+
+def add_disk(table: Table, rounds: int, stack: ExitStack) -> bool:
+    """Add the rows of an epoch of data on disk; return whether a limit is missed."""
+    import zarr  # noqa: PLC0415  needed here alone
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    data, rng = [], np.random.default_rng(0)
+    for name, width in (("x", FEATURES), ("y", 1)):
+        shape, chunks = (DISK_ROWS, width), (DISK_CHUNK, width)
+        data.append(zarr.create_array(f"{folder}/{name}", shape=shape, chunks=chunks, dtype="f8"))
+        for k in range(0, DISK_ROWS, DISK_CHUNK):  # as in `examples/out_of_core.py`
+            part = min(DISK_CHUNK, DISK_ROWS - k), width
+            data[-1][k : k + DISK_CHUNK] = rng.integers(-2, 3, part).astype(float)
+    cores = sorted(os.sched_getaffinity(0))
+    calls: dict[str, Callable[[], None]] = {"plain loop": partial(plain_epoch, data, cores[:1])}
+    for n in (1, 2):
+        calls[f"{n} thread{'s' * (n > 1)}"] = partial(epoch, data, cores[:n])
+    for n in (1, 2):
+        client = connected(stack, partial(LocalCluster, threads_per_worker=1), n)
+        calls[f"{n} worker{'s' * (n > 1)}"] = partial(epoch, data, cores, client)
+    times = least(calls, rounds)
+    for name, time_s in times.items():
+        limit, ratio = DISK_LIMITS.get(name), time_s / times["plain loop"]
+        cells = f"{time_s:.2f}", f"{DISK_ROWS / time_s:,.0f}", f"{ratio:.2f}", limit or ""
+        table.add_row(name, *map(str, cells))
+    return any(times[name] > limit * times["plain loop"] for name, limit in DISK_LIMITS.items())
+
+
+def disk_training() -> tuple[nn.Module, optim.Optimizer]:
+    """Return the network of the fourth table and its optimizer."""
+    tg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Dropout(0.01), nn.Tanh(), nn.Linear(8, 1))
+    return model, optim.Adam(model.parameters(), lr=0.01)
+
+
+def plain_epoch(data: list[Any], cores: list[int]) -> None:
+    """Train on the rows in their order."""
+    os.sched_setaffinity(0, cores)
+    model, optimizer = disk_training()
+    for k in range(0, DISK_ROWS, BATCH):
+        optimizer.zero_grad()
+        loss_fn(model, *(tg.as_tensor(a[k : k + BATCH]) for a in data)).backward()
+        optimizer.step()
+
+
+def epoch(data: list[Any], cores: list[int], client: Client | None = None) -> None:
+    """Train on shuffled mini-batches, in as many threads as there are cores, or on workers."""
+    os.sched_setaffinity(0, cores)
+    model, optimizer = disk_training()
+    with dask.config.set(num_workers=len(cores)):
+        for batch in parallel.batches(*data, batch_size=BATCH, client=client):
+            optimizer.zero_grad()
+            parallel.backward(model, loss_fn, *batch, client=client)
+            optimizer.step()
+
+
+def cross_entropy(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """Return the mean cross entropy."""
+    return F.cross_entropy(model(x), y)
+
+
+def add_gloo(table: Table, batch: int, rounds: int, stack: ExitStack) -> bool:
+    """Add the rows of a size of the batch; return whether its limit is missed."""
+    if not importlib.util.find_spec("torch"):
+        return False
+    layers = nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    model = nn.Sequential(*layers).float()
+    optimizer, rng = optim.SGD(model.parameters(), lr=0.01), np.random.default_rng(0)
+    x, y = rng.standard_normal((batch, 784), dtype=np.float32), rng.integers(0, 10, batch)
+    client = connected(stack, partial(LocalCluster, threads_per_worker=1), 2)
+    data = client.persist(
+        [dask.array.from_array(a, chunks=(batch // 8, -1)[: a.ndim]) for a in (x, y)]
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = [sys.executable, str(Path(__file__).with_name("gloo.py"))]
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    ranks = [
+        stack.enter_context(subprocess.Popen([*script, rank, port, str(batch)], **options))  # type: ignore[call-overload]  # noqa: S603
+        for rank in ("0", "1")
+    ]
+
+    def plain() -> None:
+        optimizer.zero_grad()
+        cross_entropy(model, tg.as_tensor(x), tg.as_tensor(y)).backward()
+        optimizer.step()
+
+    def workers() -> None:
+        optimizer.zero_grad()
+        parallel.backward(model, cross_entropy, *data, client=client)
+        optimizer.step()
+
+    def gloo() -> None:
+        for rank in ranks:
+            rank.stdin.write("step\n")
+        for rank in ranks:
+            rank.stdout.readline()
+
+    megabytes: dict[str, float] = {}
+    calls = {"plain": plain, "2 workers": workers, "2 gloo processes": gloo}
+    times = least(calls, rounds, megabytes)
+    for rank in ranks:
+        rank.stdin.close()
+    limit = GLOO_LIMITS[batch]
+    for name, time_s in times.items():
+        ratio = time_s / times["2 gloo processes"]
+        cells = f"{time_s * 1e3:.0f}", f"{megabytes[name]:.1f}", f"{ratio:.2f}"
+        table.add_row(f"{name}, batch {batch:,}", *cells, str(limit or ""))
+    return bool(limit and times["2 workers"] > limit * times["2 gloo processes"])
+
+
+def least(
+    calls: dict[str, Callable[[], None]], rounds: int, megabytes: dict[str, float] | None = None
+) -> dict[str, float]:
+    """Return the least seconds of each call, which take turns, and note the bytes of a call."""
+    times: dict[str, float] = {}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            before = loopback_bytes()
+            time_s = seconds(call)
+            if turn:  # the first one compiles and connects
+                times[name] = min(time_s, times.get(name, time_s))
+            if megabytes is not None:
+                megabytes[name] = (loopback_bytes() - before) / 1e6
+    return times
 
 
 def loopback_bytes() -> int:

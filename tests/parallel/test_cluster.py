@@ -60,6 +60,8 @@ def trained(loss_fn: Any, client: Any, seed: int = 0, **settings: Any) -> list[b
     model, (x, y) = steps.network(seed, nn.Dropout(0.25)), steps.data(seed, 101)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     settings |= {"chunk_rows": 10, "client": client}
+    if settings.pop("persisted", False):
+        x, y = client.persist([dask.array.from_array(a, chunks=(10, -1)) for a in (x, y)])
     losses = []
     for _ in range(2):
         optimizer.zero_grad()
@@ -76,6 +78,7 @@ def test_processes_give_the_bits_of_threads_also_where_one_is_killed(
     expected = trained(steps.mean, None)
     assert trained(partial(steps.killing, marker), client, compiled=compiled) == expected
     assert marker.exists()
+    assert trained(steps.mean, client, persisted=True) == expected
 
 
 def test_a_loss_that_always_ends_its_worker_is_named(client: Any) -> None:

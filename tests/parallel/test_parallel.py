@@ -202,7 +202,7 @@ def test_what_holds_the_data_does_not_matter(tmp_path: Path) -> None:
         parallel.backward(model, steps.mean, a, stored, chunk_rows=20)
         results.append(steps.state(model))
     assert all(gradients == results[0] for gradients in results)
-    assert [len(r) for r in parallel.data.columns((stored, x), None)[0]] == [7] * 7 + [1]
+    assert [len(r) for r in parallel.data.columns((stored, x), None)[1][0]] == [7] * 7 + [1]
 
 
 @pytest.mark.parametrize(
@@ -420,11 +420,8 @@ def test_batches_of_an_epoch_hold_each_row_once(
     ("name", "change"),
     [
         *(("seed", {"seed": 4}), ("batch_size", {"batch_size": 21}), ("window", {"window": 3})),
-        *(
-            ("chunks", {"chunk_rows": 8}),
-            ("rows", {"rows": 82}),
-            ("drop_last", {"drop_last": True}),
-        ),
+        *(("chunks", {"chunk_rows": 8}), ("rows", {"rows": 82})),
+        ("drop_last", {"drop_last": True}),
         *(("epoch -1", {"epoch": -1}), ("position 6", {"position": 6})),
         *(("position -1", {"position": -1}), ("position 0.5", {"position": 0.5})),
         ("epoch None", {"epoch": None}),

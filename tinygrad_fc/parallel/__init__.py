@@ -13,11 +13,6 @@ on the chunks alone: neither the number of workers nor the death of one changes 
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from concurrent.futures import CancelledError
-from contextlib import nullcontext, suppress
-from functools import partial
 from importlib.util import find_spec
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -31,17 +26,11 @@ from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import positive
 
 try:
-    import dask
-    import distributed
-    from dask.delayed import Delayed, delayed
-    from dask.diagnostics.progress import ProgressBar
-    from dask.highlevelgraph import HighLevelGraph
-
     from tinygrad_fc.parallel import clients, worker
     from tinygrad_fc.parallel.clients import ChunkError
     from tinygrad_fc.parallel.data import batches, columns
     from tinygrad_fc.parallel.sweeps import Run, map  # noqa: A004
-    from tinygrad_fc.parallel.worker import State, Step, tensors_of
+    from tinygrad_fc.parallel.worker import Replica, State, tensors_of
 except ImportError as error:
     raise ImportError(
         "tinygrad_fc.parallel needs Dask, which is not installed: pip install 'tinygrad-fc[dask]'"
@@ -53,10 +42,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
 __all__ = ["ChunkError", "Run", "backward", "batches", "evaluate", "map"]
-
-SCATTERED = 1 << 20
-"""From how many bytes on parameters go to the workers directly."""
-_TRIES = 3
 
 
 def backward(
@@ -106,9 +91,9 @@ def backward(
         raise ValueError(f"reduction is 'mean' or 'sum', got {reduction!r}")
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
-    step = Step(reduction, compiled or None, check)
+    replica = Replica(model, loss_fn, reduction, compiled or None, check)
     sizes = chunk_rows, groups, client, timeout, progress
-    weight, loss, *sums = _sums(model, loss_fn, arrays, step, *sizes)
+    weight, loss, *sums = _sums(replica, arrays, *sizes)
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors_of(model), sums, strict=True):
         if isinstance(t, Parameter):
@@ -142,136 +127,47 @@ def evaluate(
     2.5
     """
     sizes = chunk_rows, groups, client, timeout, progress
-    step = Step("mean", None, check, evaluate=True)
-    weight, total = _sums(model, metric, arrays, step, *sizes)
+    replica = Replica(model, metric, separates=check, evaluates=True)
+    weight, total = _sums(replica, arrays, *sizes)
     return float(total / weight)
 
 
-def _sums(
-    model: Any, function: Any, arrays: Any, step: Step, chunk_rows: Any, groups: int, *where: Any
-) -> Any:
-    """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays."""
+def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: Any) -> Any:
+    """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays.
+
+    The tasks of a group add up its parts in order, and further ones add the groups in pairs.
+    """
     groups = positive("groups", groups)
     clients.check_client(*where[:2])
-    rows, *chunks = columns(arrays, chunk_rows)
-    tensors = tensors_of(model)
-    code, values = clients.pickled((model, function), tensors), [t._array for t in tensors]
+    graph, (rows, *chunks) = columns(arrays, chunk_rows)
+    tensors = tensors_of(replica.model)
+    code, values = clients.pickled(replica, tensors), [t._array for t in tensors]
     limit, count = 1, rows[-1].stop
-    if step.check and not worker.norms_in_training(model):
+    if replica.separates and not worker.norms_in_training(replica.model):
         # chunks may be cut and joined: one gradient for chunks that are smaller than it
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
         limit = max(1, min(int(sum(a.nbytes for a in values) / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
-    name = f"chunk_sums-{np.random.default_rng().integers(2**63):x}"
+    name = clients.unique_name("chunk_sums")
     seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
-    state = State((code, step), values, seed, stride, name)
-    weight, *sums = _computed(partial(_task, state, parts, groups), *where)
-    if not weight > 0:
-        raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
-    return weight, *sums
-
-
-def _task(state: State, parts: list[Any], groups: int, *where: Any) -> Delayed:
-    """Return the task that adds up all parts: those of a group in order, and the groups in pairs.
-
-    Consecutive groups are computed by the same worker, so that most of their sums need not travel;
-    where the state is small, Dask chooses. The graph is written directly, since a call of `delayed`
-    takes milliseconds.
-    """
-    shared, workers = _shared(state, *where)
-    code = shared.key if isinstance(shared, Delayed) else shared
-    graph, homes, sums = dict[Any, Any](), dict[Any, Any](), list[Any]()
+    shared = f"shared-{name}"
+    state, homes, sums = State(code, values, seed, stride, name), dict[Any, float](), []
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     for k, (start, stop) in enumerate(pairwise(ends)):
         before = None
-        for rows, *chunks in parts[start:stop]:
-            key = state.name, rows[0].start, rows[-1].stop  # named if the worker dies
-            data = [[getattr(c, "key", c) for c in column] for column in chunks]
-            graph[key] = (worker.chunk_sums, code, range(*key[1:]), before, *data)
-            homes[key] = workers[k * len(workers) // (len(ends) - 1) :][:1]
-            before = key
+        for part_rows, *data in parts[start:stop]:
+            key = name, part_rows[0].start, part_rows[-1].stop  # named if the worker dies
+            graph[key] = (worker.chunk_sums, shared, range(*key[1:]), before, *([*d] for d in data))
+            homes[key], before = k / (len(ends) - 1), key
         sums.append(before)
     while len(sums) > 1:
         pairs = list(zip(sums[::2], sums[1::2], strict=False))
-        keys = [(f"sum-{state.name}", a[1], b[2]) for a, b in pairs]
+        keys = [(f"sum-{name}", a[1], b[2]) for a, b in pairs]
         graph |= {key: (worker.add_sums, *pair) for key, pair in zip(keys, pairs, strict=True)}
         sums = keys + sums[2 * len(pairs) :]
-    graph[state.name] = (worker.checked, code, sums[0])
-    read = [c for c in (shared, *[column[0] for column in parts[0][1:]]) if isinstance(c, Delayed)]
-    with dask.annotate(workers=homes.get, allow_other_workers=True) if workers else nullcontext():
-        layers = HighLevelGraph.from_collections(state.name, graph, dependencies=read)
-    return Delayed(state.name, layers)
-
-
-# The client and its workers
-
-
-def _shared(state: State, client: Any, timeout: float) -> tuple[Any, list[str]]:
-    """Return a task or future with the code and arrays that all chunks share, and the workers.
-
-    Small arrays are sent with the tasks, which Dask may run anywhere: there are no workers then.
-    """
-    workers = [] if client is None else clients.workers_of(client, timeout)
-    if client is None or sum(a.nbytes for a in state.arrays) <= SCATTERED:
-        return delayed(state, traverse=False), []
-    future = client.scatter([state], broadcast=True, direct=True, hash=False, timeout=timeout)[0]
-    return future, workers
-
-
-def _computed(task: Callable[..., Any], client: Any, timeout: float, progress: bool) -> Any:
-    """Return the result of `task(client, timeout)`, computed by the client or in threads.
-
-    The task is sent again if data that it shares was lost with the workers that held it.
-    """
-    if client is None:
-        with ProgressBar() if progress else nullcontext():
-            return dask.base.compute(task(client, timeout), scheduler="threads")[0]
-    with clients.connected(client, timeout):
-        for _ in range(_TRIES):
-            with suppress(CancelledError, distributed.comm.CommClosedError):
-                if client.status == "running":
-                    return _result(client, task, timeout, progress)
-        raise CancelledError
-
-
-def _result(client: Any, task: Any, timeout: float, progress: bool) -> Any:
-    """Return the result of a task; cancel all that it needs where an error is raised."""
-    futures: list[Any] = []
-    try:
-        futures.append(client.compute(task(client, timeout)))
-        if progress:  # in a thread, since it waits without end where there is no worker
-            show = partial(distributed.progress, futures, notebook=False)
-            threading.Thread(target=show, daemon=True).start()
-        clients.done(client, futures, timeout)
-        return client.gather(futures, direct=True)[0]
-    except distributed.KilledWorker as error:
-        raise ChunkError(
-            f"{_rows_that_ended(client, error)}: {error.allowed_failures + 1} workers ended while "
-            "they ran this chunk. Parameters and gradients are unchanged. Look at the memory: Dask "
-            "ends workers that exceed a limit. Or run loss_fn on these rows in this process"
-        ) from error
-    except (ChunkError, ConnectionError, CancelledError, distributed.comm.CommClosedError):
-        raise
-    except Exception as error:  # in sending or reading
-        message = f"{type(error).__name__}: {error}. Parameters and gradients are unchanged"
-        raise ChunkError(message) from error
-    finally:
-        if client.status == "running":
-            client.cancel(futures, force=True)
-
-
-def _rows_that_ended(client: Any, error: Any) -> str:
-    """Return the rows that most workers which ended had begun with last, or the name of the task.
-
-    The task that Dask names may have waited on a worker that another one ended.
-    """
-    if not isinstance(error.task, tuple) or len(error.task) != 3:
-        return f"task {error.task}"
-    step, start, stop = error.task
-    alive, last = client.nthreads(), {}
-    for _, event in client.get_events(worker.STARTED):
-        if event["step"] == step and event["worker"] not in alive:
-            last[event["worker"]] = tuple(event["rows"])
-    ((start, stop), _), *_ = Counter([(start, stop), *last.values()]).most_common()
-    return f"rows {start}:{stop}"
+    graph[name] = (worker.checked, shared, sums[0])
+    weight, *sums = clients.computed(graph, state, homes, *where)
+    if not weight > 0:
+        raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
+    return weight, *sums

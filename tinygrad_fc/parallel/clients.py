@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import platform
+import threading
 import time
+from collections import Counter
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import cloudpickle
+import dask
+import dask.threaded
 import distributed
 import numpy as np
+from dask.diagnostics.progress import ProgressBar
 from tornado.ioloop import PeriodicCallback
 
 import tinygrad_fc
@@ -21,7 +28,12 @@ import tinygrad_fc
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
+SCATTERED = 1 << 20
+"""From how many bytes on parameters go to the workers directly."""
+STARTED = "tinygrad_fc-chunks"
+"""The topic of the events by which workers report the rows that they begin with."""
+_TRIES = 3
 _checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 """The workers of each client that have the same versions of the packages as this process."""
 
@@ -44,32 +56,89 @@ def versions() -> str:
     return f"tinygrad_fc {tinygrad_fc.__version__}, NumPy {np.__version__}, Python {python}"
 
 
-def done(client: Any, futures: Any, timeout: float, which: str = "ALL_COMPLETED") -> Any:
-    """Return the futures that are done, once all are, or the first one."""
-    while True:
-        with suppress(TimeoutError), client.as_current():
-            return distributed.wait(futures, timeout=_POLL_SECONDS, return_when=which).done
-        workers_of(client, timeout)
+def unique_name(name: str) -> str:
+    """Return a name for the tasks of one call."""
+    return f"{name}-{uuid4().hex}"
+
+
+def computed(
+    graph: dict[Any, Any], state: Any, homes: Any, client: Any, timeout: float, progress: bool
+) -> Any:
+    """Return the value of the key `state.name`, computed by the client or in threads.
+
+    Where the arrays of the state are large, workers get it once, and each task has a home among
+    them, by a number from 0 to 1: most sums of consecutive groups need not travel then. The tasks
+    are sent again if data that they share was lost with the workers that held it.
+    """
+    if client is None:
+        with ProgressBar() if progress else nullcontext():
+            return dask.threaded.get({**graph, f"shared-{state.name}": state}, state.name)
+    with connected(client, timeout):
+        for _ in range(_TRIES):
+            with suppress(CancelledError, distributed.comm.CommClosedError):
+                if client.status == "running":
+                    return _result(graph, state, homes, client, timeout, progress)
+        raise CancelledError
+
+
+def _result(graph: Any, state: Any, homes: Any, client: Any, timeout: Any, progress: bool) -> Any:
+    """Return the value of a key; cancel all that it needs where an error is raised."""
+    futures: list[Any] = []
+    try:
+        workers, shared, places = workers_of(client, timeout), state, nullcontext()
+        if sum(a.nbytes for a in state.arrays) > SCATTERED:
+            options = {"broadcast": True, "direct": True, "hash": False, "timeout": timeout}
+            (shared,) = client.scatter([state], **options)
+            own = {key: workers[int(home * len(workers))] for key, home in homes.items()}
+            places = dask.annotate(workers=own.get, allow_other_workers=True)
+        with places:
+            futures.append(
+                client.get({**graph, f"shared-{state.name}": shared}, state.name, sync=False)
+            )
+        if progress:  # in a thread, since it waits without end where there is no worker
+            show = partial(distributed.progress, futures, notebook=False)
+            threading.Thread(target=show, daemon=True).start()
+        while True:
+            with suppress(TimeoutError), client.as_current():
+                distributed.wait(futures, timeout=POLL_SECONDS)
+                break
+            workers_of(client, timeout)
+        return client.gather(futures, direct=True)[0]
+    except distributed.KilledWorker as error:
+        raise ChunkError(
+            f"{_rows_that_ended(client, state.name, error)}: {error.allowed_failures + 1} workers "
+            "ended while they ran this chunk. Parameters and gradients are unchanged. Look at the "
+            "memory: Dask ends workers that exceed a limit. Or run loss_fn on these rows in this "
+            "process"
+        ) from error
+    except (ChunkError, ConnectionError, CancelledError, distributed.comm.CommClosedError):
+        raise
+    except Exception as error:  # in sending or reading
+        message = f"{type(error).__name__}: {error}. Parameters and gradients are unchanged"
+        raise ChunkError(message) from error
+    finally:
+        if client.status == "running":
+            client.cancel(futures, force=True)
+
+
+def _rows_that_ended(client: Any, step: str, error: Any) -> str:
+    """Return the rows that most workers which ended had begun with last, or the name of the task.
+
+    The task that Dask names may have waited on a worker that another one ended.
+    """
+    alive, last = client.nthreads(), {}
+    for _, event in client.get_events(STARTED):
+        if event["step"] == step and event["worker"] not in alive:
+            last[event["worker"]] = "rows {}:{}".format(*event["rows"])
+    return Counter(last.values()).most_common(1)[0][0] if last else f"task {error.task}"
 
 
 @contextmanager
 def connected(client: Any, timeout: float) -> Iterator[None]:
-    """Raise `ConnectionError` where the client loses its scheduler, or data of workers."""
-    try:
-        with _without_silent_workers(client, timeout):
-            yield
-    except (CancelledError, distributed.comm.CommClosedError) as error:
-        raise ConnectionError(
-            f"the client is {client.status}: it was closed, or the scheduler or workers with data "
-            "went away. Nothing changed. Connect again, Client(address), and persist the data again"
-        ) from error
+    """Raise `ConnectionError` where the client loses its scheduler, or data of workers.
 
-
-@contextmanager
-def _without_silent_workers(client: Any, timeout: float) -> Iterator[None]:
-    """Remove workers from the scheduler that it does not hear from for `timeout` seconds."""
-    if client.status != "running":
-        raise distributed.comm.CommClosedError("the client is closed")
+    Workers that the scheduler does not hear from for `timeout` seconds are removed from it.
+    """
     heard: dict[str, tuple[float, float]] = {}
 
     async def look() -> None:
@@ -82,10 +151,18 @@ def _without_silent_workers(client: Any, timeout: float) -> Iterator[None]:
                 await client.scheduler.unregister(address=address, stimulus_id="silent")
                 client.rpc.remove(address)
 
+    if client is None:
+        yield
+        return
     watch = PeriodicCallback(look, 1000 * min(timeout / 4, 5.0))
     client.loop.add_callback(watch.start)
     try:
         yield
+    except (CancelledError, distributed.comm.CommClosedError) as error:
+        raise ConnectionError(
+            f"the client is {client.status}: it was closed, or the scheduler or workers with data "
+            "went away. Nothing changed. Connect again, Client(address), and persist the data again"
+        ) from error
     finally:
         client.loop.add_callback(watch.stop)
 
@@ -105,7 +182,7 @@ def workers_of(client: Any, timeout: float) -> list[str]:
                 f"their memory, {len(left)} left, the last at {last}. Nothing changed. Start one: "
                 f"dask worker {client.scheduler.address}, give them memory, or a longer timeout"
             )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     if new := workers - _checked.setdefault(client, set()):
         answers, own = client.run(versions, workers=[*new], on_error="return"), versions()
         for address, answer in answers.items():

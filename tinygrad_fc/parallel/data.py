@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import mmap
 import zlib
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import dask.array
+import distributed
 import numpy as np
-from dask.delayed import delayed
+from dask._task_spec import Alias
+from dask.core import flatten
+from dask.optimization import cull
 
 from tinygrad_fc.core.node import array_of
-from tinygrad_fc.parallel.clients import check_client
+from tinygrad_fc.parallel.clients import check_client, unique_name
 from tinygrad_fc.utils.data.sampler import count_batches, positive
 
 if TYPE_CHECKING:
@@ -27,8 +31,11 @@ _reader = ThreadPoolExecutor(1, "tinygrad_fc-reader")
 """The thread that reads the next window where there is no client, beside the computation."""
 
 
-def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
-    """Return the ranges of rows of all chunks, and then the chunks of each array."""
+def columns(arrays: Sequence[Any], chunk_rows: int | None) -> tuple[dict[Any, Any], list[Any]]:
+    """Return tasks of Dask arrays, and the ranges of rows of all chunks with the chunks of each.
+
+    A chunk is an array, a function that reads it, a task, or the key of one.
+    """
     chunk_rows = None if chunk_rows is None else positive("chunk_rows", chunk_rows)
     arrays = [array_of(a) for a in arrays]
     shapes = [getattr(a, "shape", ()) for a in arrays]
@@ -39,7 +46,8 @@ def columns(arrays: Sequence[Any], chunk_rows: int | None) -> list[Any]:
         message = f"expected at least one row in each chunk, got chunks of {sizes} rows"
         raise ValueError(f"{message}: use x.compute_chunk_sizes().rechunk((1000, -1))")
     rows = [range(stop - n, stop) for n, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
-    return [rows, *(_chunks(a, rows) for a in arrays)]
+    graph: dict[Any, Any] = {}
+    return graph, [rows, *(_chunks(a, rows, graph) for a in arrays)]
 
 
 def _sizes(array: Any, chunk_rows: int | None) -> tuple[Any, ...]:
@@ -52,11 +60,15 @@ def _sizes(array: Any, chunk_rows: int | None) -> tuple[Any, ...]:
     return tuple(min(step, count - start) for start in range(0, count, step))
 
 
-def _chunks(array: Any, rows: list[range]) -> Sequence[Any]:
-    """Return the chunks of an array: parts of it in memory, or tasks and calls that read them."""
+def _chunks(array: Any, rows: list[range], graph: dict[Any, Any]) -> list[Any]:
+    """Return the chunks of an array, and add the tasks of a Dask array to the graph."""
     if isinstance(array, dask.array.Array):
         sizes = tuple(len(r) for r in rows)
-        return array.rechunk((sizes, *[-1] * (array.ndim - 1))).to_delayed().ravel()  # type: ignore[no-any-return]
+        array = array.rechunk((sizes, *[-1] * (array.ndim - 1)))
+        keys, tasks = [*flatten(array.__dask_keys__())], array.dask
+        graph |= tasks if len(tasks.layers) == 1 else array.__dask_optimize__(tasks, keys)
+        # A task runs as a part of that which takes its chunk, so that the scheduler has fewer.
+        return [graph.get(key, Alias(key)) for key in keys]
     if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
         # Workers open the file: a memory map that is pickled is copied whole.
         array = (array.filename, array.dtype, "r", array.offset, array.shape, "CF"[array.flags.fnc])
@@ -113,7 +125,7 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         self.window, self.pieces = positive("window", window), positive("pieces", pieces)
         self.seed, self.client, self.drop_last = seed, client, drop_last
         check_client(client, 1.0)
-        rows, *self._chunks = columns(arrays, chunk_rows)
+        self._graph, (rows, *self._chunks) = columns(arrays, chunk_rows)
         self._sizes = [len(r) for r in rows]
         self._kinds = [(a.shape[1:], a.dtype) for a in map(array_of, arrays)]
         self.epoch, self.position = 0, 0
@@ -149,46 +161,62 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         order = np.random.default_rng((self.seed, self.epoch)).permutation(count).tolist()
         windows = [order[k : k + self.window] for k in range(0, count, self.window)]
         ends = np.cumsum([0] + [sum(self._sizes[c] for c in w) for w in windows]).tolist()
-        held: dict[int, Future[Any]] = {}
+        held: dict[int, Any] = {}
         while self.position < len(self):
             start = self.position * self.batch_size
             stop = min(start + self.batch_size, ends[-1])
             inside = [k for k, (a, b) in enumerate(pairwise(ends)) if a < stop and b > start]
             ahead = min(inside[-1] + 1, len(windows) - 1)
             held = {k: held.get(k) or self._read(k, windows[k]) for k in (*inside, ahead)}
-            parts = [
-                [array[max(start - ends[k], 0) : stop - ends[k]] for array in held[k].result()]
-                for k in inside
-            ]
             self.position += 1
-            size = -(-(stop - start) // self.pieces)
-            columns = zip(*parts, strict=True)
-            yield tuple(dask.array.concatenate(c).rechunk({0: size}) for c in columns)
+            read = [held[k] if self.client else held[k].result() for k in inside]
+            yield tuple(self._batches(start, stop, [ends[k] for k in inside], read))
         self.epoch, self.position = self.epoch + 1, 0
 
-    def _read(self, k: int, chunks: list[int]) -> Future[Any]:
-        """Begin to read and shuffle a window into memory; return a future of its Dask arrays."""
-        count = sum(self._sizes[c] for c in chunks)
-        order = np.random.default_rng((self.seed, self.epoch, k)).permutation(count)
-        read, one = delayed(_shuffled, pure=False), dask.array.from_delayed
-        window = [
-            one(read(order, *(column[c] for c in chunks)), (count, *shape), dtype)
-            for column, (shape, dtype) in zip(self._chunks, self._kinds, strict=True)
-        ]
+    def _batches(self, start: int, stop: int, begins: list[int], windows: Any) -> Iterator[Any]:
+        """Yield a Dask array of each column of a batch, whose chunks are parts of the windows."""
+        cuts = [*range(start, stop, -(-(stop - start) // self.pieces)), stop]
+        for column, (shape, dtype) in enumerate(self._kinds):
+            name = unique_name("batch")
+            graph = {
+                (name, i, *[0] * len(shape)): (_part, column, a, b, begins, *windows)
+                for i, (a, b) in enumerate(pairwise(cuts))
+            }
+            chunks = (tuple(b - a for a, b in pairwise(cuts)), *((n,) for n in shape))
+            yield dask.array.Array(graph, name, chunks, dtype)
+
+    def _read(self, k: int, chunks: list[int]) -> Any:
+        """Begin to read and shuffle a window into memory; return a future of its arrays."""
+        name = unique_name("window")
+        parts = [[column[c] for c in chunks] for column in self._chunks]
+        graph, _ = cull(
+            {**self._graph, name: (_shuffled, (self.seed, self.epoch, k), *parts)}, name
+        )
         if self.client is None:
-            return _reader.submit(dask.base.persist, *window, scheduler="synchronous")
-        future: Future[Any] = Future()
-        future.set_result(self.client.persist(window))
-        return future
+            return _reader.submit(dask.get, graph, name)
+        return self.client.get(graph, name, sync=False)
 
 
-def _shuffled(order: Any, *chunks: Any) -> Any:
-    """Return the rows of consecutive chunks in another order, copied once."""
-    places = np.argsort(order)
-    arrays = [np.asarray(chunk() if callable(chunk) else chunk) for chunk in chunks]
-    result = np.empty((len(order), *arrays[0].shape[1:]), arrays[0].dtype)
-    start = 0
-    for array in arrays:
-        result[places[start : start + len(array)]] = array
-        start += len(array)
-    return result
+def _shuffled(seed: Any, *columns: Any) -> list[Any]:
+    """Return the rows of consecutive chunks of each column in another order, copied once."""
+    with suppress(ValueError):  # in a worker, which computes beside it; threads have none
+        distributed.secede()
+    results, places = [], None
+    for chunks in columns:
+        arrays = [np.asarray(chunk() if callable(chunk) else chunk) for chunk in chunks]
+        count = sum(map(len, arrays))
+        if places is None:
+            places = np.argsort(np.random.default_rng(seed).permutation(count))
+        results.append(np.empty((count, *arrays[0].shape[1:]), arrays[0].dtype))
+        start = 0
+        for array in arrays:
+            results[-1][places[start : start + len(array)]] = array
+            start += len(array)
+    return results
+
+
+def _part(column: int, start: int, stop: int, begins: list[int], *windows: Any) -> Any:
+    """Return the rows of an epoch from `start` to `stop`, from the windows that have them."""
+    spans = [(max(start - k, 0), max(stop - k, 0)) for k in begins]
+    parts = [w[column][a:b] for w, (a, b) in zip(windows, spans, strict=True)]
+    return loaded(*[part for part in parts if len(part)])

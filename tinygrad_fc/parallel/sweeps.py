@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 import dask
 import distributed
-from dask.delayed import delayed
 from tqdm import tqdm
 
 from tinygrad_fc.parallel import worker
-from tinygrad_fc.parallel.clients import check_client, connected, done, pickled, workers_of
+from tinygrad_fc.parallel.clients import POLL_SECONDS, check_client, connected, pickled, workers_of
 from tinygrad_fc.random import Generator, drawing_from, rng_of
 from tinygrad_fc.serialization import load, save
 
@@ -59,10 +58,9 @@ def map(  # noqa: A001  the name that Client and executors have
     configurations, seed = list(configurations), int(rng_of(None).integers(2**62))
     paths = _paths(folder, configurations)
     runs = {k: Run(configurations[k], load(p)["result"]) for k, p in paths.items() if p.exists()}
-    code = train if client is None else delayed(pickled(train), traverse=False)
+    code = train if client is None else pickled(train)
     calls = {k: (code, c, seed + k) for k, c in enumerate(configurations) if k not in runs}
-    finished = _from_threads(calls) if client is None else _from_workers(client, calls, timeout)
-    for k, run in tqdm(finished, total=len(calls), disable=not progress):
+    for k, run in tqdm(_finished(client, calls, timeout), total=len(calls), disable=not progress):
         runs[k] = run
         if paths and not run.error:
             try:
@@ -95,44 +93,39 @@ def _attempt(code: Any, configuration: Any, seed: int) -> Run:
         return Run(configuration, error=error, line=worker.line_of(error))
 
 
-def _from_threads(calls: dict[int, Any]) -> Iterator[tuple[int, Run]]:
-    """Yield the number of each call and its run, as they finish."""
-    executor = ThreadPoolExecutor(dask.config.get("num_workers", None))
-    futures = {executor.submit(_attempt, *call): k for k, call in calls.items()}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _from_workers(
-    client: Any, calls: dict[int, Any], timeout: float, *, alone: bool = False
-) -> Iterator[tuple[int, Run]]:
+def _finished(client: Any, calls: dict[int, Any], timeout: float) -> Iterator[tuple[int, Run]]:
     """Yield the number of each call and its run, as they finish; those that end workers last."""
-    attempt, ended = delayed(_attempt, pure=False), []
+    ended = []
+    for k, run in _finished_once(client, calls, timeout):
+        if isinstance(run.error, distributed.KilledWorker):
+            ended.append(k)  # or it waited on a worker that another run ended
+        else:
+            yield k, run
+    for k in ended:
+        ((_, run),) = _finished_once(client, {k: calls[k]}, timeout)
+        if isinstance(run.error, distributed.KilledWorker):
+            text = "it ended its worker, also when it ran alone: look at the memory, and for exits"
+            run = run._replace(error=RuntimeError(text))
+        yield k, run
+
+
+def _finished_once(client: Any, calls: dict[int, Any], timeout: float) -> Iterator[tuple[int, Run]]:
+    """Yield the number of each call and its run, as they finish."""
     with connected(client, timeout):
-        workers_of(client, timeout)
-        futures = client.compute([attempt(*call) for call in calls.values()])
-        left = dict(zip(futures, calls, strict=True))
+        if client:
+            workers_of(client, timeout)
+        threads = dask.config.get("num_workers", None)
+        executor = client.get_executor(pure=False) if client else ThreadPoolExecutor(threads)
+        left = numbers = {executor.submit(_attempt, *call): k for k, call in calls.items()}
         try:
             while left:
-                for future in done(client, [*left], timeout, "FIRST_COMPLETED"):
-                    k = left.pop(future)
-                    try:
-                        run = future.result()
-                    except distributed.KilledWorker:
-                        ended.append(k)  # or it waited on a worker that another run ended
-                        continue
-                    except Exception as error:  # noqa: BLE001  as of a result that cannot be sent
-                        run = Run(calls[k][1], error=error)
-                    yield k, run
+                finished, left = wait(left, POLL_SECONDS, FIRST_COMPLETED)
+                if client and not finished:
+                    workers_of(client, timeout)
+                for future in finished:
+                    k, error = numbers.pop(future), future.exception()  # as of sending a result
+                    yield k, Run(calls[k][1], error=error) if error else future.result()
         finally:
-            if client.status == "running":
-                client.cancel(list(left), force=True)
-    for k in ended:
-        if alone:
-            text = "it ended its worker, also when it ran alone: look at the memory, and for exits"
-            yield k, Run(calls[k][1], error=RuntimeError(text))
-        else:
-            yield from _from_workers(client, {k: calls[k]}, timeout, alone=True)
+            for future in left:
+                future.cancel()
+            executor.shutdown(wait=client is None)

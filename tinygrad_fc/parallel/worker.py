@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import traceback
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partialmethod
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import distributed
@@ -19,7 +20,7 @@ from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.core.node import as_array, leaf_of
 from tinygrad_fc.functional.creation import ones_like
 from tinygrad_fc.nn import BatchNorm1d, Parameter
-from tinygrad_fc.parallel.clients import ChunkError
+from tinygrad_fc.parallel.clients import STARTED, ChunkError
 from tinygrad_fc.parallel.data import loaded
 from tinygrad_fc.random import Generator, drawing_from
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS = 2000
 """The number of rows of a chunk that a worker processes at a time, to stay in its caches."""
-STARTED = "tinygrad_fc-chunks"
-"""The topic of the events by which workers report the rows that they begin with."""
 SAMPLE, LABELS = 128, 16
 """About the numbers of rows, of all chunks and of different labels, on which a loss is checked."""
 _WEIGHTED = (
@@ -42,19 +41,11 @@ _FOREIGN = (__file__.removesuffix("parallel/worker.py"), "-packages")
 _thread = threading.local()
 
 
-class Step(NamedTuple):
-    """The settings of a step that the replicas of its model depend on."""
-
-    reduction: str
-    backend: str | None  # of the compiler; None: the function itself runs
-    check: bool = False
-    evaluate: bool = False
-
-
-class State(NamedTuple):
+@dataclass(frozen=True)
+class State:
     """What all chunks of a step share."""
 
-    code: tuple[bytes, Step]  # of the model and the function
+    code: bytes  # of the replica
     arrays: list[Any]  # parameters and buffers
     seed: int
     stride: int  # of rows on which the loss is checked
@@ -79,10 +70,10 @@ def chunk_sums(state: State, rows: range, before: Any, *columns: Any) -> Any:
         arrays = [as_array(loaded(*chunks)) for chunks in columns]
         tensors, sample, sums = [leaf_of(a) for a in arrays], None, None
         replica = _replica_of(state)
-        if replica.settings.check:
+        if replica.separates:
             random = np.random.default_rng(state.seed + rows.start)
             sample = _sample(arrays, random.integers(len(rows), size=-(-len(rows) // state.stride)))
-        size = BLOCK_ROWS if replica.may_be_cut else len(rows)
+        size = BLOCK_ROWS if replica.separates and not replica.norms else len(rows)
         with drawing_from(replica.generator.manual_seed(state.seed + rows.start)):
             for k in range(0, len(rows), size):
                 part = replica.sums([t[k : k + size] for t in tensors])
@@ -137,30 +128,36 @@ def tensors_of(model: Any) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
-def _replica_of(state: State) -> _Replica:
+def _replica_of(state: State) -> Replica:
     """Return the replica of this thread, whose tensors have `.grad` of their own."""
     if getattr(_thread, "code", None) != state.code:
-        _thread.replica, _thread.code = _Replica(*state.code), state.code
+        _thread.replica, _thread.code = cloudpickle.loads(state.code), state.code
+        _thread.replica.prepare()
     _thread.replica.arrays = state.arrays
     return _thread.replica  # type: ignore[no-any-return]
 
 
-class _Replica:
-    """A copy of the model and the function of a step, for one worker thread."""
+@dataclass
+class Replica:
+    """The model, the function and the settings of a step, of which a worker thread has a copy."""
 
-    arrays: Sequence[Any]
+    model: Any
+    function: Any
+    reduction: str = "mean"
+    backend: str | None = None  # of the compiler; None: the function itself runs
+    separates: bool = False  # the loss over rows, which is checked
+    evaluates: bool = False
 
-    def __init__(self, code: bytes, settings: Step) -> None:
-        self.model, self.function = cloudpickle.loads(code)
-        self.tensors = tensors_of(self.model)
-        self.settings, self.generator = settings, Generator()
-        self.step: Any = no_grad()(self.value) if settings.evaluate else self._step
-        if settings.evaluate:
+    def prepare(self) -> None:
+        """Create what a copy needs to run."""
+        self.arrays: Sequence[Any] = ()
+        self.tensors, self.generator = tensors_of(self.model), Generator()
+        self.step: Any = no_grad()(self.value) if self.evaluates else self._step
+        if self.evaluates:
             self.model.eval()
-        elif settings.backend:
-            self.step = compile_step(self._step, backend=settings.backend, check=False)
+        elif self.backend:
+            self.step = compile_step(self._step, backend=self.backend, check=False)
         self.norms = norms_in_training(self.model)
-        self.may_be_cut = settings.check and not self.norms
 
     def load(self, *, checking: bool = False) -> None:
         """Set the parameters, and the buffers to copies, since a step changes them."""
@@ -181,7 +178,7 @@ class _Replica:
     def _step(self, *tensors: Tensor) -> tuple[Any, Any]:
         """Return the loss and the weight, and set gradients of the sum over the rows."""
         loss, weight = self.value(*tensors)
-        scale = 1.0 if self.settings.reduction == "sum" else weight
+        scale = 1.0 if self.reduction == "sum" else weight
         loss.backward(ones_like(loss) * scale)
         return loss, weight
 
@@ -190,9 +187,9 @@ class _Replica:
         self.load()
         loss, weight = self.step(*tensors)
         weight = np.float64(float(weight))
-        scale = 1.0 if self.settings.reduction == "sum" else weight.item()
+        scale = 1.0 if self.reduction == "sum" else weight.item()
         sums: list[Any] = [weight, np.float64(scale * loss.item() if scale else 0.0)]
-        if not self.settings.evaluate:
+        if not self.evaluates:
             if all(t._grad is None for t in self.tensors):
                 raise GraphError("no parameter has a gradient: use the model that loss_fn gets")
             for t in self.tensors:
@@ -231,7 +228,7 @@ class _Replica:
         whole, *losses = (value(*span) for span in ((0, count), *pairwise(ends)))
         (total, _), (parts, weights) = whole, zip(*losses, strict=True)
         mean = np.dot(parts, weights) / (sum(weights) or 1.0)
-        expected, reduction = {"sum": sum(parts), "mean": mean}, self.settings.reduction
+        expected, reduction = {"sum": sum(parts), "mean": mean}, self.reduction
         error = 1e-4 if any(t.dtype.itemsize < 8 for t in self.tensors) else 1e-9
         fits = [k for k, v in expected.items() if abs(total - v) <= error * np.abs(parts).sum()]
         if len(parts) > 1 and reduction not in fits:
