@@ -6,7 +6,7 @@ import io
 import platform
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
@@ -89,8 +89,9 @@ def _result(graph: Any, state: Any, homes: Any, client: Any, timeout: Any, progr
         if sum(a.nbytes for a in state.arrays) > SCATTERED:
             options = {"broadcast": True, "direct": True, "hash": False, "timeout": timeout}
             (shared,) = client.scatter([state], **options)
-            own = {key: workers[int(home * len(workers))] for key, home in homes.items()}
-            places = dask.annotate(workers=own.get, allow_other_workers=True)
+            own = {key: [workers[int(home * len(workers))]] for key, home in homes.items()}
+            own_or_any = defaultdict(list, own).__getitem__
+            places = dask.annotate(workers=own_or_any, allow_other_workers=True)
         with places:
             futures.append(
                 client.get({**graph, f"shared-{state.name}": shared}, state.name, sync=False)

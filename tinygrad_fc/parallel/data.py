@@ -201,17 +201,15 @@ def _shuffled(seed: Any, *columns: Any) -> list[Any]:
     """Return the rows of consecutive chunks of each column in another order, copied once."""
     with suppress(ValueError):  # in a worker, which computes beside it; threads have none
         distributed.secede()
-    results, places = [], None
+    results = []
     for chunks in columns:
-        arrays = [np.asarray(chunk() if callable(chunk) else chunk) for chunk in chunks]
-        count = sum(map(len, arrays))
-        if places is None:
-            places = np.argsort(np.random.default_rng(seed).permutation(count))
-        results.append(np.empty((count, *arrays[0].shape[1:]), arrays[0].dtype))
-        start = 0
-        for array in arrays:
-            results[-1][places[start : start + len(array)]] = array
-            start += len(array)
+        arrays = [np.asarray(loaded(chunk)) for chunk in chunks]
+        ends = np.cumsum([len(array) for array in arrays])
+        places = np.argsort(np.random.default_rng(seed).permutation(ends[-1]))
+        result = np.empty((ends[-1], *arrays[0].shape[1:]), arrays[0].dtype)
+        for array, rows in zip(arrays, np.split(places, ends[:-1]), strict=True):
+            result[rows] = array
+        results.append(result)
     return results
 
 

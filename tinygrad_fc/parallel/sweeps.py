@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,11 +75,9 @@ def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
         return {}
     Path(folder).mkdir(parents=True, exist_ok=True)
     names = [hashlib.sha256(pickled(c)).hexdigest()[:20] for c in configurations]
-    paths, seen = {}, Counter[str]()
-    for k, name in enumerate(names):
-        paths[k] = Path(folder) / f"{name}-{seen[name]}.safetensors"
-        seen[name] += 1
-    return paths
+    repeated = [names[:k].count(name) for k, name in enumerate(names)]
+    files = [f"{name}-{n}.safetensors" for name, n in zip(names, repeated, strict=True)]
+    return {k: Path(folder) / file for k, file in enumerate(files)}
 
 
 def _attempt(code: Any, configuration: Any, seed: int) -> Run:
