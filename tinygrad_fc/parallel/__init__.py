@@ -152,7 +152,7 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
     name = clients.unique_name("chunk_sums")
     seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
     shared = f"shared-{name}"
-    state, homes, sums = State(code, values, seed, stride, name), dict[Any, float](), []
+    state, homes, sums = State(code, values, seed, stride, name), dict[Any, float](), list[Any]()
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     for k, (start, stop) in enumerate(pairwise(ends)):
         before = None

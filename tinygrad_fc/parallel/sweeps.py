@@ -113,14 +113,16 @@ def _finished_once(client: Any, calls: dict[int, Any], timeout: float) -> Iterat
             workers_of(client, timeout)
         threads = dask.config.get("num_workers", None)
         executor = client.get_executor(pure=False) if client else ThreadPoolExecutor(threads)
-        left = numbers = {executor.submit(_attempt, *call): k for k, call in calls.items()}
+        numbers = {executor.submit(_attempt, *call): k for k, call in calls.items()}
+        left: Any = numbers.copy()
         try:
             while left:
                 finished, left = wait(left, POLL_SECONDS, FIRST_COMPLETED)
                 if client and not finished:
                     workers_of(client, timeout)
                 for future in finished:
-                    k, error = numbers.pop(future), future.exception()  # as of sending a result
+                    k = numbers.pop(future)
+                    error: Any = future.exception()  # as of a result that cannot be sent
                     yield k, Run(calls[k][1], error=error) if error else future.result()
         finally:
             for future in left:
