@@ -80,14 +80,16 @@ def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
     return {k: Path(folder) / file for k, file in enumerate(files)}
 
 
-def _attempt(code: Any, configuration: Any, seed: int) -> Run:
-    train = cloudpickle.loads(code) if isinstance(code, bytes) else code
+def _attempt(code: Any, configuration: Any, seed: int) -> Any:
+    """Return a run; in a worker its pickle, since one that cannot be sent is an error of it."""
+    in_worker = isinstance(code, bytes)
+    train, packed = (cloudpickle.loads(code), cloudpickle.dumps) if in_worker else (code, Run._make)
     try:
         with drawing_from(Generator().manual_seed(seed)):
-            return Run(configuration, train(configuration))
+            return packed(Run(configuration, train(configuration)))
     except (Exception, SystemExit) as error:  # noqa: BLE001  a run of the user's, whose error is the result
         error = error if isinstance(error, Exception) else RuntimeError(f"exit, {error}")
-        return Run(configuration, error=error, line=worker.line_of(error))
+        return packed(Run(configuration, error=error, line=worker.line_of(error)))
 
 
 def _finished(client: Any, calls: dict[int, Any], timeout: float) -> Iterator[tuple[int, Run]]:
@@ -122,8 +124,9 @@ def _finished_once(client: Any, calls: dict[int, Any], timeout: float) -> Iterat
                     workers_of(client, timeout)
                 for future in finished:
                     k = numbers.pop(future)
-                    error: Any = future.exception()  # as of a result that cannot be sent
-                    yield k, Run(calls[k][1], error=error) if error else future.result()
+                    error: Any = future.exception()  # of a worker that ended, for example
+                    run = Run(calls[k][1], error=error) if error else future.result()
+                    yield k, cloudpickle.loads(run) if isinstance(run, bytes) else run
         finally:
             for future in left:
                 future.cancel()
