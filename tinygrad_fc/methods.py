@@ -38,7 +38,6 @@ from tinygrad_fc.functional import (
     shape,
     sorting,
 )
-from tinygrad_fc.functional.arguments import accepts_factor
 from tinygrad_fc.ops import arithmetic, comparison, elementwise, reduce, special, trigonometry
 from tinygrad_fc.ops.indexing import is_basic
 
@@ -152,10 +151,10 @@ def _in_place(function: Any, name: str) -> Any:
         arrays = list(map(array_of, args))
 
         def change(array: Any) -> None:
-            is_plain = ufunc and array.dtype.kind == "f" and kwargs.keys() <= factors
-            if is_plain and all(_fits(array, a) for a in (*arrays, *kwargs.values())):
+            usual = ufunc and len(args) < 2 and array.dtype.kind == "f" and kwargs.keys() <= factors
+            if usual and all(_fits(array, a) for a in (*arrays, *kwargs.values())):
                 scaled = [arrays[0] * kwargs["alpha"]] if kwargs else arrays
-                ufunc(array, *scaled, out=array)  # the usual case, without a copy
+                ufunc(array, *scaled, out=array)  # without a copy
             else:
                 _store(array, function(self, *args, **kwargs))
 
@@ -252,12 +251,11 @@ class Methods(Conversions):
     __ilshift__ = _in_place(comparison.bitwise_left_shift, "<<=")
     __irshift__ = _in_place(comparison.bitwise_right_shift, ">>=")
 
-    add_ = accepts_factor("alpha", 1)(_in_place(arithmetic.add, "add_"))
-    sub_ = accepts_factor("alpha", 1)(_in_place(arithmetic.subtract, "sub_"))
+    add_, sub_ = _in_place(arithmetic.add, "add_"), _in_place(arithmetic.subtract, "sub_")
     mul_, div_ = _in_place(arithmetic.multiply, "mul_"), _in_place(arithmetic.divide, "div_")
     clamp_ = _in_place(elementwise.clamp, "clamp_")
-    addcmul_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcmul, "addcmul_"))
-    addcdiv_ = accepts_factor("value", 2)(_in_place(functional.elementwise.addcdiv, "addcdiv_"))
+    addcmul_ = _in_place(functional.elementwise.addcmul, "addcmul_")
+    addcdiv_ = _in_place(functional.elementwise.addcdiv, "addcdiv_")
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from threading import Event
@@ -219,6 +220,8 @@ def test_one_process_on_one_device():
     assert not tg.distributed.is_initialized()
     with pytest.raises(RuntimeError, match="process group is not initialised"):
         tg.distributed.get_rank()  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match=r"all_gather: the process group"):
+        importlib.import_module("tinygrad_fc.torch.distributed.nn").all_gather([x])
     with pytest.raises(RuntimeError, match=r"train with tinygrad_fc\.parallel"):
         nn.parallel.DistributedDataParallel(model)  # type: ignore[attr-defined]
     tg.set_num_threads(2)

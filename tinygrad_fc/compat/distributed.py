@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_fc.nn.module import Module
 
+__path__: list[str] = []
 REFUSED = ["all_gather", "all_reduce", "barrier", "broadcast", "destroy_process_group"]
 REFUSED += ["get_backend", "get_rank", "get_world_size", "init_process_group", "new_group"]
 REFUSED += ["reduce", "reduce_scatter", "DistributedDataParallel"]
@@ -22,11 +23,8 @@ is_initialized = is_torchelastic_launched = is_available
 class DataParallel(Module):
     """Calls `module`, on the one device that there is."""
 
-    def __init__(
-        self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0
-    ) -> None:
+    def __init__(self, module: Module, *_: Any, **__: Any) -> None:
         super().__init__()
-        del device_ids, output_device, dim
         self.module = module
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:

@@ -32,16 +32,13 @@ _TRANSFORMED = "independent log_normal transformed_distribution"
 _OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop"
 
 PATHS = {
-    "amp": "compat.amp",
-    "amp.autocast_mode": "compat.amp",
-    "amp.grad_scaler": "compat.amp",
+    **dict.fromkeys(("amp", "amp.autocast_mode", "amp.grad_scaler", "cuda.amp"), "compat.amp"),
     "autograd.variable": "autograd",
     "backends": "core.device:backends",
     "backends.cudnn": "core.device:backends.cudnn",
     "backends.mps": "core.device:backends.mps",
     "cuda": "core.device:cuda",
-    "cuda.amp": "compat.amp",
-    "distributed": "compat.distributed",
+    **dict.fromkeys(("distributed", "distributed.nn", "nn.parallel"), "compat.distributed"),
     "distributions.kl": "distributions.distribution",
     **{f"distributions.{name}": "distributions.families" for name in _FAMILIES.split()},
     **{f"distributions.{name}": "distributions.transforms" for name in _TRANSFORMED.split()},
@@ -49,7 +46,6 @@ PATHS = {
     "jit": "compat.unsupported",
     "linalg": "functional.linalg",
     "nn.modules": "compat.modules",
-    "nn.parallel": "compat.distributed",
     "nn.utils.convert_parameters": "nn.utils",
     **LAYER_PATHS,
     **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},

@@ -154,6 +154,8 @@ class Op(CallErrors, Generic[P]):
         n = self.arity
         if len(args) < n:
             args = self._with_all_operands(args, settings)
+        elif len(args) == n + 1 and "alpha" in self.accepted - settings.keys():
+            args = without_factor(self.name, "alpha", args, settings)
         elif len(args) > n >= 0:
             if len(args) == n + 1 and self.options:  # the usual case, faster
                 extra = {self.options[0]: args[n]}
@@ -466,6 +468,16 @@ def as_axes(dim: Any, empty: Any = None) -> Any:
         return dim
     # NumPy accepts axis 0 of a 0-d array, but not axes (0,).
     return dim[0] if len(dim) == 1 else tuple(dim) or empty
+
+
+def without_factor(
+    function: str, name: str, args: tuple[Any, ...], settings: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Return `args` without the second, a factor, and move it to `settings[name]`; deprecated."""
+    first, settings[name], *tensors = args
+    call = f"{function}({', '.join(['tensor'] * len(args[1:]))}, {name}=...)"
+    errors.warn_deprecated(f"{function}: a factor before a tensor is deprecated. Use {call}", 5)
+    return (first, *tensors)
 
 
 def rename_settings(function: str, settings: dict[str, Any], accepted: Container[str]) -> bool:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from tinygrad_fc.core.device import CPU, device_of, move_to_device, refuse_dask
 from tinygrad_fc.core.device import device as as_device
 from tinygrad_fc.core.dtypes import get_default_dtype, real_dtype
-from tinygrad_fc.core.errors import DtypeError, RangeError, error_class, warn_deprecated
+from tinygrad_fc.core.errors import DtypeError, RangeError, error_class
 from tinygrad_fc.core.node import Node, as_array, leaf_of
-from tinygrad_fc.core.op import rename_settings
+from tinygrad_fc.core.op import rename_settings, without_factor
 from tinygrad_fc.core.pytree import flatten, mapped
 
 if TYPE_CHECKING:
@@ -204,18 +204,13 @@ def _translated(function: Any, error: Exception) -> Exception:
 # An older form of arguments
 
 
-def accepts_factor(name: str, tensors: int) -> Callable[[F], F]:
-    """Return a decorator of a method of tensors, whose factor `name` may come before them."""
+def accepts_factor(function: F) -> F:
+    """Decorate a function of three tensors, so that `value` may stand behind the first."""
 
-    def decorate(method: F) -> F:
-        @functools.wraps(method)
-        def wrapper(self: Any, *args: Any, **settings: Any) -> Any:
-            if len(args) > tensors:
-                call = f"{method.__name__}({', '.join(['tensor'] * tensors)}, {name}=...)"
-                warn_deprecated(f"a factor before the tensors is deprecated. Use {call}")
-                settings[name], *args = args  # type: ignore[assignment]
-            return method(self, *args, **settings)
+    @functools.wraps(function)
+    def wrapper(*args: Any, **settings: Any) -> Any:
+        if len(args) == 4 and "value" not in settings:
+            args = without_factor(function.__name__, "value", args, settings)
+        return function(*args, **settings)
 
-        return wrapper  # type: ignore[return-value]
-
-    return decorate
+    return wrapper  # type: ignore[return-value]
