@@ -100,6 +100,8 @@ class FunctionCtx:
             return tuple(None if t is None else hooks.unpacked(p, t) for t, p in values)
         return self._saved
 
+    saved_variables = saved_tensors  # its name in early PyTorch
+
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Declare results that never require grad, as results that are not floats."""
         self._non_differentiable = tensors
@@ -195,20 +197,12 @@ class Function:
                 "expected a tensor or a tuple of tensors. Wrap an array as tensor(array), return "
                 "(x, y) for [x, y]"
             )
-        changed = [
-            isinstance(a, Node) and owner(array_of(t)) is not owner(array_of(a))
-            for a, t in zip(args, inputs, strict=True)
-        ]
-        dirty, returned = {id(t) for t in ctx._dirty}, {id(t) for t in results}
-        unmarked = [c and id(t) not in dirty for c, t in zip(changed, inputs, strict=True)]
+        changed = _write_back(args, inputs, results)
+        undeclared = {id(t) for t in results} - {id(t) for t in ctx._dirty}
+        unmarked = [c and id(t) in undeclared for c, t in zip(changed, inputs, strict=True)]
         if any(
-            u
-            and (
-                id(t) not in returned
-                or graph.base_of(a) is not None
-                or (a.is_leaf and a._requires_grad)
-            )
-            for u, t, a in zip(unmarked, inputs, args, strict=True)
+            u and (graph.base_of(a) is not None or (a.is_leaf and a._requires_grad))
+            for u, a in zip(unmarked, args, strict=True)
         ):
             raise GraphError(
                 f"forward of {cls.__name__} changes an argument in place, which other code may "
@@ -222,7 +216,7 @@ class Function:
         tensors = recorded(op, before, call)
         for k, t in enumerate(results):
             for a, i, u in zip(args, inputs, unmarked, strict=True):
-                if t is not i or not (u or id(t) in dirty):
+                if t is not i or (not u and id(t) in undeclared):
                     continue
                 if u and tensors[k]._requires_grad:
                     graph.become(a, tensors[k])
@@ -233,6 +227,16 @@ class Function:
                     a[...] = tensors[k]
                 tensors[k] = a
         return tuple(tensors) if isinstance(result, tuple) else tensors[0]
+
+
+def _write_back(args: Any, inputs: Any, results: Any) -> list[bool]:
+    """Return which arguments `forward` changed; store a change of one that is not a result."""
+    changed = []
+    for a, t in zip(args, inputs, strict=True):
+        changed.append(isinstance(a, Node) and owner(array_of(t)) is not owner(array_of(a)))
+        if changed[-1] and all(t is not r for r in results):
+            a.data.copy_(t)  # as under no_grad
+    return changed
 
 
 def _state_of(t: Any) -> Any:

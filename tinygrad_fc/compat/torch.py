@@ -18,4 +18,18 @@ __path__: list[str] = []
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("_foreach_"):
+        return _foreach(name.removeprefix("_foreach_"))
     return getattr(tinygrad_fc, name)
+
+
+def _foreach(name: str) -> Any:
+    """Return `torch._foreach_NAME`: it calls a method of each tensor of a list."""
+
+    def function(tensors: Any, *args: Any, **settings: Any) -> Any:
+        lists = (a if isinstance(a, list | tuple) else [a] * len(tensors) for a in args)
+        rows = zip(tensors, *lists, strict=True)
+        results = tuple(getattr(t, name)(*rest, **settings) for t, *rest in rows)
+        return None if name.endswith("_") else results
+
+    return function

@@ -167,6 +167,8 @@ class Op(CallErrors, Generic[P]):
                 extra["dim"] = as_axes(extra["dim"], self.empty_dim)
             settings = settings | extra if settings else extra
             args = args[:n]
+        if isinstance(settings.get("alpha"), Node):  # np.asarray refuses one that requires grad
+            settings = {**settings, "alpha": np.asarray(settings["alpha"]).item()}
         if has_other_names and not settings.keys() <= self.accepted:
             raise self._signature_error(args, settings)
         return args, settings if self.prepare is None else self.prepare(settings)

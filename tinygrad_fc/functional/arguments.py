@@ -147,6 +147,8 @@ def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any)
         return _moved(call(*_moved(args, CPU), **_moved(kwargs, CPU)), gpu)
     # Without an inner frame, the arguments do not fit the signature.
     inner = error.__traceback__ and error.__traceback__.tb_next
+    if inner is None and len(args) == 4 and function.__kwdefaults__ == {"value": 1} and not kwargs:
+        return call(*without_factor(function.__name__, "value", args, kwargs), **kwargs)
     if inner is None or isinstance(error, RuntimeError):
         try:
             raise error
@@ -199,18 +201,3 @@ def _translated(function: Any, error: Exception) -> Exception:
     return error_class(error)(
         f"{name} cannot take these arguments: {error}. Its signature is {name}{usage}"
     )
-
-
-# An older form of arguments
-
-
-def accepts_factor(function: F) -> F:
-    """Decorate a function of three tensors, so that `value` may stand behind the first."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **settings: Any) -> Any:
-        if len(args) == 4 and "value" not in settings:
-            args = without_factor(function.__name__, "value", args, settings)
-        return function(*args, **settings)
-
-    return wrapper  # type: ignore[return-value]

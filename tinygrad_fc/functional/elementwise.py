@@ -11,7 +11,7 @@ from tinygrad_fc.core.errors import check_argument, check_dtypes
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import Node, array_of, as_array, operand
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional.arguments import accepts_arrays, accepts_factor
+from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.indexing import nonzero
 from tinygrad_fc.ops import arithmetic, comparison, elementwise, special
 from tinygrad_fc.ops.shape import astype
@@ -113,7 +113,6 @@ def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     return elementwise.clamp(input, None, max)
 
 
-@accepts_factor
 @accepts_arrays("input", "tensor1", "tensor2")
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 * tensor2`, broadcast.
@@ -127,7 +126,6 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return arithmetic.add(input, tensor1.to(common) * tensor2.to(common), alpha=value)
 
 
-@accepts_factor
 @accepts_arrays("input", "tensor1", "tensor2")
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for integers.

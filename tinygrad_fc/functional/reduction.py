@@ -15,7 +15,7 @@ from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, values_at
 from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.functional.shape import movedim
-from tinygrad_fc.functional.sorting import sort
+from tinygrad_fc.functional.sorting import argsort, sort
 from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.comparison import argmax, argmin
 from tinygrad_fc.ops.elementwise import lerp, maximum, minimum, where
@@ -103,9 +103,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
     n = (input.shape or (1,))[along]
     if not 1 <= k <= n:
         raise RangeError(f"kthvalue: k is {k}, expected 1 to {n}, the size of axis {along}")
-    order = np.argsort(np.atleast_1d(as_array(input)), axis=along, kind="stable")
-    at = order.take([k - 1], along)
-    return values_at(input, along, keepdim, leaf_of(at if input.ndim else at.reshape(())))
+    at = argsort(input, along)
+    return values_at(input, along, keepdim, at.narrow(along, k - 1, 1) if input.ndim else at)
 
 
 @accepts_arrays("input")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
 
-__all__ = ["broadcast_to", "diag", "diag_embed", "diagonal", "flatten", "flip", "movedim"]
-__all__ += ["numel", "permute", "ravel", "reshape", "roll", "squeeze", "t", "transpose", "tril"]
-__all__ += ["triu", "unflatten", "unsqueeze"]
+__all__ = ["broadcast_tensors", "broadcast_to", "diag", "diag_embed", "diagonal", "flatten"]
+__all__ += ["flip", "movedim", "numel", "permute", "ravel", "reshape", "roll", "squeeze", "t"]
+__all__ += ["transpose", "tril", "triu", "unflatten", "unsqueeze"]
 
 
 def reshape(input: Tensor, *shape: int | Sizes) -> Tensor:
@@ -151,9 +151,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     first = normalize_dim(start_dim, input.ndim or 1, "flatten")
     last = normalize_dim(end_dim, input.ndim or 1, "flatten")
     check_argument(first <= last, "flatten", f"at most end_dim = {last}", start_dim=first)
-    shape = input.shape
-    merged = math.prod(shape[first : last + 1])
-    return ops.shape.reshape(input, shape=(*shape[:first], merged, *shape[last + 1 :]))
+    merged = math.prod(input.shape[first : last + 1])
+    return ops.shape.reshape(input, shape=(*input.shape[:first], merged, *input.shape[last + 1 :]))
 
 
 @accepts_arrays("input")
@@ -349,6 +348,18 @@ def broadcast_to(input: Tensor, size: Sizes) -> Tensor:
             [1., 2.]])
     """
     return expand(input, *as_shape((size,)))
+
+
+@accepts_arrays(variadic=True)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return views of the tensors, expanded to the shape to which they broadcast.
+
+    >>> import tinygrad_fc as tg
+    >>> [t.tolist() for t in tg.broadcast_tensors(tg.tensor([1, 2]), tg.tensor(3))]
+    [[1, 2], [3, 3]]
+    """
+    shape = np.broadcast_shapes(*(t.shape for t in tensors))
+    return tuple(expand(t, *shape) for t in tensors)
 
 
 @accepts_arrays("input", "other")

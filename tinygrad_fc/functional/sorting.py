@@ -181,12 +181,9 @@ def searchsorted(
     where: Any = side or ("right" if right else "left")
     fit = rows.ndim == 1 or (rows.ndim > 1 and rows.shape[:-1] == values.shape[:-1])
     check_shapes(fit, "searchsorted", "a sequence (n,), or (..., n) and (..., k)", rows, values)
-    if rows.ndim == 1:
-        indices = np.asarray(rows.searchsorted(values, where))
-    else:
-        indices = np.empty(values.shape, np.int64)
-        for k in np.ndindex(rows.shape[:-1]):
-            indices[k] = rows[k].searchsorted(values[k], where)
+    indices = np.empty(values.shape, np.int64)
+    for k in np.ndindex(rows.shape[:-1]):
+        indices[k] = rows[k].searchsorted(values[k], where)
     return leaf_of(indices.astype(np.int32 if out_int32 else np.int64))
 
 

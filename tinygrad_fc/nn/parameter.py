@@ -67,7 +67,7 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
 
 def refuse_module(value: Any, function: str, name: str) -> None:
     """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
-    if hasattr(value, "named_parameters"):
+    if hasattr(value, "named_parameters") and (value._modules or not hasattr(value, "__iter__")):
         raise TypeError(
             f"{function} takes {name}, got a {type(value).__name__}. Pass model.parameters()"
         )
