@@ -339,8 +339,25 @@ class Conversions(Casts):
         return self.to(bfloat16)  # type: ignore[no-any-return]
 
     def is_complex(self) -> bool:
-        """Return False: there are no complex tensors."""
+        """Return False: there are no complex tensors.
+
+        >>> import tinygrad_fc as tg
+        >>> tg.zeros(2).is_complex()
+        False
+        """
         return False
+
+    def conj(self: Any) -> Tensor:
+        """Return itself: there are no complex tensors. `real` is it, too.
+
+        >>> import tinygrad_fc as tg
+        >>> x = tg.ones(2)
+        >>> x.conj() is x, x.real is x
+        (True, True)
+        """
+        return self  # type: ignore[no-any-return]
+
+    real = property(conj, doc="The tensor itself: there are no complex tensors.")
 
     def new(self: Any, *args: Any, device: Any = None) -> Tensor:
         """Return a tensor of the same dtype from sizes or data, as `Tensor(...)`.

@@ -374,7 +374,7 @@ class Methods(Conversions):
     matmul, mm, mv = ops.linalg.matmul, products.mm, products.mv
     dot, bmm = products.dot, products.bmm
     outer, addmm = products.outer, products.addmm
-    ger, spmm = outer, mm
+    ger, spmm, sgn = outer, mm, sign
     inner, kron, trace = products.inner, products.kron, products.trace
     det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
     matrix_exp, matrix_power, pinverse = linalg.matrix_exp, linalg.integer_power, linalg.pinverse
@@ -438,7 +438,7 @@ for _module in (*_elementwise, ops.linalg, reduce):
 
 # In-place variants, `x.sin_()` of `x.sin()`
 _names = {"absolute", "cumprod", "cumsum", "index_add", "index_fill", "negative", "scatter"}
-_names |= {"scatter_add", "tril", "triu"}
+_names |= {"divide", "multiply", "scatter_add", "sgn", "subtract", "tril", "triu", "true_divide"}
 _names.update(*(module.__all__ for module in (*_elementwise, functional.elementwise)))
 _views = {"squeeze", "t", "transpose", "unsqueeze"}
 for _name in (_names | _views) - {"allclose", "equal", "isclose", "where"}:

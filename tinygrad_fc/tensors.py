@@ -429,8 +429,10 @@ class Tensor(methods.Methods):
 
     @property
     def mT(self) -> Tensor:
-        """The tensor with its last two axes exchanged."""
+        """The tensor with its last two axes exchanged; `H`, too, of real numbers."""
         return self.transpose(-1, -2)
+
+    H = mT
 
 
 def _stored(array: Any) -> Any:

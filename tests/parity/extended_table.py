@@ -330,6 +330,7 @@ line(
 
 line("repeat", some(1, 2), lambda t, x: (x.repeat(2, 1, 3), x.repeat((0, 2)), x.repeat(1, 2)))
 line("broadcast_tensors", shaped(3, 1), lambda t, x: t.broadcast_tensors(x, x[:1, 0])[0])
+line("triu_indices", some(), lambda t, x: (t.triu_indices(2, 4, 1), t.tril_indices(3, 2, -1)))
 line("tile", some(dims=st.sampled_from([(2,), (1, 2), (2, 1, 3, 2), (0,)])))
 line("tile(numbers)", some(), lambda t, x: x.tile(2, 1))
 line("repeat_interleave", along(least=1, repeats=st.integers(0, 3)))

@@ -17,8 +17,7 @@ FORMS = """
 T.Tensor(2, 3) * 0
 T.Tensor(5).shape
 T.Tensor(T.zeros(2, 3).size()).shape
-T.Tensor(A)
-T.Tensor([[1, 2], [3, 4]])
+T.Tensor(A), T.Tensor([[1, 2], [3, 4]])
 T.Tensor(range(3)).type(T.LongTensor)
 T.LongTensor([1.5, 2])
 T.DoubleTensor(A).type('torch.ByteTensor'), T.DoubleTensor(A).type()
@@ -55,9 +54,9 @@ T.tensor(A)[1].storage_offset(), T.tensor(A).stride(), T.tensor(A).T.stride(1)
 T.tensor(A)[1:].storage().tolist() if T is not torch else T.tensor(A).flatten().tolist()
 T.is_tensor(T.ones(1)), T.is_tensor(A), T.is_floating_point(T.ones(1)), T.is_complex(T.ones(1))
 T.zeros_like(T.tensor(A), memory_format=T.preserve_format)
-T.tensor(A).clone(memory_format=T.preserve_format)
+T.tensor(A).clone(memory_format=T.preserve_format), T.tensor(A).is_sparse
 T.multiply(T.tensor(A), 2), T.subtract(T.tensor(A), 2), T.true_divide(T.tensor(A), 2)
-T.tensor(A).ndimension(), T.tensor(A).is_cuda, T.tensor(A).is_sparse
+T.tensor(A).ndimension(), T.tensor(A).is_cuda, T.sgn(T.tensor(A)).real.H.subtract_(1)
 T.randint_like(T.tensor(A), 5, 6, memory_format=T.preserve_format)
 T.tensor(A).clone().random_(3, 4)
 isinstance(T.nn.Linear(2, 1), (T.nn.Conv2d, T.nn.modules.batchnorm.BatchNorm1d))

@@ -20,6 +20,7 @@ from tinygrad_fc.functional.products import mm, outer
 from tinygrad_fc.functional.shape import movedim, transpose
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.ops.arithmetic import mul, sub
+from tinygrad_fc.ops.comparison import sign
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor"]
 __all__ += ["IntTensor", "LongTensor", "ShortTensor", "contiguous_format", "divide", "ger"]
 __all__ += ["moveaxis", "multiply", "preserve_format", "range", "set_default_tensor_type"]
-__all__ += ["get_num_threads", "set_num_threads", "spmm", "subtract", "swapaxes", "swapdims"]
+__all__ += ["get_num_threads", "set_num_threads", "sgn", "spmm", "subtract", "swapaxes", "swapdims"]
 __all__ += ["true_divide"]
 
 divide = true_divide = div
-ger, multiply, subtract, moveaxis = outer, mul, sub, movedim
-spmm = mm  # of dense matrices
+ger, multiply, subtract, moveaxis, spmm, sgn = outer, mul, sub, movedim, mm, sign
 swapaxes = swapdims = transpose
 contiguous_format = preserve_format = "contiguous"  # values of `memory_format=`
 

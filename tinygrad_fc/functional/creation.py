@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arange", "as_tensor", "clone", "detach", "empty", "empty_like", "eye", "from_dlpack"]
 __all__ += ["from_numpy", "full", "full_like", "linspace", "logspace"]
-__all__ += ["ones", "ones_like", "tensor", "zeros", "zeros_like"]
+__all__ += ["ones", "ones_like", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like"]
 
 
 @accepts_arrays()
@@ -235,6 +235,30 @@ def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
             [0., 1.]])
     """
     return created(np.eye(n, m, dtype=dtype_in(options), like=like()), options)
+
+
+@accepts_arrays()
+def triu_indices(row: int, col: int, offset: int = 0, **options: Unpack[Options]) -> Tensor:
+    """Return the indices (2, k) of the elements on and above a diagonal of a (row, col) matrix.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.triu_indices(2, 3, 1)
+    tensor([[0, 0, 1],
+            [1, 2, 2]])
+    """
+    return tensor(np.stack(np.triu_indices(row, offset, col)), **options)  # type: ignore[misc]
+
+
+@accepts_arrays()
+def tril_indices(row: int, col: int, offset: int = 0, **options: Unpack[Options]) -> Tensor:
+    """Return the indices (2, k) of the elements on and below a diagonal of a (row, col) matrix.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.tril_indices(2, 2)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
+    return tensor(np.stack(np.tril_indices(row, offset, col)), **options)  # type: ignore[misc]
 
 
 @accepts_arrays()

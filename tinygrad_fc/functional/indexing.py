@@ -147,9 +147,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RangeError(
             f"index_select: index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
         )
-    if not input.ndim:
-        return input.clone()
-    return input[_before(dim, at.reshape(-1))]
+    return input[_before(dim, at.reshape(-1))] if input.ndim else input.clone()
 
 
 @accepts_arrays("input")
@@ -286,8 +284,7 @@ def scatter(
     input, source = _of_one_dtype("scatter", input, source)
     dim, at = _elementwise_indices(input, dim, index, "scatter", source)
     if not input.ndim:
-        out: Tensor = source.clone()
-        return out
+        return source.clone()  # type: ignore[no-any-return]
     if not at.size:
         return input.clone()
     part, where = source[tuple(slice(n) for n in at.shape)], full_index(at, dim)
@@ -300,9 +297,8 @@ def scatter(
         product = array_of(input).copy()
         np.multiply.at(product, where, array_of(part))
         return leaf_of(product)
-    position = np.full(
-        input.shape, -1, like=like()
-    )  # in the flattened source, of each element of the result
+    # The position in the flattened source of each element of the result
+    position = np.full(input.shape, -1, like=like())
     position[where] = np.arange(at.size, like=like()).reshape(at.shape)
     return ops.elementwise.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 

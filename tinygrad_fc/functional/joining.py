@@ -12,6 +12,7 @@ from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
+from tinygrad_fc.functional.shape import broadcast_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,8 +181,7 @@ def repeat_interleave(
     tensor([5, 6, 6])
     """
     if repeats is None:
-        indices: Tensor = leaf_of(np.arange(input.numel(), like=like()))
-        return repeat_interleave(indices, input, 0)
+        return repeat_interleave(leaf_of(np.arange(input.numel(), like=like())), input, 0)
     x, along = (input.reshape(-1), 0) if dim is None else (input, dim)
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
@@ -204,13 +204,10 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     # PyTorch also accepts one list of vectors.
     vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
     check_argument(indexing in ("ij", "xy"), "meshgrid", ("ij", "xy"), indexing=indexing)
-    shape = tuple(v.numel() for v in vectors)
-    grid = [
-        ops.shape.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)
-        for k, v in enumerate(vectors)
-    ]
-    swapped = indexing == "xy" and len(shape) > 1
-    return tuple(x.transpose(0, 1) for x in grid) if swapped else tuple(grid)
+    columns = (v.reshape(-1, *(1,) * (len(vectors) - k - 1)) for k, v in enumerate(vectors))
+    grid = broadcast_tensors(*columns)
+    swapped = indexing == "xy" and len(grid) > 1
+    return tuple(x.transpose(0, 1) for x in grid) if swapped else grid
 
 
 concat = concatenate = cat

@@ -298,9 +298,8 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
     (tensor([[0.6],
             [0.8]]), tensor([[5.]]))
     """
-    check_argument(
-        mode in ("reduced", "complete", "r"), "qr", ("reduced", "complete", "r"), mode=mode
-    )
+    modes = ("reduced", "complete", "r")
+    check_argument(mode in modes, "qr", modes, mode=mode)
     check_shapes(A.ndim >= 2, "qr", "matrices (..., n, m)", A)
     _check_floats(A, "qr")
     n, m = A.shape[-2:]

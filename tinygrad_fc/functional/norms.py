@@ -81,11 +81,9 @@ def matrix_norm(
         return vector_norm(A, 2, tuple(dim), keepdim, dtype=dtype)
     rows, columns = (normalize_dim(k, A.ndim, "norm") for k in dim)
     if ord in (2, -2, "nuc"):
-        values = linalg.singular_values(
-            movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1))
-        )
+        matrices = movedim(A if dtype is None else A.to(dtype), (rows, columns), (-2, -1))
         reduced: Any = {2: _largest, -2: reduce.amin, "nuc": reduce.sum}[ord]
-        out = reduced(values, dim=-1)
+        out = reduced(linalg.singular_values(matrices), dim=-1)
         shape = tuple(1 if k in (rows, columns) else n for k, n in enumerate(A.shape))
         return out.reshape(shape) if keepdim else out  # type: ignore[no-any-return]
     summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)

@@ -172,7 +172,7 @@ def xavier_uniform_(
     >>> bool((w.abs() <= 1).all())
     True
     """
-    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
+    bound = gain * math.sqrt(6 / sum(_calculate_fan_in_and_fan_out(tensor, "xavier_uniform_")))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -187,7 +187,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
     >>> abs(weight.std().item() - 0.1) < 0.01  # sqrt(2 / (100 + 100))
     True
     """
-    std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
+    std = gain * math.sqrt(2 / sum(_calculate_fan_in_and_fan_out(tensor, "xavier_normal_")))
     return normal_(tensor, 0.0, std, generator)
 
 
@@ -284,7 +284,7 @@ def _check_dimensions(name: str, tensor: Tensor, *, exactly: bool = False) -> No
         )
 
 
-def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
+def _calculate_fan_in_and_fan_out(tensor: Tensor, name: str = "fans") -> tuple[int, int]:
     _check_dimensions(name, tensor)
     rest = math.prod(tensor.shape[2:])
     return max(1, tensor.shape[1] * rest), max(1, tensor.shape[0] * rest)  # no division by 0
@@ -293,5 +293,5 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     modes = ("fan_in", "fan_out")
     check_argument(mode.lower() in modes, "kaiming", "'fan_in' or 'fan_out'", mode=mode)
-    fan = _fans("kaiming", tensor)[modes.index(mode.lower())]
+    fan = _calculate_fan_in_and_fan_out(tensor, "kaiming")[modes.index(mode.lower())]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
