@@ -157,14 +157,11 @@ def _transposed(_: Any, value: Value) -> Value | None:
     return x.args[0] if order == numbers.shape else None
 
 
-def _less_zero(builder: ProgramBuilder, value: Value) -> Value | None:
+def _by_neutral(neutral: int | None, builder: ProgramBuilder, value: Value) -> Value | None:
+    """Return the first argument if the second is the neutral number; -0.0 is no 0."""
     number = known_number(value.args[1])
-    is_zero = number is not None and number == 0 and not np.signbit(number)
-    return _unchanged(builder, value) if is_zero else None
-
-
-def _by_one(builder: ProgramBuilder, value: Value) -> Value | None:
-    return _unchanged(builder, value) if known_number(value.args[1]) == 1 else None
+    is_neutral = number is not None and number == neutral and not np.signbit(number)
+    return _unchanged(builder, value) if is_neutral else None
 
 
 def _chosen(builder: ProgramBuilder, value: Value) -> Value | None:
@@ -265,7 +262,7 @@ for _sign, _ufunc, _number, _shown, _rank in (
     define(
         _ufunc,
         number=_number,
-        simplified={"-": _less_zero, "*": _by_one, "/": _by_one, "**": _by_one}.get(_sign),
+        simplified=partial(_by_neutral, {"-": 0, "*": 1, "/": 1, "**": 1}.get(_sign)),
         numpy=f"{{0}} {_sign} {{1}}",
         native=_ufunc,
         js=_ufunc.__name__,
