@@ -206,11 +206,9 @@ def _name_others(program: Program) -> None:
         word = origin.op if id(value) in last else getattr(value.function, "__name__", "")
         word = value.variable or _NOUNS.get(word, word.lower())
         path, of = origin.module, origin.differentiated
-        if value.function is item and value.args[0].is_input:  # the state, such as that of steps
-            state = value.args[0].name.split("_")
-            path, word = "old", next((w for w in reversed(state) if not w.isdigit()), "number")
-        elif value.function is item:
-            path, word = "", value.variable or value.args[0].name
+        if value.function is item:
+            (array,) = value.args  # the number of steps, for example
+            path, word = ("old", array.role) if array.of else ("", value.variable or array.name)
         elif value.function is np.full and isinstance(value.args[1], Value):
             path, word = value.args[1].name, "array"
         elif id(value) in updated:
