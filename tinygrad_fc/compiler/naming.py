@@ -207,8 +207,9 @@ def _name_others(program: Program) -> None:
         word = value.variable or _NOUNS.get(word, word.lower())
         path, of = origin.module, origin.differentiated
         if value.function is item:
-            (array,) = value.args  # the number of steps, for example
-            path, word = ("old", array.role) if array.of else ("", value.variable or array.name)
+            (array,) = value.args
+            old = "old", array.role or array.name  # the state, such as that of steps
+            path, word = old if array.is_input else ("", value.variable or array.name)
         elif value.function is np.full and isinstance(value.args[1], Value):
             path, word = value.args[1].name, "array"
         elif id(value) in updated:
