@@ -113,7 +113,7 @@ def _program_text(call: Any, key_of: Callable[[Any, str], str]) -> str:
             raise _refusal(program, f"reads {v.name}, which each call changes")
         is_argument = v.source.kind == "argument"
         values.append(v.name if is_argument else key_of(array_of(v.source.subject), v.name))
-    lines += [*printer.function_lines(), ""]
+    lines += [*(line.text for line in printer.function_lines()), ""]
     lines += wrapped(f"outputs = {printer.name}(", values, ",", ")")
     lines.append(f"return {_result_text(program, call.traced.result)}")
     return textwrap.indent("\n".join(lines), "    ")

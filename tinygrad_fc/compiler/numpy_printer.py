@@ -133,7 +133,8 @@ class NumPyPrinter(Expressions):
         self.used_after = {*map(id, program.outputs), *(id(new) for _, new in program.changes)}
         self.overwritten: dict[int, Value] = {}  # in whose array each value is computed, by id
         self._definitions: dict[str, str] = {}  # of constants
-        self._guards: list[Line] = []  # conditions of the next statement that raises GuardFailed
+        self._phase = ""
+        self._guards: list[tuple[Value, str]] = []  # conditions that no line raises for yet
         self.inlined: set[int] = set()
         self.array_names: dict[int, str] = {}  # of numbers that have a line as 0-d arrays
         self._places = self._find_places()
@@ -144,7 +145,7 @@ class NumPyPrinter(Expressions):
                 self._write(value, place)
             if id(value) in truths:
                 text = self.text(value) if truths[id(value)] else f"not {self.text(value)}"
-                self._guards.append(Line(value, plain(text)))
+                self._guards.append((value, plain(text)))
         self._add_guards()
         self._free()
         self._last_lines, self._returned = self._end()
@@ -237,18 +238,27 @@ class NumPyPrinter(Expressions):
 
     def _add_line(self, value: Value, text: str) -> None:
         self._add_guards()
-        self.lines.append(Line(value, plain(text)))
+        self._add_lines(value, [plain(text)])
+
+    def _add_lines(self, value: Value, texts: list[str]) -> None:
+        """Add lines below the heading of their phase, with formula numbers beside the first."""
+        if value.origin.phase not in ("", self._phase):
+            self._phase = value.origin.phase
+            self.lines.append(Line(None, f"# {self._phase.capitalize()}"))
+        if value.cited and self.lines[-1].value is not value:
+            texts = [f"{texts[0]}  # {', '.join(f'({k})' for k in value.cited)}", *texts[1:]]
+        self.lines += [Line(value, text) for text in texts]
 
     def _add_guards(self) -> None:
         """Add a statement that raises where one of the conditions since the last line is false."""
         guards, self._guards = self._guards, []
         if guards:
-            value, (first, *others) = guards[0].value, (guard.text for guard in guards)
-            parts = [first, *(f"and {text}" for text in others)]
+            (value, first), *others = guards
+            parts = [first, *(f"and {text}" for _, text in others)]
             lines = wrapped("if not (", parts, "", "):")
             if not others:
                 lines = [f"if not {first}:".replace("not not ", "")]
-            self.lines += [Line(value, text) for text in (*lines, "    raise GuardFailed")]
+            self._add_lines(value, [*lines, "    raise GuardFailed"])
 
     def _write(self, value: Value, place: int) -> None:
         """Write an instruction, or inline it."""
@@ -310,45 +320,23 @@ class NumPyPrinter(Expressions):
 
     def source_lines(self) -> list[Line]:
         """Return the lines of the source."""
-        head, body = self._head(), self._body()
-        function = "\n".join(line.text for line in body)
-        modules = ["import math"] * ("math." in function) + ["import numpy as np"]
-        modules += ["from tinygrad_fc.compiler import GuardFailed"] * ("GuardFailed" in function)
-        outside = [f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
-        blocks = ["\n\n".join(modules), "\n".join([*outside, *self._constants()])]
-        top = "\n\n".join(filter(None, blocks)).split("\n")
-        above = [Line(None, text) for text in (*top, "", "", *head)]
-        return [*above, *(Line(value, f"    {text}") for value, text in body)]
+        lines = self.function_lines()
+        function = "\n".join(line.text for line in lines)
+        above = ["import math"] * ("math." in function) + ["import numpy as np"]
+        above += ["", "from tinygrad_fc.compiler import GuardFailed"] * ("GuardFailed" in function)
+        above += ["", f"# {', '.join(self.bound)}: ops and arrays from outside"] * bool(self.bound)
+        return [*(Line(None, text) for text in above), *lines]
 
-    def function_lines(self) -> list[str]:
+    def function_lines(self) -> list[Line]:
         """Return the lines of the constants and of the function, without imports."""
-        body = (f"    {text}" for _, text in self._body())
-        return [*self._constants(), "", *self._head(), *body]
-
-    def _constants(self) -> list[str]:
-        return [f"{name} = {text}" for name, text in self._definitions.items()]
-
-    def _head(self) -> list[str]:
-        return wrapped(f"def {self.name}(", self.inputs, ",", "):")
-
-    def _body(self) -> list[Line]:
-        lines = [*self._commented_lines(), *self._last_lines]
-        end = ",)" if len(self._returned) == 1 else ")"
-        return [*lines, *(Line(None, x) for x in wrapped("return (", self._returned, ",", end))]
-
-    def _commented_lines(self) -> list[Line]:
-        """Return the lines under headings by phase, with formula numbers beside."""
-        lines: list[Line] = []
-        phase, before = "", None
-        for line in self.lines:
-            value: Any = line.value
-            if value.origin.phase not in ("", phase):
-                phase = value.origin.phase
-                lines.append(Line(None, f"# {phase.capitalize()}"))
-            cited = ", ".join(f"({k})" for k in value.cited) if value is not before else ""
-            lines.append(Line(value, f"{line.text}  # {cited}") if cited else line)
-            before = value
-        return lines
+        constants = [""] * bool(self._definitions)
+        constants += [f"{name} = {text}" for name, text in self._definitions.items()]
+        head = wrapped(f"def {self.name}(", self.inputs, ",", "):")
+        comma = "," * (len(self._returned) == 1)
+        end = wrapped("return (", self._returned, ",", f"{comma})")
+        body = [*self.lines, *self._last_lines, *(Line(None, text) for text in end)]
+        above = [Line(None, text) for text in (*constants, "", "", *head)]
+        return [*above, *(Line(value, f"    {text}") for value, text in body)]
 
     def _free(self) -> None:
         """Write `del` after the last line that reads a large array."""
