@@ -92,8 +92,7 @@ def backward(
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
     replica = Replica(model, loss_fn, reduction, compiled or None, check)
-    sizes = chunk_rows, groups, client, timeout, progress
-    weight, loss, *sums = _sums(replica, arrays, *sizes)
+    weight, loss, *sums = _sums(replica, arrays, chunk_rows, groups, client, timeout, progress)
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors_of(model), sums, strict=True):
         if isinstance(t, Parameter):
@@ -126,33 +125,33 @@ def evaluate(
     >>> parallel.evaluate(model, lambda model, x: model(x).mean(), x, chunk_rows=4)
     2.5
     """
-    sizes = chunk_rows, groups, client, timeout, progress
     replica = Replica(model, metric, separates=check, evaluates=True)
-    weight, total = _sums(replica, arrays, *sizes)
+    weight, total = _sums(replica, arrays, chunk_rows, groups, client, timeout, progress)
     return float(total / weight)
 
 
 def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: Any) -> Any:
     """Return the weight, the loss, gradients and buffers, summed over all rows of the arrays.
 
-    The tasks of a group add up its parts in order, and further ones add the groups in pairs.
+    The tasks of a group add up its parts in order, and the groups are added in pairs.
     """
     groups = positive("groups", groups)
     clients.check_client(*where[:2])
     graph, (rows, *chunks) = columns(arrays, chunk_rows)
     tensors = tensors_of(replica.model)
     code, values = clients.pickled(replica, tensors), [t._array for t in tensors]
-    limit, count = 1, rows[-1].stop
+    limit, count, size = 1, rows[-1].stop, sum(a.nbytes for a in values)
     if replica.separates and not worker.norms_in_training(replica.model):
         # chunks may be cut and joined: one gradient for chunks that are smaller than it
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
-        limit = max(1, min(int(sum(a.nbytes for a in values) / row_bytes), count // groups))
+        limit = max(1, min(int(size / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
     name = clients.unique_name("chunk_sums")
     seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
     shared = f"shared-{name}"
-    state, homes, sums = State(code, values, seed, stride, name), dict[Any, float](), list[Any]()
+    state = State(code, values, size, seed, stride, name)
+    homes, sums = dict[Any, float](), list[Any]()
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     for k, (start, stop) in enumerate(pairwise(ends)):
         before = None
@@ -162,10 +161,13 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
             homes[key], before = k / (len(ends) - 1), key
         sums.append(before)
     while len(sums) > 1:
-        pairs = list(zip(sums[::2], sums[1::2], strict=False))
-        keys = [(f"sum-{name}", a[1], b[2]) for a, b in pairs]
-        graph |= {key: (worker.add_sums, *pair) for key, pair in zip(keys, pairs, strict=True)}
-        sums = keys + sums[2 * len(pairs) :]
+        pairs = zip(sums[::2], sums[1::2], strict=False)
+        tasks: list[Any] = [(worker.add_sums, *pair) for pair in pairs]
+        if size > clients.SCATTERED:  # sums of small arrays are parts of the last task
+            keys = [f"{name}-sum-{len(graph) + k}" for k in range(len(tasks))]
+            graph |= zip(keys, tasks, strict=True)
+            tasks = keys
+        sums = tasks + sums[2 * len(tasks) :]
     graph[name] = (worker.checked, shared, sums[0])
     weight, *sums = clients.computed(graph, state, homes, *where)
     if not weight > 0:

@@ -86,7 +86,7 @@ def _result(graph: Any, state: Any, homes: Any, client: Any, timeout: Any, progr
     futures: list[Any] = []
     try:
         workers, shared, places = workers_of(client, timeout), state, nullcontext()
-        if sum(a.nbytes for a in state.arrays) > SCATTERED:
+        if state.size > SCATTERED:
             options = {"broadcast": True, "direct": True, "hash": False, "timeout": timeout}
             (shared,) = client.scatter([state], **options)
             own = {key: [workers[int(home * len(workers))]] for key, home in homes.items()}
@@ -152,9 +152,6 @@ def connected(client: Any, timeout: float) -> Iterator[None]:
                 await client.scheduler.unregister(address=address, stimulus_id="silent")
                 client.rpc.remove(address)
 
-    if client is None:
-        yield
-        return
     watch = PeriodicCallback(look, 1000 * min(timeout / 4, 5.0))
     client.loop.add_callback(watch.start)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,7 +111,7 @@ def _finished(client: Any, calls: dict[int, Any], timeout: float) -> Iterator[tu
 
 def _finished_once(client: Any, calls: dict[int, Any], timeout: float) -> Iterator[tuple[int, Run]]:
     """Yield the number of each call and its run, as they finish."""
-    with connected(client, timeout):
+    with connected(client, timeout) if client else nullcontext():
         if client:
             workers_of(client, timeout)
         threads = dask.config.get("num_workers", None)
