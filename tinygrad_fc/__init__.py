@@ -37,6 +37,7 @@ from tinygrad_fc.functional import linalg as linalg
 from tinygrad_fc.functional import norms as norms
 from tinygrad_fc.functional.creation import *
 from tinygrad_fc.functional.elementwise import *
+from tinygrad_fc.functional.equations import *
 from tinygrad_fc.functional.indexing import *
 from tinygrad_fc.functional.joining import *
 from tinygrad_fc.functional.linalg import *
@@ -74,7 +75,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.serialization import save as save
     from tinygrad_fc.viz.explanation import explain as explain
 
-inverse, norm, svd = linalg.inv, norms.p_norm, linalg.thin_svd  # other names in `linalg`
+norm, svd = norms.p_norm, linalg.thin_svd  # other names in `linalg`
 matrix_exp, matrix_power, qr = linalg.matrix_exp, linalg.integer_power, linalg.reduced_qr
 
 __version__ = "0.2.0"

@@ -29,6 +29,7 @@ from tinygrad_fc.core.node import UNRECORDED, Node, array_of, leaf_of, operand
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import (
     creation,
+    equations,
     indexing,
     joining,
     linalg,
@@ -376,7 +377,7 @@ class Methods(Conversions):
     outer, addmm = products.outer, products.addmm
     ger, spmm, sgn = outer, mm, sign
     inner, kron, trace = products.inner, products.kron, products.trace
-    det, slogdet, inverse = linalg.det, linalg.slogdet, linalg.inv
+    det, slogdet, inverse = equations.det, equations.slogdet, equations.inv
     matrix_exp, matrix_power, pinverse = linalg.matrix_exp, linalg.integer_power, linalg.pinverse
     qr = linalg.reduced_qr
     diag, tril, triu = shape.diag, shape.tril, shape.triu

@@ -24,6 +24,7 @@ from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional import (
     creation,
     elementwise,
+    equations,
     indexing,
     joining,
     linalg,
@@ -96,7 +97,7 @@ def _of_floats(function: Any) -> Any:
 
 def _solve(a: Any, b: Any) -> Any:
     a, b = _common(_float(a), _float(b))
-    return linalg.solve(a, b[None] if b.ndim > 1 and b.shape == a.shape[:-1] else b)
+    return equations.solve(a, b[None] if b.ndim > 1 and b.shape == a.shape[:-1] else b)
 
 
 def _same(module: Any, *names: str) -> dict[Any, Any]:

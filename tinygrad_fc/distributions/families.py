@@ -12,7 +12,7 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.distributions import constraints
 from tinygrad_fc.distributions.distribution import Distribution, broadcast_all, clamped, same
-from tinygrad_fc.functional import linalg
+from tinygrad_fc.functional import equations, linalg
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.ops import special
 from tinygrad_fc.random import randn, rng_of
@@ -203,7 +203,7 @@ class MultivariateNormal(Distribution):
     mean, mode = same("loc"), same("loc")
     variance = property(lambda self: (self.scale_tril**2).sum(-1))
     covariance_matrix = property(lambda self: self.scale_tril @ self.scale_tril.mT)
-    precision_matrix = property(lambda self: linalg.inv(self.covariance_matrix))
+    precision_matrix = property(lambda self: equations.inv(self.covariance_matrix))
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class MultivariateNormal(Distribution):
             if matrix is not None:
                 self._check(f"parameter {name}", matrix, constraints.symmetric)
         if precision_matrix is not None:
-            covariance_matrix = linalg.inv(precision_matrix)
+            covariance_matrix = equations.inv(precision_matrix)
         if scale_tril is None:
             scale_tril = linalg.cholesky(covariance_matrix)
         shape = np.broadcast_shapes(scale_tril.shape[:-1], loc.shape)
@@ -237,7 +237,7 @@ class MultivariateNormal(Distribution):
     def _nats(self, *columns: Any) -> Any:
         """Return -log_prob at the mean, plus half the squared length of whitened columns."""
         n = np.arange(self.loc.shape[-1])
-        squares = [(linalg.solve(self.scale_tril, x) ** 2).sum((-2, -1)) for x in columns]
+        squares = [(equations.solve(self.scale_tril, x) ** 2).sum((-2, -1)) for x in columns]
         constant = self.scale_tril[..., n, n].log().sum(-1) + len(n) * math.log(2 * math.pi) / 2
         return constant + sum(squares) / 2
 

@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.core.errors import LinAlgError, check_argument, check_dtypes, check_shapes
+from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays
-from tinygrad_fc.functional.norms import (  # noqa: F401  names of `tinygrad_fc.linalg`
-    matrix_norm,
-    norm,
-    p_norm,
-    vector_norm,
-)
+from tinygrad_fc.functional.equations import (  # noqa: F401  names of `tinygrad_fc.linalg`
+    check_floats,
+    check_matrices,
+    check_square,
+    det,
+    inv,
+    slogdet,
+    solve,
+    solve_triangular,
+)  # fmt: skip
+from tinygrad_fc.functional.norms import matrix_norm, norm, p_norm, vector_norm  # noqa: F401
 from tinygrad_fc.functional.products import cross  # noqa: F401
-from tinygrad_fc.functional.shape import diagonal, tril, triu
+from tinygrad_fc.functional.shape import diagonal, triu
 from tinygrad_fc.ops import linalg
 from tinygrad_fc.ops.elementwise import where
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
-__all__ = ["det", "pinverse", "slogdet"]
+__all__ = ["pinverse"]
 
 _PUBLIC = ["cholesky", "cross", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_norm"]
 _PUBLIC += ["matrix_exp", "matrix_power", "matrix_rank", "norm", "pinv", "qr", "slogdet", "solve"]
@@ -100,121 +105,10 @@ def thin_svd(input: Tensor, some: bool = True) -> ThinSVD:
 thin_svd.__name__ = "svd"  # its public name, `tg.svd`
 
 
-class SignLog(NamedTuple):
-    """The sign of a determinant, and the logarithm of its absolute value."""
-
-    sign: Any
-    logabsdet: Any
-
-
-# Linear equations
-
-
-def _check_square(x: Any, what: str) -> None:
-    fit = x.ndim >= 2 and x.shape[-1] == x.shape[-2]
-    expected = "square matrices (..., n, n); for more equations than unknowns use lstsq"
-    check_shapes(fit, what, expected, x)
-
-
-def _check_floats(x: Any, what: str) -> None:
-    check_dtypes(x.dtype.kind == "f", what, "floats: convert it first, x.double()", x)
-
-
-def _check_matrices(x: Any, result: Any, what: str, reason: str) -> None:
-    """Raise `LinAlgError` if `result`, a batch of arrays, has a NaN for a finite matrix of `x`."""
-    failed = np.isnan(result).any(axis=(-2, -1)) & np.isfinite(array_of(x)).all(axis=(-2, -1))
-    if not failed.any():
-        return
-    at = tuple(int(k) for k in np.argwhere(failed)[0])
-    which = f"matrix {at} of the batch" if at else "the matrix"
-    raise LinAlgError(f"{what}: {which} of shape {x.shape[-2:]} {reason}")
-
-
-SINGULAR = (
-    "is singular: a row or column is a linear combination of the others, or all zeros. Remove "
-    "repeated rows, or add a small number to the diagonal (A + 1e-6 * eye(n))"
-)
-
-
 NOT_POSITIVE = (
     "is not positive definite: it has an eigenvalue <= 0. Add a small number to the diagonal "
     "(A + 1e-6 * eye(n)), or, for A = X.T @ X, check that X has enough rows"
 )
-
-
-@accepts_arrays("A")
-def inv(A: Tensor) -> Tensor:
-    """Return the inverse of a matrix (..., n, n).
-
-    `solve(A, B)` is faster and more accurate than `inv(A) @ B`. Raises `LinAlgError` for a singular
-    matrix, `ShapeError` for one that is not square.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.inv(tg.tensor([[2.0, 0.0], [0.0, 4.0]]))
-    tensor([[0.5 , 0.  ],
-            [0.  , 0.25]])
-    """
-    _check_square(A, "inv")
-    out = linalg.inv(A)
-    _check_matrices(A, array_of(out), "inv", SINGULAR)
-    return out
-
-
-@accepts_arrays("A", "B")
-def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
-    """Return X with `A @ X = B`, or `X @ A = B` if not `left`.
-
-    `A` (..., n, n); `B` (..., n, k), a vector (n,), or a vector per matrix of `A` (..., n). Raises
-    `LinAlgError` if a matrix is singular, `ShapeError` for other shapes.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.solve(tg.tensor([[2.0, 0.0], [0.0, 4.0]]), tg.tensor([2.0, 2.0]))
-    tensor([1. , 0.5])
-    """
-    _check_square(A, "solve")
-    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and B.shape == A.shape[:-1])
-    if vector and left:
-        return solve(A, B[..., None])[..., 0]
-    check_shapes(not vector, "solve", "matrices B (..., k, n), with left=False", B)
-    if not left:
-        return solve(A.mT, B.mT).mT
-    out = linalg.solve(A, B)
-    if np.isnan(array_of(out)).any() or not B.shape[-1]:
-        _check_matrices(A, linalg.inv.forward(array_of(A)), "solve", SINGULAR)
-    return out
-
-
-@accepts_arrays("A")
-def det(A: Tensor) -> Tensor:
-    """Return the determinant of a matrix (..., n, n).
-
-    Derivatives of every order are correct also for singular matrices. A recorded first one takes
-    n**2 times as long as a plain one: for large matrices use `slogdet`.
-
-    >>> import tinygrad_fc as tg
-    >>> A = tg.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
-    >>> tg.linalg.det(A).backward()
-    >>> A.grad
-    tensor([[ 4., -2.],
-            [-2.,  1.]])
-    """
-    _check_square(A, "det")
-    return linalg.det(A)
-
-
-@accepts_arrays("A")
-def slogdet(A: Tensor) -> SignLog:
-    """Return the sign of the determinant, and the logarithm of its absolute value, (...) each.
-
-    They do not overflow or underflow. For a singular matrix they are 0 and minus infinity, without
-    a finite gradient.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.linalg.slogdet(-tg.eye(3))
-    SignLog(sign=tensor(-1.), logabsdet=tensor(0.))
-    """
-    _check_square(A, "slogdet")
-    return SignLog(linalg.det_sign(A), linalg.logabsdet(A))
 
 
 @accepts_arrays("A")
@@ -229,9 +123,9 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     tensor([[2., 0.],
             [1., 3.]])
     """
-    _check_square(A, "cholesky")
+    check_square(A, "cholesky")
     out = linalg.cholesky(A)
-    _check_matrices(A, array_of(out), "cholesky", NOT_POSITIVE)
+    check_matrices(A, array_of(out), "cholesky", NOT_POSITIVE)
     return out.mT if upper else out
 
 
@@ -256,8 +150,8 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     >>> tg.linalg.eigvalsh(tg.tensor([[0.0, 2.0], [2.0, 0.0]]))
     tensor([-2.,  2.])
     """
-    _check_square(A, "eigvalsh")
-    _check_floats(A, "eigvalsh")
+    check_square(A, "eigvalsh")
+    check_floats(A, "eigvalsh")
     check_argument(UPLO in ("L", "U"), "eigvalsh", ("L", "U"), UPLO=UPLO)
     return linalg.eigenvalues(A)
 
@@ -301,7 +195,7 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
     modes = ("reduced", "complete", "r")
     check_argument(mode in modes, "qr", modes, mode=mode)
     check_shapes(A.ndim >= 2, "qr", "matrices (..., n, m)", A)
-    _check_floats(A, "qr")
+    check_floats(A, "qr")
     n, m = A.shape[-2:]
     check_shapes(mode != "complete" or n <= m, "qr", 'n <= m, or mode="reduced"', A)
     q, r = map(leaf_of, np.linalg.qr(array_of(A)))
@@ -345,7 +239,7 @@ def pinv(
     """
     del hermitian
     check_shapes(A.ndim >= 2, "pinv", "matrices (..., n, m)", A)
-    _check_floats(A, "pinv")
+    check_floats(A, "pinv")
     limit = rcond if rtol is None else rtol
     return linalg.pinv(A, rtol=_eps_of(A) if limit is None else float(limit))
 
@@ -400,7 +294,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     tensor([[1., 5.],
             [0., 1.]])
     """
-    _check_square(A, "matrix_power")
+    check_square(A, "matrix_power")
     n = index(n)
     if n == 0:  # with a gradient of zeros
         return where(np.ones(A.shape, bool), np.eye(A.shape[-1], dtype=A.dtype), A)
@@ -423,8 +317,8 @@ def matrix_exp(input: Tensor) -> Tensor:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    _check_square(input, "matrix_exp")
-    _check_floats(input, "matrix_exp")
+    check_square(input, "matrix_exp")
+    check_floats(input, "matrix_exp")
     sums = input.detach().abs().sum(-1).numpy().max(-1, initial=0)
     doublings = np.maximum(np.frexp(sums)[1] + 1, 0)[..., None, None]
     A = input * (0.5**doublings).astype(input.dtype)  # whose rows have sums of at most 1 / 2
@@ -448,28 +342,6 @@ def integer_power(input: Tensor, n: int) -> Tensor:
     tensor([[0.5]])
     """
     return matrix_power(input, n)
-
-
-@accepts_arrays("A", "B")
-def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Tensor:
-    """Return X with `A @ X = B`, or `X @ A = B` if not `left`, for a triangular `A` (..., n, n).
-
-    Only the upper or the lower triangle of `A` is read, and not its diagonal, which is then 1, if
-    `unitriangular`. Raises `LinAlgError` for a 0 on the diagonal.
-
-    >>> import tinygrad_fc as tg
-    >>> A, B = tg.tensor([[2.0, 9.0], [1.0, 1.0]]), tg.tensor([[2.0], [3.0]])
-    >>> tg.linalg.solve_triangular(A, B, upper=False)
-    tensor([[1.],
-            [2.]])
-    """
-    _check_square(A, "solve_triangular")
-    triangle = triu(A, int(unitriangular)) if upper else tril(A, -int(unitriangular))
-    if unitriangular:
-        triangle = triangle + np.eye(A.shape[-1], dtype=A.dtype)
-    return solve(triangle, B, left=left)
 
 
 class LstsqResult(NamedTuple):

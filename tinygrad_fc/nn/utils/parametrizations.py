@@ -9,8 +9,8 @@ import numpy as np
 from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.node import array_of
 from tinygrad_fc.functional.creation import as_tensor, eye
+from tinygrad_fc.functional.equations import solve
 from tinygrad_fc.functional.joining import cat
-from tinygrad_fc.functional.linalg import solve
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.parameter import Parameter
