@@ -12,6 +12,7 @@ from tinygrad_fc.nn.functional.classification import *
 from tinygrad_fc.nn.functional.layers import *
 from tinygrad_fc.nn.functional.loss import *
 from tinygrad_fc.nn.functional.loss import accepts_size_average as _accepts_size_average
+from tinygrad_fc.nn.functional.normalization import *
 
 for _name, _function in list(globals().items()):
     if isinstance(_function, FunctionType) and "reduction" in _function.__code__.co_varnames:

@@ -14,8 +14,8 @@ from tinygrad_fc.core.errors import DtypeError, ShapeError, check_argument, warn
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import Node, as_array, leaf_of, operand
 from tinygrad_fc.core.seam import like
-from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.norms import vector_norm
+from tinygrad_fc.nn.functional.normalization import normalize
 from tinygrad_fc.ops import arithmetic, elementwise, reduce
 from tinygrad_fc.ops import loss as loss_ops
 from tinygrad_fc.ops.activation import softplus
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cosine_embedding_loss", "cosine_similarity", "gaussian_nll_loss", "hinge_embedding_loss",
-    "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "normalize",
+    "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
     "pairwise_distance", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
     "triplet_margin_loss",
 ]  # fmt: skip
@@ -316,18 +316,6 @@ def _variance(input: Tensor, var: Any) -> Tensor:
 
 
 # Distances
-
-
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Return `input / max(|input|_p, eps)`, with the p-norm along `dim`.
-
-    The result has the shape of `input`, and norm 1 along `dim` where the norm was at least `eps`.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.nn.functional.normalize(tg.tensor([[3.0, 4.0]]))
-    tensor([[0.6, 0.8]])
-    """
-    return input / clamp_min(vector_norm(input, p, dim, keepdim=True), eps)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
