@@ -111,6 +111,26 @@ def test_derivatives_of_svd(shape: Any):
     check(without_signs, real(*shape, where=separate), max_examples=15)
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (2, 3, 1), (2, 0), (4, 0, 3)])
+def test_full_matrices_of_svd_complete_the_bases(shape: tuple[int, ...]):
+    a = some(*shape, seed=1)
+    x = T(a)
+    u, s, vh = la.svd(x)
+    n, m = shape[-2:]
+    k = min(n, m)
+    for basis in (u, vh.mT):
+        np.testing.assert_allclose(
+            (basis.mT @ basis - tg.eye(basis.shape[-1])).detach(), 0, atol=1e-14
+        )
+    assert (u.shape[-1], vh.shape[-1]) == (n, m)
+    np.testing.assert_allclose(
+        (u[..., :k] * s[..., None, :] @ vh[..., :k, :]).detach(), a, atol=1e-14
+    )
+    assert la.svd(x, full_matrices=False).U.shape[-1] == k
+    (u[..., k:].sum() + vh[..., k:, :].sum()).backward()
+    assert not x.grad.numpy().any()
+
+
 @pytest.mark.parametrize("order", [2, -2, "nuc"])
 def test_derivatives_of_spectral_and_nuclear_norms(order: Any):
     check(lambda x: la.matrix_norm(x, order), real(3, 2, where=separate), max_examples=15)

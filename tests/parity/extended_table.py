@@ -196,7 +196,7 @@ line("linalg.matrix_norm(singular values)", some(2, 3, 1, ord=value_orders, keep
 line("linalg.svdvals", some(2, 3, 1), **values)
 svd = {"of": separate, **values}
 line("linalg.svd", squares(), lambda t, x: without_signs(*t.linalg.svd(x)), **svd)
-line("svd", squares(), lambda t, x: t.svd(x).S, **svd)
+line("svd", shapes([(3, 2)], [(2, 3)], [(2, 3, 2)]), lambda t, x: t.svd(x, some=False).S, **svd)
 line("norm(nuc)", some(2, 2, 1, p=st.just("nuc")), **values)
 
 # Linear equations

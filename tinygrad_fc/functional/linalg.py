@@ -20,6 +20,7 @@ from tinygrad_fc.functional.equations import (  # noqa: F401  names of `tinygrad
     solve,
     solve_triangular,
 )  # fmt: skip
+from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.functional.norms import matrix_norm, norm, p_norm, vector_norm  # noqa: F401
 from tinygrad_fc.functional.products import cross  # noqa: F401
 from tinygrad_fc.functional.shape import diagonal, triu
@@ -66,20 +67,24 @@ class SVD(NamedTuple):
 def svd(A: Tensor, full_matrices: bool = True) -> SVD:
     """Return U (..., n, k), S (..., k) and Vh (..., k, m) with A = U @ diag(S) @ Vh; k = min(n, m).
 
-    The columns of U and the rows of Vh are orthonormal, S is in descending order. Gradients need
-    singular values that are distinct and not 0, and a result that does not depend on the signs of
-    the vectors (Townsend, 2016). Raises `ShapeError` for `full_matrices` unless n = m.
+    The columns of U and the rows of Vh are orthonormal, S is in descending order. With
+    `full_matrices`, U is (..., n, n) and Vh (..., m, m); what it adds to a basis has no gradient.
+    Gradients need singular values that are distinct and not 0, and a result that does not depend on
+    the signs of the vectors (Townsend, 2016).
 
     >>> import tinygrad_fc as tg
     >>> U, S, Vh = tg.linalg.svd(tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
     >>> S, tg.allclose(U * S @ Vh, tg.tensor([[0.0, 3.0], [4.0, 0.0]]))
     (tensor([4., 3.]), True)
     """
-    values, n = svdvals(A), A.shape[-2]
-    fit = n == A.shape[-1] or not full_matrices
-    check_shapes(fit, "svd", "square matrices, or full_matrices=False", A)
+    values, (n, m) = svdvals(A), A.shape[-2:]
     vectors = linalg.singular_vectors(A)
-    return SVD(vectors[..., :n, :], values, vectors[..., n:, :].swapaxes(-1, -2))
+    left, right = vectors[..., :n, :], vectors[..., n:, :].mT
+    if full_matrices and n != m:
+        full = np.linalg.svd(array_of(A))
+        left = cat([left, leaf_of(full.U[..., m:])], dim=-1)
+        right = cat([right, leaf_of(full.Vh[..., n:, :])], dim=-2)
+    return SVD(left, values, right)
 
 
 class ThinSVD(NamedTuple):
