@@ -167,9 +167,11 @@ orders = st.sampled_from([1, 2, 3, 2.5, 0.5, -1, math.inf, -math.inf])
 
 
 def separate(t: Any, x: Any) -> Any:
-    """Return square matrices of distinct singular values: 9, 18, ... added to the diagonal."""
-    n = x.shape[-1]
-    return x + t.eye(n, dtype=x.dtype) * t.tensor([9.0 * k for k in range(1, n + 1)], dtype=x.dtype)
+    """Return matrices of distinct singular values: 9, 18, ... added to the diagonal."""
+    n, m = x.shape[-2:]
+    return x + t.eye(n, m, dtype=x.dtype) * t.tensor(
+        [9.0 * (k + 1) for k in range(m)], dtype=x.dtype
+    )
 
 
 def without_signs(U: Any, S: Any, right: Any) -> Any:

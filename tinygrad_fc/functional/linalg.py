@@ -11,6 +11,7 @@ from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, leaf_of
 from tinygrad_fc.functional.arguments import accepts_arrays
 from tinygrad_fc.functional.equations import (  # noqa: F401  names of `tinygrad_fc.linalg`
+    SignLog,
     check_floats,
     check_matrices,
     check_square,
