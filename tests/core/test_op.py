@@ -332,6 +332,24 @@ def test_settings_by_position_by_name_and_under_numpys_name() -> None:
             wrong()
 
 
+def softclip(x: Any, *, width: float = 1.0) -> Any:
+    return width * np.tanh(x / width)
+
+
+@pytest.mark.usefixtures("_registry_restored")
+@pytest.mark.parametrize("settings", [{}, {"width": 0.5}])
+def test_a_rule_gets_the_settings_that_a_call_leaves_out(settings: dict[str, float]) -> None:
+    def rule(g: Any, out: Any, _x: Any, width: float = 2.0) -> Any:  # its own default is not used
+        return g * (1 - (out / width) ** 2)
+
+    clipped = tg.op(softclip, name="clip", domain=(real,), settings={"width": [0.5]}, rules=(rule,))
+    x = np.random.default_rng(0).normal(size=5)
+    t = tg.tensor(x, requires_grad=True)
+    clipped(t, **settings).backward(tg.ones(5))
+    slopes = softclip(x + 1e-20j, **settings).imag / 1e-20
+    np.testing.assert_allclose(t.grad, slopes, atol=1e-15)
+
+
 @pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("values", [(1, 3), lambda x: (1, 2 + x.ndim // 9)])
 def test_valid_values_of_a_setting_are_listed_or_computed(values: Any) -> None:

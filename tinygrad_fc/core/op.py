@@ -356,7 +356,8 @@ def op(
     is called instead. `domain` has one domain of `tinygrad_fc.domain` per argument, and `rules` one
     vjp rule, a function (g, out, *arguments), or None for an argument without a gradient; without
     rules the results never require grad. `settings` maps a keyword argument to valid values for
-    tests, or to a function of the arrays that returns them; `name` is the name in messages. Raises
+    tests, or to a function of the arrays that returns them; rules get it too, by default with the
+    default of `function`; `name` is the name in messages. Raises
     `TypeError` if the numbers of arguments, domains and rules differ; a rule that changes its
     arguments in place, or returns a wrong shape, raises when it runs.
 
@@ -380,7 +381,7 @@ def op(
         if callable(value):
             raise TypeError(f"{op_name}: {option} is a tuple, one per argument; got {value!r:.80}")
     if rules is not None:
-        rules = tuple(r and _ReadOnlyRule(r) for r in rules)
+        rules = tuple(r and _ReadOnlyRule(r, _defaults(function, len(domain))) for r in rules)
     options = {"domain": domain, "rules": rules, "settings": settings}
     new = _registered(_op(function, forward=forward or function, name=op_name, **options), function)
     return _document(new, function) if isinstance(function, FunctionType) else new
@@ -434,13 +435,28 @@ def _no_rule(name: str, i: int, *_: Any, **__: Any) -> Any:
 
 
 class _ReadOnlyRule:
-    """A rule called with read-only views: NumPy raises an error for a change in place."""
+    """A rule called with read-only views: NumPy raises an error for a change in place.
 
-    def __init__(self, rule: VjpRule) -> None:
+    A setting that a call leaves out has the default of the op's function, not one of the rule.
+    """
+
+    def __init__(self, rule: VjpRule, defaults: dict[str, Any]) -> None:
         self.__wrapped__ = rule
+        parameters = inspect.signature(rule).parameters.values()
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        names = {p.name for p in parameters}
+        self.defaults = {n: v for n, v in defaults.items() if takes_all or n in names}
 
     def __call__(self, *arrays: Any, **settings: Any) -> Any:
-        return self.__wrapped__(*map(readonly, arrays), **settings)
+        return self.__wrapped__(*map(readonly, arrays), **(self.defaults | settings))
+
+
+def _defaults(function: Any, arity: int) -> dict[str, Any]:
+    """Return the settings of `function` that have a default."""
+    if isinstance(function, np.ufunc):
+        return {}
+    parameters = list(inspect.signature(function).parameters.values())[arity:]
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch
