@@ -25,6 +25,7 @@ CALLS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: tg.where(X, X, X), DtypeError, "a condition of bool: condition != 0"),
     (lambda: X.masked_fill(X.long(), 0), DtypeError, "int64; expected a mask of bool"),
     (lambda: nn.ReLU()(X, 2), TypeError, "ReLU takes 1 input; got 2"),
+    (lambda: nn.MSELoss()(X, X, reduction="none"), TypeError, "MSELoss: reduction is set where it"),
     (lambda: nn.BatchNorm1d(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
     (lambda: nn.LayerNorm(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
     (lambda: nn.GroupNorm(3, 3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),

@@ -116,6 +116,8 @@ def _forward(
         most, attributes = self._most_inputs, vars(self)
         if most is not None and len(inputs) > most:  # the function would take it for a setting
             raise TypeError(f"{type(self).__name__} takes {most} input; got {len(inputs)}")
+        if named_inputs and (names := named_inputs.keys() & {*settings}):
+            raise TypeError(f"{type(self).__name__}: {names.pop()} is set where it is constructed")
         for name in passed:
             named_inputs[name] = attributes[name]
         for name in tensors:
