@@ -166,8 +166,10 @@ class Scaled(nn.Module):
         self.inner = nn.Linear(3, 2)
         self.scale = nn.Parameter(tg.tensor(1.5))
         self.cut = cut
+        self.register_buffer("factor", tg.ones(3))  # of the dtype of the example
 
     def forward(self, x: Any) -> Any:
+        x = x * self.factor
         scale = self.scale.detach() if self.cut == "scale" else self.scale
         return (self.inner(x) * scale).tanh()
 
@@ -183,6 +185,7 @@ def test_parameters_of_modules_are_checked() -> None:
     with pytest.raises(GradientError):
         eval(line, known)  # noqa: S307  what the message says to run
     assert check(Scaled(), np.ones((2, 3))).compared
+    assert check(Scaled(), interval(-2, 2)("n", 3), dtypes=np.float32, **FEW).compared
     with pytest.raises(GradientError):
         check(Scaled("scale"), np.ones((2, 3)))
 

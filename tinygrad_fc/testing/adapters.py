@@ -54,8 +54,7 @@ class LibraryFunction(CheckedFunction):
 
     def result(self, arrays: Sequence[Any]) -> Array:
         """Return the result for `arrays`; several results are joined end to end."""
-        out: Array = self.library.to_numpy(self._compiled[0](*self._native(arrays)))
-        return out
+        return self.library.to_numpy(self._compiled[0](*self._native(arrays)))  # type: ignore[no-any-return]
 
     def gradients(self, g: Array, out: Any, arrays: Sequence[Any]) -> Sequence[Any]:
         """Return the gradients of `arrays`."""
@@ -162,8 +161,7 @@ def backward_passes(grad: Callable[..., Any], zeros_like: Callable[[Any], Any]) 
             grads = [None] * len(floats)
             if pairs and floats:
                 tracked, used = zip(*pairs, strict=True)
-                options = {"retain_graph": retain_graph, "create_graph": again}
-                grads = grad(tracked, floats, used, allow_unused=True, **options)
+                grads = grad(tracked, floats, used, retain_graph, again, allow_unused=True)
             return [zeros_like(x) if t is None else t for t, x in zip(grads, floats, strict=True)]
 
         return outs, pull

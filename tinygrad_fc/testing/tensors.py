@@ -74,7 +74,10 @@ def of_module(module: Module, source: Code, count: int) -> tuple[CheckedFunction
     own = {name: p for name, p in module.named_parameters() if p._requires_grad}
 
     def forward(*args: Any) -> Any:
-        return functional_call(module, dict(zip(own, args[count:], strict=True)), args[:count])
+        tensors = dict(zip(own, args[count:], strict=True))
+        for dtype in [a.dtype for a in args if a.dtype.kind == "f"][:1]:  # that of the example
+            tensors |= {n: b.to(dtype) for n, b in module.named_buffers() if b.dtype.kind == "f"}
+        return functional_call(module, tensors, args[:count])
 
     functools.update_wrapper(forward, module.forward, assigned=())  # its signature
     function = of_function(forward, source)
@@ -97,10 +100,8 @@ def of_function(f: Any, *sources: Code) -> CheckedFunction:
 
 def differentiable(op: Op) -> tuple[int, ...]:
     """Return which arguments of `op` have a vjp rule; none where it is a constant."""
-    if op.rules is None:
-        return ()
-    rules = (getattr(op.rules[i], "func", None) for i in range(len(op.domain)))
-    return tuple(i for i, rule in enumerate(rules) if rule is not _no_rule)
+    count = range(0 if op.rules is None else len(op.domain))
+    return tuple(i for i in count if getattr(op.rules[i], "func", None) is not _no_rule)
 
 
 def of_op(op: Op, source: Code) -> tuple[CheckedFunction, tuple[Any, ...]]:
