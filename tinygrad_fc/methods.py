@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.tensors import Tensor
 
+    _any: Any = None
+
 
 def _tracked(t: Any, *operands: Any) -> bool:
     if t._seq == UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
@@ -257,6 +259,18 @@ class Methods(Conversions):
     clamp_ = _in_place(elementwise.clamp, "clamp_")
     addcmul_ = _in_place(functional.elementwise.addcmul, "addcmul_")
     addcdiv_ = _in_place(functional.elementwise.addcdiv, "addcdiv_")
+    if TYPE_CHECKING:  # the variants that the end of this file adds
+        abs_, absolute_, acos_, acosh_, all_, any_, argmax_, argmin_, asin_, asinh_, atan2_ = _any
+        atan_, atanh_, bitwise_and_, bitwise_left_shift_, bitwise_not_, bitwise_or_ = _any
+        bitwise_right_shift_, bitwise_xor_, ceil_, clamp_max_, clamp_min_, clip_, cos_ = _any
+        cosh_, count_nonzero_, cumprod_, cumsum_, digamma_, eq_, erf_, exp2_, exp_, expm1_ = _any
+        floor_, floor_divide_, fmod_, ge_, gt_, hypot_, index_add_, index_fill_, isfinite_ = _any
+        isinf_, isnan_, le_, lerp_, lgamma_, log10_, log1p_, log2_, log_, logaddexp_ = _any
+        logical_and_, logical_not_, logical_or_, logical_xor_, logit_, lt_, masked_fill_ = _any
+        maximum_, minimum_, nan_to_num_, ne_, neg_, negative_, polygamma_, pow_ = _any
+        reciprocal_, relu_, remainder_, round_, rsqrt_, scatter_, scatter_add_, sigmoid_ = _any
+        sign_, sin_, sinh_, sqrt_, square_, squeeze_, t_, tan_, tanh_, transpose_, tril_ = _any
+        triu_, trunc_, unsqueeze_, xlogy_ = _any
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
