@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 
@@ -109,11 +110,14 @@ def test_partial_fit_and_warm_start_continue():
     net.partial_fit(X[rest], CLASSES[rest], classes=np.unique(CLASSES))
     net.partial_fit(X, CLASSES)
     assert (net.n_iter_, net.predict_proba(X).shape) == (2, (60, 3))
-    with pytest.raises(ValueError, match=r"partial_fit: y is .*none.*expected classes of .*low"):
+    with pytest.raises(ValueError, match=r"fit: y is .*none.*expected classes of .*low"):
         net.partial_fit(X[:1], ["none"])
     warm = fitted(warm_start=True).fit(X, CLASSES)
     assert warm.n_iter_ == 8
     assert fitted().fit(X, CLASSES).n_iter_ == 4
+    before = warm.predict_proba(X)
+    warm.set_params(lr=0.0).fit(X, CLASSES)  # a new optimizer, with the present settings
+    np.testing.assert_array_equal(warm.predict_proba(X), before)
 
 
 def test_a_module_and_a_loss_of_ones_own():
@@ -125,9 +129,28 @@ def test_a_module_and_a_loss_of_ones_own():
     assert net.predict(X).shape == VALUES.shape
     assert isinstance(net.module_[1], nn.Tanh)
     assert clone(net).get_params() == net.get_params()
-    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}):
+    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}, {"hidden": 16}):
         with pytest.raises(ValueError, match=r"fit: .*, expected a"):
             fitted(**options)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_loss_is_a_function_or_a_module_with_and_without_weights(compiled: bool):
+    options = {"lr": 0.01, "max_epochs": 3, "random_state": 0, "compile": compiled}
+    losses = (nn.functional.huber_loss, nn.HuberLoss())
+    for targets in (VALUES, np.c_[VALUES, -VALUES]):
+        for weights in (None, np.linspace(0, 2, 60)):
+            both = [NetRegressor(loss=loss, **options).fit(X, targets, weights) for loss in losses]
+            np.testing.assert_array_equal(*(net.predict(X) for net in both))
+            assert not both[0].module_.training
+
+
+def test_a_schedule_may_take_the_loss_of_the_validation_data():
+    plateau = tg.optim.lr_scheduler.ReduceLROnPlateau
+    for fraction in (0.0, 0.2):
+        net = fitted(schedule=partial(plateau, patience=0), validation_fraction=fraction)
+        column = "validation_loss" if fraction else "loss"
+        assert net.schedule_.best == min(row[column] for row in net.history_)
 
 
 def test_categories_of_a_data_frame_are_embedded():
@@ -139,8 +162,21 @@ def test_categories_of_a_data_frame_are_embedded():
     assert net.score(frame, target) > 0.95
     assert isinstance(net.module_, MLP)
     assert net.feature_names_in_.tolist() == ["size", "kind"]
-    unknown = frame.assign(kind="d")  # a code of its own
+    unknown = frame.assign(kind="d")  # the last code
     assert np.isfinite(net.predict(unknown)).all()
+
+    class Embedded(nn.Module):
+        def __init__(self, inputs: int, outputs: int, categories: dict[int, int]) -> None:
+            super().__init__()
+            assert (inputs, categories) == (2, {1: 4})
+            self.embed = nn.Embedding(categories[1], outputs).float()
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            return self.embed(x[:, 1].long())
+
+    NetRegressor(Embedded, max_epochs=2).fit(frame, target).predict(unknown)
+    numbers = frame[["size"]].astype(object)  # which are no categories
+    assert NetRegressor(max_epochs=1).fit(numbers, target).categories_ == {}
     with pytest.raises(ValueError, match="feature names"):
         net.predict(frame.rename(columns={"size": "length"}))
 

@@ -7,6 +7,7 @@ schedules, compiled steps.
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from tqdm.auto import tqdm
 
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import compile as compiled
@@ -39,8 +41,8 @@ __all__ = ["MLP", "NetClassifier", "NetRegressor"]
 class MLP(nn.Module):
     """Linear layers with ReLU and dropout between them, in float32, behind embeddings.
 
-    The input is (N, inputs). A column in `categories`, which maps columns to numbers of categories,
-    holds codes, and is replaced by a learned vector of at most 16 numbers per code.
+    The input is (N, inputs). A column in `categories`, which maps columns to their numbers n of
+    codes, holds codes from 0 to n - 1, and is replaced by a learned vector of at most 16 numbers.
 
     >>> import tinygrad_fc as tg
     >>> MLP(3, 2, hidden=(8,), categories={1: 5})(tg.zeros(4, 3, dtype=tg.float32)).shape
@@ -58,8 +60,7 @@ class MLP(nn.Module):
         super().__init__()
         self.categories = dict(categories or {})
         self.numbers = [k for k in range(inputs) if k not in self.categories]
-        # One more code stands for categories that the training data lack.
-        sizes = [(n + 1, min(16, n // 2 + 1)) for n in self.categories.values()]
+        sizes = [(n, min(16, (n + 1) // 2)) for n in self.categories.values()]
         self.embeddings = nn.ModuleList(nn.Embedding(n, size).float() for n, size in sizes)
         width = len(self.numbers) + sum(size for _, size in sizes)
         self.layers = nn.Sequential()
@@ -92,22 +93,19 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         compile: bool = False,  # noqa: A002  as the function
         random_state: Any = None,
     ) -> None:  # fmt: skip
-        self.module, self.hidden, self.dropout, self.loss = module, hidden, dropout, loss
-        self.optimizer, self.lr, self.weight_decay = optimizer, lr, weight_decay
-        self.schedule, self.batch_size, self.max_epochs = schedule, batch_size, max_epochs
-        self.validation_fraction, self.patience = validation_fraction, patience
-        self.warm_start, self.compile, self.verbose = warm_start, compile, verbose
-        self.random_state = random_state
+        self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for `max_epochs` on X (N, features) and y (N,) or (N, outputs).
+        """Train for `max_epochs` on X (N, features) and y (N,), a regressor also (N, outputs).
 
         With a `validation_fraction`, training stops after `patience` epochs without a lower loss on
-        that part of the data, and the parameters with the lowest loss are restored.
+        that part of the data, and the parameters with the lowest loss are restored. `warm_start`
+        keeps the module and the history; the optimizer is new, with the present settings.
         """
         part = self.validation_fraction
         check_argument(0 <= part < 1, "fit", "in [0, 1)", validation_fraction=part)
         fresh = not (self.warm_start and hasattr(self, "module_"))
+        self.__dict__.pop("optimizer_", None)
         return self._fit(X, y, sample_weight, fresh=fresh, epochs=self.max_epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -122,29 +120,30 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         if fresh:
             seed = check_random_state(self.random_state).randint(2**31)
             self._generator = Generator().manual_seed(int(seed))
+            check_argument(np.iterable(self.hidden), "fit", "a tuple of widths", hidden=self.hidden)
+            build: Any = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
+            check_argument(not isinstance(build, nn.Module), "fit", "a function", module=build)
+            # One more code stands for categories that the training data lack.
+            sizes = {k: len(names) + 1 for k, names in self.categories_.items()}
             with drawing_from(self._generator):
-                self.module_ = self._module(X.shape[1], outputs)
+                self.module_ = build(X.shape[1], outputs, **{"categories": sizes} if sizes else {})
+            self.history_: list[dict[str, float]] = []
+        if not hasattr(self, "optimizer_"):
             settings = {"weight_decay": self.weight_decay} if self.weight_decay else {}
             self.optimizer_ = self.optimizer(self.module_.parameters(), lr=self.lr, **settings)
             self.schedule_ = self.schedule and self.schedule(self.optimizer_)
-            self.history_: list[dict[str, float]] = []
         with drawing_from(self._generator):
             self._train([X, targets] if weights is None else [X, targets, weights], epochs)
         return self
 
-    def _module(self, inputs: int, outputs: int) -> nn.Module:
-        categories = {k: len(names) for k, names in self.categories_.items()}
-        build = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
-        check_argument(not isinstance(build, nn.Module), "fit", "a function or class", module=build)
-        return build(inputs, outputs, **{"categories": categories} if categories else {})
-
     def _weights(self, X: Any, y: Any, weights: Any) -> Any:
         """Return the weights of samples times those of their classes; None if all are 1."""
         class_weight = getattr(self, "class_weight", None)
-        if weights is None and class_weight is None:
-            return None
-        weights = _check_sample_weight(weights, X, dtype=np.float32)
-        return weights * compute_sample_weight(class_weight, y).astype(np.float32)
+        if weights is not None or class_weight is not None:
+            weights = _check_sample_weight(weights, X, dtype=np.float32)
+        if class_weight is not None:
+            weights = weights * compute_sample_weight(class_weight, y).astype(np.float32)
+        return weights
 
     def _train(self, data: Sequence[Any], epochs: int) -> None:
         check_argument(self.batch_size > 0, "fit", "at least 1", batch_size=self.batch_size)
@@ -153,68 +152,68 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         validation, rows = [a[order[:count]] for a in data], order[count:]
         step = compiled(self._step) if self.compile else self._step
         best, waited, state = math.inf, 0, None
-        shown: Any = range(epochs)
-        if self.verbose:
-            from tqdm.auto import tqdm  # noqa: PLC0415  an extra
-
-            shown = tqdm(shown, desc=type(self).__name__, unit="epoch")
-        for _ in shown:
+        for _ in tqdm(range(epochs), "fit", unit="epoch", disable=not self.verbose):
             self.module_.train()
             rows, total = self._generator.rng.permutation(rows), 0.0
             for k in range(0, len(rows), self.batch_size):
                 batch = [from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
                 total += step(*batch).item() * len(batch[0])
             row = {"loss": total / len(rows)}
-            if self.schedule_:
-                self.schedule_.step()
+            self.module_.eval()
             if count:
-                self.module_.eval()
                 with no_grad():
                     loss = self._weighted_loss(*map(from_numpy, validation))
                 row["validation_loss"], waited = loss.item(), waited + 1
                 if row["validation_loss"] < best:
-                    best, waited, values = row["validation_loss"], 0, self.module_.state_dict()
-                    state = {name: value.clone() for name, value in values.items()}
+                    best, waited = row["validation_loss"], 0
+                    state = copy.deepcopy(self.module_.state_dict())
             self.history_.append(row)
+            if self.schedule_:
+                metric = [*row.values()][-1:] if self.schedule_.step_needs_metric else ()
+                self.schedule_.step(*metric)
             if waited > self.patience:
                 break
         if state is not None:
             self.module_.load_state_dict(state)
         self.loss_curve_ = [row["loss"] for row in self.history_]  # the mean loss of each epoch
-        self.n_iter_ = len(self.history_)
+        self.n_iter_ = len(self.loss_curve_)
 
-    def _step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    def _step(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Any:
         self.optimizer_.zero_grad()
         loss = self._weighted_loss(x, y, weight)
         loss.backward()
         self.optimizer_.step()
         return loss
 
-    def _weighted_loss(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        loss = self.loss or self._default_loss
+    def _weighted_loss(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> Any:
+        loss: Any = self.loss or self._default_loss
         if weight is None:
             return loss(self.module_(x), y)
-        losses = loss(self.module_(x), y, reduction="none").reshape(len(x), -1).mean(1)
+        if isinstance(loss, nn.Module):
+            loss = copy.copy(loss)
+            loss.reduction = "none"
+        else:
+            loss = partial(loss, reduction="none")
+        losses = loss(self.module_(x), y).reshape(len(x), -1).mean(1)
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
     def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
         """Return X with codes in place of the categories of a DataFrame."""
         self.categories_: Any = {} if fresh else self.categories_
         codes = {}
-        if hasattr(X, "dtypes") and hasattr(X, "columns"):
-            for k, column in enumerate(X.columns):
-                values = X[column]
-                if fresh and values.dtype.kind not in "fiub":
-                    self.categories_[k] = values.astype("category").cat.categories
-                if k in self.categories_:
-                    code = self.categories_[k].get_indexer(values)
-                    codes[column] = np.where(code < 0, len(self.categories_[k]), code)
+        for k, column in enumerate(getattr(X, "columns", ())):
+            values = X[column]
+            texts = (isinstance(v, str) for v in values)
+            if fresh and (values.dtype == "category" or any(texts)):
+                self.categories_[k] = values.astype("category").cat.categories
+            if k in self.categories_:
+                code = self.categories_[k].get_indexer(values)
+                codes[column] = np.where(code < 0, len(self.categories_[k]), code)
         return X.assign(**codes) if codes else X
 
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self, "module_")
         X = validate_data(self, self._encoded(X), dtype=np.float32, order="C", reset=False)
-        self.module_.eval()
         with no_grad():
             return self.module_(from_numpy(X))
 
@@ -223,13 +222,21 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     """A classifier: `module(inputs, outputs)` returns logits (N, classes).
 
     `module` is a function or class that builds the network; by default it is `MLP` with the widths
-    `hidden`, a tuple, and `dropout`. `loss(logits, classes)` is `cross_entropy` by default, called
-    with `reduction="none"` if there are weights; `class_weight` is a dict or "balanced".
-    `optimizer` is a class such as `optim.SGD`, or a function of the parameters and `lr`.
-    `schedule(optimizer)` returns a scheduler, which is stepped once per epoch.
+    `hidden`, a tuple, and `dropout`. `loss(logits, classes)` is `cross_entropy` by default; if
+    there are weights, a function is called with `reduction="none"`, and a module such as
+    `nn.CrossEntropyLoss()` gets that reduction. `class_weight` is a dict or "balanced".
+    `optimizer` is a class such as `optim.SGD`, or a function of the parameters, `lr` and, if it is
+    not 0, `weight_decay`. `schedule(optimizer)` returns a scheduler, which is stepped once per
+    epoch, `ReduceLROnPlateau` with the validation loss, or without validation the training loss.
     `validation_fraction=0.1` stops after `patience` epochs without a lower loss on that part.
-    Categories of a DataFrame become codes, and the module is built with `categories={column:
-    number}`. `compile=True` compiles the training step.
+
+    Columns of strings and of dtype "category" of a DataFrame become codes: 0 to n - 2, and n - 1
+    for categories that are missing or not in the training data. The module is then built with
+    `categories={column index: n}`. `compile=True` compiles the training step.
+
+    After `fit`: `module_` in evaluation mode, `optimizer_`, `schedule_`, `history_` (a dict with
+    `loss` and `validation_loss` for each epoch), `loss_curve_`, `n_iter_` epochs, `classes_`,
+    `categories_`.
 
     >>> import numpy as np
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
@@ -253,25 +260,22 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
         compile: bool = False,  # noqa: A002  as the function
         random_state: Any = None,
     ) -> None:  # fmt: skip
-        options = {k: v for k, v in locals().items() if k not in {"self", "class_weight"}}
-        super().__init__(**{k: v for k, v in options.items() if k != "__class__"})
-        self.class_weight = class_weight
+        self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
 
     def partial_fit(  # type: ignore[override]  # the order of scikit-learn
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Self:
         """Train for one epoch; the first call needs all `classes`, unless y has them."""
         if classes is not None and not hasattr(self, "module_"):
-            self._all_classes = np.unique(classes)
+            self._all_classes = classes
         return super().partial_fit(X, y, sample_weight)
 
     def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
         check_classification_targets(y)
         if fresh:
-            classes = self.__dict__.pop("_all_classes", None)
-            self.classes_ = np.unique(y) if classes is None else classes
+            self.classes_ = np.unique(self.__dict__.pop("_all_classes", y))
         known = f"classes of {self.classes_.tolist()!r:.60}; the first partial_fit takes all"
-        check_argument(not np.setdiff1d(y, self.classes_).size, "partial_fit", known, y=y)
+        check_argument(not np.setdiff1d(y, self.classes_).size, "fit", known, y=y)
         return np.searchsorted(self.classes_, y), len(self.classes_)
 
     def predict_proba(self, X: Any) -> Any:
@@ -288,8 +292,8 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
     """A regressor: `module(inputs, outputs)` returns values (N, outputs) of standardised targets.
 
     The targets are standardised to mean 0 and variance 1 for training, and predictions are scaled
-    back. `loss(values, targets)` is `mse_loss` by default. The other parameters are those of
-    `NetClassifier`.
+    back: with `target_mean_` and `target_std_`. `loss(values, targets)` is `mse_loss` by default.
+    The other parameters are those of `NetClassifier`.
 
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 32)[:, None]
@@ -306,8 +310,8 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
     def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
         if fresh:
             self._shape, std = y.shape[1:], y.std(0)
-            self._mean, self._std = y.mean(0), np.where(std > 0, std, 1.0)
-        scaled = ((y - self._mean) / self._std).astype(np.float32).reshape(len(y), -1)
+            self.target_mean_, self.target_std_ = y.mean(0), np.where(std > 0, std, 1.0)
+        scaled = ((y - self.target_mean_) / self.target_std_).astype(np.float32).reshape(len(y), -1)
         return scaled, scaled.shape[1]
 
     def __sklearn_tags__(self) -> Any:
@@ -317,4 +321,7 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Any:
         """Return the values (N,) or (N, outputs)."""
-        return self._outputs(X).numpy().reshape(-1, *self._shape) * self._std + self._mean
+        return (
+            self._outputs(X).numpy().reshape(-1, *self._shape) * self.target_std_
+            + self.target_mean_
+        )
