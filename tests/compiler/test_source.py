@@ -389,3 +389,20 @@ def test_the_source_as_a_whole(kind: Callable[[], Any]):
     compiled(*data)
     text = (Path(__file__).parent / "sources" / f"{kind.__name__}.txt").read_text("utf-8")
     assert compiled.source == text
+
+
+def test_a_number_of_two_options_is_named_as_neither():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    for smoothing, name in ((0.0, "momentum"), (0.1, "scale_0_1")):
+        criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
+
+        @tg.compile(backend="numpy")
+        def step(x: tg.Tensor, labels: tg.Tensor, criterion: nn.Module = criterion) -> None:
+            optimizer.zero_grad()
+            criterion(model(x), labels).backward()
+            optimizer.step()
+
+        step(tg.rand(4, 3), tg.tensor([0, 1, 1, 0]))
+        assert f"{name} * (" in step.source
+        assert "lr_" not in step.source

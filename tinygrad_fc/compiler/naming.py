@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,20 +90,26 @@ def _name(value: Value, path: str) -> None:
 
 
 def _name_options(trace: Trace, program: Program) -> None:
-    """Name the constants that are options of modules and optimizers."""
-    names: dict[float, str] = {}
+    """Name the constants that are options of modules and optimizers, and no inputs.
+
+    A number that is the value of two options has no name of an option.
+    """
+    names: dict[float, set[str]] = defaultdict(set)
     groups = [group for o in trace.optimizers for group in vars(o)["param_groups"]]
+    inputs = {v.source.key[0] for v in program.inputs if v.source.kind == "option"}
     for group in (*map(vars, trace.paths), *groups):
         for key, option in group.items():
-            if type(option) is float and not option.is_integer():
-                names[option] = key
+            if type(option) is float and not option.is_integer() and key not in inputs:
+                names[option].add(key)
             for k, part in enumerate(option if key == "betas" else (), 1):
-                names |= {part: f"beta{k}", 1 - part: f"one_minus_beta{k}"}
+                names[part].add(f"beta{k}")
+                names[1 - part].add(f"one_minus_beta{k}")
     taken = {v.name for v in (*program.inputs, *program.instructions)}
     for value in program.constants:
         is_number = not value.shape and value.dtype.kind == "f"
-        for option, name in names.items() if is_number else ():
-            if value.sample == value.dtype.type(option):
+        for option, keys in names.items() if is_number else ():
+            if value.sample == value.dtype.type(option) and len(keys) == 1:
+                (name,) = keys
                 value.name = f"{name}_{option:g}" if name in taken else name
                 taken.add(name)
 
