@@ -97,8 +97,8 @@ function goToLink() {
   for (const [k, e, x] of changed) compute(changing(k, e, x));
   if (link.has("b")) sample = clamped(Number(link.get("b")) || 0, 0, samples - 1);
   const [k, element] = numbers(link.get("cell") ?? "");
-  pinned = steps.some((step) => [step.writes, ...step.reads, ...step.between].includes(k))
-    ? { k, element } : null;
+  const isShown = steps.some((step) => [step.writes, ...step.reads, ...step.between].includes(k));
+  pinned = isShown && v[k]?.data[element] !== undefined ? { k, element } : null;
   trail = [];
   openFit(false);
   go((Number(link.get("step")) || 1) - 1);
