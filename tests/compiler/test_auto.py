@@ -93,6 +93,19 @@ def test_functions_that_numpy_vectorizes_run_in_numpy():
         assert kernel.chosen is (kernel.native if is_native else kernel._numpy)
 
 
+def test_programs_of_long_loops_run_in_numpy():
+    for count, is_native in ((30, True), (300, False)):
+
+        @tg.compile
+        def step(x: tg.Tensor, count: int = count) -> tg.Tensor:
+            for _ in range(count):
+                x = tg.tanh(x + 1)
+            return x
+
+        step(tg.ones(3))
+        assert is_native_faster(step.programs[0]) is is_native
+
+
 def test_what_native_code_lacks_runs_in_numpy():
     def function(x: Any) -> Any:
         return tg.cumsum(x.sort().values, dim=0)

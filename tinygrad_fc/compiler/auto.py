@@ -18,6 +18,8 @@ from tinygrad_fc.compiler.ir import operands
 if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Program
 
+_MOST_INSTRUCTIONS = 400
+"""Longer programs, such as those of unrolled loops, take more than 20 seconds to compile."""
 _SAVED = 700.0
 """Nanoseconds that native code saves for each instruction: NumPy's call and its new array."""
 _SAVED_PER_ELEMENT = 0.2
@@ -31,6 +33,8 @@ _LOST_PER_ELEMENT: dict[tuple[Any, str], float] = {
 
 def is_native_faster(program: Program) -> bool:
     """Return whether native code is expected to be faster."""
+    if len(program.instructions) > _MOST_INSTRUCTIONS:
+        return False
     balance = 0.0
     for value in program.instructions:
         arrays = [x for x in (value, *operands(value)) if x.shape is not None]
