@@ -270,7 +270,7 @@ class Methods(Conversions):
         maximum_, minimum_, nan_to_num_, ne_, neg_, negative_, polygamma_, pow_ = _any
         reciprocal_, relu_, remainder_, round_, rsqrt_, scatter_, scatter_add_, sigmoid_ = _any
         sign_, sin_, sinh_, sqrt_, square_, squeeze_, t_, tan_, tanh_, transpose_, tril_ = _any
-        triu_, trunc_, unsqueeze_, xlogy_ = _any
+        triu_, trunc_, unsqueeze_, xlogy_, divide_, multiply_, sgn_, subtract_, true_divide_ = _any
 
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Tensor:
         """Copy the values of `src`, broadcast; return itself."""
