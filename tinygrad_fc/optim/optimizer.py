@@ -106,7 +106,10 @@ def _without_unused(init: Callable[..., None]) -> Callable[..., None]:
 
 
 class Optimizer:
-    """Base class of optimizers; a subclass defines `_update(group)`, or `step`.
+    """Base class of optimizers; a subclass defines `step`, or `_update(group)`, which `step` calls.
+
+    Both change parameters in place under `no_grad()`. The constructor passes `defaults`, a dict of
+    all options, and `ranges` maps options to the values that are checked (none by default).
 
     `params` are tensors, groups (`{"params": [...], "lr": 0.01}`, whose options override
     `defaults`), or pairs (name, tensor). A parameter that is listed twice is updated once.
