@@ -251,6 +251,7 @@ def test_einsum_of_large_operands_equals_that_of_numpy(equation: str) -> None:
     arrays = [rng.normal(size=[sizes[c] for c in term]) for term in terms]
     tensors = [tg.tensor(a, requires_grad=True) for a in arrays]
     out = tg.einsum(equation, *tensors)
+    assert out.is_contiguous()
     np.testing.assert_allclose(out.detach().numpy(), np.einsum(equation, *arrays), atol=1e-9)
     g = rng.normal(size=out.shape)
     gradients = tg.autograd.grad(out, tensors, tg.tensor(g))

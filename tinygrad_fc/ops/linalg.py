@@ -161,7 +161,8 @@ def einsum_(*xs: Any, equation: str) -> Any:
     """
     letters = equation.partition("->")[0].replace(",", "")
     lengths = dict(zip(letters, chain.from_iterable(x.shape for x in xs), strict=False))
-    return np.einsum(equation, *xs, optimize=math.prod(lengths.values()) > OPTIMIZED)
+    optimize = math.prod(lengths.values()) > OPTIMIZED
+    return np.einsum(equation, *xs, optimize=optimize, order="C")  # so that `view` takes it
 
 
 # Linear equations
