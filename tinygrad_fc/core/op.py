@@ -442,7 +442,7 @@ class _ReadOnlyRule:
 
     def __init__(self, rule: VjpRule, defaults: dict[str, Any]) -> None:
         self.__wrapped__ = rule
-        parameters = inspect.signature(rule).parameters.values()
+        parameters = _parameters(rule)
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         names = {p.name for p in parameters}
         self.defaults = {n: v for n, v in defaults.items() if takes_all or n in names}
@@ -453,10 +453,16 @@ class _ReadOnlyRule:
 
 def _defaults(function: Any, arity: int) -> dict[str, Any]:
     """Return the settings of `function` that have a default."""
-    if isinstance(function, np.ufunc):
-        return {}
-    parameters = list(inspect.signature(function).parameters.values())[arity:]
+    parameters = [] if isinstance(function, np.ufunc) else _parameters(function)[arity:]
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a function, none of one in C that has no signature."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
 
 
 # Cached, since the backward pass calls this for all rules after an in-place change, such as batch
