@@ -495,4 +495,21 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Node)
 
 
-is_floating_point, is_complex = Conversions.is_floating_point, Conversions.is_complex
+def is_floating_point(input: Tensor) -> bool:
+    """Return whether the elements are floats.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_floating_point(tg.ones(2))
+    True
+    """
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """Return False: there are no complex tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_complex(tg.tensor(1.0))
+    False
+    """
+    return input.is_complex()

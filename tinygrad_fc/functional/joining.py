@@ -12,7 +12,6 @@ from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
-from tinygrad_fc.functional.shape import broadcast_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,10 +203,13 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     # PyTorch also accepts one list of vectors.
     vectors: Any = tensors[0] if tensors and isinstance(tensors[0], tuple | list) else tensors
     check_argument(indexing in ("ij", "xy"), "meshgrid", ("ij", "xy"), indexing=indexing)
-    columns = (v.reshape(-1, *(1,) * (len(vectors) - k - 1)) for k, v in enumerate(vectors))
-    grid = broadcast_tensors(*columns)
-    swapped = indexing == "xy" and len(grid) > 1
-    return tuple(x.transpose(0, 1) for x in grid) if swapped else grid
+    shape = tuple(v.numel() for v in vectors)
+    grid = [
+        ops.shape.broadcast_to(v[(..., *(None,) * (len(shape) - k - 1))], shape=shape)
+        for k, v in enumerate(vectors)
+    ]
+    swapped = indexing == "xy" and len(shape) > 1
+    return tuple(x.transpose(0, 1) for x in grid) if swapped else tuple(grid)
 
 
 concat = concatenate = cat
