@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_low_acceptance_is_reported_with_shapes() -> None:
             lambda a: a * 2.0,
             lambda g, out, a: 2 * g,
             real("n", "n"),
-            where=lambda a: a.sum() > 12,
+            where=lambda a: zlib.crc32(a.tobytes()) % 16 == 0,  # one of 16, whatever is drawn
             max_examples=30,
             seed=0,
         )
