@@ -203,7 +203,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         codes = {}
         for k, column in enumerate(getattr(X, "columns", ())):
             values = X[column]
-            texts = (isinstance(v, str) for v in values)
+            texts = (isinstance(v, str) for v in (values if values.dtype.kind == "O" else ()))
             if fresh and (values.dtype == "category" or any(texts)):
                 self.categories_[k] = values.astype("category").cat.categories
             if k in self.categories_:
