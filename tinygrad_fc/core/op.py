@@ -381,7 +381,8 @@ def op(
         if callable(value):
             raise TypeError(f"{op_name}: {option} is a tuple, one per argument; got {value!r:.80}")
     if rules is not None:
-        rules = tuple(r and _ReadOnlyRule(r, _defaults(function, len(domain))) for r in rules)
+        defaults = _defaults(function, len(domain))
+        rules = tuple(r and _ReadOnlyRule(r, defaults) for r in rules)
     options = {"domain": domain, "rules": rules, "settings": settings}
     new = _registered(_op(function, forward=forward or function, name=op_name, **options), function)
     return _document(new, function) if isinstance(function, FunctionType) else new
