@@ -112,6 +112,9 @@ def test_partial_fit_and_warm_start_continue():
     assert (net.n_iter_, net.predict_proba(X).shape) == (2, (60, 3))
     with pytest.raises(ValueError, match=r"fit: y is .*none.*expected classes of .*low"):
         net.partial_fit(X[:1], ["none"])
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
+        net.partial_fit(X, CLASSES, classes=["low", "high"])
+    assert net.fit(X[rest], CLASSES[rest]).classes_.tolist() == ["low", "middle"]
     warm = fitted(warm_start=True).fit(X, CLASSES)
     assert warm.n_iter_ == 8
     assert fitted().fit(X, CLASSES).n_iter_ == 4
@@ -129,9 +132,17 @@ def test_a_module_and_a_loss_of_ones_own():
     assert net.predict(X).shape == VALUES.shape
     assert isinstance(net.module_[1], nn.Tanh)
     assert clone(net).get_params() == net.get_params()
-    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}, {"hidden": 16}):
+    names: list[Any] = [{"optimizer": "adam"}, {"loss": "mse"}, {"schedule": "step"}]
+    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}, {"hidden": 16}, *names):
         with pytest.raises(ValueError, match=r"fit: .*, expected a"):
             fitted(**options)
+
+
+def test_the_progress_bar_shows_the_losses(capsys: pytest.CaptureFixture[str]):
+    net = fitted(verbose=True, validation_fraction=0.2)
+    row = net.history_[-1]
+    shown = f"loss={row['loss']:.3g}, validation_loss={row['validation_loss']:.3g}"
+    assert shown in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -13,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
@@ -104,25 +104,29 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         """
         part = self.validation_fraction
         check_argument(0 <= part < 1, "fit", "in [0, 1)", validation_fraction=part)
-        fresh = not (self.warm_start and hasattr(self, "module_"))
-        self.__dict__.pop("optimizer_", None)
-        return self._fit(X, y, sample_weight, fresh=fresh, epochs=self.max_epochs)
+        for name in ["optimizer_"] if self.warm_start else [n for n in vars(self) if n[-1] == "_"]:
+            self.__dict__.pop(name, None)
+        return self._fit(X, y, sample_weight, self.max_epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch; the first call builds the module."""
-        return self._fit(X, y, sample_weight, fresh=not hasattr(self, "module_"), epochs=1)
+        return self._fit(X, y, sample_weight, epochs=1)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, fresh: bool, epochs: int) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Self:
+        fresh = not hasattr(self, "module_")
+        for name in ("module", "loss", "optimizer", "schedule"):
+            value, expected = getattr(self, name), "a function or class, such as optim.Adam"
+            fit = callable(value) and (name == "loss" or not isinstance(value, nn.Module))
+            check_argument(value is None or fit, "fit", expected, **{name: value})
         settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
         X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
-        targets, outputs = self._targets(y, fresh=fresh)
+        targets, outputs = self._targets(y)
         weights = self._weights(X, y, sample_weight)
         if fresh:
             seed = check_random_state(self.random_state).randint(2**31)
             self._generator = Generator().manual_seed(int(seed))
             check_argument(np.iterable(self.hidden), "fit", "a tuple of widths", hidden=self.hidden)
             build: Any = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
-            check_argument(not isinstance(build, nn.Module), "fit", "a function", module=build)
             # One more code stands for categories that the training data lack.
             sizes = {k: len(names) + 1 for k, names in self.categories_.items()}
             with drawing_from(self._generator):
@@ -152,7 +156,8 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         validation, rows = [a[order[:count]] for a in data], order[count:]
         step = compiled(self._step) if self.compile else self._step
         best, waited, state = math.inf, 0, None
-        for _ in tqdm(range(epochs), "fit", unit="epoch", disable=not self.verbose):
+        bar = tqdm(range(epochs), "fit", unit="epoch", disable=not self.verbose)
+        for _ in bar:
             self.module_.train()
             rows, total = self._generator.rng.permutation(rows), 0.0
             for k in range(0, len(rows), self.batch_size):
@@ -168,6 +173,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                     best, waited = row["validation_loss"], 0
                     state = copy.deepcopy(self.module_.state_dict())
             self.history_.append(row)
+            bar.set_postfix(row)
             if self.schedule_:
                 metric = [*row.values()][-1:] if self.schedule_.step_needs_metric else ()
                 self.schedule_.step(*metric)
@@ -266,14 +272,13 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Self:
         """Train for one epoch; the first call needs all `classes`, unless y has them."""
-        if classes is not None and not hasattr(self, "module_"):
-            self._all_classes = classes
+        if classes is not None:
+            _check_partial_fit_first_call(self, classes)
         return super().partial_fit(X, y, sample_weight)
 
-    def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
+    def _targets(self, y: Any) -> tuple[Any, int]:
         check_classification_targets(y)
-        if fresh:
-            self.classes_ = np.unique(self.__dict__.pop("_all_classes", y))
+        self.classes_: Any = self.classes_ if hasattr(self, "classes_") else np.unique(y)
         known = f"classes of {self.classes_.tolist()!r:.60}; the first partial_fit takes all"
         check_argument(not np.setdiff1d(y, self.classes_).size, "fit", known, y=y)
         return np.searchsorted(self.classes_, y), len(self.classes_)
@@ -288,7 +293,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
         return self.classes_[codes]
 
 
-class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
+class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc]
     """A regressor: `module(inputs, outputs)` returns values (N, outputs) of standardised targets.
 
     The targets are standardised to mean 0 and variance 1 for training, and predictions are scaled
@@ -307,21 +312,14 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
     _target_settings: dict[str, Any] = {"y_numeric": True, "multi_output": True}  # noqa: RUF012
     _default_loss = staticmethod(F.mse_loss)
 
-    def _targets(self, y: Any, *, fresh: bool) -> tuple[Any, int]:
-        if fresh:
+    def _targets(self, y: Any) -> tuple[Any, int]:
+        if not hasattr(self, "target_mean_"):
             self._shape, std = y.shape[1:], y.std(0)
             self.target_mean_, self.target_std_ = y.mean(0), np.where(std > 0, std, 1.0)
         scaled = ((y - self.target_mean_) / self.target_std_).astype(np.float32).reshape(len(y), -1)
         return scaled, scaled.shape[1]
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
     def predict(self, X: Any) -> Any:
         """Return the values (N,) or (N, outputs)."""
-        return (
-            self._outputs(X).numpy().reshape(-1, *self._shape) * self.target_std_
-            + self.target_mean_
-        )
+        scaled = self._outputs(X).numpy().reshape(-1, *self._shape)
+        return scaled * self.target_std_ + self.target_mean_
