@@ -86,6 +86,10 @@ def test_paths_through_arrays_show_rules_and_results_have_paths_as_leaves_have()
     w = tg.tensor([[1.0], [2.0]], requires_grad=True)
     text = viz.explain((w * tg.ones(2, 3)).exp().sum(), w)
     assert "[g * y]" in text
+    assert text.startswith("gradient of input: [")
+    with viz.record(model := nn.Sequential(nn.Linear(1, 2), nn.Sigmoid())):
+        loss = model(w).sum()
+    assert viz.explain(loss, model[0].bias).startswith("gradient of 0.bias: [")
     assert np.array2string(np.exp([[1.0], [2.0]]) * 3, precision=4) in text
     a = tg.tensor(3.0, requires_grad=True)
     m = a * a

@@ -38,9 +38,10 @@ def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | 
     Of an op or a NumPy function: the formula, that of each vjp rule, the domain. Of
     a tensor without gradient: why. Of a scalar result: its backward pass step by step, with the
     document's formula numbers. With `wrt`, a leaf or a result before it: every path from the result
-    to that, with the product of local derivatives; the sum over paths is the gradient. Notebooks
-    print what is returned. Raises `TypeError` for anything else, and `GraphError` where `wrt` is
-    not reached or there are more than 64 paths.
+    to that, with the product of local derivatives; the sum over paths is the gradient. `names`
+    names leaves, `viz.record(model)` parameters. Notebooks print what is returned. Raises
+    `TypeError` for anything else, and `GraphError` where `wrt` is not reached or there are more
+    than 64 paths.
 
     >>> import tinygrad_fc as tg
     >>> print(explain(tg.tanh))
@@ -197,15 +198,15 @@ def _explain_gradient(loss: Tensor, wrt: Any, names: Mapping[str, Tensor] | None
         raise GraphError(
             "no path leads from the result to this tensor: it was computed from other tensors"
         )
-    known = {id(t): name for name, t in (names or {}).items()}
+    known = {id(n.arguments[leaf.argument]): leaf.name for n in nodes for leaf in n.leaves}
+    known |= {id(t._array): name for name, t in (names or {}).items()}
     paths = list(islice(_paths(nodes, wrt._array), MOST_PATHS + 1))
     if len(paths) > MOST_PATHS:
         raise GraphError(
             f"more than {MOST_PATHS} paths lead from the result to this tensor, which is why the "
             "backward pass sums at each node. Explain a smaller graph."
         )
-    kind = "leaf" if wrt._op is None else f"result of {wrt._op.name}"
-    name = known.get(id(wrt)) or f"a {kind} of shape {wrt.shape}"
+    name = known.get(id(wrt._array)) or (f"a result of {wrt._op.name}" if wrt._op else "a leaf")
     count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
     lines = [f"gradient of {name}: {_value(total.numpy())}, the sum over {count}"]
     for path in paths:
