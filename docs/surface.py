@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 import tinygrad_fc as tg
-from tinygrad_fc.compat import distributed, unsupported
+from tinygrad_fc.compat import unsupported
 
 PAGE = Path(__file__).parent / "explanation" / "differences.md"
 START, END = "<!-- names: written by docs/surface.py -->\n", "<!-- end of names -->\n"
@@ -23,11 +23,7 @@ HELPERS = ("tinygrad_fc.core.errors", "tinygrad_fc.functional.arguments", "tinyg
 WITHOUT_EFFECT = """amp.GradScaler amp.autocast autocast is_autocast_enabled nn.DataParallel
 set_num_threads contiguous_format preserve_format backends.cudnn
 cuda.empty_cache cuda.synchronize"""
-REFUSED = {
-    "is not a layer of these networks": [f"nn.{name}" for name in unsupported.LAYERS],
-    "needs a process group": [f"distributed.{name}" for name in distributed.REFUSED],
-    "is no dtype of NumPy": ["bfloat16"],
-}
+REFUSED = {**unsupported.REASONS, "NumPy has no such dtype. Use float32 or float16": "bfloat16"}
 
 
 def names(space: str) -> dict[str, Any]:
@@ -35,15 +31,15 @@ def names(space: str) -> dict[str, Any]:
     place = resolve_name(f"tinygrad_fc.{space}") if space else tg
     public = dir(place) if space == "linalg" else getattr(place, "__all__", None) or dir(place)
     values = {name: getattr(place, name) for name in public if not name.startswith("_")}
-    return {k: v for k, v in values.items() if callable(v) and is_own(space, k, v)}
+    return {k: v for k, v in values.items() if callable(v) and is_own(space, v)}
 
 
-def is_own(space: str, name: str, value: Any) -> bool:
+def is_own(space: str, value: Any) -> bool:
     """Return whether a name is one of PyTorch's, and not a helper or a layer that raises."""
     home = getattr(value, "__module__", "")
     if space == "linalg":
         return home.startswith(HOMES)
-    return name not in unsupported.LAYERS and (
+    return home != unsupported.__name__ and (
         isinstance(value, tg.Op)
         or (home.startswith("tinygrad_fc") and not home.startswith(HELPERS))
     )
@@ -62,13 +58,14 @@ def table() -> str:
     rows.append(f"| | {', '.join(f'`{resolved(name)}`' for name in WITHOUT_EFFECT.split())} |")
     rows += ["", "| refused, by an error that says what to do | |", "|---|---|"]
     for reason, refused in REFUSED.items():
-        rows.append(f"| {reason} | {', '.join(f'`{resolved(name)}`' for name in refused)} |")
+        refused_names = ", ".join(f"`{resolved(name)}`" for name in refused.split())
+        rows.append(f"| {reason} | {refused_names} |")
     return "\n".join(rows) + "\n"
 
 
 def resolved(name: str) -> str:
     """Return `name`, which exists in the package."""
-    resolve_name(f"tinygrad_fc:{name}")
+    resolve_name(f"tinygrad_fc.{name}")
     return name
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.compat.names import OLDER_NAMES
-from tinygrad_fc.compat.unsupported import LAYERS
+from tinygrad_fc.compat.unsupported import REFUSED
 
 for extra in ("dask", "sklearn"):  # `parallel` and `sklearn` import them
     pytest.importorskip(extra)
@@ -86,7 +86,8 @@ functional.linalg handderived nn nn.functional nn.init nn.utils nn.utils.paramet
 nn.utils.parametrize nn.utils.prune optim optim.lr_scheduler optim.swa_utils parallel random
 serialization sklearn testing utils.benchmark utils.data viz"""
 # Of other packages; layers that raise, named in "Differences from PyTorch"; helpers.
-LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *LAYERS, *OLDER_NAMES}
+LEFT_OUT = {"Any", "TYPE_CHECKING", "import_module", *OLDER_NAMES}
+LEFT_OUT |= {refused.__name__ for refused in REFUSED.values()}
 HELPERS = {"check_argument", "check_dtypes", "check_shapes", "error_class"}
 HELPERS |= {"warn_deprecated"}
 LEFT_OUT |= {"weight_norm", "remove_weight_norm", "remove_spectral_norm"}  # of early PyTorch
@@ -162,7 +163,7 @@ def test_the_imports_of_readme_documentation_and_course_work():
 def test_every_attribute_of_a_tensor_is_documented():
     own = {name for name in dir(tg.Tensor) if not name.startswith("_")}
     names = {name.removeprefix("Tensor.") for name in documented()}
-    assert own - names == {"is_sparse"}
+    assert own - names == {"is_sparse", "coalesce", "to_sparse"}  # the last two are refused
 
 
 # They need another library, write a file or raise; and rules for tests of the ops' settings.

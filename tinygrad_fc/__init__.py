@@ -82,7 +82,7 @@ __version__ = "0.2.0"
 
 # What training does not need is imported when it is named.
 _LAZY = {"compile": "compiler:compile", "explain": "viz:explain", "summary": "nn.summary:summary"}
-_LAZY |= {"load": "serialization:load", "save": "serialization:save"}
+_LAZY |= {"jit": "compat.unsupported", "load": "serialization:load", "save": "serialization:save"}
 _LAZY |= {name: name for name in ("compiler", "distributions", "func", "parallel")}
 _LAZY |= {name: name for name in ("testing", "torch", "utils", "viz")}
 

@@ -101,6 +101,39 @@ def dtype_of_type(kind: Any) -> Any:
     return kind.dtype if isinstance(getattr(kind, "dtype", None), np.dtype) else kind
 
 
+# Functions, of which the last two are methods, too
+
+
+def is_tensor(obj: Any) -> bool:
+    """Return whether `obj` is a tensor.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_tensor(tg.ones(2)), tg.is_tensor(1.0)
+    (True, False)
+    """
+    return isinstance(obj, Node)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Return whether the elements are floats.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_floating_point(tg.ones(2))
+    True
+    """
+    return input._array.dtype.kind == "f"  # type: ignore[no-any-return]
+
+
+def is_complex(input: Tensor) -> bool:
+    """Return False: there are no complex tensors.
+
+    >>> import tinygrad_fc as tg
+    >>> tg.is_complex(tg.tensor(1.0))
+    False
+    """
+    return input._array.dtype.kind == "c"  # type: ignore[no-any-return]
+
+
 def _cast(dtype: Any) -> Any:
     def cast(self: Any) -> Tensor:
         return self.to(dtype)  # type: ignore[no-any-return]
@@ -125,6 +158,7 @@ class Conversions(Casts):
     __slots__ = ()
 
     is_sparse = is_mps = False
+    is_complex, is_floating_point = is_complex, is_floating_point
 
     # Attributes
 
@@ -186,15 +220,6 @@ class Conversions(Casts):
         8
         """
         return self._array.itemsize  # type: ignore[no-any-return]
-
-    def is_floating_point(self) -> bool:
-        """Return whether the elements are floats.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.tensor([1]).is_floating_point()
-        False
-        """
-        return self._array.dtype.kind == "f"  # type: ignore[no-any-return]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Return whether the elements are contiguous in memory, in C order.
@@ -338,15 +363,6 @@ class Conversions(Casts):
         """Raise `DtypeError`: NumPy has no such dtype."""
         return self.to(bfloat16)  # type: ignore[no-any-return]
 
-    def is_complex(self) -> bool:
-        """Return False: there are no complex tensors.
-
-        >>> import tinygrad_fc as tg
-        >>> tg.zeros(2).is_complex()
-        False
-        """
-        return False
-
     def conj(self: Any) -> Tensor:
         """Return itself: there are no complex tensors. `real` is it, too.
 
@@ -422,8 +438,7 @@ class Conversions(Casts):
 
     def get_device(self: Any) -> int:
         """Return the number of the GPU that holds the elements, -1 for the CPU."""
-        index = self.device.index
-        return -1 if index is None else index
+        return -1 if self.device.index is None else self.device.index
 
     def detach_(self: Any) -> Tensor:
         """Make the tensor a leaf, without its graph; return itself."""
@@ -480,36 +495,3 @@ class Conversions(Casts):
         return self  # type: ignore[no-any-return]
 
     share_memory_ = pin_memory
-
-
-# Functions of the same names
-
-
-def is_tensor(obj: Any) -> bool:
-    """Return whether `obj` is a tensor.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_tensor(tg.ones(2)), tg.is_tensor(1.0)
-    (True, False)
-    """
-    return isinstance(obj, Node)
-
-
-def is_floating_point(input: Tensor) -> bool:
-    """Return whether the elements are floats.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_floating_point(tg.ones(2))
-    True
-    """
-    return input.is_floating_point()
-
-
-def is_complex(input: Tensor) -> bool:
-    """Return False: there are no complex tensors.
-
-    >>> import tinygrad_fc as tg
-    >>> tg.is_complex(tg.tensor(1.0))
-    False
-    """
-    return input.is_complex()

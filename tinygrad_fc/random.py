@@ -73,16 +73,12 @@ class Generator:
         """
         number = int(seed)
         check_argument(number in _SEEDS, "manual_seed", "in [-2**63, 2**64)", seed=seed)
-        self._start(number % 2**64)
-        return self
-
-    def _start(self, seed: int) -> None:
-        """Start from a seed."""
         if by := observer():
             by.once("a random generator gets a seed")
         with _seeding:
-            self._seed = seed
+            self._seed = number % 2**64
             self._rng: np.random.Generator | None = None
+        return self
 
     @property
     def rng(self) -> np.random.Generator:
@@ -343,7 +339,6 @@ def randint_like(
     >>> tg.randint_like(tg.zeros(2), 7, 8)
     tensor([7., 7.])
     """
-    low, high = (0, low) if high is None else (low, high)
     return randint(low, high, input.shape, **options_like(input, options))
 
 

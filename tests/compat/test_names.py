@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pkgutil import resolve_name
 from threading import Event
 from time import sleep
 from typing import Any
@@ -18,6 +19,7 @@ import tinygrad_fc as tg
 from tests.drawing import arrays, same
 from tinygrad_fc import nn
 from tinygrad_fc.autograd import profiler
+from tinygrad_fc.compat import unsupported
 from tinygrad_fc.utils.benchmark import Timer
 from tinygrad_fc.utils.data import DataLoader, RandomSampler
 
@@ -69,8 +71,17 @@ def test_module_paths_and_layers_that_do_not_exist():
     assert issubclass(tg.optim.lr_scheduler.StepLR, _LRScheduler)
     assert isinstance(tg.ones(2), Variable)
     assert not isinstance(nn.Linear(1, 1), nn.Conv2d | nn.LSTM)  # type: ignore[attr-defined]
-    with pytest.raises(NotImplementedError, match=r"nn.Conv1d does not exist: .* fully connected"):
-        nn.Conv1d(1, 2, 3)  # type: ignore[attr-defined]
+    for path, refused in unsupported.REFUSED.items():
+        assert resolve_name(f"tinygrad_fc.{path}") is refused
+        with pytest.raises(NotImplementedError, match=rf"^{path} does not exist: .{{30}}"):
+            refused(1, 2)
+    with pytest.raises(
+        NotImplementedError, match=r"Tensor.to_sparse does not .*: tensors are dense"
+    ):
+        tg.ones(2).to_sparse()  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"fft.rfft does not exist: tensors are real"):
+        importlib.import_module("tinygrad_fc.torch.fft").rfft(tg.ones(2))
+    assert tg.torch.jit.script(nn.Linear).__name__ == "Linear"  # type: ignore[attr-defined]
     tg.cuda.manual_seed_all(0)
 
 
@@ -220,9 +231,9 @@ def test_one_process_on_one_device():
     assert not tg.distributed.is_initialized()
     with pytest.raises(RuntimeError, match="process group is not initialised"):
         tg.distributed.get_rank()  # type: ignore[attr-defined]
-    with pytest.raises(RuntimeError, match=r"all_gather: the process group"):
+    with pytest.raises(RuntimeError, match=r"all_gather does not exist: the process"):
         importlib.import_module("tinygrad_fc.torch.distributed.nn").all_gather([x])
-    with pytest.raises(RuntimeError, match=r"train with tinygrad_fc\.parallel"):
+    with pytest.raises(RuntimeError, match=r"or use tinygrad_fc\.parallel"):
         nn.parallel.DistributedDataParallel(model)  # type: ignore[attr-defined]
     tg.set_num_threads(2)
 

@@ -27,6 +27,9 @@ def test_a_parameter_is_a_leaf_that_shares_memory():
     assert np.shares_memory(Parameter(product).numpy(), product.numpy())
     assert Parameter().shape == (0,)
     assert type(parameter + 1) is tg.Tensor
+    parameter.tag = "mine"  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="require_grad"):
+        tg.ones(2).require_grad = True  # type: ignore[attr-defined]
     frozen = Parameter(array, requires_grad=False)
     for twin in (frozen, copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
         assert not twin.requires_grad

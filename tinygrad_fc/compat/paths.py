@@ -20,10 +20,8 @@ PACKAGE = "tinygrad_fc"
 _NN = {
     **dict.fromkeys(("activation", "container", "linear", "loss", "module"), ""),
     **dict.fromkeys(("batchnorm", "instancenorm", "normalization"), "norm"),
+    **dict.fromkeys(("dropout", "flatten", "sparse"), "linear"),
     "distance": "loss",
-    "dropout": "linear",
-    "flatten": "linear",
-    "sparse": "linear",
 }
 LAYER_PATHS = {f"nn.modules.{name}": f"nn.{home or name}" for name, home in _NN.items()}
 LAYER_PATHS["nn.modules.utils"] = "compat.private"
@@ -34,10 +32,7 @@ _OPTIMIZERS = "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop"
 PATHS = {
     **dict.fromkeys(("amp", "amp.autocast_mode", "amp.grad_scaler", "cuda.amp"), "compat.amp"),
     "autograd.variable": "autograd",
-    "backends": "core.device:backends",
-    "backends.cudnn": "core.device:backends.cudnn",
-    "backends.mps": "core.device:backends.mps",
-    "cuda": "core.device:cuda",
+    **{k: f"core.device:{k}" for k in ("backends", "backends.cudnn", "backends.mps", "cuda")},
     **dict.fromkeys(("distributed", "distributed.nn", "nn.parallel"), "compat.distributed"),
     "distributions.kl": "distributions.distribution",
     **{f"distributions.{name}": "distributions.families" for name in _FAMILIES.split()},
@@ -50,6 +45,7 @@ PATHS = {
     **LAYER_PATHS,
     **{f"nn.modules.{name}": "compat.unsupported" for name in ("conv", "pooling", "rnn")},
     **dict.fromkeys(("jit", "nn.utils.rnn"), "compat.unsupported"),
+    **{name: f"compat.unsupported:{name}" for name in ("fft", "sparse")},
     **{f"optim.{name}": "optim" for name in _OPTIMIZERS.split()},
     "torch": "compat.torch",
     "utils.hooks": "nn.hooks",
@@ -71,13 +67,10 @@ class Finder:
         del path, target
         alias, below = sys.modules.get(f"{PACKAGE}.torch"), name.removeprefix(f"{PACKAGE}.")
         is_alias = alias is not None and sys.modules.get("torch") is alias
-        if not name.startswith(("tinygrad_fc.", "torch.") if is_alias else "tinygrad_fc."):
-            return None
-        if below.startswith("torch."):
-            home = below.removeprefix("torch.")
-        elif below in PATHS:
-            home = PATHS[below]
-        else:
+        inner = below.removeprefix("torch.")
+        home = PATHS.get(below) if inner == below else inner
+        prefixes = ("tinygrad_fc.", "torch.") if is_alias else "tinygrad_fc."
+        if home is None or not name.startswith(prefixes):
             return None
         loader: Any = Finder()
         return ModuleSpec(name, loader, origin=f"{PACKAGE}.{home}", is_package=True)

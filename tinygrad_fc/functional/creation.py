@@ -304,8 +304,8 @@ def logspace(
     >>> tg.logspace(-1, 1, 3)
     tensor([ 0.1,  1. , 10. ])
     """
-    powers = np.linspace(operand(start, "logspace"), operand(end, "logspace"), steps)
-    return created((base**powers).astype(dtype_in(options)), options)
+    powers = np.asarray(base ** linspace(start, end, steps))
+    return created(powers.astype(dtype_in(options)), options)
 
 
 @accepts_arrays("self")
@@ -359,11 +359,11 @@ def sizes_or_data(args: tuple[Any, ...], dtype: Any, device: Any = None) -> Any:
     data: Any = args[0] if len(args) == 1 else None
     if isinstance(data, Node):
         return as_array(data, dtype, copy=True)
-    if not isinstance(data, bool) and all(hasattr(n, "__index__") for n in args):
-        if np.ndim(data) == 0 or not args:  # an array with one element has `__index__`, too
-            return np.zeros(as_shape(args or (0,)), dtype or get_default_dtype(), like=like())
-    elif isinstance(data, tuple) and hasattr(data, "numel"):
-        return np.zeros(data, dtype or get_default_dtype(), like=like())
+    is_shape = isinstance(data, tuple) and hasattr(data, "numel")
+    are_sizes = not isinstance(data, bool) and all(hasattr(n, "__index__") for n in args)
+    # An array with one element has `__index__`, too.
+    if is_shape or (are_sizes and (np.ndim(data) == 0 or not args)):
+        return np.zeros(as_shape(args or (0,)), dtype or get_default_dtype(), like=like())
     if not hasattr(data, "__len__"):
         raise TypeError(
             "a tensor is constructed from sizes, Tensor(2, 3), or from data, Tensor([1.0, 2.0]), "

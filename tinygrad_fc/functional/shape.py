@@ -310,8 +310,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 def _lower_triangle(input: Tensor, diagonal: int, what: str) -> Any:
     check_shapes(input.ndim >= 2, what, "matrices (..., n, m)", input)
-    n, m = input.shape[-2:]
-    return np.tri(n, m, diagonal, dtype=bool)
+    return np.tri(input.shape[-2], input.shape[-1], diagonal, dtype=bool)
 
 
 @accepts_arrays("input")
