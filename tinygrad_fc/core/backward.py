@@ -80,13 +80,12 @@ def backward_pass(
     if inputs is not None:
         wanted = {id(t) for t in inputs}
         needed = _ids_between(outputs, wanted)
-    pass_ = _Pass(
-        wanted, needed, create_graph=create_graph, call_hooks_of_inputs=call_hooks_of_inputs
-    )
+    flags = _flags()
+    pass_ = _Pass(wanted, needed, flags, create_graph, call_hooks_of_inputs)
     for output, cotangent in zip(outputs, grad_outputs, strict=True):
         pass_.add(output, cotangent)
-    with grad_mode.enable_grad() if create_graph else _UNCHANGED:
-        pass_.run()
+    run = grad_mode.enable_grad()(pass_.run) if create_graph else pass_.run
+    run()
     pairs = pass_.gradients
     _check_changes_during(pass_, before)
     if require_all and inputs is not None:
@@ -175,19 +174,30 @@ class _Pass:
 
     __slots__ = (
         *("call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients"),
-        *("leaves", "needed", "owned", "pending", "queue", "retained", "visited", "wanted"),
+        *(
+            "leaves",
+            "needed",
+            "observer",
+            "owned",
+            "pending",
+            "queue",
+            "retained",
+            "visited",
+            "wanted",
+        ),
     )
 
     def __init__(
         self,
         wanted: set[int] | None,
         needed: set[int] | None,
-        *,
+        flags: int,
         create_graph: bool,
         call_hooks_of_inputs: bool,
     ) -> None:
         self.create_graph = create_graph
-        self.detects_anomaly = bool(_flags() & grad_mode.DETECT_ANOMALY)
+        self.detects_anomaly = bool(flags & grad_mode.DETECT_ANOMALY)
+        self.observer = observer() if flags & _OBSERVED else None
         self.wanted = wanted  # ids of the inputs; None: all leaves reached
         self.call_hooks_of_inputs = call_hooks_of_inputs
         self.needed = needed  # ids of the tensors on a path to an input; None: all
@@ -244,7 +254,7 @@ class _Pass:
         # The class of gradients that are used as they are, if shape and dtype are right.
         usual = None if create_graph or self.detects_anomaly else _ndarray
         last_change = state.last_change
-        by = observer() if _flags() & _OBSERVED else None
+        by = self.observer
         while queue:
             node = heappop(queue)[2]
             g = pending.pop(id(node))

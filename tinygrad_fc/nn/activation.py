@@ -111,6 +111,7 @@ def _forward(
     function: Callable[..., Tensor], settings: Sequence[str], tensors: Collection[str]
 ) -> Callable[..., Any]:
     passed = [name for name in settings if name not in {"inplace", *tensors}]
+    function = getattr(function, "current", function)
 
     def forward(self: Any, *inputs: Any, **named_inputs: Any) -> Tensor:
         most, attributes = self._most_inputs, vars(self)

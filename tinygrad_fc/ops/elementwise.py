@@ -413,17 +413,12 @@ def nan_to_num(
 _ndarray = np.ndarray  # a global is read faster than an attribute of NumPy
 # In a ufunc, a 0-d array of the same dtype takes half the time of a Python number.
 ONE = {c: np.ones((), c) for c in "efdg"}
-PYTHON_ONE = 1
-
-
-def _one(x: Any) -> Any:
-    return ONE.get(x.dtype.char, PYTHON_ONE) if x.__class__ is _ndarray else PYTHON_ONE
 
 
 def _sigmoid_rule(g: Any, out: Any, _x: Any) -> Any:
     if not (g.__class__ is out.__class__ is _ndarray):
-        return (_one(out) - out) * out * g
-    gradient = _one(out) - out
+        return (1 - out) * out * g
+    gradient = ONE[out.dtype.char] - out
     gradient *= out
     gradient *= g
     return gradient
@@ -439,9 +434,9 @@ def sigmoid(input: Any) -> Any:
     """
     # For large negative inputs exp overflows, and the quotient is 0, as it should be: a second
     # branch is not needed.
-    one = _one(input)
-    if one is PYTHON_ONE or not input.ndim:
-        return one / (exp.forward(-input) + one)
+    one = ONE.get(input.dtype.char) if input.__class__ is _ndarray else None
+    if one is None or not input.ndim:
+        return 1 / (exp.forward(-input) + 1)
     out = -input
     silent.call(np.exp, out, out)
     out += one

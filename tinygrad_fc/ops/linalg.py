@@ -76,7 +76,13 @@ def matmul(input: Any, other: Any) -> Any:
 
 
 def _rows(v: Any) -> Any:
-    return v if v.ndim == 2 else v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
+    return v.reshape(math.prod(v.shape[:-1]), v.shape[-1])
+
+
+def _linear_weight_rule(g: Any, _out: Any, x: Any, _weight: Any, _bias: Any) -> Any:
+    if g.ndim != 2:
+        g, x = _rows(g), _rows(x)
+    return g.T.dot(x) if g.__class__ is x.__class__ is np.ndarray else _matmul(g.T, x)
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +90,8 @@ def _ones(n: int, dtype: str) -> Any:
     return np.ones(n, dtype)
 
 
-def _column_sums(g: Any) -> Any:
+def _linear_bias_rule(g: Any, _out: Any, _x: Any, _weight: Any, _bias: Any) -> Any:
+    g = g if g.ndim == 2 else _rows(g)
     # A product with ones sums a small batch in a third of the time of a reduction.
     if g.__class__ is np.ndarray:
         return _ones(len(g), g.dtype.char).dot(g)
@@ -96,8 +103,8 @@ def _column_sums(g: Any) -> Any:
     domain=(real(..., "i"), real("o", "i"), real("o")),
     rules=(
         lambda g, _out, _x, weight, _bias: _matmul(g, weight),
-        lambda g, _out, x, _weight, _bias: _matmul(_rows(g).T, _rows(x)),
-        lambda g, _out, _x, _weight, _bias: _column_sums(_rows(g)),
+        _linear_weight_rule,
+        _linear_bias_rule,
     ),
 )
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -85,9 +86,8 @@ class SGD(Optimizer):
                 g = grad._array if by is None else by.read(grad)
                 changed.append(array)
                 if array.dtype is not dtype:
-                    # NumPy takes a 0-d array in two thirds of the time of a Python number.
-                    dtype, is_numpy = array.dtype, array.__class__ is np.ndarray
-                    rate = np.asarray(lr, dtype) if is_numpy else lr
+                    dtype = array.dtype
+                    rate = _as_0d(lr, dtype) if array.__class__ is np.ndarray else lr
                 if is_plain and array.nbytes <= BLOCK // 2:
                     array -= rate * g
                 elif momentum:
@@ -108,6 +108,12 @@ class SGD(Optimizer):
             state["momentum_buffer"] = new = leaf_of(np.zeros_like(array_of(p)))
             return array_of(new), False
         return array_of(v), True
+
+
+@lru_cache(maxsize=64)
+def _as_0d(number: float, dtype: Any) -> Any:
+    # NumPy takes a 0-d array in two thirds of the time of a Python number.
+    return np.asarray(number, dtype)
 
 
 def _descent(g: Any, p: Any, rate: Any) -> None:
