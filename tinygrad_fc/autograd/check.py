@@ -57,8 +57,8 @@ class _Check(NamedTuple):
         """Return the Jacobian of the outputs `tracked` by argument `k`, and its error bound.
 
         Where two central differences, of steps a power of two apart, both agree with the Jacobian
-        `backward`, the finer one is the derivative, and how far they differ the bound. The other
-        columns, at kinks, near jumps or for a wrong gradient, take ten times as many calls.
+        `backward`, the finer one is the derivative, and their difference is the error bound. The
+        other columns, at kinks, near jumps or for a wrong gradient, take ten times more calls.
         """
         array = self.args[k]._array
 

@@ -88,7 +88,7 @@ class FunctionCtx:
             self._packed = hooks, [t if t is None else hooks.pack_hook(t.detach()) for t in tensors]
 
     def save_for_forward(self, *tensors: Any) -> None:
-        """Save tensors, or None, as the `saved_tensors` of `jvp`, if not those of `backward`."""
+        """Save tensors, or None, for `jvp`, which else gets what is saved for `backward`."""
         self._forward = tensors
 
     @property

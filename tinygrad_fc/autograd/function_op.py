@@ -92,7 +92,7 @@ class FunctionCall:
                 yield _protected(part.astype(array.dtype) if part.dtype != array.dtype else part)
 
     def of_tangents(self, op: FunctionOp, returned: Any, v: Any) -> Any:
-        """Return the tangents of the results as that of the node, an array if `v` is one."""
+        """Return the tangent of the node, from the results' tangents; an array if `v` is one."""
         tangents = returned if isinstance(returned, tuple) else (returned,)
         pairs = zip(tangents, self.slices, strict=False)
         used: list[Any] = [t for t, at in pairs if at is not None]
@@ -290,7 +290,7 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
 
 
 def _transposed(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[Any]:
-    """Return zeros, linear in `g`, whose derivatives are those of `jvp`: see `transposed`."""
+    """Return zeros, linear in `g`, whose derivatives `jvp` computes: see `transposed`."""
     *operands, call = values
     pairs = [(t, t is not None and t._array.dtype.kind == "f") for t in operands]
 

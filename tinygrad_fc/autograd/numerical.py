@@ -118,7 +118,7 @@ def _derivative_of(
 def _at_boundary(
     samples: _Samples, value: Array, error: Array, noise: float
 ) -> tuple[Array, Array]:
-    """Replace `value` and `error` by those of one side where the other is outside of the domain."""
+    """Use the derivative and error of one side where the other side is outside of the domain."""
     right, left = samples.sides
     for side, other, sign in ((right, left, 1), (left, right, -1)):
         edge = np.isfinite(side[-1]) & ~np.isfinite(other).any(axis=0)
@@ -247,10 +247,10 @@ def extrapolated(column: Array, noise: Array, powers: Sequence[float]) -> tuple[
     least, most = values - errors, values + errors
     low, high = _allowed_by_finer(least.max(axis=0), most.min(axis=0))
     errors = np.where((least > high) | (most < low), np.inf, errors)
-    # Differences approach the limit as the step shrinks. Reject a limit that finer differences
-    # leave, or that the finest one is not near to after so many halvings, as beside a jump at a
-    # distance smaller than all steps. A fourth more is allowed, since error terms of higher order
-    # may cancel a part of the distance at the longer step, and less of it at the shorter ones.
+    # Differences approach the limit as the step shrinks. Reject a limit from
+    # which finer differences move away, or which the finest one has not come near to, as beside a
+    # jump that is nearer than all steps. A fourth more is allowed, since error terms of higher
+    # order may cancel a part of the distance at the longer step, and less of it at shorter ones.
     low, high = _allowed_by_finer(raw - blur, raw + blur)
     far = np.abs(values - raw)
     far[:, 1:] = np.maximum(far[:, 1:], np.abs(values[:, 1:] - raw[:-1]))
@@ -393,9 +393,8 @@ def gained_by_jumps(
 ) -> bool:
     """Return whether jumps along `v` change the results, weighted by `w`, at the rate `missing`.
 
-    The rate is that of a gradient, less a measured derivative whose steps are shorter than the
-    stairs; or the other way, where its steps are longer than the stairs and a gradient is right
-    between them.
+    `missing` is a gradient minus a measured derivative whose steps are shorter than the stairs; or
+    the reverse, where its steps are longer than the stairs and a gradient is right between them.
 
     `log(1 - sigmoid(x)) + x * x` at 30 looks smooth, with the derivative of `x * x`, since the
     logarithm is a staircase whose stairs are longer than the finest steps. The jumps show in the

@@ -262,9 +262,9 @@ class CompiledModule(Module):
 
     A call in evaluation runs a program, if no gradient can be asked for: grad mode is off, or
     neither a parameter nor an argument requires grad. Other calls run the module as it is; the
-    first of them logs how a training step is compiled. The state is that of the module itself
-    (`_orig_mod`): parameters, modes and hooks of the one are those of the other. `compiled` is the
-    `Compiled` function, which has the source.
+    first of them logs how a training step is compiled. Both objects share one state: parameters,
+    modes and hooks that are set on one are set on the other, the module `_orig_mod`. `compiled` is
+    the `Compiled` function, which has the source.
 
     >>> import tinygrad_fc as tg
     >>> model = tg.compile(tg.nn.Sequential(tg.nn.Linear(2, 1)).eval(), backend="numpy")

@@ -107,7 +107,7 @@ def rule_text(
 def forward_text(
     op: Op, names: Sequence[str], arguments: Sequence[Any], settings: Mapping[str, Any]
 ) -> str:
-    """Return the source of the result of `op`, traced likewise.
+    """Return the source of the result of `op`, traced with such arguments.
 
     >>> from tinygrad_fc.ops.linalg import linear
     >>> arrays = [np.ones((4, 3)), np.ones((2, 3)), np.ones(2)]

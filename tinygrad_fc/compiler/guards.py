@@ -49,8 +49,8 @@ _RESTORED: Any = (list, dict, set, deque, bytearray)
 _DRAWN = (np.random.Generator, np.random.RandomState)
 _CONTAINERS = (*_RESTORED, *_DRAWN, tuple, MappingProxyType, array, np.ndarray)
 _MANY, _MOST = 256, 4096
-"""Elements up to which an array is compared, and items up to which those of a container are
-followed; items up to which a container is compared."""
+"""The largest numbers of elements of an array that is compared, and of items of a container whose
+items are followed (_MANY); and of items of a container that is compared (_MOST)."""
 _DEPTH = 4
 """Levels of containers that are compared."""
 _UNSEEN = (memoryview, queue.Queue, queue.SimpleQueue, random.Random, ContextVar)
@@ -82,7 +82,8 @@ def value_of(place: Any, key: str) -> Any:
 class Watched(NamedTuple):
     """A container, what it held at the trace, and what messages call it.
 
-    Calls compare it to a copy by == if it has a name, else its contents by the value of each item.
+    The attributes of a module and the options of an optimizer have a name: each call compares them
+    with the copy `before` by ==. In other containers each call compares the items by `same`.
     """
 
     container: Any
@@ -148,7 +149,7 @@ def names_in(code: types.CodeType) -> tuple[set[str], set[str], set[str], set[st
 
 
 def _codes(code: types.CodeType) -> list[types.CodeType]:
-    """Return code and that of the functions in it."""
+    """Return the code object and the code objects of the functions defined in it."""
     inner = (_codes(x) for x in code.co_consts if isinstance(x, types.CodeType))
     return [code, *chain.from_iterable(inner)]
 

@@ -139,7 +139,7 @@ class Lowering:
     def emit(
         self, kind: str, out: Value, function: Any, args: Any, dtype: Any = None, **more: Any
     ) -> Value:
-        """Add a statement; its loops have the dtype and shape of `out` unless others are named."""
+        """Add a statement; its loops have the dtype and shape of `out` unless `more` has others."""
         dtype = dtype or out.dtype
         more.setdefault("shape", out.shape or ())
         args = [self._argument(x, dtype) for x in args]

@@ -164,10 +164,11 @@ def _coarsest(program: Program) -> float:
 def _difference(
     coarsest: float, a: Any, b: Any, scale: float = 0.0, before: Any = 0, noise: Any = 0.0
 ) -> str:
-    """Return where the value of the program and that of the function differ beyond rounding.
+    """Return where the program's value `a` and the function's value `b` differ beyond rounding.
 
-    The terms of a value are taken to be as large as the largest element of its row, or a hundredth
-    of `scale`. Of what is changed, changes are compared, which may differ by `noise` as well.
+    The rounding error of an element is estimated from the largest element of its row, or from a
+    hundredth of `scale`, since its terms may be as large. Where `before` is passed, the changes
+    since then are compared; these may also differ by the relative amount `noise`.
     """
     a, b = array_of(a), array_of(b)
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):

@@ -339,7 +339,7 @@ def trace(function: Any, name: str, args: Any, kwargs: Any) -> Traced:
     leaves, names = flatten((args, kwargs))[0], _argument_names(function, args, kwargs)
     captured = Captured(function, [x for x in leaves if not isinstance(x, Node | np.ndarray)])
     tracing = Trace(name, captured)
-    for k, leaf in enumerate(leaves):  # the first inputs, of which those that are read remain
+    for k, leaf in enumerate(leaves):  # `_order` drops those that are not read
         if isinstance(leaf, Node | np.ndarray):
             source = tracing.sources[id(leaf)] = Source("argument", k)
             tracing._entered(array_of(leaf), source)

@@ -91,7 +91,7 @@ class TraceBuilder(ProgramBuilder):
 class Tracer(NDArrayOperatorsMixin):
     """Records what is done to an array as instructions of `builder`, and never shows its values.
 
-    It also takes the place of a NumPy generator, of which each draw is an instruction.
+    It also takes the place of a NumPy generator: each draw of random numbers is an instruction.
 
     `layout` has the memory layout of the real array, which shows if it is a view or a copy. For
     a computed value it is an array of one byte for each element, whose contents are never used. For
@@ -172,7 +172,7 @@ class Tracer(NDArrayOperatorsMixin):
     # Calls
 
     def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
-        """Return the view `function(self, *rest)`; `back` maps its values to those of the base.
+        """Return the view `function(self, *rest)`; `back` maps its values to values of the base.
 
         Where NumPy copies, for example to reshape a transposed array, the result is not a view.
         """

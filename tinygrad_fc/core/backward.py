@@ -63,13 +63,13 @@ def backward_pass(
 ) -> list[list[Any]]:
     """Run the backward pass from `outputs` with cotangents `grad_outputs`; return its gradients.
 
-    The result is a list of pairs [tensor, gradient]. With `inputs`, the pairs are those of these
-    tensors; only rules on a path to them are called, and tensors on the path that retain their
-    gradient get it, too. Without `inputs`, the pairs are those of all leaves reached and of all
-    tensors that retain their gradient. `call_hooks_of_inputs` is False in a pass inside of another
-    one, which calls the hooks of these inputs. Gradients are unaliased arrays, or tensors if
-    `create_graph` records the backward pass. `require_all` raises for an input that is not reached.
-    If an error is raised, the graph is not freed.
+    The result is a list of pairs [tensor, gradient]. With `inputs`, there is a pair for each of
+    these tensors; only rules on a path to them are called, and tensors on the path that retain
+    their gradient get it, too. Without `inputs`, there is a pair for each leaf that is reached and
+    each tensor that retains its gradient. `call_hooks_of_inputs` is False in a pass inside of
+    another one, which calls the hooks of these inputs. Gradients are unaliased arrays, or tensors
+    if `create_graph` records the backward pass. `require_all` raises for an input that is not
+    reached. If an error is raised, the graph is not freed.
     """
     if not state.last_backward:
         keep_freed_memory()

@@ -48,8 +48,8 @@ _error_object = _umath._make_extobj(**_ignored) if _umath and _error_state else 
 class _Silent(thread_local):
     """Calls functions of arrays in a context where `np.errstate` is entered once per thread.
 
-    It is faster than `without_warnings`, but context variables, such as those of `no_grad`, have
-    other values in it.
+    It is faster than `without_warnings`, but context variables, such as the flags that `no_grad`
+    sets, have other values in it.
     """
 
     def __init__(self) -> None:

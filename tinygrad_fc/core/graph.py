@@ -388,9 +388,9 @@ def follow_assignments(values: Iterable[Any]) -> None:
 
 
 def base_of(t: Any) -> Any:
-    """Return the tensor of which the result `t` is a view, or None if it is none.
+    """Return the tensor whose memory the result `t` views, or None if `t` is not a view.
 
-    Raises `GraphError` if it is a view of an unknown tensor, or of a memory that the tensor left.
+    Raises `GraphError` if that tensor is unknown, or has another array by now.
     """
     array = array_of(t)
     if t._op is None or getattr(array, "base", None) is None:

@@ -125,7 +125,7 @@ def grad_of(t: Any) -> Any:
 
 
 def set_grad(t: Any, grad: Any, *, in_place: bool = False) -> None:
-    """Set the `.grad` of a tensor; `in_place` is that of `Observer.set_grad`."""
+    """Set the `.grad` of a tensor; `in_place` is passed to `Observer.set_grad`."""
     if _flags() & _OBSERVED:
         observer().set_grad(t, grad, in_place=in_place)
     else:

@@ -62,9 +62,8 @@ class Op(CallErrors, Generic[P]):
     """An op: a public function of tensors and arrays, with vjp rules.
 
     Called with a tensor among its arguments, it records the call and returns a tensor. Called with
-    arrays it returns an array; with lists and numbers alone, a tensor. Docstring and signature are
-    those of the function that defined it; `out=` and NumPy's `axis` and `keepdims` are accepted,
-    too.
+    arrays it returns an array; with lists and numbers alone, a tensor. The function that defined it
+    gives it docstring and signature; `out=` and NumPy's `axis` and `keepdims` are accepted, too.
     """
 
     __slots__ = (
@@ -242,7 +241,7 @@ class Op(CallErrors, Generic[P]):
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """The names of the operands: those of the signature, else those of the first rule."""
+        """The names of the operands in the signature, or else in the first rule."""
         if len(self.names) < self.arity and isinstance(self.rules, tuple):
             return tuple(n.removeprefix("_") for n in positional(self.rules[0])[0][2:])
         return self.names[: self.arity]
@@ -270,8 +269,8 @@ class Op(CallErrors, Generic[P]):
 class Chain(Op[P]):
     """Two fused ops, the outer one elementwise: one node, no stored intermediate result.
 
-    The rules of both ops are reused. The rule of the outer op may read its result only, as that of
-    sigmoid does: the backward pass applies it first, then the rules of the inner op.
+    The rules of both ops are reused. The rule of the outer op may read its result only, as the rule
+    of sigmoid does: the backward pass applies it first, then the rules of the inner op.
     """
 
     def __init__(self, inner: Op[P], outer: Op[...]) -> None:
@@ -327,7 +326,7 @@ def define(
     `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
     only. `function(tensor)`, or `numpy(tensor)`, calls the op. `plain` runs in calls without
     settings, and `prepare` changes the settings of other calls before they are recorded; these and
-    the other `options` are those of `Op`. Property tests cover these ops, unless `registered` is
+    the other `options` are passed to `Op`. Property tests cover these ops, unless `registered` is
     False, so that their rules get the arrays themselves; rules of `op` get read-only views.
     """
 
@@ -470,7 +469,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 # norm's in every step.
 @functools.lru_cache(maxsize=4096)
 def positional(function: Any) -> tuple[tuple[str, ...], str]:
-    """Return the names of the positional parameters of `function`, and that of its `*args`.
+    """Return the names of the positional parameters of `function`, and the name of its `*args`.
 
     A wrapper's own signature counts, since it may read more than the function that it wraps.
     """

@@ -113,7 +113,7 @@ class CallErrors:
         )
 
     def check_real(self, arrays: Sequence[Any], settings: Any, dtype: np.dtype[Any]) -> None:
-        """Raise `DtypeError` unless `dtype`, that of a result, has real numbers or booleans."""
+        """Raise `DtypeError` unless a result of this `dtype` has real numbers or booleans."""
         if dtype.kind not in "fiub":
             raise errors.DtypeError(
                 f"{self._call(arrays, settings)}: the result would be {dtype}; pass real numbers"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Return `tree` with `function` applied to each leaf, to those of a dict by sorted keys.
+    """Return `tree` with `function` applied to each leaf, in a dict in the order of sorted keys.
 
     >>> mapped(abs, {"b": [-1, -2], "a": (-3,)})
     {'b': [1, 2], 'a': (3,)}

@@ -140,7 +140,7 @@ def histogram(
 ) -> Histogram:
     """Return how many elements lie in each bin, or with `density` a density of integral 1.
 
-    `bins` is a number of bins of equal width in `range`, (low, high), by default that of the
+    `bins` is a number of bins of equal width in `range`, (low, high), by default the range of the
     elements, or the increasing edges. Only the last bin includes its upper edge. `weight` has the
     shape of `input`: an element counts as its weight. The result never requires grad.
 

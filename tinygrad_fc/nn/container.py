@@ -1,6 +1,6 @@
 """Modules that hold modules or parameters: in sequence, in a list, in a dict.
 
-Items are registered like those of any module, under the names "0", "1", ... or the keys, so that
+Items are registered as submodules are, under the names "0", "1", ... or the keys, so that
 traversals of a model (parameters, state, repr) need no special case for containers.
 """
 

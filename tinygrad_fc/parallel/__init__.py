@@ -63,8 +63,9 @@ def backward(
     tensors, Zarr or Dask arrays of shapes (N, ...). It returns the mean over these rows, or with
     `reduction="sum"` the sum. Where rows weigh differently (class weights, `ignore_index`), it
     returns the weighted mean and the sum of the weights. `client` is a `dask.distributed.Client`;
-    None means threads of this process. Chunks are those of the first array, or have `chunk_rows`.
-    They form `groups`, of which each is summed in order: at most so many chunks run at once.
+    None means threads of this process. A chunk is a chunk of the first array, or has `chunk_rows`.
+    Chunks form `groups`; the chunks of a group run and are summed one after the other, so that at
+    most `groups` chunks run at once.
 
     `check` compares the loss of some rows of all chunks with the losses of their parts, with batch
     norm in evaluation mode, and refuses a loss that does not separate over rows. Chunks then go

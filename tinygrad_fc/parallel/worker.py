@@ -140,7 +140,7 @@ def _replica_of(state: State) -> Replica:
 
 @dataclass
 class Replica:
-    """The model, the function and the settings of a step, of which a worker thread has a copy."""
+    """The model, the function and the settings of a step: each worker thread has its own copy."""
 
     model: Any
     function: Any

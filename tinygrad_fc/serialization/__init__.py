@@ -335,7 +335,7 @@ def _is_key(key: Any) -> bool:
 
 
 def _sum_of_keys(count: int, keys: Any) -> int:
-    """Return `count + len(keys)`; raise `FormatError` if a file may not have so many."""
+    """Return `count + len(keys)`; raise `FormatError` if that is more than a file may have."""
     if (count := count + len(keys)) <= _MAX_KEYS:
         return count
     raise FormatError(
@@ -376,7 +376,7 @@ class _Unpacker:
         self.arrays = arrays
         self.read: set[str] = set()
         self.keys = 0  # that are not all strings
-        self.memories: set[str] = set()  # of which tensors are views
+        self.memories: set[str] = set()  # memories that tensors of the file view
 
     def unpacked(self, value: Any, depth: int) -> Any:
         if depth > _MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""The law of float32: there a gradient is that of float64, up to the rounding of float32."""
+"""The law of float32: a gradient in float32 equals the one in float64, up to rounding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ In saturation an intermediate number stays the same while its argument moves by 
 
 
 def float32(case: Case) -> None:
-    """In float32 the gradient is that of float64, up to the rounding of float32."""
+    """The gradient in float32 equals the one in float64, up to the rounding of float32."""
     narrow = case.cast(np.float32)
     if not accepts(narrow):
         raise DiscardError
@@ -78,7 +78,7 @@ def _gradients(case: Case, narrow: Case) -> tuple[Array, list[Array], list[Array
 
 
 def _explained(case: Case, g: Array, out: Array, plain: list[Array]) -> list[Array]:
-    """Return how far the gradients of float32 may be from those of float64."""
+    """Return how far gradients in float32 may be from gradients in float64."""
 
     def moved(perturbation: Perturbation) -> list[Array]:
         return case.gradients(g, perturbation=perturbation)

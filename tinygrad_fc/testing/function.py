@@ -114,7 +114,7 @@ def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of `f`, none where they are unknown, or those of all ufuncs."""
+    """Return the parameters of `f`: of a ufunc those that all ufuncs have, none if unknown."""
     with suppress(TypeError, ValueError):
         return [] if isinstance(f, np.ufunc) else [*inspect.signature(f).parameters.values()]
     return []
@@ -253,7 +253,7 @@ class Case:
         return seconds
 
     def tangent(self, v: Sequence[Array], perturbation: Perturbation | None = None) -> Array:
-        """Return the tangent of the result for those of the arguments that have a gradient."""
+        """Return the tangent of the result for the tangents of arguments that have a gradient."""
         used = self._perturbed(perturbation)
         tangents = self._by_argument([np.array(a) for a in v])
         out, t = self.forward(used), tangents[0] if len(tangents) == 1 else tuple(tangents)

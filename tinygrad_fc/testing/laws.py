@@ -238,7 +238,7 @@ def alone(case: Case) -> None:
 
 
 def _equal_calls(case: Case, a: Array, b: Array) -> bool:
-    """Return whether equal calls gave equal results, but for sums in another order."""
+    """Return whether equal calls gave equal results, up to the order of the terms of sums."""
     numbers = a, b, *(case.arrays[i] for i in case.floats)
     sizes = (np.abs(x[np.isfinite(x)]).max(initial=0) for x in numbers)
     far = RANDOM * float(np.finfo(a.dtype).eps) * max(sizes)

@@ -154,7 +154,7 @@ def worst_index(a: Array, b: Array) -> tuple[int, ...]:
 
 
 def of_gradient(case: Case, g: Array, k: int) -> Array:
-    """Return the rounding of the `k`-th gradient, including that of terms that cancel.
+    """Return the rounding error of the `k`-th gradient, with the errors of terms that cancel.
 
     Terms are rounded by an eps of their size, at each of up to 128 operations, and the ordinary
     sizes of `natural_sizes` by 8 eps, since most rules add few terms of that size.

@@ -48,7 +48,7 @@ SHRINKS = 150
 COMPILED = 50
 """The most examples of a function that is compiled for each shape."""
 MOST_RESULTS = 2**16
-"""Inputs with more results are left out: those of `x @ x.T` for a long axis take minutes."""
+"""Inputs with more results are left out: checking `x @ x.T` for a long axis takes minutes."""
 LARGE = 128
 """Arrays of more numbers are checked by the essential laws alone."""
 
@@ -310,7 +310,7 @@ def _search(search: _Search, hy: Any) -> None:
     settings = hy.settings(
         max_examples=max(report.planned - report.examples, 1),
         deadline=None,
-        database=None,  # its key would be that of this function, for every check
+        database=None,  # its key is this function, so that all checks would share one entry
         derandomize=False,
         report_multiple_bugs=False,
         phases=[phase for phase in hy.settings().phases if phase is not hy.Phase.explain],

@@ -31,7 +31,7 @@ __tracebackhide__ = True  # pytest shows the lines of the user
 
 
 class TensorFunction(LibraryFunction):
-    """A function of tensors, whose gradients are those of the backward pass."""
+    """A function of tensors, whose gradients the backward pass computes."""
 
     of_tensors = True
 
@@ -75,7 +75,7 @@ def of_module(module: Module, source: Code, count: int) -> tuple[CheckedFunction
 
     def forward(*args: Any) -> Any:
         tensors = dict(zip(own, args[count:], strict=True))
-        for dtype in [a.dtype for a in args if a.dtype.kind == "f"][:1]:  # that of the example
+        for dtype in [a.dtype for a in args if a.dtype.kind == "f"][:1]:  # the dtype of the example
             tensors |= {n: b.to(dtype) for n, b in module.named_buffers() if b.dtype.kind == "f"}
         return functional_call(module, tensors, args[:count])
 

@@ -100,7 +100,7 @@ class _Segment:
         if [t._array.shape for t in recorded] != self.shapes:
             raise GraphError(
                 f"checkpoint: the second call of the function returned results of shapes "
-                f"{[t._array.shape for t in recorded]}, expected {self.shapes}, those of the first "
+                f"{[t._array.shape for t in recorded]}, expected {self.shapes}, as in the first "
                 "call. Call a function that depends on its arguments alone"
             )
         used = {id(t) for t in _tensors_from_before(recorded, start)}

@@ -230,7 +230,7 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def count_batches(samples: int, batch_size: int, *, drop_last: bool) -> int:
-    """Return the number of batches of so many samples."""
+    """Return the number of batches into which `samples` samples are divided."""
     full, rest = divmod(samples, batch_size)
     return full + bool(rest and not drop_last)
 
