@@ -304,8 +304,8 @@ def logspace(
     >>> tg.logspace(-1, 1, 3)
     tensor([ 0.1,  1. , 10. ])
     """
-    powers = np.asarray(base ** linspace(start, end, steps))
-    return created(powers.astype(dtype_in(options)), options)
+    powers = np.linspace(operand(start, "logspace"), operand(end, "logspace"), steps)
+    return created((base**powers).astype(dtype_in(options)), options)
 
 
 @accepts_arrays("self")
