@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_fc.core.device import CPU, device, device_of, gpu, is_on
 from tinygrad_fc.core.dtypes import TYPE_NAMES, bfloat16, get_default_dtype
-from tinygrad_fc.core.errors import DtypeError, check_shapes
+from tinygrad_fc.core.errors import DtypeError, check_argument, check_shapes
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import Node, array_of, leaf_of, owner
 from tinygrad_fc.core.printing import tensor_text
@@ -426,6 +426,7 @@ class Conversions(Casts):
     def resize_(self: Any, *sizes: Any) -> Tensor:
         """Change the shape, and drop the last elements or append zeros; return itself."""
         shape = as_shape(sizes)
+        check_argument(min(shape, default=0) >= 0, "resize_", "sizes of at least 0", sizes=shape)
         flat, n = array_of(self).reshape(-1), math.prod(shape)
         if n > flat.size:
             flat = np.concatenate([flat, np.zeros(n - flat.size, flat.dtype, like=flat)])

@@ -22,7 +22,7 @@ from tinygrad_fc.conversions import Conversions
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
-from tinygrad_fc.core.errors import DtypeError, GraphError, error_class
+from tinygrad_fc.core.errors import DtypeError, GraphError, check_argument, error_class
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import mutation_lock, record_change
 from tinygrad_fc.core.node import UNRECORDED, Node, array_of, leaf_of, operand
@@ -330,6 +330,7 @@ class Methods(Conversions):
 
     def exponential_(self: Any, lambd: float = 1, *, generator: Any = None) -> Tensor:
         """Draw every element from an exponential distribution of rate `lambd`; return itself."""
+        check_argument(lambd > 0, "exponential_", "above 0", lambd=lambd)
         drawn = random.rng_of(generator).standard_exponential(self.shape) / lambd
         return _change(self, "exponential_", lambda a: np.copyto(a, drawn, casting="same_kind"))
 

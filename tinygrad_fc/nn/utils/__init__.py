@@ -142,6 +142,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     >>> layer.weight.tolist(), layer.bias.tolist()
     ([[1.0, 2.0]], [3.0])
     """
+    check_argument(isinstance(vec, Tensor), "vector_to_parameters", "a tensor", vec=vec)
     params = _listed(parameters, "vector_to_parameters", "parameters")
     needed = sum(parameter.numel() for parameter in params)
     if vec.shape != (needed,):

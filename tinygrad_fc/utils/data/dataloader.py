@@ -126,6 +126,7 @@ class DataLoader(Generic[T_co]):
         self.batch_sampler = batch_sampler
         workers = isinstance(num_workers, int) and num_workers >= 0
         check_argument(workers, "DataLoader", "an integer of at least 0", num_workers=num_workers)
+        check_argument(timeout >= 0, "DataLoader", "at least 0", timeout=timeout)
         self.num_workers, self.pin_memory, self.generator = num_workers, pin_memory, generator
         single = batch_sampler is None and batch_size is None
         self.collate_fn = collate_fn or (default_convert if single else default_collate)
