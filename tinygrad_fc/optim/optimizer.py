@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -96,7 +97,7 @@ _UNUSED = frozenset({"foreach", "fused", "capturable", "differentiable"})
 
 def _without_unused(init: Callable[..., None]) -> Callable[..., None]:
     """Return a constructor that drops PyTorch's options for other devices, unless it has them."""
-    unused = _UNUSED - frozenset(init.__code__.co_varnames)
+    unused = _UNUSED - inspect.signature(init).parameters.keys()
 
     @functools.wraps(init)
     def accepting(self: Optimizer, *args: Any, **options: Any) -> None:

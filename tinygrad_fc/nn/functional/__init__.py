@@ -15,5 +15,7 @@ from tinygrad_fc.nn.functional.loss import accepts_size_average as _accepts_size
 from tinygrad_fc.nn.functional.normalization import *
 
 for _name, _function in list(globals().items()):
-    if isinstance(_function, FunctionType) and "reduction" in _function.__code__.co_varnames:
-        globals()[_name] = _accepts_size_average(_function)
+    if isinstance(_function, FunctionType):
+        _code = _function.__code__
+        if "reduction" in _code.co_varnames[: _code.co_argcount]:  # of its parameters
+            globals()[_name] = _accepts_size_average(_function)
