@@ -109,7 +109,7 @@ def test_histograms_equal_numpy(a: Any, dtype: Any, bins: Any, density: bool):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("shape", [(50, 90), (30, 5, 40)])
+@pytest.mark.parametrize("shape", [(50, 90), (90, 20, 25)])
 def test_many_repeated_indices_add_their_gradients(dtype: str, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x = tg.tensor(rng.normal(size=shape).astype(dtype), requires_grad=True)

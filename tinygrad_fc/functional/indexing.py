@@ -20,7 +20,7 @@ from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of, operand, ow
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
-from tinygrad_fc.ops.indexing import full_index, getitem
+from tinygrad_fc.ops.indexing import elements, flat_index
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
@@ -45,7 +45,7 @@ def values_at(input: Any, dim: int, keepdim: bool, at: Any) -> ValuesIndices:
     if not input.ndim:
         return ValuesIndices(input.clone(), at)
     axis = dim % input.ndim
-    values = getitem(input, at=full_index(as_array(at), axis))
+    values = elements(input, places=flat_index(as_array(at), axis, input.shape))
     if keepdim:
         return ValuesIndices(values, at)
     return ValuesIndices(values.squeeze(axis), at.squeeze(axis))
@@ -108,7 +108,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [3.]])
     """
     dim, at = _elementwise_indices(input, dim, index, "gather")
-    return getitem(input, at=full_index(at.copy(), dim)) if input.ndim else input.clone()
+    if not input.ndim:
+        return input.clone()
+    return elements(input, places=flat_index(at, dim, input.shape))
 
 
 @accepts_arrays("input", "indices")
@@ -247,7 +249,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     part = src[tuple(slice(n) for n in at.shape)]
     if not input.ndim:
         return input + part
-    return input + ops.indexing.scatter_add(part, at=full_index(at.copy(), dim), shape=input.shape)
+    places = flat_index(at, dim, input.shape)
+    total = ops.indexing.scatter_add(part, at=places, shape=(input.numel(),))
+    return input + total.reshape(input.shape)
 
 
 @accepts_arrays("input", "index")
@@ -287,7 +291,7 @@ def scatter(
         return source.clone()  # type: ignore[no-any-return]
     if not at.size:
         return input.clone()
-    part, where = source[tuple(slice(n) for n in at.shape)], full_index(at, dim)
+    part, where = source[tuple(slice(n) for n in at.shape)], flat_index(at, dim, input.shape)
     if reduce == "multiply":
         if input.requires_grad or source.requires_grad:
             raise GraphError(
@@ -295,11 +299,12 @@ def scatter(
                 "or add logarithms with scatter_add"
             )
         product = array_of(input).copy()
-        np.multiply.at(product, where, array_of(part))
+        np.multiply.at(product.reshape(-1), where, array_of(part))
         return leaf_of(product)
     # The position in the flattened source of each element of the result
-    position = np.full(input.shape, -1, like=like())
+    position = np.full(input.numel(), -1, like=like())
     position[where] = np.arange(at.size, like=like()).reshape(at.shape)
+    position = position.reshape(input.shape)
     return ops.elementwise.where(position >= 0, part.reshape(-1)[np.maximum(position, 0)], input)
 
 

@@ -145,10 +145,13 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
 def _add_repeated(out: Any, at: Any, source: Any) -> None:
     """Add `source` to `out` at the index `at`, which may select an element several times."""
     at = at[0] if at.__class__ is tuple and len(at) == 1 else at
-    if source.size < SORTED_SIZE or out.__class__ is not np.ndarray or out.dtype.kind != "f":
+    if source.size < FEW or out.__class__ is not np.ndarray or out.dtype.kind != "f":
         np.add.at(out, at, source)
-    elif at.__class__ is np.ndarray and at.dtype.kind in "iu":
-        _add_rows(out, at.ravel() % len(out), source)
+    elif _is_integers(at):
+        if out.ndim == 1:  # NumPy is fast for vectors
+            np.add.at(out, at.ravel(), source.ravel())
+        else:
+            _add_rows(out, at.ravel() % len(out), source)
     elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
         places = np.ravel_multi_index(at, out.shape, mode="wrap").ravel()
         out += np.bincount(places, source.ravel(), out.size).reshape(out.shape)
@@ -156,8 +159,8 @@ def _add_repeated(out: Any, at: Any, source: Any) -> None:
         np.add.at(out, at, source)
 
 
-SORTED_SIZE = 4096
-"""From how many elements on repeated rows are sorted, and not added one by one."""
+FEW = 4096
+"""Up to how many elements other ways than NumPy's own to index take longer."""
 
 
 def _is_integers(at: Any) -> bool:
@@ -167,10 +170,15 @@ def _is_integers(at: Any) -> bool:
 def _add_rows(out: Any, at: Any, source: Any) -> None:
     """Add to each row of `out` the rows of `source` (n, ...) with its index in `at`."""
     order = np.argsort(at, kind="stable")
-    rows = at[order]
+    rows, source = at[order], source.reshape((len(at), *out.shape[1:]))
     starts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1]))
-    ordered = source.reshape((len(at), *out.shape[1:]))[order]
-    out[rows[starts]] += np.add.reduceat(ordered, starts, axis=0)
+    counts = np.diff(starts, append=len(at))
+    if counts.max() * FEW > source.size:
+        out[rows[starts]] += np.add.reduceat(source[order], starts, axis=0)
+        return
+    for k in range(counts.max()):  # the k-th of each row that has as many, in one addition
+        places = starts[counts > k] + k
+        out[rows[places]] += source[order[places]]
 
 
 def _overwritten_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:
@@ -240,10 +248,35 @@ def _assign_in_place(backward_pass: Any, node: Any, g: Any) -> None:
 getitem.run_in_place, index_put.run_in_place = _select_in_place, _assign_in_place
 
 
-def full_index(at: Any, axis: int) -> tuple[Any, ...]:
-    """Return the index tuple with which `x[index]` is `torch.gather(x, axis, at)`."""
-    grid = [
-        np.arange(n, like=at).reshape(n, *[1] * (at.ndim - k)) for k, n in enumerate(at.shape, 1)
-    ]
-    grid[axis] = at
-    return tuple(grid)
+def _elements_rule(g: Any, _out: Any, _x: Any, places: Any) -> Any:
+    gradient: Any = scatter_add(g, at=places, shape=(math.prod(_x.shape),))
+    return gradient.reshape(_x.shape)
+
+
+@define(
+    name="gather",
+    domain=(real("n", "k"),),
+    settings={"places": lambda x: (np.arange(x.size) // 2, np.arange(x.size).reshape(x.shape))},
+    rules=(_elements_rule,),
+)
+def elements(input: Any, *, places: Any) -> Any:
+    """Return the elements at `places` of the flattened `input`.
+
+    >>> elements(np.array([[1.0, 2.0], [3.0, 4.0]]), places=np.array([3, 0]))
+    array([4., 1.])
+    """
+    return input.reshape(-1)[places]
+
+
+def flat_index(at: Any, axis: int, shape: tuple[int, ...]) -> Any:
+    """Return the places in a flattened array `x` of `shape` of `torch.gather(x, axis, at)`."""
+    places = at if at.dtype == np.int64 else at.astype(np.int64)
+    if len(shape) == 1:
+        return places.copy()  # rules read it later
+    steps = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
+    places = places if steps[axis] == 1 else places * steps[axis]
+    for k, n in enumerate(at.shape):
+        if k != axis:
+            starts = np.arange(n, like=at) * steps[k]
+            places = places + starts.reshape(-1, *[1] * (len(shape) - k - 1))
+    return places
