@@ -79,14 +79,12 @@ def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return multiply(a, b)
     a, b = _common(a, b)
-    if b.ndim <= 2:
-        return a @ b
     # Every row of a is multiplied by every matrix of b; matmul would pair them.
-    return products.tensordot(a, b, ([-1], [-2]))
+    return products.tensordot(a, b, ([-1], [-2])) if b.ndim > 2 else a @ b
 
 
 def _float(a: Any) -> Any:
-    """Return `a` with integers cast to float64, as NumPy's linear algebra does."""
+    """Return `a` with integers and booleans cast to float64, as NumPy does."""
     a = _tensor(a)
     return a if a.dtype.kind == "f" else a.to(np.float64)
 
@@ -208,6 +206,8 @@ def _call_accepted(called: Any, op: Any, inputs: Any, settings: dict[str, Any]) 
 def function(called: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Implement `__array_function__`: call the adapter or the op of the function."""
     called = ALIASES.get(called, called)
+    if args and called in (np.mean, np.std, np.var):
+        args = (_float(args[0]), *args[1:])
     adapter = ADAPTERS.get(called)
     if adapter is not None:
         signature = inspect.signature(adapter)
