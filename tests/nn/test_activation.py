@@ -191,7 +191,7 @@ def test_settings_are_checked_by_name_and_number():
         nn.ELU(1.0, False, 3)  # type: ignore[call-arg]  # noqa: FBT003
     with pytest.raises(TypeError, match=r"Threshold\(threshold, value, inplace=False\): missing"):
         nn.Threshold(1.0)  # type: ignore[call-arg]
-    assert nn.ELU(alpha=2.0).alpha == 2
+    assert repr(nn.ELU(alpha=np.float64(2.0)).alpha) == "2.0"  # a Python number
     assert nn.CrossEntropyLoss(tg.ones(3)).weight.tolist() == [1, 1, 1]
 
 

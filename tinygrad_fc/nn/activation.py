@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
+import numpy as np
+
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
@@ -104,7 +106,8 @@ class FromFunction(Module):
             if name in self._tensors:
                 self.register_buffer(name, value)
             else:
-                setattr(self, name, value)
+                # NumPy's numbers, as searches draw them, would promote float32 inputs.
+                setattr(self, name, value.item() if isinstance(value, np.generic) else value)
 
 
 def _forward(

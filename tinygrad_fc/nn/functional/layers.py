@@ -197,7 +197,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     check_probability(p)
     if not training or p == 0:
         return input
-    scale = 1 / (1 - p) if p < 1 else 0.0
+    scale = float(1 / (1 - p)) if p < 1 else 0.0
     dropped = call_op(norm.dropout, (input, _keep_mask(input, p)), {"scale": scale})
     return in_place(input, dropped, inplace)
 
