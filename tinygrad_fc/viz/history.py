@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.nn import ReLU, Sigmoid, Tanh
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class History:
     After each `optimizer.step()`, `loss` has the last value of `criterion` (a loss module),
     `gradient_norms[path]` the Euclidean norm of the gradient of each layer with parameters (NaN
     where it has none), and `saturated[path]` the share, from 0 to 1, of saturated units of each
-    Sigmoid, Tanh and ReLU in the last forward pass. It is a context manager, too.
+    Sigmoid, Tanh and ReLU in the last forward pass. It is a context manager, too. A compiled step
+    shows it no values, and is refused: leave it uncompiled, or plot the losses that it returns.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import nn, optim
@@ -56,19 +58,16 @@ class History:
         self.loss: list[float] = []
         self.gradient_norms: dict[str, list[float]] = {}
         self.saturated: dict[str, list[float]] = {}
-        self._shares: dict[str, float] = {}
-        self._last_loss = float("nan")
+        self._last: dict[str | None, float] = {}  # of the loss, None, and of activations, by path
         self._layers: list[tuple[str, Module]] = []
-        self._handles = [criterion.register_forward_hook(self._on_loss)]
+        self._handles = [criterion.register_forward_hook(partial(self._on_call, None))]
         for path, module in model.named_modules():
             if any(True for _ in module.parameters(recurse=False)):
                 self._layers.append((path, module))
                 self.gradient_norms[path] = []
             if type(module) in SATURATED:
                 self.saturated[path] = []
-                self._handles.append(
-                    module.register_forward_hook(partial(self._on_activation, path))
-                )
+                self._handles.append(module.register_forward_hook(partial(self._on_call, path)))
         self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
     def __enter__(self) -> Self:
@@ -82,14 +81,13 @@ class History:
         for handle in self._handles:
             handle.remove()
 
-    def _on_loss(self, _: Module, __: Any, output: Any) -> None:
-        self._last_loss = float(output.detach().mean())
-
-    def _on_activation(self, path: str, module: Module, _: Any, output: Any) -> None:
-        self._shares[path] = float(np.mean(SATURATED[type(module)](output.numpy())))
+    def _on_call(self, path: str | None, module: Module, _: Any, output: Any) -> None:
+        if by := observer():
+            by.once("viz.History records a call, and needs a step that is not compiled")
+        self._last[path] = float(np.mean(SATURATED.get(type(module), np.mean)(output.numpy())))
 
     def _on_step(self, *_: Any) -> None:
-        self.loss.append(self._last_loss)
+        self.loss.append(self._last.get(None, float("nan")))
         for path, module in self._layers:
             gradients = [
                 p.grad.numpy() for p in module.parameters(recurse=False) if p.grad is not None
@@ -97,7 +95,7 @@ class History:
             norm = np.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
             self.gradient_norms[path].append(float(norm) if gradients else float("nan"))
         for path, shares in self.saturated.items():
-            shares.append(self._shares.get(path, float("nan")))
+            shares.append(self._last.get(path, float("nan")))
 
     def _repr_svg_(self) -> str | None:
         """Return the figure for notebooks; None without matplotlib."""
