@@ -117,6 +117,10 @@ def test_nothing_requires_grad():
         ((x.detach() * 2).mean(), "mean"),
         (tg.tensor(1.0), "no operation"),
         ((x > 0).sum(), "sum"),
+        (
+            tg.compile(lambda: x * 2)().sum(),
+            "compiled function, which should contain the backward()",
+        ),
     ):
         message = message_of(result.backward, GraphError)
         has(

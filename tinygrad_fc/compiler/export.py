@@ -64,7 +64,7 @@ def export(function: str, calls: list[Any], folder: str | os.PathLike[str]) -> P
     names, programs = dict[str, str](), dict[str, str]()  # by their text, and by shapes and dtypes
     arguments = ", ".join(v.name for v in _arguments(calls[0].program)) if calls else ""
     if not arguments:
-        raise CompileError(f"export: {function} has no program of arrays. Call it once with some")
+        raise CompileError(f"export: {function} has no program of arrays. Call it under no_grad()")
     arrays: dict[int, tuple[str, Any]] = {}  # the key of an array in the file, and itself, by id
 
     def key_of(array: Any, wanted: str) -> str:

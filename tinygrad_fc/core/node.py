@@ -76,7 +76,7 @@ class GradientHooks:
 class UNDIFFERENTIATED:
     """The op of results of compiled functions that read parameters: no gradient flows through."""
 
-    name, rules = "compiled function", None
+    name, rules = "a compiled function, which should contain the backward()", None
 
 
 tensor_class: type[Any] = Node  # of leaves; `tensors` sets it
