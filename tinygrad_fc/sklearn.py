@@ -240,9 +240,9 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     for categories that are missing or not in the training data. The module is then built with
     `categories={column index: n}`. `compile=True` compiles the training step.
 
-    After `fit`: `module_` in evaluation mode, `optimizer_`, `schedule_`, `history_` (a dict with
-    `loss` and `validation_loss` for each epoch), `loss_curve_`, `n_iter_` epochs, `classes_`,
-    `categories_`.
+    After `fit`: `module_` in evaluation mode, `optimizer_`, `schedule_`, `history_` (a list with a
+    dict of `loss` and `validation_loss` for each epoch), `loss_curve_`, `n_iter_` epochs,
+    `classes_`, `categories_`.
 
     >>> import numpy as np
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
