@@ -121,7 +121,7 @@ USER = [
         "logits",
         at("Layer 1: gradient of the weights") + PIN + "toggle($('check-on'))",
         "#check-result",
-        "digits agree",
+        "They agree",
     ),
     Question(
         "What does the graph save?", "relu", "toggle($('memory-on'))", "#memory", "56 numbers"
@@ -143,7 +143,7 @@ USER = [
         "all 16 numbers, which are 8 samples",
     ),
     Question("What are m̂ and v̂ of Adam?", "adam", at("corrected"), "#rule", "too small at first"),
-    Question("Where are gradients clipped?", "clipped", at("norm"), "#rule", "as clipping does"),
+    Question("Where are gradients clipped?", "clipped", at("from"), "#rule", "as clipping does"),
     Question("How long does each op take?"),
 ]
 TEACHER = [
@@ -183,9 +183,9 @@ TEACHER = [
     Question(
         "Can learners type answers that are checked?",
         "classifier",
-        "startTour('Adam\\'s corrections'); $('guess').value = '0.1'; nextStop()",
+        "startTour('Adam\\'s corrections'); $('guess').value = '0.1'; checkGuess($('guess'))",
         "#tour",
-        "0.1000 is right. 1 - β₁",
+        "0.1000 is right",
     ),
 ]
 QUESTIONS = [*STUDENT, *USER, *TEACHER]

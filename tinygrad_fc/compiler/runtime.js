@@ -36,27 +36,12 @@ const R = (() => {
     }
     return out;
   };
-  // Loops of their own for arithmetic, since a function that is passed is called for each element.
-  const loops = {
-    add: (out, a, b, p, q) => {
-      for (let i = 0; i < out.length; i++) out[i] = a[p * i] + b[q * i];
-    },
-    subtract: (out, a, b, p, q) => {
-      for (let i = 0; i < out.length; i++) out[i] = a[p * i] - b[q * i];
-    },
-    multiply: (out, a, b, p, q) => {
-      for (let i = 0; i < out.length; i++) out[i] = a[p * i] * b[q * i];
-    },
-  };
-  const elementwise = (f, loop) => (...args) => {
+  const elementwise = (f) => (...args) => {
     const xs = args.map(wrap), shape = broadcastShape(xs.map((x) => x.shape)), n = size(shape);
     const out = new Float64Array(n), [a, b, c] = xs.map((x) => x.data);
     if (xs.every((x) => x.data.length === n || x.data.length === 1)) {  // no walk over offsets
       const [p, q, r] = xs.map((x) => Number(x.data.length > 1));
-      if (!b) for (let i = 0; i < n; i++) out[i] = f(a[i]);
-      else if (loop) loop(out, a, b, p, q);
-      else if (!c) for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i]);
-      else for (let i = 0; i < n; i++) out[i] = f(a[p * i], b[q * i], c[r * i]);
+      for (let i = 0; i < n; i++) out[i] = f(a[p * i], b && b[q * i], c && c[r * i]);
       return make(shape, out);
     }
     const [p, q, r] = xs.map((x) => offsets(x, shape));
@@ -97,7 +82,7 @@ const R = (() => {
     maximum: extreme(Math.max), minimum: extreme(Math.min),
   };
   const run = {};
-  for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f, loops[name]);
+  for (const [name, f] of Object.entries(functions)) run[name] = elementwise(f);
   run.float32 = (x) => {  // in place: what is shared with another array is rounded there already
     const { shape, data } = wrap(x);
     for (let i = 0; i < data.length; i++) data[i] = Math.fround(data[i]);
@@ -123,11 +108,6 @@ const R = (() => {
   };
   run.transpose = (x, axes) => {
     const order = axes ?? x.shape.map((_, k) => x.shape.length - 1 - k), steps = strides(x.shape);
-    if (!axes && x.shape.length === 2) {
-      const [n, m] = x.shape, { data } = x, out = new Float64Array(data.length);
-      for (let i = 0; i < n; i++) for (let j = 0; j < m; j++) out[j * n + i] = data[i * m + j];
-      return make([m, n], out);
-    }
     const shape = order.map((k) => x.shape.at(k));
     return make(shape, gather(x.data, walk(shape, order.map((k) => steps.at(k)))));
   };

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from tinygrad_fc.compiler.naming import FORMULAS, number_layers
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.core.printing import number_text, shape_text
-from tinygrad_fc.domain import parse_axis
+from tinygrad_fc.domain import parse_axis, smallest_sizes
 from tinygrad_fc.tensors import Tensor
 from tinygrad_fc.viz.computation_graph import argument_name, graph
 from tinygrad_fc.viz.text import Text
@@ -112,8 +111,7 @@ def _node_rule(node: OpNode, i: int) -> str:
 
 def _sample(domain: Domain, domains: Sequence[Domain]) -> Any:
     """Return an array inside `domain`, each letter of its shape a size of its own."""
-    letters = [parse_axis(a).name for d in domains for a in d.shape or () if isinstance(a, str)]
-    size = {letter: 2 + k for k, letter in enumerate(dict.fromkeys(letters))}
+    size = {letter: 2 + k for k, letter in enumerate(smallest_sizes(domains))}
     axes = (2, 3) if domain.shape is None else tuple(a for a in domain.shape if a is not ...)
     if domain.shape is not None and len(axes) == 1 and ... in domain.shape:
         axes = (2, *axes)  # a batch
@@ -129,20 +127,14 @@ def _sample(domain: Domain, domains: Sequence[Domain]) -> Any:
 
 def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
     """Return a legal value for each setting without a default, or whose default is not legal."""
-    rules: Any = op.rules
-    defaults: dict[str, Any] = {}
-    for function in (rules and rules[0], op.forward):
-        with suppress(TypeError, ValueError):
-            signature = inspect.signature(inspect.unwrap(function))
-            defaults |= {p.name: p.default for p in signature.parameters.values()}
-    empty = inspect.Parameter.empty
-    legal = {name: [*values(*arguments)] or [0] for name, values in op.settings.items()}
-    return {
-        name: values[0]
-        for name, values in legal.items()
-        if (default := defaults.get(name, empty)) is empty
-        or (default is None and not any(v is None for v in values))
-    }
+    required = {}
+    for name, legal in op.settings.items():
+        values = [*legal(*arguments)] or [0]
+        default = inspect.signature(op.forward).parameters[name].default
+        is_legal = default is not None or any(v is None for v in values)
+        if default is inspect.Parameter.empty or not is_legal:
+            required[name] = values[0]
+    return required
 
 
 # A backward pass

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from importlib import import_module
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -97,20 +95,8 @@ class History:
         for path, shares in self.saturated.items():
             shares.append(self._last.get(path, float("nan")))
 
-    def _repr_svg_(self) -> str | None:
-        """Return the figure for notebooks; None without matplotlib."""
-        try:
-            figure, text = self.plot(), StringIO()
-        except ImportError:
-            return None
-        figure.savefig(text, format="svg")
-        import_module("matplotlib.pyplot").close(figure)
-        return text.getvalue()
-
     def plot(self) -> Figure:
         """Return a figure of the three records over the steps; needs the extra `plot`.
-
-        In notebooks the figure is drawn where it is returned, and not a second time.
 
         A long record is drawn as the means of a hundred windows, since batches differ.
         """
@@ -135,8 +121,6 @@ class History:
                 axes.legend(title="module", fontsize="small")
         norms.set(yscale="log")
         shares.set(ylim=(-0.02, 1.02))
-        if "inline" in plt.get_backend():  # the backend of notebooks, which draws open figures
-            plt.close(figure)
         return figure
 
 

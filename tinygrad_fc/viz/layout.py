@@ -47,13 +47,6 @@ class Box:
         """Its height for the rows that it has."""
         return ROW_HEIGHT * (1 + len(self.rows)) + 2 * PADDING
 
-    @property
-    def description(self) -> str:
-        """What a screen reader says, and what a pointer shows."""
-        nodes = ", ".join(node.name for node in self.nodes)
-        where = f" in {self.path}" if self.path else ""
-        return f"{self.title}{where}, {self.shape}" + (f": {nodes}" if len(self.nodes) > 1 else "")
-
 
 class Layout:
     """Boxes with positions, and the edges between them, from a box to a later one."""

@@ -162,13 +162,10 @@ class Lesson:
             arrays[v] = copy.copy(_input_array(v.source, arguments))
         generators = [v for v in self.program.inputs if v.source.kind == "generator"]
         self.generators = {v: generator_state(arrays[v]) for v in generators}
-
-        def array(leaf: Any) -> Any:
-            return arrays[leaf] if isinstance(leaf, Value) else leaf
-
         with np.errstate(all="ignore"):
             for v in self.program.instructions:
-                arrays[v] = v.function(*mapped(array, v.args), **mapped(array, v.kwargs))
+                args, kwargs = mapped(lambda x: arrays.get(x, x), (v.args, v.kwargs))
+                arrays[v] = v.function(*args, **kwargs)
         return arrays
 
     def _labels(self) -> dict[Value, str]:
@@ -318,13 +315,9 @@ class Lesson:
 
     def _boxes(self) -> list[Call]:
         """Return the forward calls that lead to the last one; statistics on the side do not."""
-        boxes: list[Call] = []
-        needed = {self.forward[-1].result} if self.forward else set()
-        for call in reversed(self.forward):
-            if not needed.isdisjoint(call.values):
-                needed.update(self.behind(call))
-                boxes.insert(0, call)
-        return boxes
+        last = [call.result for call in self.forward[-1:]]
+        needed = self.ancestors(last, {*self.program.instructions} - self.updates)
+        return [call for call in self.forward if not needed.isdisjoint(call.values)]
 
     # Steps
 
@@ -357,7 +350,7 @@ class Lesson:
             "sentence": texts["sentence"],
             "part": texts.get("part", "its part"),
             "formulas": texts.get("formulas", ()),
-            "text": texts["text"] if "text" in texts else self._text(values, result, shown),
+            "text": self._text(values, result, shown),
             "lines": sorted(lines),
             "box": None,
             "reads": reads,
@@ -449,21 +442,14 @@ class Lesson:
         needed = self.ancestors(new, self.updates)
         return [v for v in self.program.instructions if v in needed and v in self.updates]
 
-    def parts(self, value: Value) -> list[Any]:
-        """Return the formula of a value over named ones: texts of Python, and values."""
-        return self._printer().parts(value)
-
-    def _printer(self, inside: Container[Value] = ()) -> FormulaPrinter:
-        named = [v for v in self.javascript.constants if v.shape]
-        named += [v for v in self.labels if v not in inside and v not in self._comparisons]
-        return FormulaPrinter({id(v): v for v in named})
-
     def _text(self, values: Sequence[Value], result: Value, shown: Container[Value]) -> list[Any]:
         """Return the formulas of the result, of what is shown, and of changes, over what they read.
 
         A formula is a value, and texts of Python with values between them.
         """
-        printer, lines = self._printer(values), []
+        named = [v for v in self.javascript.constants if v.shape]
+        named += [v for v in self.labels if v not in values and v not in self._comparisons]
+        printer, lines = FormulaPrinter({id(v): v for v in named}), []
         for v in values:
             if v is result or v in shown or v in self.changed:  # which is read by its name
                 lines.append([v, printer.parts(v)])

@@ -73,7 +73,7 @@ class Link:
     """Between two columns: weights, "same" for neuron to neuron, "all" for any other function.
 
     One of the kind "folded" stands for several columns. `part` is what a "same" link adds to the
-    gradient of its source.
+    gradient of its source; it is a skip where columns or weights lie between the two.
     """
 
     source: int
@@ -83,6 +83,7 @@ class Link:
     is_turned: bool = False
     title: str = ""
     shared: int | None = None
+    is_skip: bool = False
     part: Value | None = None
 
 
@@ -94,12 +95,6 @@ class Network:
     links: list[Link]
     folded: int = 0
 
-    @property
-    def is_chain(self) -> bool:
-        """Whether each column is one of neurons, linked by weights to the next alone."""
-        steps = [(link.source, link.target, link.kind) for link in self.links]
-        return steps == [(k, k + 1, "weights") for k in range(len(self.columns) - 1)]
-
     def title(self, most: int) -> str:
         """Return the widths in the order of depth: 1-8-3-1, or 4 → 4 | 4 → matmul → 3."""
         depths: dict[int, list[str]] = {}
@@ -107,20 +102,15 @@ class Network:
             text = column.title if column.is_box else str(column.width)
             depths.setdefault(column.depth, []).append(text)
         parts = [" | ".join(texts) for texts in depths.values()]
-        weights = Counter(link.weight for link in self.links if link.weight is not None)
         if len(parts) > most:
+            weights = {link.weight for link in self.links if link.weight is not None}
             return f"{parts[0]}-…-{parts[-1]}, {len(weights)} layers"
-        text = ("-" if self.is_chain else " → ").join(parts)
-        text += ", shared weights" if max(weights.values(), default=0) > 1 else ""
-        text += f", {self.folded} layers folded" if self.folded else ""
-        products = {(link.source, link.target) for link in self.links if link.kind == "weights"}
-        depth = [column.depth for column in self.columns]
-        is_skipped = any(
-            depth[link.target] - depth[link.source] > 1 or (link.source, link.target) in products
-            for link in self.links
-            if link.kind == "same"
-        )
-        return text + ", skip" * is_skipped
+        has_weights_alone = all(link.kind == "weights" for link in self.links)
+        is_chain = has_weights_alone and len(self.links) + 1 == len(self.columns) == len(parts)
+        text = ("-" if is_chain else " → ").join(parts)
+        text += ", shared weights" * any(link.shared is not None for link in self.links)
+        text += f", {self.folded} layers folded" * bool(self.folded)
+        return text + ", skip" * any(link.is_skip for link in self.links)
 
 
 class _Builder:
@@ -267,8 +257,12 @@ def network(lesson: Lesson) -> Network | None:
     lanes = Counter(column.depth for column in columns)
     uses = Counter(link.weight for link in links if link.weight is not None)
     shared = [weight for weight, count in uses.items() if count > 1]
+    products = {(link.source, link.target) for link in links if link.kind == "weights"}
     for link in links:
         link.shared = shared.index(link.weight) if link.weight in shared else None
+        ends = link.source, link.target
+        span = columns[link.target].depth - columns[link.source].depth
+        link.is_skip = link.kind == "same" and (span > 1 or ends in products)
     is_small = len(columns) <= MOST_COLUMNS and max(lanes.values(), default=0) <= MOST_LANES
     return Network(columns, links, folded) if uses and is_small else None
 
@@ -352,7 +346,7 @@ def gradients(lesson: Lesson) -> dict[Value, Value]:
         result = call.result
         if call.kind == "rule":
             of[result] = call.origin.differentiated
-        elif call.kind in ("sum of gradients", "sum over copies"):
+        elif call.kind == "sum of gradients":
             parts = [v for x in call.values for v in operands(x) if v in of]
             of |= {result: of[parts[-1]]} if parts else {}
         parameter = of.get(result)

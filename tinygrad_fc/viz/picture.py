@@ -128,10 +128,9 @@ def _box(box: Box, *, interactive: bool) -> str:
         place += NARROW * (len(left) > 28)
         lines.append(f"<text {place}>{escape(left)}</text>")
         lines.append(_right(right, y))
-    title = "" if interactive else f"<title>{escape(box.description)}</title>"
     button = f' role="button" tabindex="0" data-box="{box.number}"' if interactive else ""
     return (
-        f'<g transform="translate(0 {box.y})"{button}>{title}'
+        f'<g transform="translate(0 {box.y})"{button}>'
         f'<rect width="{BOX_WIDTH}" height="{box.height}" rx="5"/>{"".join(lines)}</g>'
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import string
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_fc.compiler.instructions import rng_call
 from tinygrad_fc.compiler.naming import FORMULAS
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ NOT_ACTIVATIONS = {"linear", *BETWEEN_NEURONS}
 
 
 def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
-    """Return title, sentence, formulas and perhaps the text of a call; "named" without a title."""
+    """Return title, sentence and formulas of a call; "named" without a title of its own."""
     op, argument = call.origin.op, call.origin.argument
     if call.kind not in ("op", "rule"):
         return {"title": call.kind, "named": True, "formulas": ()} | TEXTS[call.kind]
@@ -54,20 +52,15 @@ def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     facts: dict[str, Any] = FACTS[op](lesson, call) if op in FACTS else {}
     more = (texts["formula"],) if "formula" in texts and facts.get("holds", True) else ()
     sentence = str(texts["sentence"]).format_map(facts) if facts else texts["sentence"]
-    text = {"text": facts["text"]} if "text" in facts else {}
-    return texts | {"sentence": sentence, "formulas": (*cited, *more)} | text
+    return texts | {"sentence": sentence, "formulas": (*cited, *more)}
 
 
 def kind_alone(values: Sequence[Value], phase: str) -> str:
     """Return the kind of a computation that belongs to no op."""
-    functions = {v.function for v in values}
     if phase == "forward":
-        return "random numbers" if rng_call in functions else "values"
-    if values[-1].function is np.add:
-        return "sum of gradients"
-    if np.vdot in functions:
-        return "norm of gradients"
-    return "sum over copies" if np.add.reduce in functions else "from gradients"
+        return "values"
+    is_sum = values[-1].function is np.add or any(v.function is np.add.reduce for v in values)
+    return "sum of gradients" if is_sum else "from gradients"
 
 
 def optimizer_text(
@@ -116,55 +109,34 @@ def _squared_error(lesson: Lesson, call: Call) -> dict[str, Any]:
     what = "samples" if count == samples else "elements"
     over = f", over the number of {what}, {count}" * (count != 1)
     by = "the gradient of this cost" if scale is None else _number(scale)
-    backward = (c for c in lesson.calls if c.phase == "backward")
     return {
-        "begins": "The backward pass begins here. " * (next(backward, None) is call),
         "divided": divided,
         "scaled": f", times {by}" * (scale != 1),
         "over": over,
     }
 
 
-CROSS_ENTROPY = {
-    True: ("logsumexp({z}) - pick({z}, {y})", "softmax({z}) - one_hot({y}, {z})"),
-    False: (
-        "row_sum({y}) * logsumexp({z}) - row_sum({y} * {z})",
-        "softmax({z}) * column(row_sum({y})) - {y}",
-    ),
-}
-"""The loss of a sample and its derivative, by whether the target is a class or probabilities."""
-
-
 def _cross_entropy(lesson: Lesson, call: Call) -> dict[str, Any]:
     z, y = lesson.arguments(call)[:2]
     count, is_hard = (call.origin.settings or {}).get("count"), len(y.shape) < len(z.shape)
-    samples, scale, is_rule = z.shape[0], _scale(call), call.origin.argument >= 0
-    loss, derivative = CROSS_ENTROPY[is_hard]
+    samples, scale = z.shape[0], _scale(call)
     number = (count or 1) / (scale or 1)
-    over, whose = f" / {number:.12g}" * (number != 1), "each sample's" if count is None else "the"
-    known = {"z": lesson.parts(z), "y": lesson.parts(y)}
-    template = loss if count is None else f"sum({loss}){over}"
+    whose = "each sample's" if count is None else "the"
     times = "" if scale else f"; times the gradient of {whose} loss"
-    if is_rule:
-        known["g"] = lesson.parts(call.origin.cotangent)
-        template = f"({derivative}){'' if scale else ' * column({g})'}{over}"
-    pieces = string.Formatter().parse(template)
-    parts = [part for text, key, *_ in pieces for part in (text, *known.get(key or "", ()))]
     reduced = {
         None: "One number per sample: later steps weigh or add them up.",
         1: "All are added up.",
+        samples: f"The mean over the {samples} samples is (6).",
     }
-    mean = f"The mean over the {samples} samples is (6)."
     return {
-        "reduced": reduced.get(count, mean if count == samples else f"The sum is over {count}."),
+        "reduced": reduced.get(count, f"The sum is over {count}."),
         "class": "of its class" if is_hard else "of each class, times its target, added up",
         "less": "less the one-hot array: 1 at the sample's class, else 0"
         if is_hard
         else "times the sum of the targets of the sample, less the targets",
         "times": times + f"; divided by {_number(number)}" * (number != 1),
-        "holds": is_hard and count == samples and (scale in (None, 1.0)),
-        "text": [[call.result, parts]],
-    }  # fmt: skip
+        "holds": is_hard and count == samples and scale in (None, 1.0),
+    }
 
 
 def _binary(lesson: Lesson, call: Call) -> dict[str, Any]:
@@ -190,8 +162,6 @@ def _normalized(lesson: Lesson, call: Call) -> dict[str, Any]:
         "less": "Less the mean, divided by the standard deviation, for mean 0 and variance 1"
         if centered
         else "Divided by the root of the mean square",
-        "others": "all samples" if is_batch else "all features of the sample",
-        "ways": "Mean and variance depend" if centered else "The root of the mean square depends",
     }
 
 
@@ -205,4 +175,4 @@ FACTS: dict[str, Any] = {
         "shift": ", plus its bias" * (len(lesson.arguments(call)) > 2),
     },
 }
-"""What sentences say of an op with its settings; whether its formula `holds`; a shorter `text`."""
+"""What sentences say of an op with its settings; whether its formula `holds`."""

@@ -25,13 +25,7 @@ from tinygrad_fc.core.printing import shape_text
 from tinygrad_fc.viz.evaluation import evaluation
 from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
-from tinygrad_fc.viz.network import (
-    Network,
-    Symbol,
-    network,
-    symbols,
-    threshold,
-)
+from tinygrad_fc.viz.network import Network, Symbol, network, symbols, threshold
 from tinygrad_fc.viz.picture import svg
 
 if TYPE_CHECKING:

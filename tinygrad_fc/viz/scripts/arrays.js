@@ -99,9 +99,9 @@ function boxHtml(box) {
 }
 
 // The arrays of a step: what it reads, what it computes on the way, its result; for a gradient the
-// part of one sample, for an update the change.
+// part of one sample.
 function arraysOf(step) {
-  const { writes, phase } = step, other = isEvaluating && data.evaluation[writes];
+  const { writes } = step, other = isEvaluating && data.evaluation[writes];
   const [reads, between] = other ? [other.slice(0, 3), []] : [step.reads, step.between];
   const arrays = [...reads, ...between].map((k) => ({ k, x: v[k], role: "" }));
   arrays.push({ k: writes, x: v[writes], role: "result" });
@@ -109,11 +109,6 @@ function arraysOf(step) {
   if (writes in parameterOf && cotangent !== undefined && canRun) {
     const head = `<b>b = ${sample} alone: <i>${step.part}</i></b>`;
     arrays.push({ k: writes, x: partOf(step, cotangent, sample), role: "part", head });
-  }
-  const old = data.changes.find(([, k]) => k === writes)?.[0];
-  if (phase === "update" && reads.includes(old)) {
-    const x = R.subtract(v[writes], v[old]);
-    arrays.push({ k: writes, x, role: "change", head: `<b>Δ${symbol(old)}</b>` });
   }
   return arrays.map((entry) => ({ ...entry, ...extents(entry) }));
 }

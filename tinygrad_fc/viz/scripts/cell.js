@@ -15,7 +15,6 @@ const isCell = (here, k, element) => here !== null && here.k === k && here.eleme
 // The computation
 
 const isOfSample = (tree) => leavesOf(tree).some((x) => sampleOf(x.cell, x.element) === sample);
-const hasSum = (tree) => tree.op === "sum" || (tree.args ?? []).some(hasSum);
 
 function termHtml(tree, most, isChosen) {
   const style = most ? ` style="--share:${colour(tree.number, most)}"` : "";
@@ -35,14 +34,6 @@ function sumHtml({ args }) {
       text(total(rest))}</span></span>`);
   }
   return parts.join(" + ");
-}
-
-function computationHtml(tree) {
-  if (tree.op === "sum") return sumHtml(tree);
-  const { sign } = data.functions[tree.op] ?? {};
-  if (!sign || !hasSum(tree)) return termHtml(tree, 0, false);
-  const part = (x) => (x.op === "sum" ? `( ${sumHtml(x)} )` : computationHtml(x));
-  return tree.args.map(part).join(sign);
 }
 
 function showComputation() {
@@ -83,9 +74,10 @@ function computationOf({ k, element }) {
   const isRefused = isCell(refused, k, element);
   const note = isRefused ? `<em role="alert">${text(refused.number)} is refused: ${
     escaped(refused.why)}.</em>` : `${origin}${after}. Type another number, and Enter.`;
-  const field = `<input id="editor" type="number" step="any" value="${number}" aria-label="${
-    plain(k)}, new number" aria-invalid="${isRefused}"> <span>${note}</span>`;
-  const how = isLeaf ? "" : ` = ${computationHtml(tree)}`;
+  const field = `<input id="editor" type="number" step="any" required value="${number}" `
+    + `aria-label="${plain(k)}, new number" aria-invalid="${isRefused}"> <span>${note}</span>`;
+  const terms = tree.op === "sum" ? sumHtml(tree) : termHtml(tree, 0, false);
+  const how = isLeaf ? "" : ` = ${terms}`;
   const value = isLeaf && isEditable(k) ? field : `<b class="value">${text(number)}</b>`;
   return `<b>${name}</b>${how} = ${value}`;
 }
@@ -123,7 +115,7 @@ function visit(k, element, isNear) {
 
 // Another number in the place of one
 
-function* changing(k, element, number, isUndo = false) {
+function* changing(k, element, number) {
   const before = cost(), old = v[k].data[element];
   const gradient = data.has_one_cost ? v[data.gradients[k]] : null;
   const slope = gradient ? gradient.data[element] : NaN, trial = v.slice();
@@ -132,14 +124,11 @@ function* changing(k, element, number, isUndo = false) {
   const why = isWhole ? yield* refusing(trial) : "these are whole numbers";
   refused = why ? { k, element, number, why } : null;
   if (why) return request(showCell);
-  if (isUndo) edits.delete(`${k},${element}`);
-  else edits.set(`${k},${element}`, number);
+  edits.set(`${k},${element}`, number);
   yield* recomputing([[k, withNumber(v[k], element, number)]]);
-  edited = isUndo ? null : { k, element, old, number, change: cost() - before, slope };
+  edited = { k, element, old, number, change: cost() - before, slope };
   return writeAddress();
 }
-
-const undo = () => compute(changing(edited.k, edited.element, edited.old, true));
 
 function showEdit() {
   $("edited").hidden = !edited;
@@ -148,20 +137,11 @@ function showEdit() {
   const linear = `; gradient · Δ = (${text(slope)}) · (${text(moved)}) = <b>${
     text(slope * moved)}</b>; the rest, ${text(by - slope * moved, 3)}, is curvature`;
   const name = symbol(k, indices(k, element));
-  $("edited-text").innerHTML = `${name}: ${text(old)} → ${text(number)}: Δ<i>C</i> = <b>${
-    text(by)}</b>${Number.isNaN(slope) ? "" : linear}.`;
+  $("edited").innerHTML = `<span>${name}: ${text(old)} → ${text(number)}: Δ<i>C</i> = <b>${
+    text(by)}</b>${Number.isNaN(slope) ? "" : linear}.</span>`;
 }
 
 // The check of a gradient by a difference quotient
-
-function digitsHtml(a, b) {  // both numbers to ten digits, those that agree marked
-  const [p, q] = [a, b].map((x) => minus(x.toExponential(9)).split("e"));
-  let n = 0;
-  while (p[1] === q[1] && n < p[0].length && p[0][n] === q[0][n]) n++;
-  const html = ([head, tail]) => (
-    `<code><mark>${head.slice(0, n)}</mark>${head.slice(n)}e${tail.replace("+", "")}</code>`);
-  return [html(p), html(q), p[0].slice(0, n).replace(/\D/g, "").length];
-}
 
 // The error to expect: of rounding C, and of the curve, by a quotient with twice the distance.
 function* checking(wanted) {
@@ -184,13 +164,12 @@ function showCheck(here) {
   }
   $("check-result").textContent = "…";
   if (quotient.number === undefined) return;
-  const own = v[writes].data[here.element], [p, q, digits] = digitsHtml(own, quotient.number);
-  const difference = Math.abs(own - quotient.number), isRight = difference <= quotient.error;
-  const verdict = digits === 1 ? "1 digit agrees" : digits ? `${digits} digits agree`
-    : isRight ? "Equal within the expected error" : "0 digits agree";
-  $("check-result").innerHTML = `<em>${verdict}</em> difference ${text(difference, 2)}, expected ${
-    isRight ? "up to" : "only"} ${text(quotient.error, 2)} by rounding and h²<i class="break"></i>`
-    + ` back-propagated ${p} (C(w+h) − C(w−h)) / 2h ${q}`;
+  const own = v[writes].data[here.element], { number, error } = quotient;
+  const difference = Math.abs(own - number), isRight = difference <= error;
+  $("check-result").innerHTML = `<em>They ${isRight ? "agree" : "differ"}</em> difference ${
+    text(difference, 2)}, expected ${isRight ? "up to" : "only"} ${text(error, 2)} by rounding and `
+    + `h²<i class="break"></i> back-propagated <code>${text(own, 9)}</code> `
+    + `(C(w+h) − C(w−h)) / 2h <code>${text(number, 9)}</code>`;
 }
 
 // Pointer and keyboard
@@ -232,12 +211,10 @@ function edit(event) {
 }
 
 function acceptNumber(field) {
-  const number = field.valueAsNumber;
-  field.setAttribute("aria-invalid", !Number.isFinite(number));
+  if (!field.reportValidity()) return;
   field.blur();
-  if (!Number.isFinite(number)) return;
   cellNode(pinned)?.focus();
-  compute(changing(pinned.k, pinned.element, number));
+  compute(changing(pinned.k, pinned.element, field.valueAsNumber));
 }
 
 function goBack() {

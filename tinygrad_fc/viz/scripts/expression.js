@@ -100,14 +100,18 @@ const sum = (args) => (args.length === 1 ? args[0] : { op: "sum", args, number: 
 function product(a, b) {
   const isOne = (x) => !x.op && x.cell === undefined && x.number === 1;
   if (isOne(a) || isOne(b)) return isOne(a) ? b : a;
-  const isSquare = a.cell !== undefined && a.cell === b.cell && a.element === b.element;
-  return isSquare ? scalar("square", [a]) : scalar("multiply", [a, b]);
+  return scalar("multiply", [a, b]);
 }
 
 function added(a, b) {  // a bias is one more term of the sum
   const { number } = scalar("add", [a, b]), [whole, term] = a.op === "sum" ? [a, b] : [b, a];
   if (whole.op !== "sum" || term.op === "sum") return { op: "add", args: [a, b], number };
   return { op: "sum", args: [...whole.args, term], number };
+}
+
+function whole({ k, name, args: [x] }, element, inner) {  // a function of all cells of `x`
+  const args = Array.from(valueOf(x).data, (_, i) => inner(x, i));
+  return { op: name, args, number: v[k].data[element] };
 }
 
 // What the runtime's functions compute a cell from; `inner(x, i)` is the tree of a cell of `x`.
@@ -128,25 +132,13 @@ const EXPANDED = {
     const cells = spread(value, to.shape);
     return sum([inner(x, element), ...from.map((i) => inner(value, cells[i]))]);
   },
-  norm: (node, _, inner) => {
-    const args = [...valueOf(node.args[0]).data.keys()].map((i) => inner(node.args[0], i));
-    return { op: "norm", args, number: R.norm(row(args), ...node.args.slice(1)).data[0] };
-  },
-  cumsum: (node, element, inner) => {
-    const { found, to } = lines(node);
-    return sum(found[to[element]].filter((i) => i <= element).map((i) => inner(node.args[0], i)));
-  },
-  argsort: (node, element, inner) => {
-    const { found, to } = lines(node), own = found[to[element]], rank = own.indexOf(element);
-    const args = own.map((i) => inner(node.args[0], i));
-    return { op: "argsort", args, rank, number: R.argsort(row(args)).data[rank] };
-  },
   cast: ({ args: [x, dtype] }, element, inner) => {
     const tree = inner(x, element), number = R.cast(tree.number, dtype).data[0];
     return Object.is(number, tree.number) ? tree : { op: dtype, args: [tree], number };
   },
   full: ({ args: [, x] }, _, inner) => inner(x, 0),
   zeros: () => ({ number: 0 }), ones: () => ({ number: 1 }), rngCall: () => null,
+  norm: whole, cumsum: whole, argsort: whole,
 };
 function reduced(node, element, inner) {
   const { name, args: [x, { initial }] } = node;

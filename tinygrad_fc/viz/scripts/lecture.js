@@ -2,7 +2,7 @@
 // around it, and the address, which keeps step, sample, cell and edits.
 
 const TOURS = JSON.parse($("tours-data").textContent);
-let playing = null, tour = null;  // a timer; {stops, at, isRevealed}
+let playing = null, tour = null;  // a timer; {stops, at}
 
 // The page opens on the fit: the plots of training lie in the middle, until a step is asked for.
 function openFit(isOpen) {
@@ -11,7 +11,7 @@ function openFit(isOpen) {
   if (isOpen) $("opening").append($("data-plot"), $("cost"));
   else {
     $("left").append($("data-plot"));
-    $("right").insertBefore($("cost"), $("norms"));
+    $("right").append($("cost"));
   }
   draw(...PARTS);
 }
@@ -24,7 +24,7 @@ function play(isOn = !playing) {
   $("play").setAttribute("aria-pressed", isOn);
 }
 
-// A tour asks about a step, and reveals the answer there.
+// A tour asks about a step, checks a guess, and reveals the answer there.
 function startTour(name) {
   tour = name ? { stops: TOURS[name].filter(({ step }) => stepNamed(step) >= 0), at: 0 } : null;
   showTour();
@@ -38,43 +38,37 @@ function showTour() {
   if (!tour) return;
   if (stop) move(stepNamed(stop.step));
   const field = stop?.answer === undefined ? "" : '<input id="guess" type="number" step="any" '
-    + 'aria-label="Your guess">';
-  const answer = tour.isRevealed && stop
-    ? `<p role="status">${tour.verdict}${escaped(stop.reveal)}</p>` : field;
-  const label = !stop ? "Close" : tour.isRevealed ? "Next question" : "Reveal";
-  $("tour").innerHTML = `<p><b>${stop ? `${tour.at + 1} of ${tour.stops.length}: ${
-    escaped(stop.question)}` : "The end of the tour."}</b></p>${answer}`
-    + `<button type="button" id="tour-next">${label}</button>`;
+    + 'aria-label="Your guess"> <output id="verdict"></output>';
+  const place = `${tour.at + 1} of ${tour.stops.length}`;
+  const question = !stop ? "<b>The end of the tour.</b>"
+    : `<b>${place}: ${escaped(stop.question)}</b> ${field}<details><summary>Reveal</summary>${
+      escaped(stop.reveal)}</details>`;
+  $("tour").innerHTML = `${question}<button type="button" id="tour-next">${
+    stop ? "Next question" : "Close"}</button>`;
 }
 
 function nextStop() {
-  if (!tour.stops[tour.at]) return startTour("");
-  if (tour.isRevealed) tour.at += 1;
-  const guess = $("guess")?.valueAsNumber, { answer } = tour.stops[tour.at] ?? {};
-  const isRight = Math.abs(guess - answer) <= 0.01 * Math.abs(answer);
-  tour.verdict = Number.isFinite(guess) ? `${text(guess)} is ${isRight ? "" : "not "}right. ` : "";
-  tour.isRevealed = !tour.isRevealed;
+  if (tour.stops[tour.at]) tour.at += 1;
+  else tour = null;
   showTour();
-  return $("tour-next").focus();
+  $("tour-next")?.focus();
 }
 
-// The theme of the page around this one, of the same site.
+function checkGuess({ valueAsNumber: guess }) {
+  const { answer } = tour.stops[tour.at], isRight = Math.abs(guess - answer) <= 0.01 * answer;
+  $("verdict").value = `${text(guess)} is ${isRight ? "" : "not "}right`;
+}
+
+// The theme of the documentation around this page, which its body names.
 function followTheme() {
   let outer = null;
   try {
-    outer = parent === window ? null : parent.document;
+    outer = parent.document.body;
   } catch {
-    return;
+    return;  // of another site
   }
-  if (!outer) return;
-  const nodes = [outer.documentElement, outer.body];
-  const follow = () => {
-    const theme = nodes.map(({ dataset }) => dataset.theme ?? dataset.mdColorScheme).find(Boolean);
-    const known = { dark: "dark", light: "light", slate: "dark" }[theme];
-    if (known) document.documentElement.dataset.theme = known;
-    else delete document.documentElement.dataset.theme;
-  };
-  for (const node of nodes) new MutationObserver(follow).observe(node, { attributes: true });
+  const follow = () => { document.documentElement.dataset.theme = outer.dataset.theme ?? ""; };
+  new MutationObserver(follow).observe(outer, { attributeFilter: ["data-theme"] });
   follow();
 }
 

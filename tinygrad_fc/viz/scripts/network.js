@@ -3,13 +3,12 @@
 
 const { columns, links } = data.network ?? { columns: [], links: [] };
 const weightLinks = links.filter(({ kind }) => kind === "weights");
-const layers = [...new Map(weightLinks.map(({ weight, target }) => (  // each weight once
-  [weight, { weight, bias: columns[target].biases[0] }]))).values()];
 const MOST_LINES = 1500;
 const MOST_NEURONS = Math.min(12, Math.max(
   3, Math.floor(Math.sqrt(MOST_LINES / Math.max(1, weightLinks.length)))));
 let drawn = null;       // {size, neurons of each column, lines of each link}
 let numbersOf = [];     // the values, step and sample whose numbers are set
+let nodesOf = {};       // by cell, "k,element"
 let litNodes = [];
 
 const shownNeurons = ({ width, is_box: isBox }) => (
@@ -31,17 +30,16 @@ function placed(width, height) {
   return { r, gap, places };
 }
 
-function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
+function linkHtml({ source, target, kind, title, shared, is_skip: isSkip }, l, { r, places }) {
   const [from, to] = [shownNeurons(columns[source]), shownNeurons(columns[target])];
   const [a, b] = [places[source], places[target]];
-  const isNear = columns[target].depth - columns[source].depth === 1;
   if (kind === "weights") {
     const colour = shared === null ? "" : ` style="stroke:${hue(shared)}"`;
     return to.flatMap((j, y) => from.map((i, x) => (
       `<line class="edge" data-link="${l}" data-i="${i}" data-j="${j}" x1="${a.x}" y1="${a.y(x)}"`
       + ` x2="${b.x}" y2="${b.y(y)}"${colour}/>`))).join("");
   }
-  if (kind === "same" && isNear && from.length === to.length && !weightsBetween(source, target)) {
+  if (kind === "same" && !isSkip) {
     return from.map((_, i) => (
       `<line class="same" x1="${a.x}" y1="${a.y(i)}" x2="${b.x}" y2="${b.y(i)}"/>`)).join("");
   }
@@ -58,22 +56,18 @@ function linkHtml({ source, target, kind, title, shared }, l, { r, places }) {
       (a.x + b.x) / 2}" y="${(a.y(0) + b.y(0)) / 2 - r - 6}">…</text>` : ""}`;
 }
 
-const weightsBetween = (source, target) => (
-  weightLinks.some((link) => link.source === source && link.target === target));
-
 function columnHtml(column, c, { r, places }) {
   const { x, y } = places[c], shown = shownNeurons(column), last = shown.length - 1;
   const rest = column.is_box ? 0 : column.width - shown.length;
   const more = rest ? `<text x="${x}" y="${y(last) + r + 11}" class="head">+ ${rest}</text>` : "";
-  const one = (j, i) => `<g class="neuron" data-column="${c}" data-j="${j}" tabindex="0" `
-    + `role="button"><circle cx="${x}" cy="${y(i)}" r="${r.toFixed(1)}"/><text x="${x}" y="${
-      y(i) + 3.5}"></text><title></title></g>`;
-  const box = () => `<g class="neuron box" data-column="${c}" data-j="0" tabindex="0" `
-    + `role="button"><rect x="${x - r - 6}" y="${y(0) - r}" width="${2 * r + 12}" height="${
-      2 * r}" rx="4"/><text x="${x}" y="${y(0) + 3.5}">${
-      escaped(column.title.slice(0, 9))}</text><title></title></g>`;
+  const shape = (i) => (column.is_box
+    ? `<rect x="${x - r - 6}" y="${y(i) - r}" width="${2 * r + 12}" height="${2 * r}" rx="4"/>`
+    : `<circle cx="${x}" cy="${y(i)}" r="${r.toFixed(1)}"/>`);
+  const name = column.is_box ? escaped(column.title.slice(0, 9)) : "";
+  const node = (j, i) => `<g class="neuron" data-column="${c}" data-j="${j}" tabindex="0" `
+    + `role="button">${shape(i)}<text x="${x}" y="${y(i) + 3.5}">${name}</text><title></title></g>`;
   return `<text class="head" data-head="${c}" x="${x}" y="${y(0) - r - 6}"></text>${more}`
-    + (column.is_box ? box() : shown.map(one).join(""));
+    + shown.map(node).join("");
 }
 
 function drawNetwork(svg) {
@@ -106,16 +100,23 @@ function shownOfLink({ weight }) {
 const elementOf = ({ weight, is_turned: isTurned }, i, j) => (
   isTurned ? i * v[weight].shape[1] + j : j * v[weight].shape[1] + i);
 
+// Sets the cell that each node shows, and notes the nodes that stand for a cell.
 function setNumbers() {
   const { writes, reads } = steps[at], current = new Set([writes, ...reads]);
+  nodesOf = {};
+  const show = (node, k, element, own) => {
+    Object.assign(node.dataset, { k, e: element });
+    for (const other of own) (nodesOf[`${other},${element}`] ??= []).push(node);
+  };
   links.forEach((link, l) => {
     if (link.kind !== "weights") return;
     const { k, isKnown } = shownOfLink(link), x = v[k], most = largest(x);
     const own = [link.weight, data.gradients[link.weight], newOf[link.weight]];
     const aside = own.some((other) => current.has(other)) ? "" : " aside";
     for (const node of drawn.lines[l]) {
-      const { i, j } = node.dataset, value = x.data[elementOf(link, Number(i), Number(j))];
+      const e = elementOf(link, Number(node.dataset.i), Number(node.dataset.j)), value = x.data[e];
       const sign = value < 0 ? "minus" : "plus", wide = most ? (5 * Math.abs(value)) / most : 0;
+      show(node, k, e, own);
       node.setAttribute("class", `edge ${isKnown ? sign : "unknown"}${aside}`);
       node.setAttribute("stroke-width", (0.5 + wide).toFixed(2));
     }
@@ -124,9 +125,11 @@ function setNumbers() {
     const { k, isKnown } = shownOfColumn(column), x = v[k], most = largest(x);
     drawn.heads[c].textContent = plain(k);
     for (const node of drawn.neurons[c]) {
-      const e = sample * column.width + Number(node.dataset.j), value = x.data[e];
+      const e = column.is_box ? 0 : sample * column.width + Number(node.dataset.j);
+      const value = x.data[e];
       const name = column.is_box ? `${column.title}: ${plain(k)}, ${x.shape.join(" × ")}`
         : `${plain(k)} [${sample}, ${node.dataset.j}]${isKnown ? ` = ${text(value)}` : ", later"}`;
+      show(node, k, e, column.is_box ? [] : [...column.own, column.d]);
       node.setAttribute("aria-label", name);
       node.lastChild.textContent = name;
       if (column.is_box) continue;
@@ -136,29 +139,11 @@ function setNumbers() {
   });
 }
 
-// The nodes that stand for a cell: neurons of values of a column and of biases, lines of weights.
-function nodesOf(k, e) {
-  const found = [];
-  columns.forEach(({ own, d, biases, width, is_box: isBox }, c) => {
-    const isOwn = !isBox && (own.includes(k) || d === k);
-    const isBias = biases.some((b) => [b, data.gradients[b], newOf[b]].includes(k));
-    const isHere = isBias || (isOwn && Math.floor(e / width) === sample);
-    if (isHere) found.push(drawn.neurons[c][e % width]);
-  });
-  links.forEach((link, l) => {
-    if (![link.weight, data.gradients[link.weight], newOf[link.weight]].includes(k)) return;
-    const [, i, , j] = endsOf(link, e);
-    const some = shownNeurons(columns[link.source]).length;
-    if (i < some) found.push(drawn.lines[l][j * some + i]);
-  });
-  return found.filter(Boolean);
-}
-
 function setLights() {
-  const here = hovered ?? pinned, cells = [...litCells].slice(0, 400).map((x) => x.split(","));
-  if (here) cells.push([here.k, here.element]);
+  const here = hovered ?? pinned, cells = [...litCells];
+  if (here) cells.push(`${here.k},${here.element}`);
   for (const node of litNodes) node.classList.remove("lit");
-  litNodes = cells.flatMap(([k, e]) => nodesOf(Number(k), Number(e)));
+  litNodes = cells.flatMap((cell) => nodesOf[cell] ?? []);
   for (const node of litNodes) node.classList.add("lit");
 }
 
@@ -170,13 +155,4 @@ function showNetwork() {
   if (wanted.some((x, i) => x !== numbersOf[i])) setNumbers();
   numbersOf = wanted;
   setLights();
-}
-
-// The cell that a neuron or line shows.
-function cellOfNode({ dataset: { column, link, i, j } }) {
-  if (link !== undefined) {
-    return [shownOfLink(links[link]).k, elementOf(links[link], Number(i), Number(j))];
-  }
-  const { width, is_box: isBox } = columns[column];
-  return [shownOfColumn(columns[column]).k, isBox ? 0 : sample * width + Number(j)];
 }

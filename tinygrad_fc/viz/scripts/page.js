@@ -9,9 +9,7 @@ function light(selector, isLit) {
   if (!first) return;
   const panel = first.closest("[role=tabpanel]");
   const outer = panel.getBoundingClientRect(), inner = first.getBoundingClientRect();
-  const [x, y] = [inner.left - outer.left, inner.top - outer.top];
-  if (y < 50 || y > panel.clientHeight - 30) panel.scrollTop += y - panel.clientHeight / 3;
-  if (x < 0 || x > panel.clientWidth - 50) panel.scrollLeft += x - 16;
+  panel.scrollBy(inner.left - outer.left - 16, inner.top - outer.top - panel.clientHeight / 3);
 }
 
 function formulaHtml(step, number) {  // below the last layer, one of layer L holds for layer l
@@ -118,16 +116,17 @@ const PRESSED = {
   "#lecture, #path-on, #memory-on, #check-on": toggle,
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
   "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
-  "#undo": undo, "#export": exportWeights, "[role=tab]": showTab,
-  "#fit": (_, event) => chooseInPlot(event),
+  "#export": exportWeights, "[role=tab]": showTab,
+  "#fit [data-b]": ({ dataset }) => chooseSample(Number(dataset.b)),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),
   "#program span[data-number]": ({ dataset }) => (
     openNext((step) => step.lines.includes(Number(dataset.number)))),
-  "#cell a[data-k], #path a[data-k], #memory a[data-k]": (node) => visit(...cellOf(node), false),
-  "#network-svg .neuron, #network-svg .edge": (node) => visit(...cellOfNode(node), true),
+  "a[data-k]": (node) => visit(...cellOf(node), false),
+  "#network-svg [data-k]": (node) => visit(...cellOf(node), true),
 };
 const CHANGED = {
   slider: ({ value }) => move(Number(value)), tours: ({ value }) => startTour(value),
+  guess: checkGuess,
   import: ({ files }) => files[0]?.text().then(JSON.parse).then(
     importWeights, () => { $("note").textContent = "This is no JSON."; }),
   sample: ({ value }) => chooseSample(Number(value)),
@@ -138,10 +137,10 @@ const KEYS = {
   ArrowRight: () => at + 1, ArrowLeft: () => at - 1, Home: () => 0, End: () => steps.length - 1,
 };
 
-function press(event) {
+function press({ target }) {
   for (const [selector, act] of Object.entries(PRESSED)) {
-    const node = event.target.closest(selector);
-    if (node) act(node, event);
+    const node = target.closest(selector);
+    if (node) act(node);
   }
 }
 
@@ -167,7 +166,6 @@ function listen() {
     click: press, keydown: pressKey, dblclick: edit, focusin: focusCell,
     input: ({ target }) => CHANGED[target.id]?.(target),
     pointerover: (event) => point(cellAt(event)),
-    pointermove: (event) => event.buttons && event.target.closest("#fit") && chooseInPlot(event),
   };
   for (const [kind, act] of Object.entries(listeners)) document.addEventListener(kind, act);
   addEventListener("resize", () => draw(...PARTS));

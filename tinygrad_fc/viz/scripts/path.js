@@ -33,7 +33,9 @@ function endsOf({ source, target, weight, is_turned: isTurned }, element) {
   const m = v[weight].shape[1], [a, b] = [Math.floor(element / m), element % m];
   return isTurned ? [source, a, target, b] : [source, b, target, a];
 }
-// The largest paths from a weight to the cost: {product, neurons, factors: [{name, k, e, number}]}.
+
+// The largest paths from a weight to the cost, {product, neurons, factors: [{name, k, e, number}]},
+// and whether these are all.
 function pathsOf(own, element) {
   const known = new Map(), complete = [];
   const bySize = (a, b) => Math.abs(b.product) - Math.abs(a.product);
@@ -63,7 +65,7 @@ function pathsOf(own, element) {
       return enter(path, { name: symbol(k), k, e, number: v[k].data[e] }, c, to);
     });
   };
-  let paths = own.map((link) => {
+  let isWhole = true, paths = own.map((link) => {
     const [source, i, c, n] = endsOf(link, element), { output: x } = columns[source];
     return enter({ product: 1, factors: [], neurons: [] }, cell(symbol(x), x, source, i), c, n);
   });
@@ -72,10 +74,11 @@ function pathsOf(own, element) {
       const { slope: k } = columns[path.c];
       complete.push(times(path, cell(symbol(k), k, path.c, path.n)));
     }
-    paths = paths.flatMap((path) => linksFrom(path.c).flatMap((link) => onward(path, link)))
-      .toSorted(bySize).slice(0, MOST_PATHS);
+    paths = paths.flatMap((path) => linksFrom(path.c).flatMap((link) => onward(path, link)));
+    isWhole &&= paths.length <= MOST_PATHS;
+    paths = paths.toSorted(bySize).slice(0, MOST_PATHS);
   }
-  return complete.toSorted(bySize);
+  return [complete.toSorted(bySize), isWhole];
 }
 
 function ribbonHtml({ factors, product }) {
@@ -89,26 +92,17 @@ function ribbonHtml({ factors, product }) {
       text(number, 3)}</code></a></span>`).join("·") + ` = <b>${text(product)}</b>`;
 }
 
-function countOf(c) {  // of all paths from a neuron of a column to the cost
-  const own = linksFrom(c), ways = ({ kind, target }) => (
-    countOf(target) * (kind === "same" ? 1 : columns[target].width));
-  return own.reduce((sum, link) => sum + ways(link), own.length ? 0 : 1);
-}
-
 function pathHtml([own, element]) {
-  const paths = pathsOf(own, element), most = Math.abs(paths[0].product) || 1;
-  const count = own.reduce((sum, { target }) => sum + countOf(target), 0);
-  const total = own.reduce((sum, link) => {
-    const [source, i, target, n] = endsOf(link, element), at = (c) => sample * columns[c].width;
-    const [x, d] = [v[columns[source].output], v[columns[target].d]];
-    return sum + x.data[at(source) + i] * d.data[at(target) + n];
-  }, 0);
+  const [paths, isWhole] = pathsOf(own, element), most = Math.abs(paths[0].product) || 1;
+  const total = text(paths.reduce((sum, { product }) => sum + product, 0));
   const rows = paths.slice(0, SHOWN_PATHS).map(({ neurons, product }) => `<li>neurons ${
     neurons.join(" → ")}: ${text(product, 3)} <i style="width:${
     (120 * Math.abs(product) / most).toFixed(0)}px"></i></li>`).join("");
-  return `<div class="ribbon">${ribbonHtml(paths[0])}</div><ol class="paths">${rows}</ol><p>All ${
-    count} paths: ${text(total)}, the gradient of sample ${sample}; ${
-    plain(data.gradients[own[0].weight])} adds up the samples.</p>`;
+  const sum = isWhole ? `All ${paths.length} paths: ${total}, the gradient of sample ${sample}; ${
+    plain(data.gradients[own[0].weight])} adds up the samples.`
+    : `The largest ${paths.length} paths of sample ${sample}: ${total}.`;
+  return `<div class="ribbon">${ribbonHtml(paths[0])}</div><ol class="paths">${rows}</ol><p>${
+    sum}</p>`;
 }
 
 function showPath() {

@@ -4,12 +4,8 @@ const HUES = ["--value", "--gradient", "--parameter", "--fourth", "--fifth", "--
 const hue = (i) => `var(${HUES[i % HUES.length]})`;
 
 function ticks(low, high, most, log) {
-  if (log && high > 5 * low) {  // powers of ten, up to two decades also 2 and 5 times these
-    const [p, q] = [low, high].map((x) => Math.floor(Math.log10(x)));
-    const powers = Array.from({ length: q - p + 1 }, (_, k) => 10 ** (p + k));
-    const some = q - p > 2 ? powers.filter((_, k) => k % Math.ceil((q - p) / 5) === 0)
-      : powers.flatMap((x) => [x, 2 * x, 5 * x]);
-    return some.filter((x) => x >= low && x <= high);
+  if (log && high > 20 * low) {  // powers of ten
+    return ticks(Math.log10(low), Math.log10(high), 5).filter(Number.isInteger).map((k) => 10 ** k);
   }
   const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
   const by = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
@@ -50,18 +46,16 @@ function plot(svg, { curves, log = false, xName, yName, below = () => "", above 
   }
   html += `<text x="${right}" y="${height - 4}" class="end name">${xName}</text>`
     + `<text x="4" y="12" class="name">${yName}</text>`;
-  for (const { points: all, kind, stroke } of curves) {
+  for (const { points: all, kind } of curves) {
     const path = all.filter(isShown).map(([x, y]) => `${px(x).toFixed(1)} ${py(y).toFixed(1)}`);
     if (path.length && kind) {
-      html += `<path class="${kind}" style="stroke:${stroke}" d="M${path[0]}L${path.join("L")}"/>`;
+      html += `<path class="${kind}" d="M${path[0]}L${path.join("L")}"/>`;
     }
   }
   svg.innerHTML = html + above(px, py);
 }
 
 // Output and target of each sample; over the plane of two inputs, the output everywhere
-
-let fitPlaces = [];  // where the samples lie in the plot: [x, y] in pixels
 
 const rowOf = (x, b) => {
   const width = x.data.length / samples;
@@ -118,11 +112,10 @@ function showFit() {
     { points: order.map((b) => [across(b), y(b)]), kind: isPlane || !isCurve ? "" : kind });
   const above = (px, py) => {
     const circle = (b, y, kind, r, fill = "") => (Number.isFinite(y)
-      ? `<circle class="${kind}${b === sample ? " sample" : ""}" cx="${px(across(b))}" cy="${
-        py(y)}" r="${b === sample ? r + 2 : r}" style="${fill}"/>` : "");
+      ? `<circle class="${kind}${b === sample ? " sample" : ""}" data-b="${b}" cx="${
+        px(across(b))}" cy="${py(y)}" r="${b === sample ? r + 2 : r}" style="${fill}"/>` : "");
     const point = (b) => (
       circle(b, seen(b), "point", 3.5, isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : ""));
-    fitPlaces = all.map((b) => [px(across(b)), isPlane ? py(seen(b)) : 0]);
     if (isPlane) return all.map(point).join("");
     const rings = (isCurve ? [sample] : all).map((b) => circle(b, seen(b), "ring", 3));
     return [...all.map((b) => circle(b, wanted(b), "dot", 2)), ...rings].join("");
@@ -144,25 +137,13 @@ function showFit() {
     `b = ${sample} of ${samples}: ŷ = ${text(outputOf(sample), 3)}${target}`);
 }
 
-function chooseInPlot(event) {
-  const box = $("fit").getBoundingClientRect(), isPlane = v[data.x].shape[1] === 2;
-  const [x, y] = [event.clientX - box.left, isPlane ? event.clientY - box.top : 0];
-  const distances = fitPlaces.map(([a, b]) => (a - x) ** 2 + (b - y) ** 2);
-  if (distances.length) chooseSample(distances.indexOf(Math.min(...distances)));
-}
+// The cost over the steps; of many, some.
 
-// Cost and gradients over the steps
-
+const MOST_POINTS = 400;
 function showTraining() {
-  const isEmpty = past.points.length < 2;  // no empty plots
-  for (const id of ["cost", "norms"]) $(id).classList.toggle("empty", isEmpty);
-  if (isEmpty) return;
-  const curve = (place, kind, stroke = "") => (
-    { points: past.points.map((p) => [p[0], p[place]]), kind, stroke });
-  const log = past.points.every(([, c]) => !(c <= 0)), yName = `cost C${log ? " (log axis)" : ""}`;
-  plot($("cost"), { curves: [curve(1, "cost")], log, xName: "steps", yName });
-  const norms = layers.map((_, l) => curve(2 + l, "norm", hue(l)));
-  const numbers = layers.map((_, l) => `<tspan style="fill:${hue(l)}"> ${l + 1}</tspan>`).join(",");
-  const name = `‖∂C/∂(W, b)‖ of layers${numbers} (log axis)`;
-  plot($("norms"), { curves: norms, log: true, xName: "steps", yName: name });
+  const by = Math.ceil(costs.length / MOST_POINTS), log = costs.every((c) => !(c <= 0));
+  $("cost").classList.toggle("empty", !by);
+  const points = [...costs, cost()].map((c, i) => [i, c]).filter(([i]) => i % by === 0);
+  const yName = `cost C${log ? " (log axis)" : ""}`;
+  if (by) plot($("cost"), { curves: [{ points, kind: "cost" }], log, xName: "steps", yName });
 }

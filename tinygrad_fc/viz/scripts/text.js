@@ -84,5 +84,5 @@ function written(tree, inNumbers, rank = 0) {
   const some = shownTerms(args), shown = some.map((x) => written(x, inNumbers, Number(isSum)));
   if (some.length < args.length) shown.push(`… ${args.length - some.length} smaller`);
   if (isSum) return bracketed(shown.join(" + "), 1);
-  return `${op}(${shown.join(", ")})${op === "argsort" ? `<sub>${tree.rank}</sub>` : ""}`;
+  return `${op}(${shown.join(", ")})`;
 }

@@ -1,21 +1,7 @@
-// Training, and what is plotted of it.
+// Training.
 
-const MOST_POINTS = 400;
 let costs = [];     // the cost before each step
-let past = null;    // what is plotted of this run: {points, every}
 let running = null;
-
-function norm({ weight, bias }) {
-  const gradients = [weight, bias].map((k) => v[data.gradients[k]]).filter(Boolean);
-  return Math.hypot(...gradients.map((x) => Math.sqrt(R.vdot(x, x).data[0])));
-}
-
-function appendRow() {  // [step, cost, ...norms]; of more than MOST_POINTS every second
-  const { points, every } = past;
-  if (costs.length % every === 0) points.push([costs.length, cost(), ...layers.map(norm)]);
-  if (points.length <= MOST_POINTS) return;
-  past = { points: points.filter((_, i) => i % 2 === 0), every: 2 * every };
-}
 
 const hasDiverged = () => data.loss !== null && !Number.isFinite(cost());
 
@@ -31,7 +17,6 @@ function* trainingStep() {  // stopped before its end, it changes nothing
   const before = cost();
   yield* updating();
   costs.push(before);
-  appendRow();
   running.left -= 1;
   if (running.left && !hasDiverged()) computations.push(running.job = trainingStep());
   else running = null;
@@ -55,13 +40,10 @@ function stop() {
   draw(...LIVE);
 }
 
-// The rates of all groups of parameters, by the same factor; one that is not accepted is marked.
+// The rates of all groups of parameters, by the same factor, unless the browser refuses the number.
 function rateChange() {
-  const rate = $("rate").valueAsNumber, isValid = rate >= 0 && rate < Infinity;
-  const { rates } = data, isRefused = rates.length > 0 && !isValid;
-  $("rate").setAttribute("aria-invalid", isRefused);
-  $("rate-note").textContent = isRefused ? "not accepted: a number from 0" : "";
-  if (isRefused) return [];
+  const { rates } = data, rate = $("rate").valueAsNumber;
+  if (!rates.length || !$("rate").reportValidity()) return [];
   const [first, ...others] = rates.map((k) => initial[k].data[0]);
   const of = (x) => (first ? x * (rate / first) : rate);
   return rates.map((k, i) => [k, array([], [i ? of(others[i - 1]) : rate])]);
@@ -71,6 +53,4 @@ function* resetting() {
   yield* recomputing(rateChange(), initial);
   [costs, edited, refused] = [[], null, null];
   edits.clear();
-  past = { points: [], every: 1 };
-  appendRow();
 }

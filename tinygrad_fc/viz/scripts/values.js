@@ -96,15 +96,8 @@ function* differing(k, element, h) {  // returns (C(w + h) - C(w - h)) / 2h; cha
   return (costs[0] - costs[1]) / (2 * h);
 }
 
-const largestOf = new WeakMap();  // by data, which does not change
-function largest({ data: numbers }) {
-  let most = largestOf.get(numbers) ?? 0;
-  if (!largestOf.has(numbers)) {
-    for (const y of numbers) if (Math.abs(y) > most && Math.abs(y) < Infinity) most = Math.abs(y);
-    largestOf.set(numbers, most);
-  }
-  return most;
-}
+const largest = ({ data: numbers }) => numbers.reduce(
+  (most, y) => (Math.abs(y) > most && Math.abs(y) < Infinity ? Math.abs(y) : most), 0);
 const parameterOf = Object.fromEntries(
   Object.entries(data.gradients).map(([k, gradient]) => [gradient, Number(k)]));
 const newOf = Object.fromEntries(data.changes);
