@@ -310,6 +310,8 @@ def test_numbers_that_the_program_refuses_are_refused(show: Callable[..., Any]):
 @pytest.mark.parametrize("kind", ["dropout", "alpha dropout"])
 def test_the_decision_region_has_no_dropout(show: Callable[..., Any], kind: str):
     page = show(sizes=[2, 6, 1], between=kind, loss="logits")
+    heads = page.text_content("#network-svg")
+    assert ("layer 1: dropout" in heads) == (kind == "dropout")
     rows = "outputFor(array([5, 2], Array(5).fill([0.3, 0.7]).flat())).data"
     assert page.evaluate(f"new Set({rows}).size") == 1
 

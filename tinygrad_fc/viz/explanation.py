@@ -130,7 +130,8 @@ def _required_settings(op: Op, arguments: Sequence[Any]) -> dict[str, Any]:
     required = {}
     for name, legal in op.settings.items():
         values = [*legal(*arguments)] or [0]
-        default = inspect.signature(op.forward).parameters[name].default
+        parameter = inspect.signature(op.forward).parameters.get(name)
+        default = inspect.Parameter.empty if parameter is None else parameter.default
         is_legal = default is not None or any(v is None for v in values)
         if default is inspect.Parameter.empty or not is_legal:
             required[name] = values[0]

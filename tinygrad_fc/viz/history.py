@@ -96,10 +96,7 @@ class History:
             shares.append(self._last.get(path, float("nan")))
 
     def plot(self) -> Figure:
-        """Return a figure of the three records over the steps; needs the extra `plot`.
-
-        A long record is drawn as the means of a hundred windows, since batches differ.
-        """
+        """Return a figure of the three records over the steps; needs the extra `plot`."""
         try:
             import matplotlib.pyplot as plt  # noqa: PLC0415  an optional dependency
         except ImportError as error:
@@ -107,7 +104,7 @@ class History:
                 "plotting needs matplotlib: pip install 'tinygrad-fc[plot]'"
             ) from error
         figure, (curve, norms, shares) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-        curve.plot(*_windows(self.loss), color="tab:blue")
+        curve.plot(self.loss, color="tab:blue")
         curve.set(title="loss", xlabel="step", yscale="log")
         for axes, title, records in (
             (norms, "gradient norm per layer", self.gradient_norms),
@@ -115,18 +112,10 @@ class History:
         ):
             styles = itertools.cycle(("-", "--", "-.", ":"))  # that differ without colour, too
             for style, (path, values) in zip(styles, records.items(), strict=False):
-                axes.plot(*_windows(values), style, label=path)
+                axes.plot(values, style, label=path)
             axes.set(title=title, xlabel="step")
             if records:
                 axes.legend(title="module", fontsize="small")
         norms.set(yscale="log")
         shares.set(ylim=(-0.02, 1.02))
         return figure
-
-
-def _windows(values: list[float]) -> tuple[Any, Any]:
-    """Return the middles and the means of at most a hundred windows."""
-    length = max(1, -(-len(values) // 100))
-    count = len(values) // length
-    means = np.reshape(values[: count * length], (count, length)).mean(axis=1)
-    return np.arange(count) * length + (length - 1) / 2, means

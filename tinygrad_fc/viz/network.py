@@ -157,13 +157,14 @@ class _Builder:
             self.links.append(replace(link, target=target))
         self.columns.append(column)
 
-    def _absorb(self, v: Value, source: Value, *, is_elementwise: bool = True) -> None:
-        """Let the column of `source` end in `v`."""
+    def _absorb(self, v: Value, source: Value, op: str) -> None:
+        """Let the column of `source` end in `v`, the result of `op`."""
         number = self.column_of[v] = self.column_of.pop(source)
         column = self.columns[number]
         column.output, column.slope = v, self.cotangents.get(v)
         column.own.append(v)
-        column.is_elementwise &= is_elementwise
+        column.title = column.title if column.is_box else op
+        column.is_elementwise &= op not in BETWEEN_NEURONS
 
     def _merge(self, source: int, target: int) -> bool:
         """Let weighted sums that are only added to another column be links to that column."""
@@ -217,7 +218,7 @@ class _Builder:
         is_absorbed = is_join and is_same_kind and self.readers[last] == 1
         if is_alike and is_absorbed and others_lie_below:
             parts = self._parts(call, read)  # before the column ends in the result
-            self._absorb(result, last, is_elementwise=op not in BETWEEN_NEURONS)
+            self._absorb(result, last, op)
             for source, part in parts.items():
                 if source != target and not (op == "add" and self._merge(source, target)):
                     self.links.append(Link(source, target, "same", title=op, part=part))

@@ -75,13 +75,11 @@ function tableHtml(box) {
     html += `${beside ? cell(own, write(x.data[own]), 'class="beside"') : ""}</tr>`;
   }
   if (!box.axis) return html;
-  const places = Array.from({ length: columns }, (_, j) => `<td>${j}</td>`);
   const last = left + columns - 1;
   const end = `${last}${last < m - 1 ? ` of ${m}` : ""}`;
   const ends = `<td colspan="${columns}"><span>${batch ? "sample " : ""}${left}</span><span>${
     end}</span></td>${beside ? `<td class="beside">b = ${sample}</td>` : ""}`;
-  const axis = numbers ? places.join("") : ends;
-  return `${html}<tr class="axis"><td class="side">${numbers && batch ? "b" : ""}</td>${axis}</tr>`;
+  return `${html}<tr class="axis"><td class="side"></td>${ends}</tr>`;
 }
 
 function boxHtml(box) {

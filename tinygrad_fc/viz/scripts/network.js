@@ -52,8 +52,7 @@ function linkHtml({ source, target, kind, title, shared, is_skip: isSkip }, l, {
   const corner = (p, all, i) => `${p.x} ${p.y(i) + (i ? r : -r)}`;
   return `<path class="all" d="M${corner(a, from, 0)}L${corner(b, to, 0)}L${
     corner(b, to, to.length - 1 || 0.01)}L${corner(a, from, from.length - 1 || 0.01)}Z">`
-    + `<title>${title}</title></path>${kind === "folded" ? `<text class="head" x="${
-      (a.x + b.x) / 2}" y="${(a.y(0) + b.y(0)) / 2 - r - 6}">…</text>` : ""}`;
+    + `<title>${title}</title></path>`;
 }
 
 function columnHtml(column, c, { r, places }) {
@@ -123,7 +122,9 @@ function setNumbers() {
   });
   columns.forEach((column, c) => {
     const { k, isKnown } = shownOfColumn(column), x = v[k], most = largest(x);
-    drawn.heads[c].textContent = plain(k);
+    const { layer } = data.symbols[column.own[0]] ?? {};
+    drawn.heads[c].textContent = data.symbols[k] ? plain(k)
+      : `${layer ? `layer ${layer}: ` : ""}${column.title}`;
     for (const node of drawn.neurons[c]) {
       const e = column.is_box ? 0 : sample * column.width + Number(node.dataset.j);
       const value = x.data[e];

@@ -109,7 +109,7 @@ function showFit() {
   const wanted = (b) => (isPlane || !isTarget() ? seen(b) : targetOf(b));
   const order = all.toSorted((a, b) => across(a) - across(b));
   const curve = (y, kind) => (
-    { points: order.map((b) => [across(b), y(b)]), kind: isPlane || !isCurve ? "" : kind });
+    { points: order.map((b) => [across(b), y(b)]), kind: isPlane ? "" : kind });
   const above = (px, py) => {
     const circle = (b, y, kind, r, fill = "") => (Number.isFinite(y)
       ? `<circle class="${kind}${b === sample ? " sample" : ""}" data-b="${b}" cx="${
@@ -117,8 +117,8 @@ function showFit() {
     const point = (b) => (
       circle(b, seen(b), "point", 3.5, isTarget() ? `fill:rgb(${colourOf(targetOf(b))})` : ""));
     if (isPlane) return all.map(point).join("");
-    const rings = (isCurve ? [sample] : all).map((b) => circle(b, seen(b), "ring", 3));
-    return [...all.map((b) => circle(b, wanted(b), "dot", 2)), ...rings].join("");
+    const dots = all.map((b) => circle(b, wanted(b), "dot", 2));
+    return [...dots, circle(sample, seen(sample), "ring", 3)].join("");
   };
   const right = all.filter((b) => !isCurve && outputOf(b) === targetOf(b)).length;
   const legend = (isCurve ? [-1, 0, 1] : [...new Set(all.map(targetOf))].sort()).map((y) => (
@@ -126,7 +126,7 @@ function showFit() {
   const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
   const first = v[data.output].data.length > samples ? " of neuron 0" : "";
   const yName = isPlane ? `x₁; ${name}${first}, points y: ${legend}`
-    : isCurve ? `${name} (line), y (dots)${first}` : "class by output (rings), target (dots)";
+    : `${isCurve ? name : "class"} (line), y (dots)${first}`;
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;
