@@ -50,16 +50,21 @@ mutation_lock = RLock()
 """Held during an in-place change and its recording, since a backward pass checks at its end."""
 
 
-class state:  # noqa: N801  a namespace of the process
+class _State:
     """Sequence numbers of in-place changes (last, and per array) and of the last backward pass."""
 
-    last_change = 0
-    last_backward = 0  # for autograd.explain, which says why a `.grad` is None
-    changes: dict[int, int] = {}  # noqa: RUF012  last change by id of `owner(array)`
-    owners: dict[int, Any] = {}  # noqa: RUF012  weak references to these owners
-    assigned: dict[int, int] = {}  # noqa: RUF012  last recorded assignment, by id of the owner
+    __slots__ = ("assigned", "changes", "last_backward", "last_change", "owners")
+
+    def __init__(self) -> None:
+        self.last_change = 0
+        self.last_backward = 0  # for autograd.explain, which says why a `.grad` is None
+        self.changes: dict[int, int] = {}  # last change by id of `owner(array)`
+        self.owners: dict[int, Any] = {}  # weak references to these owners
+        self.assigned: dict[int, int] = {}  # last recorded assignment, by id of the owner
 
 
+state = _State()
+"""The state of the process: an object, since Python sets attributes of classes slowly."""
 _assigned = state.assigned
 tensor_class: type[Any] = Node  # of results; `tensors` sets it
 
