@@ -274,9 +274,10 @@ class Chain(Op[P]):
     """
 
     def __init__(self, inner: Op[P], outer: Op[...]) -> None:
+        inner_forward, outer_forward = inner.forward, outer.forward
         super().__init__(
             self,
-            forward=self._forward,
+            forward=lambda *arrays: outer_forward(inner_forward(*arrays)),
             domain=inner.domain,
             rules=inner.rules,
             settings=inner.settings,
@@ -288,9 +289,6 @@ class Chain(Op[P]):
         self.names, self.defaults = inner.names, inner.defaults
         self.is_builtin = inner.is_builtin
         registry[self] = self
-
-    def _forward(self, *arrays: Any) -> Any:
-        return self.outer.forward(self.inner.forward(*arrays))
 
 
 class VariadicRule:

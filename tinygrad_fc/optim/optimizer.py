@@ -75,7 +75,7 @@ def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if self._hook_registries is None or self in _in_step:
-            return step(self, *args, **kwargs)
+            return step(self, *args, **kwargs) if args or kwargs else step(self)
         arguments = ((self, *args), kwargs)  # PyTorch's hooks get the optimizer twice
         for hook in hooks.functions(self, "_optimizer_step_pre_hooks"):
             replaced = hook(self, *arguments)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ASGD", "SGD", "Rprop"]
 
+_SMALL = BLOCK // 2
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent: p = p - lr * g, with the gradient g.
@@ -63,9 +65,9 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0 and a dampening of 0")
 
     def _update(self, group: Group) -> None:
-        lr, decay, momentum = map(
-            number_of, (group["lr"], group["weight_decay"], group["momentum"])
-        )
+        lr, decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
+        if lr.__class__ is not float or decay or momentum:
+            lr, decay, momentum = map(number_of, (lr, decay, momentum))
         maximize, scale = group["maximize"], 1.0
         if momentum:
             scale -= number_of(group["dampening"])
@@ -88,7 +90,7 @@ class SGD(Optimizer):
                 if array.dtype is not dtype:
                     dtype = array.dtype
                     rate = _as_0d(lr, dtype) if array.__class__ is np.ndarray else lr
-                if is_plain and array.nbytes <= BLOCK // 2:
+                if is_plain and array.nbytes <= _SMALL:
                     array -= rate * g
                 elif momentum:
                     v, existed = self._velocity(p)
