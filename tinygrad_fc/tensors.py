@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -347,6 +346,8 @@ class Tensor(methods.Methods):
                 f"copy.deepcopy would copy a result of {self._op.name} without its graph. "  # type: ignore[union-attr]
                 "Copy x.detach(), or x.clone(), through which gradients flow"
             )
+        from copy import deepcopy  # noqa: PLC0415  the caller has imported it
+
         kind, state_ = self.__reduce__()
         return kind(*deepcopy(state_, memo))  # type: ignore[no-any-return]
 

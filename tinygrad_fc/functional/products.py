@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.errors import check_argument, check_shapes
@@ -19,7 +18,7 @@ __all__ = ["addmm", "bmm", "cross", "dot", "einsum", "inner", "kron", "mm", "mv"
 __all__ += ["tensordot", "trace"]
 
 
-_LETTERS = string.ascii_letters  # of axes in equations of `einsum`
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # of axes in `einsum`
 
 
 @accepts_arrays("input", "mat2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
@@ -337,7 +336,9 @@ class Optimizer:
         Raises `ValueError` if groups, their sizes or the shapes of tensors differ, or an option is
         out of range, and then changes nothing.
         """
-        loaded = copy.deepcopy(list(state_dict["param_groups"]))
+        from copy import deepcopy  # noqa: PLC0415  training does without this import
+
+        loaded = deepcopy(list(state_dict["param_groups"]))
         counts = [len(group["params"]) for group in self.param_groups]
         loaded_counts = [len(group["params"]) for group in loaded]
         if counts != loaded_counts:
@@ -362,7 +363,9 @@ class Optimizer:
     def _cast(self, p: Tensor, key: str, value: Any) -> Any:
         """Return a copy of a saved `value` as state of `p`; raise if the shape differs."""
         if not hasattr(value, "__array__"):  # tensors of PyTorch have it, too
-            return copy.deepcopy(value)
+            from copy import deepcopy  # noqa: PLC0415
+
+            return deepcopy(value)
         array = as_array(value)
         if self._is_shaped and array.ndim and array.shape != p.shape:
             raise ValueError(
