@@ -65,7 +65,6 @@ class Column:
     d: Value | None = None
     slope: Value | None = None
     is_elementwise: bool = True
-    biases: list[Value] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -175,7 +174,6 @@ class _Builder:
         if not is_sum or is_shared or own[0].source in others:
             return False
         own[0].target = target
-        self.columns[target].biases += column.biases
         self.columns[target].own += column.own
         return True
 
@@ -194,13 +192,11 @@ class _Builder:
         others = [v for v in self.lesson.arguments(call) if v not in self.column_of]
         others = [v for v in others if v.is_input or v in self.lesson.updates]
         weight = next((v for v in others if len(v.shape or ()) == 2), None)
-        biases = [v for v in others if len(v.shape or ()) == 1]
         are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
         is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
         if is_product and weight is not None and are_neurons:
             turned = op == "matmul"
             self._add(result, op, [Link(sources[0], 0, "weights", weight, turned)])
-            self.columns[-1].biases += biases
             return
         last = max(read, key=lambda v: (self._depth(v), self.column_of[v]))
         target = self.column_of[last]
@@ -222,7 +218,6 @@ class _Builder:
             for source, part in parts.items():
                 if source != target and not (op == "add" and self._merge(source, target)):
                     self.links.append(Link(source, target, "same", title=op, part=part))
-            self.columns[target].biases += biases if op == "add" else []
             return
         kind = "same" if is_alike and is_join and are_neurons else "all"
         own = self._parts(call, read).items()
