@@ -1,7 +1,7 @@
 """The recorded graph as plain data: ops, values, gradients, parameters and module paths.
 
 `graph(loss)` traverses the recorded graph once, without recursion, and returns a `Graph`, which is
-all that `draw`, `dot`, `tree` and `explain` read.
+all that `draw`, `tree` and `explain` read.
 """
 
 from __future__ import annotations

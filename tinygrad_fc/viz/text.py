@@ -1,4 +1,4 @@
-"""A graph as text: indented lines for people, Graphviz for programs."""
+"""A graph as indented lines of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.printing import shape_text
 from tinygrad_fc.viz.computation_graph import graph
-from tinygrad_fc.viz.layout import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
     from tinygrad_fc.viz.computation_graph import OpNode
 
-__all__ = ["dot", "tree"]
+__all__ = ["Text", "tree"]
 
 DEEPEST = 40
 """Columns of indentation at most: a long chain stays within the page."""
@@ -75,30 +74,3 @@ def _children(node: OpNode) -> list[int | str]:
     }
     read = (leaves.get(i) if number is None else number for i, number in enumerate(node.inputs))
     return [item for item in read if item is not None]
-
-
-def dot(
-    loss: Tensor, *, depth: int | None = None, names: Mapping[str, Tensor] | None = None
-) -> str:
-    r"""Return the graph of `loss` in Graphviz' language, for other layout programs.
-
-    `depth` folds modules and `names` names leaves as for `draw`; raises what that raises.
-
-    >>> import tinygrad_fc as tg
-    >>> w = tg.tensor(2.0, requires_grad=True)
-    >>> print(dot(w.exp().sin(), names={"w": w}))
-    digraph {
-      node [shape=box]
-      0 [label="exp  scalar\nvalue 7.389  grad 0.4484\n◆ w  scalar\n  value 2  grad 3.313"]
-      1 [label="sin  scalar\nvalue 0.8939  grad 1"]
-      0 -> 1
-    }
-    """
-    layout = fold(graph(loss, names=names), depth)
-    lines = ["digraph {", "  node [shape=box]"]
-    for box in layout.boxes:
-        rows = [f"{box.title}  {box.shape}", *(f"{left}  {right}" for left, right, _ in box.rows)]
-        label = r"\n".join(row.replace("\\", "\\\\").replace('"', r"\"") for row in rows)
-        lines.append(f'  {box.number} [label="{label}"]')
-    lines += [f"  {source} -> {target}" for source, target in layout.edges]
-    return "\n".join([*lines, "}"])
