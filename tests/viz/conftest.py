@@ -50,7 +50,7 @@ def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         # From here on, a computation and a drawing are complete when the call returns; a drawing
         # that a computation asks for comes in the next frame: `idle()` waits for it.
         page.evaluate("slice = 60000; idle()")
-        page.evaluate("page.goTo(1)")
+        page.evaluate("move(0)")
         return page
 
     yield show

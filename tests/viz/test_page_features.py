@@ -110,7 +110,7 @@ def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
     assert drawn.title(8) == title
     page = show(*program)
     assert page.inner_text("h1").startswith(title)
-    page.evaluate("page.goTo(page.steps.length)")
+    page.evaluate("move(steps.length - 1)")
     assert page.locator("#network-svg .skip").count() == title.endswith("skip")
     colours = page.evaluate("new Set(all('.edge[style]').map((n) => n.style.stroke)).size")
     assert bool(colours) == ("shared" in title)
@@ -275,13 +275,13 @@ def test_clipped_gradients_and_groups_train_as_in_python(show: Callable[..., Any
     page = show(*program)
     gradients = page.evaluate("Object.values(data.gradients).map(plain)")
     assert not any("changed" in name for name in gradients)  # which the check compares
-    assert page.evaluate("page.missing") == []
+    assert page.evaluate("data.missing") == []
     page.fill("#rate", "0.4")  # of the first group; that of the second follows
     assert page.evaluate("data.rates.map((k) => v[k].data[0])") == [0.4, 0.2]
     page.fill("#rate", "0.2")
-    page.evaluate("page.train(20)")
+    page.evaluate("train(20)")
     losses = [step(x, y).item() for _ in range(20)]
-    np.testing.assert_allclose(page.evaluate("page.costs"), losses, 1e-10)
+    np.testing.assert_allclose(page.evaluate("costs"), losses, 1e-10)
 
 
 def enter(page: Any, k: str, element: int, number: str) -> str:
@@ -321,7 +321,7 @@ def test_evaluation_is_that_of_the_model(show: Callable[..., Any], layer: Any):
     model = nn.Sequential(L(2, 6), layer(), nn.Tanh(), L(6, 1))
     step, x, y = program = step_of(model, nn.MSELoss(), *batch(8, 2, 1))
     page = show(*program)
-    page.evaluate("page.train(5)")
+    page.evaluate("train(5)")
     for _ in range(5):
         step(x, y)
     page.click("#evaluation")
@@ -373,7 +373,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     assert page.is_visible("#opening #fit")
     assert page.is_hidden("#cost")
     assert page.is_hidden("#arrays")
-    page.evaluate("page.train(3)")
+    page.evaluate("train(3)")
     assert page.is_visible("#opening #cost")
     page.click("#reset")
     page.click("#begin")

@@ -139,7 +139,7 @@ def test_every_number_is_explained_checked_and_trained(
     step, x, y = program = training(**options)
     lesson, page = lesson_of(program), show(*program)
     rtol = 1e-5 if options.get("dtype") == tg.float32 else 1e-12
-    assert page.evaluate("page.missing") == []
+    assert page.evaluate("data.missing") == []
     assert page.evaluate("weightLinks.every(({ weight: k }) => data.kinds[k] === 'parameter')")
     values = json.loads(page.evaluate("JSON.stringify(v.map((x) => Array.from(x.data, String)))"))
     for key, number in lesson.numbers.items():
@@ -157,12 +157,12 @@ def test_every_number_is_explained_checked_and_trained(
         assert "updates no parameter" in page.inner_text("#notice")
         return
     losses = [step(x, y).item() for _ in range(30)]
-    page.evaluate("page.train(30)")
-    trained = page.evaluate("page.costs")
+    page.evaluate("train(30)")
+    trained = page.evaluate("costs")
     np.testing.assert_allclose(trained, losses, rtol)
     page.click("#reset")
-    page.evaluate("page.train(1)")
-    assert page.evaluate("page.costs") == trained[:1]
+    page.evaluate("train(1)")
+    assert page.evaluate("costs") == trained[:1]
 
 
 # Pointing, holding, following, changing, checking
@@ -182,7 +182,7 @@ def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(show: Cal
     go_to(page, "Layer 2: gradient of the weights")
     page.click('.result td[data-at="1,2"]')
     held = page.inner_text("#cell")
-    page.evaluate("page.train(1)")
+    page.evaluate("train(1)")
     assert page.inner_text("#cell") != held  # the same cell, other numbers
     assert page.locator("#cell .term").count() == 5
     # Down to the numbers: d2 from y2 and the cost, which comes from an output and a target.
@@ -197,7 +197,7 @@ def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(show: Cal
     assert "Derivative of the cost" in page.inner_text("#step-title")
     # A weight leads to its gradient and to its update.
     for link, title in [(0, "Layer 1: gradient of the weights"), (1, "SGD: W")]:
-        page.evaluate("page.goTo(1)")
+        page.evaluate("move(0)")
         page.click(".parameter td[data-e] >> nth=1")
         page.click(f"#cell a >> nth={link}")
         assert title in page.inner_text("#step-title")
@@ -211,7 +211,7 @@ def test_a_number_is_changed_and_reset(show: Callable[..., Any]):
     page.keyboard.type("0.75")
     page.keyboard.press("Enter")
     page.evaluate("idle()")
-    assert page.evaluate("page.values('weight_0')[2][0]") == 0.75
+    assert page.evaluate("v[data.network.links[0].weight].data[2]") == 0.75
     assert page.evaluate("document.activeElement.dataset.e") == "2"  # back at the cell
     change, slope, by = page.evaluate("[edited.change, edited.slope, edited.number - edited.old]")
     assert change == page.evaluate("cost()") - before[page.evaluate("data.loss")][0]
@@ -224,7 +224,7 @@ def test_a_number_is_changed_and_reset(show: Callable[..., Any]):
     for key in ("ArrowDown", "Enter", "2", "Enter"):
         page.keyboard.press(key)
     page.evaluate("idle()")
-    assert page.evaluate("page.values('W⁽¹⁾')[1][0]") == 2
+    assert page.evaluate("v[data.network.links[0].weight].data[1]") == 2
 
 
 def test_a_gradient_is_checked_and_has_a_part_of_each_sample(show: Callable[..., Any]):
@@ -285,8 +285,8 @@ def test_the_learning_rate_is_that_of_the_field(show: Callable[..., Any]):
     page = show(sizes=[2, 4, 1], loss="logits")
     before = page.evaluate(VALUES)
     page.fill("#rate", "0")
-    page.evaluate("page.train(20)")
-    assert len(set(page.evaluate("page.costs"))) == 1
+    page.evaluate("train(20)")
+    assert len(set(page.evaluate("costs"))) == 1
     page.fill("#rate", "-1")
     assert page.locator("#rate:invalid").count() == 1
     page.fill("#rate", "0.5")
@@ -297,12 +297,12 @@ def test_the_learning_rate_is_that_of_the_field(show: Callable[..., Any]):
     page.click("#train")
     page.wait_for_selector("#train:text('Stop')")
     page.fill("#rate", "0.25")  # while it trains
-    page.wait_for_function("page.costs.length > 3 && v[data.rates[0]].data[0] === 0.25")
+    page.wait_for_function("costs.length > 3 && v[data.rates[0]].data[0] === 0.25")
     page.click("#train")
     assert re.match(r"[\d,]+ steps, C = ", page.inner_text("#trained"))
     page.fill("#rate", "1e308")
     page.click("#reset")
-    page.evaluate("page.train(100)")
+    page.evaluate("train(100)")
     assert "It diverged" in page.inner_text("#trained")
 
 
@@ -336,7 +336,7 @@ def test_a_step_lights_box_line_and_formula(show: Callable[..., Any]):
     # (33) is written for the last layer; below it holds with l in the place of L.
     go_to(page, "Layer 2: gradient of the inputs")
     assert "l for L" in page.inner_text("#rule")
-    page.evaluate("page.goTo(1)")
+    page.evaluate("move(0)")
     for line, title in [
         ("d1 =", "Layer 2: gradient of the inputs"),
         ("d1 =", "Layer 1: back through the activation"),  # the next step of the line
@@ -418,7 +418,7 @@ def test_axe_has_no_violation(show: Callable[..., Any], options: dict[str, Any],
 def test_nothing_is_computed_or_drawn_in_one_frame(show: Callable[..., Any]):
     page = show(sizes=[3, 4, 2])
     go_to(page, "Layer 1: gradient of the weights")
-    actions = ["page.train(1)", "$('reset').click()", "go(at)", "$('check-on').click()"]
+    actions = ["train(1)", "$('reset').click()", "go(at)", "$('check-on').click()"]
     actions += ["pin(steps[at].writes, 1)", "compute(changing(pinned.k, 1, 2))"]
     for action in actions:
         frames = f"""async () => {{

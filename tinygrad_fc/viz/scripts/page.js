@@ -1,4 +1,4 @@
-// The page: its steps, tabs, links and keys. `page` is for those who open the console.
+// The page: its steps, tabs, links and keys.
 
 let at = 0;  // the step that is shown
 
@@ -171,22 +171,6 @@ function listen() {
   addEventListener("resize", () => draw(...PARTS));
   addEventListener("hashchange", goToLink);
 }
-
-// `page.steps` lists the steps; `goTo(k)` shows step k, from 1; `train(n)` returns
-// a promise; `costs` are the costs before each step that was trained; `values(name)` are the
-// numbers of a value by its name or symbol; `missing` names the functions that cannot run here.
-const page = {
-  steps: steps.map((step) => (
-    { title: titleOf(step), phase: step.phase, sentence: step.sentence })),
-  missing: data.missing,
-  goTo: (k) => move(k - 1),
-  train,
-  get costs() { return [...costs]; },
-  values: (name) => {
-    const k = Object.keys(data.labels).find((key) => [data.labels[key], plain(key)].includes(name));
-    return k === undefined ? undefined : nested(v[k]);
-  },
-};
 
 function start() {
   [$("slider").max, $("sample").max] = [steps.length - 1, samples - 1];
