@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from tinygrad_fc.compiler.ir import operands
 from tinygrad_fc.viz.step_texts import BETWEEN_NEURONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tinygrad_fc.compiler.ir import Value
     from tinygrad_fc.viz.lesson import Call, Lesson
@@ -59,9 +59,9 @@ class Column:
     output: Value
     own: list[Value]
     width: int
-    title: str = ""
-    is_box: bool = False
-    depth: int = 0
+    title: str
+    is_box: bool
+    depth: int
     d: Value | None = None
     slope: Value | None = None
     is_elementwise: bool = True
@@ -75,8 +75,8 @@ class Link:
     gradient of its source; it is a skip where columns or weights lie between the two.
     """
 
-    source: int
-    target: int
+    source: Column
+    target: Column
     kind: str
     weight: Value | None = None
     is_turned: bool = False
@@ -93,6 +93,15 @@ class Network:
     columns: list[Column]
     links: list[Link]
     folded: int = 0
+
+    def data(self) -> dict[str, Any]:
+        """Return columns and links for the page, where links have the numbers of columns."""
+        number = {column: k for k, column in enumerate(self.columns)}
+        links = [
+            vars(link) | {"source": number[link.source], "target": number[link.target]}
+            for link in self.links
+        ]
+        return {"columns": self.columns, "links": links}
 
     def title(self, most: int) -> str:
         """Return the widths in the order of depth: 1-8-3-1, or 4 → 4 | 4 → matmul → 3."""
@@ -119,13 +128,12 @@ class _Builder:
         self.lesson = lesson
         self.columns: list[Column] = []
         self.links: list[Link] = []
-        self.column_of: dict[Value, int] = {}  # by the value that the column ends in
+        self.column_of: dict[Value, Column] = {}  # by the value that the column ends in
         self.cotangents = {of: v for v, of in lesson.cotangent_of.items()}
         rules = [(c.origin, c.result) for c in lesson.calls if c.kind == "rule"]
         self.parts = {(o.result, o.differentiated): v for o, v in rules}
         wanted = lesson.ancestors(lesson.outputs)
-        calls = [c for c in lesson.boxes if not lesson.outputs or c.result in wanted]
-        behind = [(call, lesson.behind(call)) for call in calls]
+        behind = [(call, lesson.behind(call)) for call in lesson.boxes if call.result in wanted]
         self.readers = Counter(v for _, values in behind for v in values)
         for call in lesson.calls:  # an op such as a sum passes its cotangent on, without a rule
             of = call.origin.differentiated
@@ -140,44 +148,39 @@ class _Builder:
                     self._add(v, lesson.labels[v])
             self._read(call, [v for v in read if v in self.column_of])
 
-    def _depth(self, v: Value) -> int:
-        return self.columns[self.column_of[v]].depth
-
     def _is_neurons(self, v: Value) -> bool:
         return bool(v.shape) and v.shape[0] == self.samples and len(v.shape) < 3
 
-    def _add(self, v: Value, title: str, links: list[Link] | None = None) -> None:
+    def _add(self, v: Value, title: str, sources: Iterable[Column] = ()) -> Column:
+        """Add a column of `v`, which is deeper than all that it is computed from."""
         width = 1 if len(v.shape) < 2 else v.shape[-1]
-        column = Column(v, [v], width, title, not self._is_neurons(v))
-        self.column_of[v] = target = len(self.columns)
+        depth = 1 + max((column.depth for column in sources), default=-1)
+        column = Column(v, [v], width, title, not self._is_neurons(v), depth)
         column.d = column.slope = self.cotangents.get(v)
-        for link in links or ():
-            column.depth = max(column.depth, self.columns[link.source].depth + 1)
-            self.links.append(replace(link, target=target))
+        self.column_of[v] = column
         self.columns.append(column)
+        return column
 
-    def _absorb(self, v: Value, source: Value, op: str) -> None:
-        """Let the column of `source` end in `v`, the result of `op`."""
-        number = self.column_of[v] = self.column_of.pop(source)
-        column = self.columns[number]
+    def _absorb(self, column: Column, v: Value, op: str) -> None:
+        """Let a column end in `v`, the result of `op`."""
+        self.column_of[v] = column
         column.output, column.slope = v, self.cotangents.get(v)
         column.own.append(v)
         column.title = column.title if column.is_box else op
         column.is_elementwise &= op not in BETWEEN_NEURONS
 
-    def _merge(self, source: int, target: int) -> bool:
+    def _merge(self, column: Column, target: Column) -> bool:
         """Let weighted sums that are only added to another column be links to that column."""
-        column, own = self.columns[source], [x for x in self.links if x.target == source]
-        is_sum = len(column.own) == 1 and len(own) == 1 and own[0].kind == "weights"
-        others = {x.source for x in self.links if x.target == target}
-        is_shared = self.readers[column.output] > 1
-        if not is_sum or is_shared or own[0].source in others:
+        own = [x for x in self.links if x.target is column]
+        is_sum = len(column.own) == 1 and [x.kind for x in own] == ["weights"]
+        others = {x.source for x in self.links if x.target is target}
+        if not is_sum or self.readers[column.output] > 1 or own[0].source in others:
             return False
         own[0].target = target
-        self.columns[target].own += column.own
+        target.own += column.own
         return True
 
-    def _parts(self, call: Call, read: list[Value]) -> dict[int, Value | None]:
+    def _parts(self, call: Call, read: list[Value]) -> dict[Column, Value | None]:
         """Return the columns that a call reads, with the part of their gradient."""
         key = call.result
         parts = (self.parts.get((key, v), self.cotangents.get(key)) for v in read)
@@ -188,18 +191,17 @@ class _Builder:
         result, op = call.result, call.origin.op
         if not read or result.shape is None or not result.shape:
             return
-        sources = [self.column_of[v] for v in read]
         others = [v for v in self.lesson.arguments(call) if v not in self.column_of]
         others = [v for v in others if v.is_input or v in self.lesson.updates]
         weight = next((v for v in others if len(v.shape or ()) == 2), None)
         are_neurons = self._is_neurons(result) and all(map(self._is_neurons, read))
-        is_product = op in ("linear", "matmul") and len(read) == 1 and weight is not None
-        if is_product and weight is not None and are_neurons:
-            turned = op == "matmul"
-            self._add(result, op, [Link(sources[0], 0, "weights", weight, turned)])
-            return
-        last = max(read, key=lambda v: (self._depth(v), self.column_of[v]))
+        order = {column: (column.depth, k) for k, column in enumerate(self.columns)}
+        last = max(read, key=lambda v: order[self.column_of[v]])
         target = self.column_of[last]
+        if op in ("linear", "matmul") and len(read) == 1 and weight is not None and are_neurons:
+            column = self._add(result, op, [target])
+            self.links.append(Link(target, column, "weights", weight, op == "matmul"))
+            return
         if op == "transpose" and self.readers[last] == 1 and not self._is_neurons(result):
             self.column_of[result] = target  # a reader of the turned array reads the column
             return
@@ -207,21 +209,19 @@ class _Builder:
             len(read) == 1 and read[0].size == result.size
         )
         is_join = len(read) == 1 or any(v.function in JOINS for v in call.values)
-        is_same_kind = self.columns[target].is_box != self._is_neurons(result)
-        others_lie_below = all(
-            self.columns[k].depth < self.columns[target].depth for k in {*sources} - {target}
-        )
+        is_same_kind = target.is_box != self._is_neurons(result)
+        parts = self._parts(call, read)
+        others_lie_below = all(c.depth < target.depth for c in parts if c is not target)
         is_absorbed = is_join and is_same_kind and self.readers[last] == 1
         if is_alike and is_absorbed and others_lie_below:
-            parts = self._parts(call, read)  # before the column ends in the result
-            self._absorb(result, last, op)
+            self._absorb(target, result, op)
             for source, part in parts.items():
-                if source != target and not (op == "add" and self._merge(source, target)):
+                if source is not target and not (op == "add" and self._merge(source, target)):
                     self.links.append(Link(source, target, "same", title=op, part=part))
             return
         kind = "same" if is_alike and is_join and are_neurons else "all"
-        own = self._parts(call, read).items()
-        self._add(result, op, [Link(k, 0, kind, title=op, part=part) for k, part in own])
+        column = self._add(result, op, parts)
+        self.links += [Link(k, column, kind, title=op, part=part) for k, part in parts.items()]
 
 
 def network(lesson: Lesson) -> Network | None:
@@ -230,25 +230,16 @@ def network(lesson: Lesson) -> Network | None:
     A column is the result of a linear call with the elementwise ops that follow; residual sums are
     "same" links. Ops of other kinds are boxes, or columns that are linked to all that they read.
     """
-    if not lesson.boxes:
-        return None
     builder = _Builder(lesson)
-    columns, (links, folded) = builder.columns, _folded(builder.links)
-    outputs = {*lesson.outputs}
-    waiting = {k for k, column in enumerate(columns) if not outputs.isdisjoint(column.own)}
-    needed: set[int] = set()
-    while waiting:
-        needed |= waiting
-        waiting = {link.source for link in links if link.target in waiting} - needed
-    place = {k: n for n, k in enumerate(sorted(needed))}
-    columns = [columns[k] for k in place]
-    links = [
-        replace(link, source=place[link.source], target=place[link.target])
-        for link in links
-        if link.target in place
-    ]
-    for k, column in enumerate(columns):
-        depths = [columns[link.source].depth for link in links if link.target == k]
+    links, folded = _folded(builder.links)
+    needed = {c for c in builder.columns if not {*lesson.outputs}.isdisjoint(c.own)}
+    for link in sorted(links, key=lambda link: link.target.depth, reverse=True):
+        if link.target in needed:
+            needed.add(link.source)
+    columns = [column for column in builder.columns if column in needed]
+    links = [link for link in links if link.target in needed]
+    for column in sorted(columns, key=lambda column: column.depth):
+        depths = [link.source.depth for link in links if link.target is column]
         column.depth = max(depths, default=-1) + 1
     lanes = Counter(column.depth for column in columns)
     uses = Counter(link.weight for link in links if link.weight is not None)
@@ -256,9 +247,9 @@ def network(lesson: Lesson) -> Network | None:
     products = {(link.source, link.target) for link in links if link.kind == "weights"}
     for link in links:
         link.shared = shared.index(link.weight) if link.weight in shared else None
-        ends = link.source, link.target
-        span = columns[link.target].depth - columns[link.source].depth
-        link.is_skip = link.kind == "same" and (span > 1 or ends in products)
+        span = link.target.depth - link.source.depth
+        is_beside = (link.source, link.target) in products
+        link.is_skip = link.kind == "same" and (span > 1 or is_beside)
     is_small = len(columns) <= MOST_COLUMNS and max(lanes.values(), default=0) <= MOST_LANES
     return Network(columns, links, folded) if uses and is_small else None
 

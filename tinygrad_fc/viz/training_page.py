@@ -176,7 +176,7 @@ def _data(lesson: Lesson, drawn: Network | None) -> dict[str, Any]:
         "steps": lesson.steps(),
         **{name: {numbers[v]: x for v, x in of.items()} for name, of in by_value.items()},
         "changes": program.changes,
-        "network": drawn,
+        "network": drawn and drawn.data(),
         "functions": {e.js: {"sign": e.sign, "rank": e.rank, "cells": e.cells} for e in entries},
         "threshold": threshold(lesson),
         "missing": missing,
