@@ -91,7 +91,7 @@ x = tg.tensor(2.0, requires_grad=True)
 square = x * x
 total = square * 3.0 + square.sqrt()
 picture = viz.draw(total, names={"a": x})
-print(viz.tree(total, names={"a": x}))
+print(viz.graph(total, names={"a": x}))
 print(viz.explain(total, x, names={"a": x}))
 total.backward()
 assert x.grad.item() == 13  # of 3 a² + a: 6 a + 1

@@ -50,7 +50,7 @@ def test_gradients_are_those_of_the_nodes_and_change_no_grad(seed: int, count: i
     first.grad = None
     loss.backward()
     for node in nodes:  # each node comes after what it reads
-        assert all(i is None or i < node.number for i in node.inputs)
+        assert all(i < node.number for i in node.inputs if isinstance(i, int))
         for leaf in node.leaves:
             assert leaf.name != "first" or leaf.gradient == first.grad.numpy()
 
@@ -89,7 +89,7 @@ def test_what_has_no_graph_is_refused():
     w = tg.tensor(1.0, requires_grad=True)
     loss = w.exp().sin()
     loss.backward()
-    for show in (viz.graph, viz.draw, viz.tree):
+    for show in (viz.graph, viz.draw, viz.explain):
         with pytest.raises(GraphError, match=r"before backward\(\).*retain_graph=True"):
             show(loss)
     for leaf in (tg.ones(2).sum(), w):
@@ -104,4 +104,4 @@ def test_a_chain_of_many_ops_needs_no_recursion():
     for _ in range(5_000):
         x = x + 1
     assert len(viz.graph(x).nodes) == 5_000
-    assert viz.tree(x).count("\n") == 10_000
+    assert str(viz.graph(x)).count("\n") == 10_000

@@ -257,7 +257,7 @@ def test_what_is_computed_from_gradients_is_no_forward_step():
     order = {"forward": 0, "backward": 1, "update": 2}
     assert phases == sorted(phases, key=order.__getitem__)
     w = tg.tensor([1.0], requires_grad=True)
-    assert "argument 1" not in viz.tree(Square.apply(w).sum())
+    assert "argument 1" not in str(viz.graph(Square.apply(w).sum()))
 
 
 def test_clipped_gradients_and_groups_train_as_in_python(show: Callable[..., Any]):
@@ -444,7 +444,7 @@ def test_names_of_dead_models_are_not_given_to_others():
 
     dead()
     others = [tg.randn(3, 3).requires_grad_() for _ in range(50)]
-    assert not any("weight" in viz.tree((x * 2).sum()) for x in others)
+    assert not any("weight" in str(viz.graph((x * 2).sum())) for x in others)
 
 
 @pytest.mark.parametrize("optimizer", ["Adam", "AdamW"])

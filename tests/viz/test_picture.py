@@ -80,5 +80,5 @@ def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Path):
     picture.save(tmp_path / "graph.svg")
     assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == picture._repr_svg_()
     assert "save(" in repr(picture)
-    for show in (viz.draw, viz.tree):
+    for show in (viz.draw, viz.graph):
         assert str(show(loss)) == str(show(loss))

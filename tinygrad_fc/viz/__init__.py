@@ -7,7 +7,6 @@ from tinygrad_fc.viz.computation_graph import Graph, graph, record
 from tinygrad_fc.viz.explanation import explain
 from tinygrad_fc.viz.history import History
 from tinygrad_fc.viz.picture import Picture, draw
-from tinygrad_fc.viz.text import tree
 
 if TYPE_CHECKING:
     from tinygrad_fc.viz.training_page import page
@@ -21,7 +20,6 @@ __all__ = [
     "graph",
     "page",
     "record",
-    "tree",
 ]
 
 

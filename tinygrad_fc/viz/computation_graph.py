@@ -1,7 +1,7 @@
 """The recorded graph as plain data: ops, values, gradients, parameters and module paths.
 
 `graph(loss)` traverses the recorded graph once, without recursion, and returns a `Graph`, which is
-all that `draw`, `tree` and `explain` read.
+all that `draw` and `explain` read. Printed, it is indented text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tinygrad_fc import autograd
 from tinygrad_fc.core.device import CPU, move_to_device
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.node import next_seq
-from tinygrad_fc.core.printing import number_text
+from tinygrad_fc.core.printing import number_text, shape_text
 from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ class Leaf:
     """
 
     name: str
-    argument: int
     value: Any
     requires_grad: bool
     gradient: Any = None
@@ -57,14 +56,13 @@ class OpNode:
     """One recorded op.
 
     `number` is its place in `Graph.nodes`. `inputs` has an entry for each argument: the number of
-    the node that computed it, or None for one of the `leaves`. `arguments` are the arrays that the
-    op read, `calls` the module calls around it, outermost first.
+    the node that computed it, a leaf, or None for what is no array. `arguments` are the arrays that
+    the op read, `calls` the module calls around it, outermost first.
     """
 
     number: int
     op: Op
-    inputs: tuple[int | None, ...]
-    leaves: tuple[Leaf, ...]
+    inputs: tuple[int | Leaf | None, ...]
     arguments: tuple[Any, ...]
     settings: Mapping[str, Any]
     value: Any
@@ -75,6 +73,11 @@ class OpNode:
     def name(self) -> str:
         """The name of the op."""
         return self.op.name
+
+    @property
+    def leaves(self) -> list[Leaf]:
+        """The arguments that no op computed."""
+        return [source for source in self.inputs if isinstance(source, Leaf)]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,16 +92,53 @@ class OpNode:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The ops that a result was computed by, in the order of recording; the last is the result."""
+    """The ops that a result was computed by, in the order of recording; the last is the result.
+
+    Its text has each op above what it reads, indented. An op that is read twice is written out
+    once, and referred to by its number.
+
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> y = w.exp()
+    >>> print(graph((y * y).sum(), names={"w": w}))
+    2 sum, scalar
+      1 multiply, 2
+        0 exp, 2
+          w, 2, requires grad
+        0 exp, as above
+    """
 
     nodes: Sequence[OpNode] = field(repr=False)
 
     @property
     def edges(self) -> list[tuple[int, int]]:
         """Pairs of the numbers of a node and of one that reads its result, each pair once."""
-        pairs = ((i, node.number) for node in self.nodes for i in node.inputs if i is not None)
+        pairs = ((i, node.number) for node in self.nodes for i in node.inputs if isinstance(i, int))
         return list(dict.fromkeys(pairs))
 
+    def __str__(self) -> str:
+        lines: list[str] = []
+        written: set[int] = set()
+        pending: list[tuple[int, int | Leaf]] = [(0, len(self.nodes) - 1)]
+        while pending:
+            depth, item = pending.pop()
+            indent = "  " * min(depth, DEEPEST)
+            if isinstance(item, Leaf):
+                needs = ", requires grad" * item.requires_grad
+                lines.append(f"{indent}{item.name}, {shape_text(item.value.shape)}{needs}")
+                continue
+            node = self.nodes[item]
+            place = f", in {node.path}" * bool(node.path)
+            rest = "as above" if item in written else f"{shape_text(node.shape)}{place}"
+            lines.append(f"{indent}{item} {node.name}, {rest}")
+            read = () if item in written else reversed(node.inputs)
+            pending += [(depth + 1, source) for source in read if source is not None]
+            written.add(item)
+        return "\n".join(lines)
+
+
+LONGEST, DEEPEST = 14, 40
+"""Characters of an array that is written out, and steps of indentation at most."""
 
 # Module paths: an op belongs to the calls whose span has its number in the order of recording.
 
@@ -149,9 +189,6 @@ def record(model: Module) -> Iterator[None]:
         for handle in handles:
             handle.remove()
 
-
-LONGEST = 14
-"""Characters of an array that is written out."""
 
 # The traversal
 
@@ -227,26 +264,28 @@ class _Builder:
         self.nodes: list[OpNode] = []
         self.numbers: dict[int, int] = {}
 
+    def source(self, op: Op, i: int, parent: Any, array: Any) -> int | Leaf | None:
+        """Return the node or leaf that an argument is, or None for what is no array."""
+        if id(parent) in self.numbers:
+            return self.numbers[id(parent)]
+        value = np.array(move_to_device(array, CPU))
+        if value.dtype == object:  # which None and custom calls have
+            return None
+        # A copy: parameters are changed in place after the backward pass.
+        name = self.names.get(id(array)) or argument_name(op, i)
+        return Leaf(name, value, parent is not None, self.gradients.get(id(parent)))
+
     def add(self, t: Any) -> None:
         op, args, gradient = t._op, t._args, self.gradients.get(id(t))
-        inputs: list[int | None] = []
-        leaves = []
-        for i, (parent, array) in enumerate(zip(t._parents, args, strict=True)):
-            number = None if parent is None else self.numbers.get(id(parent))
-            inputs.append(number)
-            value = np.array(move_to_device(array, CPU)) if number is None else None
-            if value is not None and value.dtype != object:  # which None and custom calls have
-                # A copy: parameters are changed in place after the backward pass.
-                name = self.names.get(id(array)) or argument_name(op, i)
-                own = None if parent is None else self.gradients.get(id(parent))
-                leaves.append(Leaf(name, i, value, parent is not None, own))
+        parents = enumerate(zip(t._parents, args, strict=True))
+        inputs = [self.source(op, i, parent, array) for i, (parent, array) in parents]
         calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
-        read = (tuple(inputs), tuple(leaves), tuple(args), t._settings)
+        read = (tuple(inputs), tuple(args), t._settings)
         if op.outer is not None:
             z = np.asarray(op.inner.forward(*args))
             cotangent = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
             self.nodes.append(OpNode(len(self.nodes), op.inner, *read, z, cotangent, calls))
-            op, read = op.outer, ((len(self.nodes) - 1,), (), (z,), t._settings)
+            op, read = op.outer, ((len(self.nodes) - 1,), (z,), t._settings)
         self.numbers[id(t)] = len(self.nodes)
         self.nodes.append(OpNode(len(self.nodes), op, *read, t._array, gradient, calls))
 

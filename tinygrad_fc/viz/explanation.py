@@ -17,8 +17,7 @@ from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.core.printing import number_text, shape_text
 from tinygrad_fc.domain import parse_axis, smallest_sizes
 from tinygrad_fc.tensors import Tensor
-from tinygrad_fc.viz.computation_graph import argument_name, graph
-from tinygrad_fc.viz.text import Text
+from tinygrad_fc.viz.computation_graph import Leaf, argument_name, graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 MOST_PATHS = 64
+
+
+class Text(str):
+    """A string that notebooks print as it is."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, *_: object) -> None:
+        printer.text(str(self))
 
 
 def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | None = None) -> str:
@@ -166,13 +174,11 @@ def _explain_backward(loss: Tensor, names: Mapping[str, Tensor] | None) -> str:
 
 def _arguments(node: OpNode) -> Iterator[tuple[int, str]]:
     """Yield the number and name of each argument that gets a gradient."""
-    shown = {leaf.argument: leaf for leaf in node.leaves}
     for i, source in enumerate(node.inputs):
-        leaf = shown.get(i)
-        if source is not None:
+        if isinstance(source, int):
             yield i, f"{argument_name(node.op, i)} (from {source})"
-        elif leaf is not None and leaf.requires_grad:
-            yield i, leaf.name
+        elif source is not None and source.requires_grad:
+            yield i, source.name
 
 
 def _names(op: Op, count: int) -> list[str]:
@@ -191,7 +197,8 @@ def _explain_gradient(loss: Tensor, wrt: Any, names: Mapping[str, Tensor] | None
         raise GraphError(
             "no path leads from the result to this tensor: it was computed from other tensors"
         )
-    known = {id(n.arguments[leaf.argument]): leaf.name for n in nodes for leaf in n.leaves}
+    read = [pair for n in nodes for pair in zip(n.arguments, n.inputs, strict=True)]
+    known = {id(array): leaf.name for array, leaf in read if isinstance(leaf, Leaf)}
     known |= {id(t._array): name for name, t in (names or {}).items()}
     paths = list(islice(_paths(nodes, wrt._array), MOST_PATHS + 1))
     if len(paths) > MOST_PATHS:
@@ -222,7 +229,7 @@ def _paths(nodes: Sequence[OpNode], array: Any) -> Iterator[list[tuple[OpNode, i
         on_the_way = [i for i, a in arguments if a is array or node.inputs[i] in leading]
         if on_the_way:
             leading[node.number] = on_the_way
-    pending: list[tuple[list[tuple[OpNode, int]], int | None]] = [([], len(nodes) - 1)]
+    pending: list[tuple[list[tuple[OpNode, int]], Any]] = [([], len(nodes) - 1)]
     while pending:
         path, number = pending.pop()
         if number is None:

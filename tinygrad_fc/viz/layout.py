@@ -81,8 +81,8 @@ def fold(graph: Graph, depth: int | None = None) -> Layout:
     if len(groups) > MOST_BOXES:
         raise GraphError(
             f"the graph has {len(groups)} boxes; at most {MOST_BOXES} are drawn. Fold modules with "
-            "draw(loss, depth=1) or depth=0 on a graph computed under viz.record(model), or use "
-            "tree(loss)."
+            "draw(loss, depth=1) or depth=0 on a graph computed under viz.record(model), or print "
+            "graph(loss)."
         )
     boxes = [_box(number, key, nodes) for number, (key, nodes) in enumerate(groups.items())]
     box_of = {node.number: box.number for box in boxes for node in box.nodes}

@@ -31,24 +31,20 @@ STYLE = """
 """
 
 
-class Picture:
-    """An SVG, which Jupyter shows; `save(path)` writes it, `str(picture)` is its source."""
+class Picture(str):
+    """An SVG, which Jupyter shows; `save(path)` writes it."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
-
-    def __str__(self) -> str:
-        return self._source
+    __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<picture of {len(self._source) / 1000:.1f} kB: save('graph.svg') writes it>"
+        return f"<picture of {len(self) / 1000:.1f} kB: save('graph.svg') writes it>"
 
     def _repr_svg_(self) -> str:
-        return self._source
+        return str(self)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the SVG to `path`."""
-        Path(path).write_text(self._source, encoding="utf-8")
+        Path(path).write_text(self, encoding="utf-8")
 
 
 def draw(
