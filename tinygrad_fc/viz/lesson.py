@@ -21,7 +21,7 @@ from tinygrad_fc.compiler.javascript import JavaScriptPrinter, generator_state
 from tinygrad_fc.compiler.naming import op_calls
 from tinygrad_fc.compiler.numpy_printer import NumPyPrinter
 from tinygrad_fc.core.pytree import mapped
-from tinygrad_fc.viz.network import gradients, outputs
+from tinygrad_fc.viz.network import gradients, outputs, stored_gradients
 from tinygrad_fc.viz.step_texts import kind_alone, optimizer_text, text_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ WRITTEN_OUT = (np.full, np.add.reduce)
 the user."""
 CORRECTED = ("Adam", "AdamW")
 """Optimizers whose averages are shown corrected."""
+PLACES = {"tensor": "_array", "gradient": "subject._grad._array", "generator": "rng"}
+"""Where inputs of these kinds are, seen from the subject of their source."""
 
 
 @dataclass(eq=False)
@@ -58,17 +60,13 @@ class Call:
 
 
 def _input_array(source: Source, arguments: Sequence[Any]) -> Any:
-    """Return the present array of an input of a program."""
-    subject = source.subject
+    """Return the present array, number or generator of an input of a program."""
     if source.kind == "argument":
-        return arguments[subject]
-    if source.kind == "tensor":
-        return subject._array
-    if source.kind == "gradient":
-        return subject.subject._grad._array
+        return arguments[source.subject]
     if source.kind == "option":
-        return functools.reduce(operator.getitem, source.key, subject)
-    return copy.deepcopy(subject.rng) if source.kind == "generator" else subject
+        return functools.reduce(operator.getitem, source.key, source.subject)
+    place = PLACES.get(source.kind)
+    return operator.attrgetter(place)(source.subject) if place else source.subject
 
 
 class Lesson:
@@ -112,22 +110,26 @@ class Lesson:
         results = [call.result for call in self.forward if call.result in model]
         self.layer_of = {v: v.layer for v in results if v.layer}
         self.layer_count = max([1, *self.layer_of.values()])
-        self.cotangent_of = {
-            call.origin.cotangent: call.origin.result
-            for call in self.calls
-            if call.origin.cotangent is not None and not call.origin.cotangent.is_constant
-        }
+        rules = [call for call in self.calls if call.kind == "rule"]
+        cotangents = [(call.origin.cotangent, call.origin.result) for call in rules]
+        self.cotangent_of = {v: result for v, result in cotangents if not v.is_constant}
+        # what each value of the backward pass is, and of which value it is the derivative
+        self.derivatives = {v: ("changed ∂C/∂", p) for p, v in stored_gradients(self).items()}
+        self.derivatives |= {v: ("∂C/∂", p) for p, v in self.gradients.items()}
+        self.derivatives |= {call.result: self._derivative(call) for call in rules}
+        self.derivatives |= {v: ("∂C/∂", result) for v, result in self.cotangent_of.items()}
         self.labels = self._labels()
         results = [call.result for call in self.calls]
         self._comparisons = {
             v for v in program.instructions if v.dtype == bool and v.shape and v not in results
         }
-        self._on_the_way = self.overwritten.keys() - self.changed.keys()
 
     # Numbers and names
 
     def _variable(self, v: Value) -> str:
         """Return the variable of the program that holds a value, or "" without one."""
+        if v in self.overwritten and v not in self.changed:  # between an old and a new value
+            return ""
         if id(v) in self.printer.inlined:
             return self.printer.array_names.get(id(v), "")
         has_line = v in self.own_lines and (v.variable or v.function not in WRITTEN_OUT)
@@ -159,7 +161,7 @@ class Lesson:
         """Return the array of every value."""
         arrays = {v: v.sample for v in self.javascript.constants}
         for v in self.program.inputs:
-            arrays[v] = copy.copy(_input_array(v.source, arguments))
+            arrays[v] = copy.deepcopy(_input_array(v.source, arguments))
         generators = [v for v in self.program.inputs if v.source.kind == "generator"]
         self.generators = {v: generator_state(arrays[v]) for v in generators}
         with np.errstate(all="ignore"):
@@ -175,30 +177,23 @@ class Lesson:
         """
         results = [call.result for call in self.calls]
         names = {v: v.name for v in (*self.program.inputs, *results)} | self.variables
-        for v, old in self.overwritten.items():  # between its old and its new value
-            names[v] = f"{old.name} on the way"
         for old, new in reversed(self.program.changes):
             if new in self.changed or not new.variable:
                 names[new] = f"new {old.name}"
-        derivatives = {
-            call.result: self.front(call) + names.get(call.origin.differentiated, "y")
-            for call in self.calls
-            if call.kind == "rule"
-        }
-        for v, result in self.cotangent_of.items():
-            derivatives[v] = f"∂C/∂{names.get(result, 'y')}"
-        names |= {v: name for v, name in derivatives.items() if v not in self.variables}
+        derived = {v: front + names.get(of, "y") for v, (front, of) in self.derivatives.items()}
+        names |= {v: name for v, name in derived.items() if v not in self.variables}
         count: Counter[str] = Counter()
         for v in dict.fromkeys((*self.variables, *names)):  # each name once
             count[names[v]] += 1
             names[v] += f" ({count[names[v]]})" if count[names[v]] > 1 else ""
         return names
 
-    def front(self, call: Call) -> str:
-        """Return whether a vjp rule computes a gradient, or a part that is added to others."""
+    def _derivative(self, call: Call) -> tuple[str, Value]:
+        """Return what a vjp rule computes: a gradient, or a part that is added to others."""
         users, of = self.users[call.result], call.origin.differentiated
         is_added = any(v.function is np.add and not v.origin.phase for v in users)  # of no op
-        return "part of ∂C/∂" if is_added or call.result.shape != of.shape else "∂C/∂"
+        is_part = is_added or call.result.shape != of.shape
+        return "part of ∂C/∂" if is_part else "∂C/∂", of
 
     # Calls
 
@@ -339,7 +334,6 @@ class Lesson:
     ) -> dict[str, Any]:
         """Return a step that computes `values`, and shows one of them, `result`, as its result."""
         reads = self.reads(values) if reads is None else reads
-        between = (v for v in values if v in self.variables and v is not result)
         folded = [v.args[1] for pair in self.corrections.values() for v in pair if v in values]
         read_by = [*values, *map(self._reader, [result, *folded])]
         lines = {k for v in read_by for k in self.own_lines.get(v, ())}
@@ -354,7 +348,7 @@ class Lesson:
             "lines": sorted(lines),
             "box": None,
             "reads": reads,
-            "between": [v for v in between if v not in self._on_the_way],
+            "between": [v for v in values if v in self.variables and v is not result],
             "writes": result,
         } | others
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tinygrad_fc.compiler.ir import Value
     from tinygrad_fc.viz.lesson import Call, Lesson
 
-__all__ = ["Network", "Symbol", "gradients", "network", "outputs", "symbols", "threshold"]
+__all__ = ["Network", "Symbol", "gradients", "network", "outputs", "stored_gradients"]
+__all__ += ["symbols", "threshold"]
 
 STATE_SYMBOLS = {"momentum_buffer": "m", "exp_avg": "m", "exp_avg_sq": "v", "square_avg": "v"}
 STATE_SYMBOLS |= {"corrected exp_avg": "m̂", "corrected exp_avg_sq": "v̂"}
@@ -371,16 +372,10 @@ def symbols(lesson: Lesson) -> dict[Value, Symbol]:
     known = _forward_symbols(lesson)
     if lesson.output and known.get(lesson.output, Symbol("y")).letter == "y":
         known[lesson.output] = Symbol("ŷ")
-    for v, result in lesson.cotangent_of.items():
-        symbol = known.get(result, Symbol(lesson.labels.get(result, "y")))
-        known.setdefault(v, replace(symbol, front="∂C/∂"))
-    rules = (c for c in lesson.calls if c.kind == "rule")
-    derived = [(c.origin.differentiated, c.result, lesson.front(c)) for c in rules]
-    derived += [(of, v, "∂C/∂") for of, v in lesson.gradients.items()]
-    derived += [(of, v, "changed ∂C/∂") for of, v in stored_gradients(lesson).items()]
-    for of, v, front in derived:
-        if of in known:
-            known.setdefault(v, replace(known[of], front=front))
+    for v, (front, of) in lesson.derivatives.items():
+        if of in known or v in lesson.cotangent_of:
+            symbol = known.get(of, Symbol(lesson.labels.get(of, "y")))
+            known.setdefault(v, replace(symbol, front=front))
     return known | _optimizer_symbols(lesson, known)
 
 

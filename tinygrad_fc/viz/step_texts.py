@@ -47,7 +47,7 @@ def text_of(lesson: Lesson, call: Call, layer: int | None) -> dict[str, Any]:
     cited = call.result.cited if (kind, argument) in FORMULAS else ()
     if argument == 0 and (kind == "linear" or (kind == "mse_loss" and call.origin.result.cited)):
         cited = FORMULAS[kind, 0][:1]  # part of a line that the program cites another one for
-    if call.kind == "rule" and lesson.front(call) != "∂C/∂":
+    if call.kind == "rule" and lesson.derivatives[call.result][0] != "∂C/∂":
         cited = ()  # which is of the whole derivative
     facts: dict[str, Any] = FACTS[op](lesson, call) if op in FACTS else {}
     more = (texts["formula"],) if "formula" in texts and facts.get("holds", True) else ()
