@@ -77,8 +77,6 @@ def test_calls_nest_and_repeat():
         loss = model(tg.ones(1, 2)).sum()
     nodes = viz.graph(loss).nodes
     assert [n.path for n in nodes] == ["inner.0", "inner.1", "inner.0", "inner.1", "", ""]
-    assert [len(n.calls) for n in nodes] == [3, 3, 3, 3, 1, 0]
-    assert nodes[0].calls[1] is not nodes[2].calls[1]
     assert not model._forward_hooks
     with viz.record(model), pytest.raises(Exception, match="in_features"):
         model(tg.ones(1, 3))

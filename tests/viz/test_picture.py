@@ -1,4 +1,4 @@
-"""Pictures: boxes that do not overlap, valid SVG, folding, what is absent."""
+"""Pictures: boxes that do not overlap, valid SVG, what is absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
 from tinygrad_fc.core.errors import GraphError
-from tinygrad_fc.viz.layout import BOX_WIDTH, fold
+from tinygrad_fc.viz.picture import BOX_WIDTH, layout
 from viz.networks import network, scalars, seeds, widths
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def parsed(picture: viz.Picture) -> ET.Element:
 
 @given(seeds, st.integers(1, 25))
 def test_boxes_do_not_overlap_and_edges_point_down(seed: int, count: int):
-    layout = fold(viz.graph(scalars(seed, count)[1]))
-    assert all(above.y + above.height < below.y for above, below in pairwise(layout.boxes))
-    assert all(source < target for source, target in layout.edges)
+    placed = layout(viz.graph(scalars(seed, count)[1]))
+    assert all(above.y + above.height < below.y for above, below in pairwise(placed.boxes))
+    assert all(source < target for source, target in placed.edges)
     paths = parsed(viz.draw(scalars(seed, count)[1])).findall(f"{SVG}path")
-    assert len(paths) == 2 * len(layout.edges)
+    assert len(paths) == 2 * len(placed.edges)
     places = [re.findall(r"-?[\d.]+", path.get("d", "")) for path in paths]
     arcs = [[float(x) for x in place[::2]] for place in places if len(place) == 8]
-    assert all(min(xs) == BOX_WIDTH and max(xs) * 0.75 < layout.width for xs in arcs)
+    assert all(min(xs) == BOX_WIDTH and max(xs) * 0.75 < placed.width for xs in arcs)
 
 
 @given(widths, seeds)
@@ -44,13 +44,12 @@ def test_pictures_show_ops_shapes_and_leaves(sizes: list[int], seed: int):
     model, x, y = network(sizes, "tanh", seed)
     with viz.record(model):
         loss = nn.functional.mse_loss(model(x), y)
-    for depth, boxes in ((None, 2 * len(sizes) - 1), (1, 2 * len(sizes) - 1), (0, 2)):
-        root = parsed(viz.draw(loss, depth=depth))
-        assert len(root.findall(f"{SVG}g")) == boxes
-        text = " ".join(root.itertext())
-        for name, p in model.named_parameters():
-            assert name in text
-            assert " × ".join(map(str, p.shape)) in text
+    root = parsed(viz.draw(loss))
+    assert len(root.findall(f"{SVG}g")) == 2 * len(sizes) - 1
+    text = " ".join(root.itertext())
+    for name, p in model.named_parameters():
+        assert name in text
+        assert " × ".join(map(str, p.shape)) in text
 
 
 def test_absent_gradients_and_small_arrays_are_written_and_names_escaped():
@@ -65,13 +64,10 @@ def test_absent_gradients_and_small_arrays_are_written_and_names_escaped():
     assert "absent" not in str(viz.draw((w * 0.0).sum()))
 
 
-def test_a_large_graph_is_refused_unless_it_is_folded():
-    model = nn.Sequential(*(nn.Tanh() for _ in range(1200)))
-    with viz.record(model):
-        loss = model(tg.tensor(1.0, requires_grad=True))
-    with pytest.raises(GraphError, match=r"1200 boxes.*depth=1.*viz\.record"):
+def test_a_large_graph_is_refused():
+    loss = nn.Sequential(*(nn.Tanh() for _ in range(1200)))(tg.tensor(1.0, requires_grad=True))
+    with pytest.raises(GraphError, match=r"1200 ops.*1000.*Print graph"):
         viz.draw(loss)
-    assert len(parsed(viz.draw(loss, depth=0)).findall(f"{SVG}g")) == 1
 
 
 def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Path):

@@ -25,17 +25,7 @@ if TYPE_CHECKING:
     from tinygrad_fc.core.op import Op
     from tinygrad_fc.nn import Module
 
-__all__ = ["Graph", "Leaf", "ModuleCall", "OpNode", "graph", "record"]
-
-
-@dataclass(frozen=True, eq=False)
-class ModuleCall:
-    """One call of a module: its path in the model, its class, and the span of its ops' numbers."""
-
-    path: str
-    kind: str
-    first: int
-    last: int
+__all__ = ["Graph", "Leaf", "OpNode", "graph", "record"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +47,7 @@ class OpNode:
 
     `number` is its place in `Graph.nodes`. `inputs` has an entry for each argument: the number of
     the node that computed it, a leaf, or None for what is no array. `arguments` are the arrays that
-    the op read, `calls` the module calls around it, outermost first.
+    the op read, `path` is that of the innermost module around it, or "".
     """
 
     number: int
@@ -67,7 +57,7 @@ class OpNode:
     settings: Mapping[str, Any]
     value: Any
     gradient: Any = None
-    calls: tuple[ModuleCall, ...] = ()
+    path: str = ""
 
     @property
     def name(self) -> str:
@@ -83,11 +73,6 @@ class OpNode:
     def shape(self) -> tuple[int, ...]:
         """The shape of the result."""
         return np.shape(self.value)
-
-    @property
-    def path(self) -> str:
-        """The path of the innermost module around it, or the empty string."""
-        return self.calls[-1].path if self.calls else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +127,8 @@ LONGEST, DEEPEST = 14, 40
 
 # Module paths: an op belongs to the calls whose span has its number in the order of recording.
 
-# The arrays of parameters are held with their names: no other array gets the id of one.
-_recorded: list[tuple[list[ModuleCall], list[tuple[str, Any]]]] = []
+# Of each call the numbers before and after it, and the path of the module.
+_recorded: list[tuple[list[tuple[int, int, str]], list[tuple[str, Any]]]] = []
 _active = 0
 
 
@@ -165,7 +150,8 @@ def record(model: Module) -> Iterator[None]:
     global _active  # noqa: PLW0603  one block may lie in another
     if not _active:
         _recorded.clear()
-    calls: list[ModuleCall] = []
+    calls: list[tuple[int, int, str]] = []
+    # The arrays of parameters are held with their names: no other array gets the id of one.
     _recorded.append((calls, [(name, p._array) for name, p in model.named_parameters()]))
     paths = {id(module): path for path, module in model.named_modules()}
     starts: list[int] = []  # of the calls that are running: they nest
@@ -174,8 +160,7 @@ def record(model: Module) -> Iterator[None]:
         starts.append(next_seq())
 
     def after(module: Module, *_: Any) -> None:
-        kind = type(module).__name__
-        calls.append(ModuleCall(paths[id(module)], kind, starts.pop(), next_seq()))
+        calls.append((starts.pop(), next_seq(), paths[id(module)]))
 
     handles = []
     for module in model.modules():
@@ -258,9 +243,7 @@ class _Builder:
         self.gradients = gradients
         self.names = {id(array): name for _, known in _recorded for name, array in known}
         self.names |= {id(t._array): name for name, t in names.items()}
-        self.calls = sorted(
-            (call for calls, _ in _recorded for call in calls), key=lambda call: call.first
-        )
+        self.calls = sorted((call for calls, _ in _recorded for call in calls), reverse=True)
         self.nodes: list[OpNode] = []
         self.numbers: dict[int, int] = {}
 
@@ -279,15 +262,16 @@ class _Builder:
         op, args, gradient = t._op, t._args, self.gradients.get(id(t))
         parents = enumerate(zip(t._parents, args, strict=True))
         inputs = [self.source(op, i, parent, array) for i, (parent, array) in parents]
-        calls = tuple(call for call in self.calls if call.first < t._seq < call.last)
+        around = (path for first, last, path in self.calls if first < t._seq < last)
+        path = next(around, "")  # the call that began last is the innermost
         read = (tuple(inputs), tuple(args), t._settings)
         if op.outer is not None:
             z = np.asarray(op.inner.forward(*args))
             cotangent = None if gradient is None else op.outer.rules[0](gradient, t._array, None)
-            self.nodes.append(OpNode(len(self.nodes), op.inner, *read, z, cotangent, calls))
+            self.nodes.append(OpNode(len(self.nodes), op.inner, *read, z, cotangent, path))
             op, read = op.outer, ((len(self.nodes) - 1,), (z,), t._settings)
         self.numbers[id(t)] = len(self.nodes)
-        self.nodes.append(OpNode(len(self.nodes), op, *read, t._array, gradient, calls))
+        self.nodes.append(OpNode(len(self.nodes), op, *read, t._array, gradient, path))
 
 
 def argument_name(op: Op, i: int) -> str:

@@ -23,10 +23,9 @@ from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.node import array_of
 from tinygrad_fc.core.printing import shape_text
 from tinygrad_fc.viz.evaluation import evaluation
-from tinygrad_fc.viz.layout import Box, Layout
 from tinygrad_fc.viz.lesson import Lesson
 from tinygrad_fc.viz.network import Network, Symbol, network, symbols, threshold
-from tinygrad_fc.viz.picture import svg
+from tinygrad_fc.viz.picture import Box, Layout, svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,7 +146,7 @@ def _layout(lesson: Lesson) -> Layout:
         layer = lesson.layer_of.get(call.result)
         where = f"layer {layer}" if layer else str(call.origin.module or "")
         shape = shape_text(call.result.shape or ())
-        boxes.append(Box(number, call.origin.op, shape, rows, path=where))
+        boxes.append(Box(call.origin.op, shape, rows, where))
     return Layout(boxes, list(dict.fromkeys(edges)))
 
 
