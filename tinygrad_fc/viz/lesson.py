@@ -84,9 +84,8 @@ class Lesson:
         self.printer = printer = NumPyPrinter(traced.program)
         self.users = {v: printer.users[id(v)] for v in self.numbers}
         self.used_after = {*program.outputs, *(new for _, new in program.changes)}
-        chains = printer.overwritten
-        self.overwritten = {v: chains[id(v)] for v in self.computed if id(v) in chains}
-        self.changed = {v: old for old, v in program.changes if self.overwritten.get(v) is old}
+        overwritten = printer.overwritten  # the input in whose array a value is computed
+        self.changed = {v for old, v in program.changes if overwritten.get(id(v)) is old}
         self.source_lines = printer.source_lines()
         self.own_lines: defaultdict[Any, list[int]] = defaultdict(list)
         for k, line in enumerate(self.source_lines):
@@ -128,7 +127,7 @@ class Lesson:
 
     def _variable(self, v: Value) -> str:
         """Return the variable of the program that holds a value, or "" without one."""
-        if v in self.overwritten and v not in self.changed:  # between an old and a new value
+        if id(v) in self.printer.overwritten and v not in self.changed:  # between old and new
             return ""
         if id(v) in self.printer.inlined:
             return self.printer.array_names.get(id(v), "")
