@@ -82,13 +82,25 @@ viz.draw(output, names={"w1": v1, "w2": v2, "bias": v3})
 
 # %% [markdown]
 # The gradient of a leaf, a value that no operation computed, is the sum over all paths that lead
-# from the result to it, each the product of the local derivatives on the way. `explain` writes them
-# out; in brackets stands the argument through which a path goes, `input` the first of an operation
-# and `other` the second. In $a \cdot a + a$ there are three:
+# from the result to it, each the product of the local derivatives on the way. In $a \cdot a + a$
+# there are three:
+
 
 # %%
-a = tg.tensor(3.0, requires_grad=True)
-print(viz.explain(a * a + a, a, names={"a": a}))
+def products(value, leaf):
+    """Yield the product of the local derivatives on each path from `value` to `leaf`."""
+    if value is leaf:
+        yield 1.0
+    for argument, derivative in value.arguments:
+        for product in products(argument, leaf):
+            yield derivative * product
+
+
+a = Value(3.0)
+result = a * a + a
+print(*products(result, a))
+result.backward()
+assert sum(products(result, a)) == a.grad == 7
 
 # %% [markdown]
 # This engine trains a network. The data are two half moons, one of each class, which no straight

@@ -14,7 +14,7 @@ from tinygrad_fc import nn, viz
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.ops.linalg import linear
-from viz.networks import network, scalars, seeds, widths
+from viz.networks import network, seeds, widths
 
 OPS = list({id(op): op for op in registry.values() if op.outer is None}.values())
 
@@ -63,57 +63,17 @@ def test_layers_that_the_document_does_not_have_cite_no_formula():
     assert cited(viz.explain(loss)) == [8, 13, 33, 14, 17]
 
 
-@given(seeds, st.integers(1, 5))
-def test_paths_sum_to_the_gradient(seed: int, count: int):
-    leaves, loss = scalars(seed, count)
-    for leaf in leaves:
-        total = tg.autograd.grad(loss, leaf, retain_graph=True, allow_unused=True)[0]
-        if total is None:
-            with pytest.raises(GraphError, match="no path leads"):
-                viz.explain(loss, leaf)
-            continue
-        first, *lines = viz.explain(loss, leaf, names={"w": leaf}).splitlines()
-        assert first.startswith("gradient of w: ")
-        assert f"over {len(lines)} path" in first
-        products = [float(line.rsplit(" = ", 1)[1]) for line in lines]
-        np.testing.assert_allclose(sum(products), total.item(), rtol=1e-2, atol=1e-2)
-        for line, value in zip(lines, products, strict=True):
-            factors = line.split(": ")[1].split(" = ")[0].split(" · ")
-            np.testing.assert_allclose(np.prod([*map(float, factors)]), value, rtol=1e-2)
-
-
-def test_paths_through_arrays_show_rules_and_results_have_paths_as_leaves_have():
-    w = tg.tensor([[1.0], [2.0]], requires_grad=True)
-    text = viz.explain((w * tg.ones(2, 3)).exp().sum(), w)
-    assert "[g * y]" in text
-    assert text.startswith("gradient of input: [")
-    with viz.record(model := nn.Sequential(nn.Linear(1, 2), nn.Sigmoid())):
-        loss = model(w).sum()
-    assert viz.explain(loss, model[0].bias).startswith("gradient of 0.bias: [")
-    assert np.array2string(np.exp([[1.0], [2.0]]) * 3, precision=4) in text
-    a = tg.tensor(3.0, requires_grad=True)
-    m = a * a
-    text = viz.explain(m * m + m, m, names={"m": m})
-    assert text.splitlines()[0] == "gradient of m: 19, the sum over 3 paths"
-    assert "a result of multiply" in viz.explain(m * a, m)
-    printed: list[str] = []
-    text._repr_pretty_(type("Printer", (), {"text": printed.append}))
+def test_notebooks_print_an_explanation():
+    text, printed = viz.explain(tg.tanh), list[str]()
+    text._repr_pretty_(type("Printer", (), {"text": printed.append}))  # type: ignore[attr-defined]
     assert printed == [str(text)]
 
 
-def test_too_many_paths_are_refused_and_a_missing_gradient_is_explained():
-    w = tg.tensor(1.0, requires_grad=True)
-    x = w
-    for _ in range(7):
-        x = x + x
-    freed = w * 2
+def test_a_missing_gradient_is_explained():
+    freed = tg.tensor(1.0, requires_grad=True) * 2
     freed.backward()
-    for arguments, message in (
-        *(((x, w), "64 paths"), ((tg.ones(2) * w, w), "scalar result")),
-        ((freed,), r"freed by backward\(\)"),
-    ):
-        with pytest.raises(GraphError, match=message):
-            viz.explain(*arguments)
+    with pytest.raises(GraphError, match=r"freed by backward\(\)"):
+        viz.explain(freed)
     y = tg.tensor([1.0], requires_grad=True)
     for tensor, part in (
         *((y, "backward() has not been called"), (y * tg.ones(2), "retain_grad()")),

@@ -1,10 +1,9 @@
-"""Explanations: of an op, of a missing gradient, of a backward pass, of one gradient."""
+"""Explanations: of an op, of a missing gradient, of a backward pass."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.core.printing import number_text, shape_text
 from tinygrad_fc.domain import parse_axis, smallest_sizes
 from tinygrad_fc.tensors import Tensor
-from tinygrad_fc.viz.computation_graph import Leaf, argument_name, graph
+from tinygrad_fc.viz.computation_graph import argument_name, graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from tinygrad_fc.viz.computation_graph import OpNode
 
 __all__ = ["explain"]
-
-MOST_PATHS = 64
 
 
 class Text(str):
@@ -39,32 +36,21 @@ class Text(str):
         printer.text(str(self))
 
 
-def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | None = None) -> str:
-    """Return an explanation of an op, a tensor, a loss, or of one gradient of a loss.
+def explain(x: Any, *, names: Mapping[str, Tensor] | None = None) -> str:
+    """Return an explanation of an op, a tensor, or a loss.
 
     Of an op or a NumPy function: the formula, that of each vjp rule, the domain. Of
     a tensor without gradient: why. Of a scalar result: its backward pass step by step, with the
-    document's formula numbers. With `wrt`, a leaf or a result before it: every path from the result
-    to that, with the product of local derivatives; the sum over paths is the gradient. `names`
-    names leaves, `viz.record(model)` parameters. Notebooks print what is returned. Raises
-    `TypeError` for anything else, and `GraphError` where `wrt` is not reached or there are more
-    than 64 paths.
+    document's formula numbers; `names` names leaves, `viz.record(model)` parameters. Notebooks
+    print what is returned. Raises `TypeError` for anything else.
 
     >>> import tinygrad_fc as tg
     >>> print(explain(tg.tanh))
     tanh(input)
       y = np.tanh(input)
       gradient of input (real): g * (1 - y * y)
-    >>> a = tg.tensor(3.0, requires_grad=True)
-    >>> print(explain(a * a + a, a, names={"a": a}))
-    gradient of a: 7, the sum over 3 paths
-      add (input) <- multiply (input): 1 · 3 = 3
-      add (input) <- multiply (other): 1 · 3 = 3
-      add (other): 1 = 1
     """
     if isinstance(x, Tensor):
-        if wrt is not None:
-            return Text(_explain_gradient(x, wrt, names))
         if x.is_leaf or x.numel() != 1:
             return Text(autograd.explain(x))
         return Text(_explain_backward(x, names))
@@ -183,83 +169,3 @@ def _arguments(node: OpNode) -> Iterator[tuple[int, str]]:
 
 def _names(op: Op, count: int) -> list[str]:
     return [argument_name(op, i).replace("argument ", "x") for i in range(count)]
-
-
-# One gradient
-
-
-def _explain_gradient(loss: Tensor, wrt: Any, names: Mapping[str, Tensor] | None) -> str:
-    nodes = graph(loss, names=names).nodes
-    if loss.numel() != 1:
-        raise GraphError(f"explain takes a scalar result, got shape {loss.shape}: add .sum()")
-    total = autograd.grad(loss, wrt, retain_graph=True, allow_unused=True)[0]
-    if total is None:
-        raise GraphError(
-            "no path leads from the result to this tensor: it was computed from other tensors"
-        )
-    read = [pair for n in nodes for pair in zip(n.arguments, n.inputs, strict=True)]
-    known = {id(array): leaf.name for array, leaf in read if isinstance(leaf, Leaf)}
-    known |= {id(t._array): name for name, t in (names or {}).items()}
-    paths = list(islice(_paths(nodes, wrt._array), MOST_PATHS + 1))
-    if len(paths) > MOST_PATHS:
-        raise GraphError(
-            f"more than {MOST_PATHS} paths lead from the result to this tensor, which is why the "
-            "backward pass sums at each node. Explain a smaller graph."
-        )
-    name = known.get(id(wrt._array)) or (f"a result of {wrt._op.name}" if wrt._op else "a leaf")
-    count = f"{len(paths)} path{'s' * (len(paths) != 1)}"
-    lines = [f"gradient of {name}: {_value(total.numpy())}, the sum over {count}"]
-    for path in paths:
-        g = np.ones(loss.shape)
-        factors = []
-        for node, i in path:
-            g = _pull_back(node, i, g)
-            factors.append(_local(node, i))
-        steps = " <- ".join(f"{node.name} ({argument_name(node.op, i)})" for node, i in path)
-        product = " · ".join(factors)
-        lines.append(f"  {steps}: {product} = {_value(g)}")
-    return "\n".join(lines)
-
-
-def _paths(nodes: Sequence[OpNode], array: Any) -> Iterator[list[tuple[OpNode, int]]]:
-    """Yield each way from the last node to where `array` is read, as nodes and arguments."""
-    leading: dict[int, list[int]] = {}  # arguments on the way, by the number of the node
-    for node in nodes:
-        arguments = enumerate(node.arguments)
-        on_the_way = [i for i, a in arguments if a is array or node.inputs[i] in leading]
-        if on_the_way:
-            leading[node.number] = on_the_way
-    pending: list[tuple[list[tuple[OpNode, int]], Any]] = [([], len(nodes) - 1)]
-    while pending:
-        path, number = pending.pop()
-        if number is None:
-            yield path
-            continue
-        node = nodes[number]
-        for i in reversed(leading[number]):
-            source = None if node.arguments[i] is array else node.inputs[i]
-            pending.append(([*path, (node, i)], source))
-
-
-def _pull_back(node: OpNode, i: int, g: Any) -> Any:
-    """Return the gradient of argument `i` for the cotangent `g`, in the shape of the argument."""
-    rules: Any = node.op.rules
-    with np.errstate(all="ignore"):
-        out = np.asarray(node.value)
-        gradient = np.asarray(rules[i](g, out, *node.arguments, **node.settings))
-    shape = np.shape(node.arguments[i])
-    extra = gradient.ndim - len(shape)
-    stretched = [extra + k for k, n in enumerate(shape) if n != gradient.shape[extra + k]]
-    return gradient.sum(axis=(*range(extra), *stretched), keepdims=True).reshape(shape)
-
-
-def _local(node: OpNode, i: int) -> str:
-    """Return the local derivative where it is a number, else the rule."""
-    if np.size(node.value) == np.size(node.arguments[i]) == 1:
-        return number_text(_pull_back(node, i, np.ones(node.shape)).reshape(()))
-    return f"[{_node_rule(node, i)}]"
-
-
-def _value(array: Any) -> str:
-    a = np.asarray(array)
-    return number_text(a.reshape(())) if a.size == 1 else np.array2string(a, precision=4)
