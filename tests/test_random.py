@@ -71,6 +71,23 @@ def test_draws_without_a_generator_use_the_default_one(seed: int, draws: Any):
     assert drawn == values(draws, tg.Generator().manual_seed(seed))
 
 
+@given(seeds, draws)
+def test_a_seed_and_a_state_are_of_the_generator_in_use(seed: int, draws: Any):
+    tg.manual_seed(1)
+    before = tg.get_rng_state()
+    with random.drawing_from(generator := tg.Generator()):
+        assert tg.manual_seed(seed) is generator
+        assert tg.initial_seed() == seed % 2**64
+        state = tg.get_rng_state()
+        with random.fork_rng():
+            expected = values(draws, None)
+        assert expected == values(draws, None)
+        assert expected == values(draws, tg.set_rng_state(state))
+    assert expected == values(draws, tg.Generator().manual_seed(seed))
+    assert (tg.get_rng_state() == before).all()
+    assert pickle.loads(pickle.dumps(tg.manual_seed)) is tg.manual_seed
+
+
 def test_a_new_generator_has_the_seed_of_pytorch_and_seed_is_random():
     assert tg.Generator().initial_seed() == 67280421310721
     assert values(DRAWS, tg.Generator("cpu")) == values(DRAWS, tg.Generator())

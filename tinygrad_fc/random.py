@@ -6,7 +6,8 @@ import os
 from _thread import allocate_lock
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from tinygrad_fc.functional.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Unpack
 
     from tinygrad_fc.core.dtypes import Sizes
@@ -40,6 +41,8 @@ _FIRST_SEED = 67280421310721
 _SEEDS = range(-(2**63), 2**64)
 _STATE_SIZE = 256  # bytes of a generator's state, JSON with spaces at its end
 _seeding = allocate_lock()
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Generator:
@@ -63,7 +66,9 @@ class Generator:
     def manual_seed(self, seed: int) -> Self:
         """Start from `seed`; return the generator.
 
-        As a function it seeds the default generator, which all draws without `generator=` use.
+        As a function it seeds the generator that draws without `generator=` use: the default one,
+        or that of the run in `parallel.map` and of the estimator in `fit`.
+
         Raises `ValueError` unless it is in [-2**63, 2**64); a negative one counts back from 2**64.
 
         >>> import tinygrad_fc as tg
@@ -164,14 +169,33 @@ default_generator = Generator()
 default_generator.seed()
 
 
-manual_seed = default_generator.manual_seed
-initial_seed = default_generator.initial_seed
-get_rng_state, set_rng_state = default_generator.get_state, default_generator.set_state
+def current_generator() -> Generator:
+    """Return the generator of draws without `generator=`: of `drawing_from`, or the default one."""
+    scoped = _scoped.get()
+    return scoped if isinstance(scoped, Generator) else default_generator
+
+
+def _of_current(method: Callable[_P, _R], name: str) -> Callable[_P, _R]:
+    """Return the function that calls this method of the current generator."""
+
+    @wraps(method)
+    def function(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        result: _R = getattr(current_generator(), method.__name__)(*args, **kwargs)
+        return result
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+manual_seed = _of_current(default_generator.manual_seed, "manual_seed")
+initial_seed = _of_current(default_generator.initial_seed, "initial_seed")
+get_rng_state = _of_current(default_generator.get_state, "get_rng_state")
+set_rng_state = _of_current(default_generator.set_state, "set_rng_state")
 
 
 @contextmanager
 def drawing_from(generator: Any) -> Iterator[None]:
-    """Return a context in which this thread or task draws from `generator`."""
+    """Return a context in which this thread or task draws from `generator`, and seeds it."""
     token = _scoped.set(generator)
     try:
         yield
@@ -181,7 +205,7 @@ def drawing_from(generator: Any) -> Iterator[None]:
 
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[None]:
-    """Return a context after which the default generator has the state from before.
+    """Return a context after which draws without `generator=` go on from the state before it.
 
     >>> import tinygrad_fc as tg
     >>> with tg.random.fork_rng():
@@ -207,7 +231,7 @@ def rng_of(generator: Any) -> np.random.Generator:
             "randomness='different', or 'same' for the same numbers in each row"
         )
     if generator is None:
-        return (scoped or default_generator).rng
+        return current_generator().rng
     if isinstance(generator, Generator):
         return generator.rng
     if isinstance(generator, np.random.Generator):

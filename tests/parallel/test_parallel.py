@@ -452,3 +452,15 @@ def test_evaluation_is_the_mean_over_all_rows_in_evaluation_mode() -> None:
     assert model[3].num_batches_tracked.item() == before
     np.testing.assert_allclose(found, steps.mean(model.eval(), *map(tg.tensor, (x, y))).item())
     assert not steps.gradients(model)
+
+
+def test_a_seed_of_a_run_is_its_own() -> None:
+    def draw(seed: int) -> float:
+        tg.manual_seed(seed)
+        return tg.rand(1).item() + tg.nn.Linear(1, 1).weight.item()
+
+    expected = [draw(seed) for seed in range(8)]
+    for workers in (1, 4):
+        with dask.config.set(num_workers=workers):
+            runs = parallel.map(draw, range(8))
+        assert [run.result for run in runs] == expected

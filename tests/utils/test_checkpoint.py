@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn
+from tinygrad_fc import nn, random
 from tinygrad_fc.utils.checkpoint import checkpoint
 
 
@@ -51,6 +51,18 @@ def test_gradients_are_those_without_checkpoints(seed: int, requires_grad: bool,
         results.append([h.detach(), *gradients, tg.rand(2)])
     for ours, expected in zip(*results, strict=True):
         close(ours.numpy(), expected.numpy(), tolerance=1e-12)
+
+
+def test_the_second_call_draws_the_numbers_of_the_first_in_a_generator_of_its_own():
+    x = T(np.ones(50))
+    with random.drawing_from(tg.Generator()):
+        y = checkpoint(nn.functional.dropout, x)
+        y.sum().backward()
+        after = tg.rand(1)
+    close(x.grad.numpy(), y.detach().numpy())
+    with random.drawing_from(tg.Generator()):
+        nn.functional.dropout(x)
+        assert tg.rand(1) == after
 
 
 def test_an_argument_that_is_also_captured_gets_both_gradients():

@@ -17,7 +17,7 @@ from tinygrad_fc.core.node import array_of
 from tinygrad_fc.functional.creation import full
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.state_dict import join_path
-from tinygrad_fc.random import default_generator
+from tinygrad_fc.random import fork_rng
 from tinygrad_fc.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -115,11 +115,8 @@ def summary(model: Module, input_shape: Any, dtypes: Any = None) -> Summary:
     _add_rows(layers, first_rows, model, "", 0)
     held = {"parameters": model.parameters(), "buffers": model.buffers(), "input": inputs}
     memory = {name: _bytes(tensors) for name, tensors in held.items()}
-    random_state = default_generator.get_state()
-    try:
+    with fork_rng():
         memory["outputs"] = _output_bytes(model, inputs, first_rows)
-    finally:
-        default_generator.set_state(random_state)
     parameters = sum(row.parameters for row in layers)
     trainable = sum(row.trainable for row in layers)
     return Summary(layers, parameters, trainable, memory)

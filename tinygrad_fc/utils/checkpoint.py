@@ -11,7 +11,7 @@ from tinygrad_fc.core.backward import backward_pass
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.grad_mode import enable_grad, is_grad_enabled
 from tinygrad_fc.core.node import Node, array_of, leaf_of, next_seq
-from tinygrad_fc.random import default_generator
+from tinygrad_fc.random import fork_rng, get_rng_state, set_rng_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ class _Segment:
 
     def __init__(self, function: Any, args: Any, kwargs: Any, *, preserve_rng_state: bool) -> None:
         self.function, self.arguments = function, (args, kwargs)
-        self.random_state = default_generator.get_state() if preserve_rng_state else None
+        self.random_state = get_rng_state() if preserve_rng_state else None
         self.inputs: list[Any] = []
         self.shapes: list[tuple[int, ...]] = []
 
@@ -122,15 +122,10 @@ class _Segment:
 
     @contextmanager
     def _same_random_numbers(self) -> Iterator[None]:
-        if self.random_state is None:
+        with fork_rng(enabled=self.random_state is not None):
+            if self.random_state is not None:
+                set_rng_state(self.random_state)
             yield
-            return
-        before = default_generator.get_state()
-        default_generator.set_state(self.random_state)
-        try:
-            yield
-        finally:
-            default_generator.set_state(before)
 
 
 class _Recomputed(Function):
