@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class NonNegative(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight.abs(), self.bias)
+
+
 class Classifier(nn.Module):
     def __init__(self, features: int, hidden: int, classes: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(features, hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        self.output = nn.Linear(hidden, classes)
+        self.output = NonNegative(hidden, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.relu(self.norm(self.hidden(x)))

@@ -15,7 +15,7 @@ from tinygrad_fc.core.grad_mode import OBSERVED, flags
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.nn.activation import ReLU, Sigmoid, Tanh
 from tinygrad_fc.nn.layer_error import add_path
-from tinygrad_fc.nn.linear import Linear
+from tinygrad_fc.nn.linear import Linear, linear_by
 from tinygrad_fc.nn.module import Module, indented
 from tinygrad_fc.nn.parameter import Parameter
 from tinygrad_fc.ops import linalg
@@ -209,7 +209,7 @@ class Sequential(_List[Module]):
                 if pending is not None:
                     fused = fused_ops.get(forward)
                     if fused is not None and fused[0] is kind:
-                        input, pending = _LINEAR_FORWARD(pending, input, op=fused[1]), None
+                        input, pending = linear_by(fused[1], pending, input), None
                         continue
                     input, pending = pending(input), None
                 current_name = name

@@ -72,26 +72,30 @@ class Linear(Module):
         """Reinitialize weight and bias."""
         _init_uniform(self.weight, self.bias, self.in_features)
 
-    def forward(self, input: Tensor, *, op: Op = linalg.linear) -> Tensor:
-        # Sequential passes another op, which includes the activation that follows.
-        weight: Any
-        parameters = self._parameters if type(self) is Linear else {}
-        if "weight" in parameters and "bias" in parameters:
-            weight, bias = parameters["weight"], parameters["bias"]  # faster than attributes
-        else:
-            weight, bias = self.weight, self.bias
-        try:
-            out = call_op(op, (input, weight, bias), _NO_SETTINGS)
-        except ShapeError as error:
-            if np.shape(input)[-1:] == (self.in_features,):
-                raise
-            # No variable for the new error: a traceback that refers to itself keeps tensors alive.
-            raise LayerError(
-                self, input, axis=-1, expected=self.in_features, setting="in_features"
-            ) from error.__cause__
-        if out._array.dtype is not weight._array.dtype:
-            warn_if_promoted(self, out._array.dtype)
-        return out
+    def forward(self, input: Tensor) -> Tensor:
+        return linear_by(linalg.linear, self, input)
+
+
+def linear_by(op: Op, layer: Linear, input: Tensor) -> Tensor:
+    """Return the result of a layer by `op`, which may include the activation that follows."""
+    weight: Any
+    parameters = layer._parameters if type(layer) is Linear else {}
+    if "weight" in parameters and "bias" in parameters:
+        weight, bias = parameters["weight"], parameters["bias"]  # faster than attributes
+    else:
+        weight, bias = layer.weight, layer.bias
+    try:
+        out = call_op(op, (input, weight, bias), _NO_SETTINGS)
+    except ShapeError as error:
+        if np.shape(input)[-1:] == (layer.in_features,):
+            raise
+        # No variable for the new error: a traceback that refers to itself keeps tensors alive.
+        raise LayerError(
+            layer, input, axis=-1, expected=layer.in_features, setting="in_features"
+        ) from error.__cause__
+    if out._array.dtype is not weight._array.dtype:
+        warn_if_promoted(layer, out._array.dtype)
+    return out
 
 
 def _init_uniform(weight: Any, bias: Any, fan_in: int) -> None:
