@@ -133,9 +133,35 @@ def test_a_module_and_a_loss_of_ones_own():
     assert isinstance(net.module_[1], nn.Tanh)
     assert clone(net).get_params() == net.get_params()
     names: list[Any] = [{"optimizer": "adam"}, {"loss": "mse"}, {"schedule": "step"}]
-    for options in ({"module": nn.Linear(3, 3)}, {"batch_size": 0}, {"hidden": 16}, *names):
+    names += [{"batch_size": 0}, {"batch_size": 16.0}, {"max_epochs": 2.5}]
+    for options in ({"module": nn.Linear(3, 3)}, {"hidden": 16}, *names):
         with pytest.raises(ValueError, match=r"fit: .*, expected a"):
             fitted(**options)
+
+
+def test_weights_need_a_loss_of_each_row():
+    class Mean(nn.Module):
+        def forward(self, logits: Any, y: Any) -> Any:
+            return nn.functional.cross_entropy(logits, y)
+
+    fitted(loss=Mean(), max_epochs=1)
+    with pytest.raises(ValueError, match=r"the loss has shape \(\), expected \(16,\)"):
+        fitted(loss=Mean(), max_epochs=1, class_weight="balanced")
+
+
+def test_predictions_of_another_shape_are_refused():
+    """A module with a mean and a variance per target, say, has two columns for one."""
+
+    def two(outputs: Any, y: Any) -> Any:
+        return nn.functional.gaussian_nll_loss(outputs[:, :2], y, outputs[:, 2:].exp())
+
+    net = NetRegressor(lambda n, _: nn.Linear(n, 4).float(), loss=two, max_epochs=1)
+    net.fit(X, VALUES)
+    with pytest.raises(ValueError, match=r"returned \(60, 4\), expected \(60, 2\)"):
+        net.predict(X)
+    net = fitted(module=lambda n, outputs: nn.Linear(n, outputs + 1).float())
+    with pytest.raises(ValueError, match=r"module_ returned"):
+        net.predict(X)
 
 
 def test_the_progress_bar_shows_the_losses(capsys: pytest.CaptureFixture[str]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import compile as compiled
-from tinygrad_fc.core.errors import check_argument
+from tinygrad_fc.core.errors import ShapeError, check_argument
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import from_numpy
 from tinygrad_fc.functional.joining import cat
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
 
 __all__ = ["MLP", "NetClassifier", "NetRegressor"]
+
+
+_CALLABLES = {
+    "module": "a class or function of (inputs, outputs) that builds it",
+    "loss": "a function or a module, such as nn.MSELoss()",
+    "optimizer": "a class or function of the parameters and lr, such as optim.Adam",
+    "schedule": "a function of the optimizer",
+}
 
 
 class MLP(nn.Module):
@@ -114,10 +123,18 @@ class _Net(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Self:
         fresh = not hasattr(self, "module_")
-        for name in ("module", "loss", "optimizer", "schedule"):
-            value, expected = getattr(self, name), "a function or class, such as optim.Adam"
+        for name, expected in _CALLABLES.items():
+            value = getattr(self, name)
             fit = callable(value) and (name == "loss" or not isinstance(value, nn.Module))
             check_argument(value is None or fit, "fit", expected, **{name: value})
+        for name, least in (("batch_size", 1), ("max_epochs", 0)):
+            value, expected = getattr(self, name), f"an integer of at least {least}"
+            check_argument(
+                isinstance(value, Integral) and int(value) >= least,
+                "fit",
+                expected,
+                **{name: value},
+            )
         settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
         X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
         targets, outputs = self._targets(y)
@@ -150,7 +167,6 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         return weights
 
     def _train(self, data: Sequence[Any], epochs: int) -> None:
-        check_argument(self.batch_size > 0, "fit", "at least 1", batch_size=self.batch_size)
         order = self._generator.rng.permutation(len(data[0]))
         count = math.ceil(len(order) * self.validation_fraction) if len(order) > 1 else 0
         validation, rows = [a[order[:count]] for a in data], order[count:]
@@ -200,7 +216,13 @@ class _Net(BaseEstimator):  # type: ignore[misc]
             loss.reduction = "none"
         else:
             loss = partial(loss, reduction="none")
-        losses = loss(self.module_(x), y).reshape(len(x), -1).mean(1)
+        losses = loss(self.module_(x), y)
+        if losses.shape[:1] != (len(x),):
+            raise ShapeError(
+                f"fit: the loss has shape {losses.shape}, expected {(len(x),)} or more axes: where "
+                "there are weights, its `reduction` is 'none'"
+            )
+        losses = losses.reshape(len(x), -1).mean(1)
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
     def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
@@ -221,7 +243,15 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "module_")
         X = validate_data(self, self._encoded(X), dtype=np.float32, order="C", reset=False)
         with no_grad():
-            return self.module_(from_numpy(X))
+            outputs = self.module_(from_numpy(X))
+        shape = getattr(outputs, "shape", type(outputs).__name__)
+        width = np.size(self.classes_ if hasattr(self, "classes_") else self.target_mean_)
+        expected = [(len(X), width), (len(X),)][: 2 if width == 1 else 1]
+        if shape not in expected:
+            raise ShapeError(
+                f"predict: module_ returned {shape}, expected {expected[0]}. Call module_ yourself"
+            )
+        return outputs
 
 
 class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
