@@ -398,7 +398,7 @@ def test_tours_ask_and_reveal(show: Callable[..., Any]):
     page.select_option("#tours", "Softmax with cross entropy")
     asked = []
     while page.is_visible("#tour"):
-        for summary in page.query_selector_all("#tour summary"):
+        for summary in page.locator("#tour summary:visible").all():
             summary.click()
         asked.append(page.inner_text("#tour"))
         page.click("#tour-next")

@@ -140,11 +140,6 @@ const R = (() => {
     const total = x.data.reduce((sum, y) => sum + (Math.abs(y) / most) ** order, 0);
     return make([], Float64Array.of(most * total ** (1 / order)));
   };
-  run.vdot = ({ data: a }, { data: b }) => {
-    let total = 0;
-    for (let i = 0; i < a.length; i++) total += a[i] * b[i];
-    return run.item(total);
-  };
 
   const reduction = (start, f) => (x, { axis = 0, keepdims = false, initial = start } = {}) => {
     const axes = axis === null ? x.shape.map((_, k) => k)
@@ -156,6 +151,7 @@ const R = (() => {
     return make(keepdims ? reduced : reduced.filter((_, k) => !axes.includes(k)), out);
   };
   run.sum = reduction(0, functions.add);
+  run.vdot = (a, b) => run.sum(run.multiply(run.reshape(a, -1), run.reshape(b, -1)));
   run.prod = reduction(1, functions.multiply);
   run.max = reduction(-Infinity, functions.maximum);
   run.min = reduction(Infinity, functions.minimum);

@@ -36,17 +36,13 @@ function sumHtml({ args }) {
   return parts.join(" + ");
 }
 
-function showComputation() {
-  const here = hovered ?? pinned;
-  if (document.activeElement?.id === "editor") return here;  // a number is being typed
-  litCells = new Set();
-  $("hint").hidden = here !== null;
-  $("computation").innerHTML = here ? computationOf(here) : "";
-  return here;
-}
-
 function* showCell() {
-  const here = showComputation(), held = pinned && cellNode(pinned);
+  const here = hovered ?? pinned, held = pinned && cellNode(pinned);
+  if (document.activeElement?.id !== "editor") {  // else a number is being typed
+    litCells = new Set();
+    $("hint").hidden = here !== null;
+    $("computation").innerHTML = here ? computationOf(here) : "";
+  }
   for (const cell of all('#arrays td[tabindex="0"]')) cell.tabIndex = -1;
   Object.assign(held ?? document.querySelector(".result td[data-e]") ?? {}, { tabIndex: 0 });
   for (const node of $("arrays").children) {
@@ -215,10 +211,4 @@ function acceptNumber(field) {
   field.blur();
   cellNode(pinned)?.focus();
   compute(changing(pinned.k, pinned.element, field.valueAsNumber));
-}
-
-function goBack() {
-  const last = trail.pop();
-  pinned = last.pinned;
-  go(last.at);
 }

@@ -49,12 +49,11 @@ function evaluated(node, known, isEvaluation = false) {
   return known.get(node.k);
 }
 
-// What is kept of nodes until numbers change.
-let cellsOf = new Map();
-function forgetCells() { cellsOf = new Map(); }
-function once(node, compute) {
-  if (!cellsOf.has(node)) cellsOf.set(node, compute());
-  return cellsOf.get(node);
+// What is computed once until numbers change, by node or name.
+let computed = new Map();
+function once(key, compute) {
+  if (!computed.has(key)) computed.set(key, compute());
+  return computed.get(key);
 }
 
 // Functions that only move cells, from their first and third argument, run over numbers of cells.
@@ -197,20 +196,22 @@ function knownFor(k, step) {
 const stepNumbers = new Map(steps.map(({ writes }, n) => [writes, n]).reverse());
 const stepOf = (k) => stepNumbers.get(k) ?? -1;
 
+// Value `k` with another array in the place of value `from`; what `isFixed` stays as it is.
+function replacing(from, x, k, isFixed = () => false, isEvaluation = false) {
+  const known = new Map([[from, x]]), dependent = dependentsOf([from]);
+  v.forEach((value, other) => {
+    if (other !== from && (!dependent.has(other) || isFixed(other))) known.set(other, value);
+  });
+  return evaluated(graph[k], known, isEvaluation);
+}
+
 // The part of one sample: a vjp rule is linear in its cotangent, so it runs over that row alone.
-function partOf(step, cotangent, b) {
-  const x = v[cotangent], width = sizeOf(x.shape) / x.shape[0];
-  const known = new Map(step.reads.map((k) => [k, v[k]]));
-  known.set(cotangent, array(x.shape, x.data.map((y, i) => (Math.floor(i / width) === b ? y : 0))));
-  return evaluated(graph[step.writes], known);
+function partOf({ writes }, cotangent, b) {
+  const { shape, data: all } = v[cotangent], width = all.length / shape[0];
+  const row = all.map((y, i) => (Math.floor(i / width) === b ? y : 0));
+  return replacing(cotangent, array(shape, row), writes);
 }
 
 // The output for other inputs, without dropout. What has no row for each sample, such as the
 // statistics of batch norm, stays as it is.
-function outputFor(x) {
-  const known = new Map([[data.x, x]]);
-  v.forEach((value, k) => {
-    if (k !== data.x && !(isBatch(k) && graph[k]?.name)) known.set(k, value);
-  });
-  return evaluated(graph[data.output], known, true);
-}
+const outputFor = (x) => replacing(data.x, x, data.output, (k) => !isBatch(k), true);

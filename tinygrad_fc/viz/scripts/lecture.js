@@ -8,11 +8,8 @@ let playing = null, tour = null;  // a timer; {stops, at}
 function openFit(isOpen) {
   document.body.classList.toggle("opening", isOpen);
   if (isOpen === $("opening").contains($("cost"))) return;
-  if (isOpen) $("opening").append($("data-plot"), $("cost"));
-  else {
-    $("left").append($("data-plot"));
-    $("right").append($("cost"));
-  }
+  $(isOpen ? "opening" : "left").append($("data-plot"));
+  $(isOpen ? "opening" : "right").append($("cost"));
   draw(...PARTS);
 }
 
@@ -36,15 +33,13 @@ function showTour() {
   const stop = tour?.stops[tour.at];
   $("tour").hidden = !tour;
   if (!tour) return;
-  if (stop) move(stepNamed(stop.step));
-  const field = stop?.answer === undefined ? "" : '<input id="guess" type="number" step="any" '
-    + 'aria-label="Your guess"> <output id="verdict"></output>';
-  const place = `${tour.at + 1} of ${tour.stops.length}`;
-  const question = !stop ? "<b>The end of the tour.</b>"
-    : `<b>${place}: ${escaped(stop.question)}</b> ${field}<details><summary>Reveal</summary>${
-      escaped(stop.reveal)}</details>`;
-  $("tour").innerHTML = `${question}<button type="button" id="tour-next">${
-    stop ? "Next question" : "Close"}</button>`;
+  $("question").textContent = stop ? `${tour.at + 1} of ${tour.stops.length}: ${stop.question}`
+    : "The end of the tour.";
+  [$("guess").value, $("verdict").value, $("reveal").open] = ["", "", false];
+  [$("guess").hidden, $("reveal").hidden] = [stop?.answer === undefined, !stop];
+  $("answer").textContent = stop?.reveal;
+  $("tour-next").textContent = stop ? "Next question" : "Close";
+  if (stop) move(stepNamed(stop.step));  // whose arrays fit below
 }
 
 function nextStop() {

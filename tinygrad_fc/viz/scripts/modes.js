@@ -8,26 +8,21 @@ function toggle(button) {
 // What is kept and cleared: saved values, gradients, dead neurons; and the model in evaluation.
 
 // Values that the forward pass computes, and the inputs, that rules of the backward pass read.
-function savedValues() {
-  const of = (phase) => steps.filter((step) => step.phase === phase);
-  const computed = of("forward").flatMap(({ between, writes }) => [...between, writes]);
-  const read = new Set(of("backward").flatMap(({ reads }) => reads));
-  return [computed, stored.filter((k) => data.labels[k] !== undefined)].map(
-    (some) => some.filter((k) => read.has(k)));
-}
-
 function showMemory() {
   $("memory").hidden = !isOn("memory-on");
   if ($("memory").hidden) return;
   const link = (k) => `<a role="button" tabindex="0" data-k="${k}" data-e="0">${symbol(k)}</a>`;
   const links = (some) => some.map(link).join(", ") || "none";
   const count = (some) => some.reduce((n, k) => n + v[k].data.length, 0).toLocaleString("en");
-  const [computed, inputs] = savedValues(), gradients = Object.values(data.gradients);
-  $("memory").innerHTML = `<p><b>Saved for the backward pass:</b> ${links(computed)}: ${
-    count(computed)} numbers that the forward pass computed; its rules read ${
-    links(inputs)} as well. A saved array is freed when the last rule that reads it has run.</p>`
-    + `<p><b>Cleared by zero_grad():</b> ${links(gradients)}: ${count(gradients)} numbers. Without `
-    + "it, the next backward pass adds to them.</p>";
+  const of = (phase) => steps.filter((step) => step.phase === phase);
+  const read = new Set(of("backward").flatMap(({ reads }) => reads));
+  const results = of("forward").flatMap(({ between, writes }) => [...between, writes])
+    .filter((k) => read.has(k));
+  const inputs = stored.filter((k) => data.labels[k] !== undefined && read.has(k));
+  const gradients = Object.values(data.gradients);
+  $("saved").innerHTML = `${links(results)}: ${count(results)} numbers`;
+  $("read").innerHTML = links(inputs);
+  $("cleared").innerHTML = `${links(gradients)}: ${count(gradients)} numbers`;
 }
 
 // The sentence of a step, of ReLU with the neurons that are 0 for all samples.

@@ -74,13 +74,10 @@ function drawNetwork(svg) {
   const layout = placed(width, height), { r } = layout;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.style.fontSize = `${Math.min(11, 0.62 * r)}px`;
-  const arrow = '<defs><marker id="skip-end" markerWidth="8" markerHeight="8" refX="4" refY="6" '
-    + 'markerUnits="userSpaceOnUse"><path d="M0 0L8 0L4 7z"/></marker></defs>';
-  svg.innerHTML = arrow + links.map((link, l) => linkHtml(link, l, layout)).join("")
+  svg.innerHTML = links.map((link, l) => linkHtml(link, l, layout)).join("")
     + columns.map((column, c) => columnHtml(column, c, layout)).join("");
-  const neurons = columns.map(() => []), lines = links.map(() => []);
-  for (const node of all("g.neuron", svg)) neurons[node.dataset.column].push(node);
-  for (const node of all("line.edge", svg)) lines[node.dataset.link].push(node);
+  const neurons = Object.groupBy(all("g.neuron", svg), ({ dataset }) => dataset.column);
+  const lines = Object.groupBy(all("line.edge", svg), ({ dataset }) => dataset.link);
   drawn = { svg, size: `${width} ${height}`, r, neurons, lines, heads: all("[data-head]", svg) };
   [numbersOf, litNodes] = [[], []];
 }

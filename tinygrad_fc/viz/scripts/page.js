@@ -3,9 +3,8 @@
 let at = 0;  // the step that is shown
 
 function light(selector, isLit) {
-  const nodes = all(selector);
-  for (const node of nodes) node.classList.toggle("lit", isLit(node.dataset));
-  const first = nodes.find((node) => isLit(node.dataset));
+  for (const node of all(selector)) node.classList.toggle("lit", isLit(node.dataset));
+  const first = document.querySelector(`${selector}.lit`);
   if (!first) return;
   const panel = first.closest("[role=tabpanel]");
   const outer = panel.getBoundingClientRect(), inner = first.getBoundingClientRect();
@@ -115,7 +114,8 @@ const PRESSED = {
   "#play": () => play(), "#tour-next": nextStop, "#evaluation": () => evaluate(!isEvaluating),
   "#lecture, #path-on, #memory-on, #check-on": toggle,
   "#train": () => (running ? stop() : train()), "#train-1": () => train(1),
-  "#reset": () => { stop(); compute(resetting()); }, "#return": goBack,
+  "#reset": () => { stop(); compute(resetting()); }, 
+  "#return": () => { ({ at, pinned } = trail.pop()); go(at); },
   "#export": exportWeights, "[role=tab]": showTab,
   "#fit [data-b]": ({ dataset }) => chooseSample(Number(dataset.b)),
   ".tg-graph g[data-box]": ({ dataset }) => openNext((step) => step.box === Number(dataset.box)),

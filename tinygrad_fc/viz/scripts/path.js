@@ -4,13 +4,8 @@
 const MOST_PATHS = 300, SHOWN_PATHS = 4;
 
 // The derivatives of a gradient `k` by the gradient of the output of a column: its rules, for ones.
-function slopesOf({ slope }, k) {
-  const ones = array(v[slope].shape, v[slope].data.map(() => 1));
-  if (k === slope) return ones;
-  const known = new Map([[slope, ones]]), dependent = dependentsOf([slope]);
-  v.forEach((x, other) => { if (!dependent.has(other)) known.set(other, x); });
-  return evaluated(graph[k], known);
-}
+const slopesOf = ({ slope }, k) => (
+  replacing(slope, array(v[slope].shape, v[slope].data.map(() => 1)), k));
 
 const linksFrom = (c) => links.filter(({ source }) => source === c);
 const isTraceable = (c) => {
@@ -28,21 +23,12 @@ function tracedWeight() {
   return isWhole ? [own, pinned.element] : null;
 }
 
-// The input and the neuron that an element of a weight connects.
-function endsOf({ source, target, weight, is_turned: isTurned }, element) {
-  const m = v[weight].shape[1], [a, b] = [Math.floor(element / m), element % m];
-  return isTurned ? [source, a, target, b] : [source, b, target, a];
-}
-
 // The largest paths from a weight to the cost, {product, neurons, factors: [{name, k, e, number}]},
 // and whether these are all.
 function pathsOf(own, element) {
-  const known = new Map(), complete = [];
+  const complete = [];
   const bySize = (a, b) => Math.abs(b.product) - Math.abs(a.product);
-  const slopes = (c, k) => {
-    if (!known.has(`${c},${k}`)) known.set(`${c},${k}`, slopesOf(columns[c], k));
-    return known.get(`${c},${k}`);
-  };
+  const slopes = (c, k) => once(`slopes of ${k} by column ${c}`, () => slopesOf(columns[c], k));
   const cell = (name, k, c, n, x = v[k]) => {
     const e = sample * columns[c].width + n;
     return { name, k, e, number: x.data[e] };
@@ -66,8 +52,11 @@ function pathsOf(own, element) {
     });
   };
   let isWhole = true, paths = own.map((link) => {
-    const [source, i, c, n] = endsOf(link, element), { output: x } = columns[source];
-    return enter({ product: 1, factors: [], neurons: [] }, cell(symbol(x), x, source, i), c, n);
+    const { source, target, weight, is_turned: isTurned } = link, { output: x } = columns[source];
+    const m = v[weight].shape[1], ends = [Math.floor(element / m), element % m];
+    const [n, i] = isTurned ? ends.reverse() : ends;  // the neuron and its input
+    const start = { product: 1, factors: [], neurons: [] };
+    return enter(start, cell(symbol(x), x, source, i), target, n);
   });
   while (paths.length) {
     for (const path of paths.filter(({ c }) => !linksFrom(c).length)) {

@@ -57,10 +57,8 @@ function plot(svg, { curves, log = false, xName, yName, below = () => "", above 
 
 // Output and target of each sample; over the plane of two inputs, the output everywhere
 
-const rowOf = (x, b) => {
-  const width = x.data.length / samples;
-  return x.data.subarray(b * width, (b + 1) * width);
-};
+const rowOf = ({ data: x }, b) => (
+  x.subarray((b * x.length) / samples, ((b + 1) * x.length) / samples));
 const isTarget = () => data.has_target && data.y !== null && v[data.y].shape[0] === samples;
 const isClassifier = () => data.threshold !== null && isTarget();
 

@@ -27,9 +27,8 @@ function train(count = Infinity) {  // resolves when that many steps are done, o
   evaluate(false);
   stop();
   if (canRun && count > 0 && !hasDiverged()) {
-    const job = trainingStep();
-    running = { left: count, job };
-    compute(job);
+    running = { left: count, job: trainingStep() };
+    compute(running.job);
   }
   return idle();
 }
@@ -45,8 +44,8 @@ function rateChange() {
   const { rates } = data, rate = $("rate").valueAsNumber;
   if (!rates.length || !$("rate").reportValidity()) return [];
   const [first, ...others] = rates.map((k) => initial[k].data[0]);
-  const of = (x) => (first ? x * (rate / first) : rate);
-  return rates.map((k, i) => [k, array([], [i ? of(others[i - 1]) : rate])]);
+  const all = [rate, ...others.map((x) => (first ? x * (rate / first) : rate))];
+  return rates.map((k, i) => [k, array([], [all[i]])]);
 }
 
 function* resetting() {

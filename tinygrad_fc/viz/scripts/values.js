@@ -34,17 +34,16 @@ function inEvaluation(k, get, f = R) {
   return f.divide(f.subtract(get(x), get(mean)), f.sqrt(f.add(get(variance), eps)));
 }
 
-function setEvaluated(values, k, x) {
-  values[k] = inEvaluation(k, (other) => values[other]) ?? x;
-  return true;
-}
+const EVALUATED = {
+  set: (values, k, x) => Reflect.set(values, k, inEvaluation(k, (other) => values[other]) ?? x),
+};
 
 // Computes `values` from its inputs, with a yield after each instruction; their generators stay
 // as they are before the step. Returns the generators after it.
 function* computing(values) {
   const before = generators.map((k) => values[k]);
   for (const k of generators) values[k] = { ...values[k] };
-  yield* runProgram(isEvaluating ? new Proxy(values, { set: setEvaluated }) : values, R);
+  yield* runProgram(isEvaluating ? new Proxy(values, EVALUATED) : values, R);
   const after = generators.map((k) => values[k]);
   generators.forEach((k, i) => { values[k] = before[i]; });
   return after;
@@ -62,8 +61,7 @@ function* recomputing(changes, values = null) {
   const after = (values ?? v).slice();
   for (const [k, x] of changes) after[k] = x;
   if (canRun) next = yield* computing(after);
-  v = after;
-  forgetCells();
+  [v, computed] = [after, new Map()];
   request(...LIVE);
 }
 
