@@ -455,6 +455,8 @@ def test_small_screens_keep_the_controls_and_need_no_sideways_scrolling(
     assert page.evaluate(SCROLLING, [[], True]) == []
     page.evaluate("scrollTo(0, 2000)")
     assert page.locator("#next").bounding_box()["y"] < 200
+    page.click("#lecture")
+    assert page.locator("#fit").bounding_box()["width"] > width / 2
 
 
 LARGE: dict[str, Any] = {"sizes": [784, 128, 10], "batch": 64, "dtype": tg.float32}
