@@ -117,6 +117,19 @@ def test_a_backward_hook_gets_the_gradients_of_inputs_and_outputs(seed: int):
     close(b.grad.numpy(), weights * x)
 
 
+def test_backward_hooks_of_a_module_that_returns_a_dict_are_warned_of():
+    class Dict(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return {"loss": x.sum()}
+
+    module = Dict()
+    handle = module.register_full_backward_hook(lambda *_: None)
+    with pytest.warns(UserWarning, match="Dict returned dict, expected a tensor or a tuple"):
+        module(tg.ones(2))
+    handle.remove()
+    assert module(tg.ones(2))["loss"] == 2
+
+
 def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
     layer, x, seen = nn.Linear(2, 2), T(np.ones((1, 2))), []
     handle = layer.register_full_backward_hook(lambda module, grad_input, _: grad_input[0] * 0 + 7)

@@ -73,3 +73,9 @@ def test_the_plot_has_every_layer_and_what_has_no_gradient_is_nan(monkeypatch: p
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"tinygrad-fc\[plot\]"):
         history.plot()
+
+
+def test_a_function_as_criterion_is_refused():
+    model = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match=r"criterion is .*, expected a loss module"):
+        viz.History(model, nn.functional.mse_loss, tg.optim.SGD(model.parameters(), lr=0.1))

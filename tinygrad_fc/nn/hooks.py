@@ -246,6 +246,12 @@ class _Gradients:
         """Return the output or outputs, passed through an identity op."""
         if isinstance(result, tuple):
             return _with_backward(self._store, result)
+        if not isinstance(result, Node):
+            warnings.warn(
+                f"{type(self.module).__name__} returned {type(result).__name__}, expected a tensor "
+                "or a tuple of tensors, since it has backward hooks. They do not get grad_output",
+                stacklevel=4,
+            )
         return _with_backward(self._store, (result,))[0]
 
     def _store(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tinygrad_fc.core.errors import check_argument
 from tinygrad_fc.core.seam import observer
 from tinygrad_fc.nn import ReLU, Sigmoid, Tanh
 
@@ -53,6 +54,9 @@ class History:
     """
 
     def __init__(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
+        is_module = hasattr(criterion, "register_forward_hook")
+        expected = "a loss module, such as nn.MSELoss()"
+        check_argument(is_module, "History", expected, criterion=criterion)
         self.loss: list[float] = []
         self.gradient_norms: dict[str, list[float]] = {}
         self.saturated: dict[str, list[float]] = {}
