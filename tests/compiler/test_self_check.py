@@ -224,16 +224,84 @@ def test_small_differences_are_seen(function: Any, backend: str):
         compiled(x)
 
 
+def normalised(dtype: str) -> Any:
+    """Return a network with batch normalization, which subtracts the bias before it."""
+    layers = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.SiLU(), nn.Linear(8, 4), nn.BatchNorm1d(4)
+    return nn.Sequential(*layers, nn.SiLU(), nn.Linear(4, 1)).to(getattr(tg, dtype))
+
+
+def run_on_batches(function: Any, dtype: str, calls: int = 17) -> None:
+    generator = tg.Generator().manual_seed(1)
+    for _ in range(calls):
+        function(*tg.randn(64, 5, generator=generator).to(getattr(tg, dtype)).split([4, 1], 1))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["Adam", "Rprop", "RMSprop"])
-def test_updates_by_rounding_errors_pass(name: str, backend: str):
-    """Batch normalization subtracts the bias before it, whose gradient is rounding alone."""
-    layers = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)
-    model = nn.Sequential(*layers).float()
-    training = Training(model, getattr(optim, name)(model.parameters()), nn.MSELoss())
-    compiled = tg.compile(lambda *xy: step(training, *xy), backend=backend)
-    for _ in range(9):
-        compiled(tg.randn(32, 4, dtype=tg.float32), tg.randn(32, 1, dtype=tg.float32))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["Adadelta", "Adam", "Adamax", "NAdam", "RMSprop", "Rprop"])
+def test_updates_by_rounding_errors_pass(name: str, dtype: str, backend: str):
+    """The gradient of a bias before batch normalization is rounding alone."""
+    model = normalised(dtype)
+    training = Training(model, getattr(optim, name)(model.parameters()), nn.SmoothL1Loss())
+    run_on_batches(tg.compile(lambda *xy: step(training, *xy), backend=backend), dtype)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("averaged", [False, True])
+def test_results_of_rounding_errors_pass(dtype: str, backend: str, averaged: bool):
+    """Norms of gradients, an update by hand, and a moving average of the parameters."""
+    model = normalised(dtype)
+    average = optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    mean = optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
+    optimizer = optim.RMSprop(model.parameters())
+
+    @tg.compile(backend=backend)
+    def step(x: Any, y: Any) -> Any:
+        loss = nn.functional.mse_loss(model(x), y)
+        if not averaged:
+            gradients = tg.autograd.grad(loss, list(model.parameters()))
+            with tg.no_grad():
+                for p, g in zip(model.parameters(), gradients, strict=True):
+                    p.sub_(0.01 * g / (g.abs() + 1e-8))
+            return loss, [g.norm() for g in gradients]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        mean.update_parameters(model)
+        return loss, {name: p.grad.norm() for name, p in model.named_parameters()}
+
+    run_on_batches(step, dtype)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_difference_is_seen_beside_rounding_errors(backend: str):
+    hidden[0] = 1.0
+    model = normalised("float64")
+    optimizer = optim.Adam(model.parameters())
+
+    @tg.compile(backend=backend)
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        (nn.functional.mse_loss(model(x), y) * hidden[0]).backward()
+        optimizer.step()
+
+    run_on_batches(step, "float64", 3)
+    hidden[0] += 1e-5
+    with pytest.raises(CompileError, match="by the program, but"):
+        run_on_batches(step, "float64", 1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_difference_is_seen_where_other_inputs_raise(backend: str):
+    """With inputs that differ by rounding, an index is out of range."""
+    hidden[0] = 1.0
+    rows, x = tg.arange(2.0), tg.tensor([0.3, 0.3])
+    compiled = tg.compile(lambda x: rows[2 - (x >= 0.3).long()] + hidden[0], backend=backend)
+    compiled(x)
+    hidden[0] = 2.0
+    with pytest.raises(CompileError, match="by the program, but"):
+        compiled(x)
 
 
 def test_a_check_can_be_turned_off():
