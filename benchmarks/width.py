@@ -2,7 +2,7 @@
 
 One step is forward, backward and SGD for a sigmoid network 64-w-w-10 under MSELoss, on a batch of
 64 rows in float32, on one thread; `contestants.py` defines who takes part. All have to agree before
-they are timed, in turns, and a time is the median of the rounds.
+they are timed, in turns, and a time is the fastest of the rounds.
 
     python benchmarks/width.py [--rounds N] [--output FILE]
 """
@@ -10,7 +10,6 @@ they are timed, in turns, and a time is the median of the rounds.
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 
 import one_thread  # noqa: F401  before NumPy
@@ -38,7 +37,7 @@ def microseconds(width: int, rounds: int) -> dict[str, float]:
     entered = contestants(row, installed(), slow=False)
     disagreement(row, entered, steps=5)  # in more steps, wide networks diverge from rounding errors
     race(entered, rounds, seconds=0.02)
-    times = {name: statistics.median(c.seconds) * 1e6 for name, c in entered.items()}
+    times = {name: min(c.seconds) * 1e6 for name, c in entered.items()}
     times["tinygrad_fc, compiled"] = min(times[name] for name in COMPILED if name in times)
     names = {
         "tinygrad_fc, eager": "eager",

@@ -122,10 +122,9 @@ function showFit() {
   const legend = (isCurve ? [-1, 0, 1] : [...new Set(all.map(targetOf))].sort()).map((y) => (
     `<tspan style="fill:rgb(${colourOf(y)})">■</tspan>${y}`)).join(" ");
   const accuracy = isCurve ? "" : `, accuracy ${(100 * right / samples).toFixed(0)} %`;
-  const first = isCurve && v[data.output].data.length > samples ? " of neuron 0" : "";
-  const shown = isCurve ? name : "class";
-  const yName = isPlane ? `x₁; ${shown}${first}, points y: ${legend}`
-    : `${shown} (line), y (dots)${first}`;
+  const neuron = v[data.output].data.length > samples ? " of neuron 0" : "";
+  const shown = isCurve ? name + neuron : "class";
+  const yName = isPlane ? `x₁; ${shown}, points y: ${legend}` : `${shown} (line), y (dots)`;
   const xName = isPlane ? "x₀" : isLine ? "x" : "sample";
   const curves = [curve(seen, "output"), curve(wanted, "target")];
   const below = isPlane && canRun ? regionHtml : undefined;
