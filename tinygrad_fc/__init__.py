@@ -2,8 +2,8 @@
 
 Read it in one evening, in this order:
 
-1. `core`, the graph, its backward pass, and what an op is (1,950 lines of code);
-2. `ops`, the formulas and their derivatives (1,750);
+1. `core`, the graph, its backward pass, and what an op is (2,000 lines of code);
+2. `ops`, the formulas and their derivatives (1,850);
 3. `tensors`, `methods`, `conversions`, `assignment`, `numpy_dispatch`, which make a `Tensor` of
    them (1,100);
 4. `nn.linear`, `optim.sgd`, and `handderived`, the derivation by hand that all of it reproduces.

@@ -207,7 +207,6 @@ def test_the_example_of_each_public_name_runs_on_a_gpu(
 
 FOR_THE_CPU = {
     "tg.compile": "compile is for the CPU",
-    "tg.explain": "Copy it first",
     "Tensor.numpy": "numpy() got a tensor on",
     "Tensor.data_ptr": "__array_interface__",
     "Tensor.storage_offset": "__array_interface__",

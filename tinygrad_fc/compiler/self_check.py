@@ -109,16 +109,16 @@ def _spreads(call: Executable, eps: float, inputs: Any, before: Any, pairs: Any)
     """Return how much the program's values differ for inputs that differ by rounding.
 
     An item has two numbers for a pair of `pairs`: by the kernel, and by the NumPy program, which
-    rounds as the function does. Each runs four times, since two numbers that are rounding alone may
-    be close by accident. The inputs become smaller, since larger ones might leave a domain; whole
-    numbers, such as counts of steps, stay, and equal inputs stay equal, since both may be guards.
-    The list is empty where a run raises.
+    rounds as the function does. Each runs sixteen times, since two numbers that are rounding alone
+    may be close by accident. The inputs become smaller, since larger ones might leave a domain;
+    whole numbers, such as counts of steps, stay, and equal inputs stay equal, since both may be
+    guards. The list is empty where a run raises.
     """
     spreads = []
     with suppress(Exception):
         for kernel in (call.kernel, build(call.program)):
             runs = []
-            for seed in range(4):
+            for seed in range(16):
                 start = [_copy(before.get(k, x)) for k, x in enumerate(inputs)]
                 for x in start:
                     if isinstance(x, np.ndarray) and x.dtype.kind in "fc":
