@@ -80,3 +80,17 @@ def test_a_missing_gradient_is_explained():
         (tg.ones(1), "does not require grad"),
     ):
         assert part in viz.explain(tensor)
+
+
+def test_dependence_on_a_tensor_is_explained():
+    x, unused = (tg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    doubled = x * 2
+    loss = (doubled**2).sum()
+    assert "depends on this leaf, with a gradient of norm 17.89" in viz.explain(loss, x)
+    assert "result of multiply, with a gradient of norm 8.944" in viz.explain(loss, doubled)
+    assert "no path leads from the loss" in viz.explain(loss, unused)
+    assert "does not require grad" in viz.explain(loss, tg.ones(2))
+    with pytest.raises(tg.errors.ShapeError, match="needs a scalar"):
+        viz.explain(doubled, x)
+    loss.backward()  # the graph is still there
+    assert x.grad is not None

@@ -106,13 +106,28 @@ def grad(
     return tuple(gradients.get(id(t)) for t in sources)  # type: ignore[misc]
 
 
-def explain(tensor: Tensor) -> str:
+def _dependence(tensor: Tensor, loss: Tensor) -> str:
+    gradient: Tensor | None = grad(loss, tensor, retain_graph=True, allow_unused=True)[0]
+    if gradient is None:
+        return (
+            "not reached: no path leads from the loss to it. Look for a copy, no_grad(), detach(), "
+            ".data and .numpy() between them"
+        )
+    kind = "leaf" if tensor._op is None else f"result of {tensor._op.name}"
+    return f"the loss depends on this {kind}, with a gradient of norm {gradient.norm().item():.4g}"
+
+
+def explain(tensor: Tensor, loss: Tensor | None = None) -> str:
     """Return why `tensor` has or lacks a gradient, in a sentence or two.
+
+    With a scalar `loss`: whether that depends on the tensor, a leaf or a result.
 
     >>> import tinygrad_fc as tg
     >>> print(tg.explain(tg.tensor([1.0], requires_grad=True)))
     no gradient yet: backward() has not been called since this tensor was created
     """
+    if loss is not None and tensor.requires_grad:
+        return _dependence(tensor, loss)
     if tensor._grad is not None:
         return "it has a gradient: the sum over all backward passes since `.grad` was last None"
     if not tensor.requires_grad:

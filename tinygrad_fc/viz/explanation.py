@@ -36,13 +36,14 @@ class Text(str):
         printer.text(str(self))
 
 
-def explain(x: Any, *, names: Mapping[str, Tensor] | None = None) -> str:
+def explain(x: Any, wrt: Tensor | None = None, *, names: Mapping[str, Tensor] | None = None) -> str:
     """Return an explanation of an op, a tensor, or a loss.
 
     Of an op or a NumPy function: the formula, that of each vjp rule, the domain. Of
     a tensor without gradient: why. Of a scalar result: its backward pass step by step, with the
-    document's formula numbers; `names` names leaves, `viz.record(model)` parameters. Notebooks
-    print what is returned. Raises `TypeError` for anything else.
+    document's formula numbers; `names` names leaves, `viz.record(model)` parameters. With `wrt`, a
+    leaf or a result: whether the result `x` depends on it. Notebooks print what is returned. Raises
+    `TypeError` for anything else.
 
     >>> import tinygrad_fc as tg
     >>> print(explain(tg.tanh))
@@ -51,6 +52,8 @@ def explain(x: Any, *, names: Mapping[str, Tensor] | None = None) -> str:
       gradient of input (real): g * (1 - y * y)
     """
     if isinstance(x, Tensor):
+        if wrt is not None:
+            return Text(autograd.explain(wrt, x))
         if x.is_leaf or x.numel() != 1:
             return Text(autograd.explain(x))
         return Text(_explain_backward(x, names))
