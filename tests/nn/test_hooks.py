@@ -1,4 +1,4 @@
-"""Calls of modules, and hooks."""
+"""Hooks of modules; tests/parity has their order, what they get, replace and see after errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing import Plain, T, close
-from hypothesis import given
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -23,58 +21,17 @@ def test_a_module_without_forward_raises():
         Plain()(1)
 
 
-class AllArguments(Module):
-    """A module with positional and keyword arguments of every kind."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return args, kwargs
-
-
-def test_hooks_run_in_order_replace_values_and_can_be_removed():
-    module, seen = AllArguments(), []
-
-    def before(_: Module, args: Any) -> Any:
-        seen.append(args)
-        return (args[0] + 1,)
-
-    def after(_: Module, args: Any, output: Any) -> Any:
-        seen.append(args)
-        return output[0]
-
-    handles = [
-        module.register_forward_pre_hook(before),
-        module.register_forward_pre_hook(lambda _, args: seen.append("first"), prepend=True),
-        module.register_forward_hook(after),
-        module.register_forward_hook(lambda *_: seen.append("first of all"), prepend=True),
-    ]
-    assert module(1) == (2,)
-    assert seen == ["first", (1,), "first of all", (2,)]
-    for handle in handles:
-        handle.remove()
-        handle.remove()
-    assert module(1) == ((1,), {})
-    with module.register_forward_hook(lambda *_: "replaced"):
-        assert module(1) == "replaced"
-    assert module(1) == ((1,), {})
-
-
 def test_hooks_with_kwargs_get_and_replace_keyword_arguments():
+    class AllArguments(Module):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return args, kwargs
+
     module = AllArguments()
     module.register_forward_pre_hook(
         lambda _, args, kwargs: (args, {**kwargs, "b": 2}), with_kwargs=True
     )
     module.register_forward_hook(lambda *args: args[1:], with_kwargs=True)
     assert module(1, a=1) == ((1,), {"a": 1, "b": 2}, ((1,), {"a": 1, "b": 2}))
-
-
-def test_always_call_runs_a_hook_after_an_error():
-    module = Plain()
-    seen: list[Any] = []
-    module.register_forward_hook(lambda *args: seen.append(args[2]), always_call=True)
-    module.register_forward_hook(lambda *_: seen.append("not this one"))
-    with pytest.raises(NotImplementedError):
-        module(1)
-    assert seen == [None]
 
 
 def test_hooks_are_copied_and_are_no_submodules():
@@ -92,29 +49,12 @@ def test_hooks_are_copied_and_are_no_submodules():
 # Backward hooks
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_a_backward_hook_gets_the_gradients_of_inputs_and_outputs(seed: int):
-    x, y, weights = (np.random.default_rng(seed + k).normal(size=(2, 3)) for k in range(3))
-    seen: list[Any] = []
-
-    class Pair(Module):
-        def forward(self, a: Any, b: Any, c: Any) -> Any:
-            return a * b, (a + c).sum()
-
-    pair = Pair()
-    pair.register_full_backward_hook(lambda module, *grads: seen.append((module, *grads)))
-    a, b = T(x), T(y)
-    product, total = pair(a, b, tg.tensor(1.0))
-    ((product * tg.tensor(weights)).sum() + total * 2).backward()
-    ((module, grad_input, grad_output),) = seen
-    assert module is pair
-    close(grad_output[0].numpy(), weights)
-    assert grad_output[1].item() == 2
-    close(grad_input[0].numpy(), weights * y + 2)
-    close(grad_input[1].numpy(), weights * x)
-    assert grad_input[2] is None
-    close(a.grad.numpy(), weights * y + 2)
-    close(b.grad.numpy(), weights * x)
+def test_a_backward_hook_may_return_the_gradient_of_a_single_input_alone():
+    layer, x = nn.Linear(2, 2), T(np.ones((1, 2)))
+    layer.register_full_backward_hook(lambda _, grad_input, __: grad_input[0] * 0 + 7)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == [[7, 7]]
+    assert layer.bias.grad.tolist() == [1, 1]
 
 
 def test_backward_hooks_of_a_module_that_returns_a_dict_are_warned_of():
@@ -128,25 +68,6 @@ def test_backward_hooks_of_a_module_that_returns_a_dict_are_warned_of():
         module(tg.ones(2))
     handle.remove()
     assert module(tg.ones(2))["loss"] == 2
-
-
-def test_a_backward_hook_may_replace_the_gradients_and_be_removed():
-    layer, x, seen = nn.Linear(2, 2), T(np.ones((1, 2))), []
-    handle = layer.register_full_backward_hook(lambda module, grad_input, _: grad_input[0] * 0 + 7)
-    first = layer.register_full_backward_hook(lambda *_: None, prepend=True)
-    layer(x).sum().backward()
-    assert x.grad.tolist() == [[7, 7]]
-    assert layer.bias.grad.tolist() == [1, 1]
-    handle.remove()
-    first.remove()
-    x.grad = None
-    layer(x).sum().backward()
-    close(x.grad.numpy(), layer.weight.detach().sum(dim=0, keepdim=True).numpy())
-    layer.register_full_backward_hook(lambda *_: seen.append(_[1:]))
-    layer(tg.ones(3, 2)).sum().backward()  # no input requires grad
-    (((grad_input,), (grad_output,)),) = seen
-    assert grad_input is None
-    assert grad_output.shape == (3, 2)
 
 
 @pytest.mark.usefixtures("_by_reference_count")
