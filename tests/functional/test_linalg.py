@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.domain import interval, real
 from tinygrad_fc.testing import check
 
 la = tg.linalg
@@ -95,22 +94,6 @@ def test_gradient_of_a_norm_at_0_is_0(order: float):
     assert np.isfinite(y.grad.numpy()).all()
 
 
-def separate(a: np.ndarray) -> bool:
-    """Return whether all singular values are distinct and not 0, by a margin."""
-    s = np.linalg.svdvals(a)
-    return bool((-np.diff(s, append=0) > 0.1).all())
-
-
-@pytest.mark.parametrize("shape", [("n", "n"), (3, 2), (2, 3)])
-def test_derivatives_of_svd(shape: Any):
-    def without_signs(x: tg.Tensor) -> tg.Tensor:
-        U, S, V = tg.svd(x)
-        vectors = tg.cat([U, V], dim=0)  # each column is unique up to its sign
-        return (vectors[:, None] * vectors) * S
-
-    check(without_signs, real(*shape, where=separate), max_examples=15)
-
-
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3), (2, 3, 1), (2, 0), (4, 0, 3)])
 def test_full_matrices_of_svd_complete_the_bases(shape: tuple[int, ...]):
     a = some(*shape, seed=1)
@@ -132,13 +115,6 @@ def test_full_matrices_of_svd_complete_the_bases(shape: tuple[int, ...]):
 
 
 @pytest.mark.parametrize("order", [2, -2, "nuc"])
-def test_derivatives_of_spectral_and_nuclear_norms(order: Any):
-    check(lambda x: la.matrix_norm(x, order), real(3, 2, where=separate), max_examples=15)
-    if order == "nuc":  # smooth, though the singular values are equal
-        check(lambda x: la.matrix_norm(x, order), np.linalg.qr(some(3, 2, seed=0))[0])
-
-
-@pytest.mark.parametrize("order", [2, -2, "nuc"])
 def test_gradients_of_spectral_and_nuclear_norms_at_ties_and_zeros(order: Any):
     for a in (np.zeros((2, 3)), np.eye(3), np.ones((2, 2)), np.zeros((2, 0, 3))):
         if a.size == 0 and order != "nuc":
@@ -147,26 +123,8 @@ def test_gradients_of_spectral_and_nuclear_norms_at_ties_and_zeros(order: Any):
         la.matrix_norm(x, order).sum().backward()
         assert np.isfinite(x.grad.numpy()).all()
         assert (np.linalg.norm(x.grad.numpy().reshape(-1, a.shape[-1]), 2) if a.size else 0) < 1.01
-
-
-def with_positive_diagonal(x: tg.Tensor) -> tuple[tg.Tensor, tg.Tensor]:
-    """Return Q and R with R[i, i] > 0: LAPACK chooses signs, which jump."""
-    q, r = la.qr(x)
-    signs = r.diagonal().detach().sign()
-    return q * signs, r * signs[:, None]
-
-
-@pytest.mark.filterwarnings("ignore:.*inconclusive")  # LAPACK rounds more than these bounds allow
-def test_derivatives_of_eigenvectors_and_orthogonal_factors():
-    def of_symmetric(x: tg.Tensor) -> tg.Tensor:
-        L, V = la.eigh(x + 3 * np.diag([1.0, 3.0, 5.0]))
-        return tg.cat([(V * L) @ V.mT, V * V, la.eigvalsh(x)[None]])
-
-    check(of_symmetric, interval(-0.5, 0.5)(3, 3), max_examples=10)
-    for shape in ((3, 2), (2, 3), (2, 2)):
-        check(lambda x: with_positive_diagonal(x)[0], real(*shape, where=separate), max_examples=10)
-        check(lambda x: with_positive_diagonal(x)[1], real(*shape, where=separate), max_examples=10)
-        check(la.pinv, real(*shape, where=separate), max_examples=10)
+    if order == "nuc":  # smooth, though the singular values are equal
+        check(lambda x: la.matrix_norm(x, order), np.linalg.qr(some(3, 2, seed=0))[0])
 
 
 def test_equal_eigenvalues_and_a_pseudo_inverse_of_low_rank():

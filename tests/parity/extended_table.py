@@ -160,6 +160,9 @@ line("median(values)", along(keepdim=keep), middle)
 line("var_mean(dim)", moments, ties=0)
 line("var_mean(all)", shaped(2, 3), lambda t, x: t.var_mean(x), ties=0)
 line("count_nonzero", along(many=True, none=True))
+line("diff", along(least=1, min_side=0, n=st.integers(0, 3)))
+joined = lambda t, x, dim: x.diff(1, dim, prepend=x, append=x * 2)  # noqa: E731
+line("diff(joined)", along(least=1), joined)
 
 # Norms
 
