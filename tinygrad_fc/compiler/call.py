@@ -6,20 +6,21 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
     def call(args, kwargs, kernel=kernel, calls=calls):
         try:
             [l0, l1] = args
-            if not (kwargs == {}): return v15  # a `Miss`, as the others
+            if not (not kwargs): return v15  # a `Miss`, as the others
             ...
             i2 = v17._array
             if not (i2 is known[2] or replaces(2, i2)): return v18
         except Exception: return v19
+        leaf = leaf_of if flags.get() & 16 else unobserved_leaf
         number = next(calls)
         if number > 1 and not number & number - 1 and (outputs := check(...)) is not None:
             [r0, r1] = outputs
-            return leaf_of(r1)
+            return leaf(r1)
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
         except GuardFailed: return v20
-        v17._grad = leaf_of(r0)
-        record_changes_by_id(owners.values())
-        return leaf_of(r1)
+        v17._grad = leaf(r0)
+        record_changes_by_id(owners)
+        return leaf(r1)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.compiler.guards import ABSENT, same, same_contents
+from tinygrad_fc.compiler.guards import ABSENT, Watched, same, same_contents
 from tinygrad_fc.compiler.ir import GuardFailed, Source
 from tinygrad_fc.compiler.trace import Output, Traced
 from tinygrad_fc.core import grad_mode, graph
@@ -38,7 +39,14 @@ from tinygrad_fc.core.dtypes import get_default_dtype
 from tinygrad_fc.core.errors import RangeError
 from tinygrad_fc.core.errstate import silent
 from tinygrad_fc.core.graph import record_changes_by_id
-from tinygrad_fc.core.node import Node, array_of, leaf_of, owner, undifferentiated_leaf
+from tinygrad_fc.core.node import (
+    Node,
+    array_of,
+    leaf_of,
+    owner,
+    undifferentiated_leaf,
+    unobserved_leaf,
+)
 from tinygrad_fc.core.pytree import flatten
 
 
@@ -51,7 +59,7 @@ class Miss(NamedTuple):
     changed: str
 
 
-_OF_TENSORS = (owner, leaf_of, undifferentiated_leaf, record_changes_by_id)
+_OF_TENSORS = (owner, leaf_of, unobserved_leaf, undifferentiated_leaf, record_changes_by_id)
 _OTHERS = (same, same_contents, flatten, get_default_dtype, GuardFailed, RangeError)
 _NAMES: dict[str, Any] = {f.__name__: f for f in (*_OF_TENSORS, *_OTHERS)}
 _NAMES |= {"flags": grad_mode.flags, "silent": silent, "ABSENT": ABSENT}
@@ -72,9 +80,12 @@ class Executable:
         self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
         # ids of the owners of the memory that the program changes, by number of the input
         self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
-        names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owners}
-        self.bound = {**_NAMES, **names, "check": partial(check, self), "replaces": self._replace}
+        self.owner_ids: set[int] = set()
+        names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owner_ids}
+        methods = {"check": partial(check, self), "replaces": self._replace}
+        self.bound = {**_NAMES, **names, **methods, "changed": self._changed}
         self.lines: list[str] = []
+        self.compared: list[Watched] = []
         name = f"<call of {self.program.name}>"
         exec(compile(self._written(arguments), name, "exec"), self.bound)  # noqa: S102
         self.call: Any = self.bound["call"]
@@ -102,7 +113,13 @@ class Executable:
         if k in self.owners:
             graph.record_change(array)  # from now on, its owner is known by its id
             self.owners[k] = id(owner(array))
+            self.owner_ids.update(self.owners.values())  # at no time without one of them
+            self.owner_ids.intersection_update(self.owners.values())
         return True
+
+    def _changed(self) -> Miss:
+        """Return which of the dicts and lists with a name differs."""
+        return next(Miss(c.name) for c in self.compared if c.container != c.before)
 
     # The generated function
 
@@ -152,7 +169,7 @@ class Executable:
         names = f"[{', '.join(f'l{k}' for k in range(len(leaves)))}]"
         if structure == ((None,) * len(leaves), {}):
             self.lines.append(f"{names} = args")
-            self._guard("the names of the arguments", "kwargs == {}")
+            self._guard("the names of the arguments", "not kwargs")
         else:
             self.lines.append(f"{names}, structure = flatten((args, kwargs))")
             subject = "the structure of the arguments (items of a list or dict)"
@@ -196,18 +213,23 @@ class Executable:
             group, key = source.subject, source.key[0]  # an option that is an input may differ
             before = self._name(containers[id(group)].before)
             self.lines.append(f"{before}[{key!r}] = {self._name(group)}[{key!r}]")
+        self.compared = [c for c in containers.values() if c.name]
+        self.bound["present"] = [c.container for c in self.compared]
+        self.bound["traced"] = [c.before for c in self.compared]
+        self.lines.append("if present != traced: return changed()")
         for container, before, name in containers.values():
-            subject = name or f"the items of a {type(container).__name__} from outside"
-            self._guard(subject, "{} == {}" if name else "same_contents({}, {})", container, before)
+            if not name:
+                subject = f"the items of a {type(container).__name__} from outside"
+                self._guard(subject, "same_contents({}, {})", container, before)
             # == compares tensors of one element by value, and raises for others that differ
             for key, item in before.items() if name and isinstance(before, dict) else ():
                 if isinstance(item, Node) and item._array.size == 1:
-                    self._guard(subject, "{}[{}] is {}", container, key, item)
+                    self._guard(name, "{}[{}] is {}", container, key, item)
         for tensor in self.traced.tensors:
             subject = f"whether a tensor of shape {array_of(tensor).shape} requires grad"
             self._guard(subject, f"{{}}._requires_grad is {tensor._requires_grad}", tensor)
             hooks = tensor._hooks and tensor._hooks.copies()
-            now = "({0}._hooks and {0}._hooks.copies()) == {1}"
+            now = "{}._hooks is {}" if hooks is None else "{}._hooks.copies() == {}"
             self._guard("the hooks of a tensor", now, tensor, hooks)
 
     def _inputs(self) -> None:
@@ -226,7 +248,8 @@ class Executable:
         arguments = [k for k, v in enumerate(self.program.inputs) if v.source.kind == "argument"]
         for k in set(arguments) - self.owners.keys() if self.owners else ():
             subject = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
-            self._guard(subject, f"id(owner(i{k})) not in owners.values()")
+            memory = f"i{k} if i{k}.base is None else owner(i{k})"
+            self._guard(subject, f"id({memory}) not in owners")
 
     def _write_call(self) -> None:
         """Write the call of the kernel, and what follows it."""
@@ -234,6 +257,7 @@ class Executable:
         results = f"[{', '.join(f'r{k}' for k in range(len(self.program.outputs)))}]"
         values = "".join(f"i{k}, " for k in range(len(inputs)))
         checked = f"check(number, (args, kwargs), ({values}))"
+        add(f"leaf = leaf_of if flags.get() & {grad_mode.OBSERVED} else unobserved_leaf")
         add("number = next(calls)")  # a check does 2, 4, 8, ...
         add(f"if number > 1 and not number & number - 1 and (outputs := {checked}) is not None:")
         add(f"    {results} = outputs")
@@ -251,10 +275,10 @@ class Executable:
         add(f"except GuardFailed: {restored}return {branch}")
         add("except IndexError as error: raise RangeError(f'indexing: {error}') from error")
         for source, number in traced.gradients:
-            new = "None" if number is None else f"leaf_of(r{number})"
+            new = "None" if number is None else f"leaf(r{number})"
             add(f"{self._place(source)}._grad = {new}")
         if self.program.changes:  # graphs recorded outside find out
-            add("record_changes_by_id(owners.values())")
+            add("record_changes_by_id(owners)")
         add(f"return {self._result(traced.result)}")
 
     def _result(self, tree: Any) -> str:

@@ -37,10 +37,10 @@ STATE = "state of an optimizer"
 
 @dataclass(frozen=True)
 class Output:
-    """In the tree of results: output number `number`, as an array or by what makes a tensor."""
+    """In the tree of results: an output of the program, in a tensor if `tensor` is not ""."""
 
     number: int
-    tensor: str = ""
+    tensor: str = ""  # the name in `call` of what makes one
 
 
 class Traced(NamedTuple):
@@ -320,7 +320,7 @@ class Trace(TraceBuilder, Observer):
         array = tree._array if is_tensor else tree
         if type(array) is Tracer:
             self.program.returned.append(len(self.program.outputs))
-            tensor = "undifferentiated_leaf" if is_tensor and tree._requires_grad else "leaf_of"
+            tensor = "undifferentiated_leaf" if is_tensor and tree._requires_grad else "leaf"
             return Output(self._output(array), tensor * is_tensor)
         return self.source(tree) if is_tensor and self.source(tree).kind == "argument" else tree
 

@@ -66,7 +66,7 @@ class Module(HasState):
     def __new__(cls, *_: Any, **__: Any) -> Self:
         self = super().__new__(cls)
         registries: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
-        vars(self).update(registries, _non_persistent_buffers_set=set())
+        vars(self).update(registries)
         return self
 
     def __init__(self) -> None:
@@ -138,7 +138,13 @@ class Module(HasState):
     def _remove(self, name: str, *places: dict[str, Any]) -> None:
         for place in places:
             place.pop(name, None)
-        self._non_persistent_buffers_set.discard(name)
+        self._set_persistent(name, persistent=True)
+
+    def _set_persistent(self, name: str, *, persistent: bool) -> None:
+        """Set whether `state_dict` includes the buffer `name`."""
+        if (name in self._non_persistent_buffers_set) is persistent:
+            names = self._non_persistent_buffers_set ^ {name}
+            vars(self)["_non_persistent_buffers_set"] = names
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._modules, self._buffers):
@@ -169,9 +175,7 @@ class Module(HasState):
         the attribute later becomes the buffer. Raises as `register_parameter` does.
         """
         self._register(name, tensor, self._buffers, Tensor)
-        self._non_persistent_buffers_set.discard(name)
-        if not persistent:
-            self._non_persistent_buffers_set.add(name)
+        self._set_persistent(name, persistent=persistent)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Set the attribute `name`, which may be digits as in `Sequential`, to a module.

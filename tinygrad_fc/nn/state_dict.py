@@ -53,7 +53,7 @@ class HasState(HasHooks):
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Any]
-    _non_persistent_buffers_set: set[str]
+    _non_persistent_buffers_set: frozenset[str] = frozenset()
 
     def state_dict(
         self, destination: Any = None, prefix: str = "", keep_vars: bool = False
