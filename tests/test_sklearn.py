@@ -135,8 +135,11 @@ def test_a_module_and_a_loss_of_ones_own():
     names: list[Any] = [{"optimizer": "adam"}, {"loss": "mse"}, {"schedule": "step"}]
     names += [{"batch_size": 0}, {"batch_size": 16.0}, {"max_epochs": 2.5}]
     for options in ({"module": nn.Linear(3, 3)}, {"hidden": 16}, *names):
-        with pytest.raises(ValueError, match=r"fit: .*, expected a"):
+        (name,) = options
+        with pytest.raises(ValueError, match=rf"NetClassifier: {name} must be an? .*, got "):
             fitted(**options)
+    with pytest.raises(ValueError, match="validation_fraction must be at least 0 and below 1"):
+        fitted(validation_fraction=1.0)
 
 
 def test_weights_need_a_loss_of_each_row():
@@ -145,7 +148,7 @@ def test_weights_need_a_loss_of_each_row():
             return nn.functional.cross_entropy(logits, y)
 
     fitted(loss=Mean(), max_epochs=1)
-    with pytest.raises(ValueError, match=r"the loss has shape \(\), expected \(16,\)"):
+    with pytest.raises(ValueError, match=r"the loss: got shape \(\); expected \(16,\), a loss of"):
         fitted(loss=Mean(), max_epochs=1, class_weight="balanced")
 
 
@@ -157,10 +160,10 @@ def test_predictions_of_another_shape_are_refused():
 
     net = NetRegressor(lambda n, _: nn.Linear(n, 4).float(), loss=two, max_epochs=1)
     net.fit(X, VALUES)
-    with pytest.raises(ValueError, match=r"returned \(60, 4\), expected \(60, 2\)"):
+    with pytest.raises(ValueError, match=r"shape is \(60, 4\), expected \(60, 2\) from module_"):
         net.predict(X)
     net = fitted(module=lambda n, outputs: nn.Linear(n, outputs + 1).float())
-    with pytest.raises(ValueError, match=r"module_ returned"):
+    with pytest.raises(ValueError, match=r"shape is \(60, 4\), expected \(60, 3\) from module_"):
         net.predict(X)
 
 

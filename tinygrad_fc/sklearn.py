@@ -8,10 +8,11 @@ schedules, compiled steps.
 from __future__ import annotations
 
 import copy
-import math
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from itertools import chain, pairwise
+from operator import index
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
@@ -23,11 +24,12 @@ from tqdm.auto import tqdm
 
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import compile as compiled
-from tinygrad_fc.core.errors import ShapeError, check_argument
+from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import from_numpy
 from tinygrad_fc.functional.joining import cat
 from tinygrad_fc.nn import functional as F
+from tinygrad_fc.optim.optimizer import COUNT, Range, require
 from tinygrad_fc.random import Generator, drawing_from
 
 if TYPE_CHECKING:
@@ -39,11 +41,19 @@ if TYPE_CHECKING:
 __all__ = ["MLP", "NetClassifier", "NetRegressor"]
 
 
-_CALLABLES = {
-    "module": "a class or function of (inputs, outputs) that builds it",
-    "loss": "a function or a module, such as nn.MSELoss()",
-    "optimizer": "a class or function of the parameters and lr, such as optim.Adam",
-    "schedule": "a function of the optimizer",
+def _builds(value: Any) -> bool:
+    return value is None or (callable(value) and not isinstance(value, nn.Module))
+
+
+_SETTINGS = {
+    "module": Range(_builds, "a class or function of (inputs, outputs) that builds it"),
+    "loss": Range(lambda v: v is None or callable(v), "a function, or a module as nn.MSELoss()"),
+    "optimizer": Range(callable, "a class or function of the parameters and lr, as optim.Adam"),
+    "schedule": Range(_builds, "a function of the optimizer"),
+    "hidden": Range(np.iterable, "a tuple of widths"),
+    "batch_size": COUNT,
+    "max_epochs": Range(lambda v: index(v) >= 0, "an integer of at least 0"),
+    "validation_fraction": Range(lambda v: 0 <= v < 1, "at least 0 and below 1"),
 }
 
 
@@ -70,13 +80,11 @@ class MLP(nn.Module):
         self.categories = dict(categories or {})
         self.numbers = [k for k in range(inputs) if k not in self.categories]
         sizes = [(n, min(16, (n + 1) // 2)) for n in self.categories.values()]
-        self.embeddings = nn.ModuleList(nn.Embedding(n, size).float() for n, size in sizes)
-        width = len(self.numbers) + sum(size for _, size in sizes)
-        self.layers = nn.Sequential()
-        for size in hidden:
-            self.layers.extend([nn.Linear(width, size).float(), nn.ReLU(), nn.Dropout(dropout)])
-            width = size
-        self.layers.append(nn.Linear(width, outputs).float())
+        self.embeddings = nn.ModuleList(nn.Embedding(n, size) for n, size in sizes)
+        widths = [len(self.numbers) + sum(size for _, size in sizes), *hidden]
+        layers = [(nn.Linear(*w), nn.ReLU(), nn.Dropout(dropout)) for w in pairwise(widths)]
+        self.layers = nn.Sequential(*chain(*layers), nn.Linear(widths[-1], outputs))
+        self.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (N, outputs)."""
@@ -87,22 +95,27 @@ class MLP(nn.Module):
         return self.layers(x)
 
 
+@dataclass(eq=False, repr=False)
 class _Net(BaseEstimator):  # type: ignore[misc]
     """Base of both estimators: the training loop."""
 
-    def __init__(
-        self, module: Callable[..., nn.Module] | None = None, *,
-        hidden: Sequence[int] = (100,), dropout: float = 0.0,
-        loss: Callable[..., Tensor] | None = None,
-        optimizer: Callable[..., optim.Optimizer] = optim.Adam, lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        schedule: Callable[[optim.Optimizer], LRScheduler] | None = None,
-        batch_size: int = 200, max_epochs: int = 200, validation_fraction: float = 0.0,
-        patience: int = 10, warm_start: bool = False, verbose: bool = False,
-        compile: bool = False,  # noqa: A002  as the function
-        random_state: Any = None,
-    ) -> None:  # fmt: skip
-        self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
+    module: Callable[..., nn.Module] | None = None
+    _: KW_ONLY
+    hidden: Sequence[int] = (100,)
+    dropout: float = 0.0
+    loss: Callable[..., Tensor] | None = None
+    optimizer: Callable[..., optim.Optimizer] = optim.Adam
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Callable[[optim.Optimizer], LRScheduler] | None = None
+    batch_size: int = 200
+    max_epochs: int = 200
+    validation_fraction: float = 0.0
+    patience: int = 10
+    warm_start: bool = False
+    verbose: bool = False
+    compile: bool = False
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for `max_epochs` on X (N, features) and y (N,), a regressor also (N, outputs).
@@ -111,8 +124,6 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         that part of the data, and the parameters with the lowest loss are restored. `warm_start`
         keeps the module and the history; the optimizer is new, with the present settings.
         """
-        part = self.validation_fraction
-        check_argument(0 <= part < 1, "fit", "in [0, 1)", validation_fraction=part)
         for name in ["optimizer_"] if self.warm_start else [n for n in vars(self) if n[-1] == "_"]:
             self.__dict__.pop(name, None)
         return self._fit(X, y, sample_weight, self.max_epochs)
@@ -123,26 +134,19 @@ class _Net(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Self:
         fresh = not hasattr(self, "module_")
-        for name, expected in _CALLABLES.items():
-            value = getattr(self, name)
-            fit = callable(value) and (name == "loss" or not isinstance(value, nn.Module))
-            check_argument(value is None or fit, "fit", expected, **{name: value})
-        for name, least in (("batch_size", 1), ("max_epochs", 0)):
-            value, expected = getattr(self, name), f"an integer of at least {least}"
-            check_argument(
-                isinstance(value, Integral) and int(value) >= least,
-                "fit",
-                expected,
-                **{name: value},
-            )
+        for name, accepted in _SETTINGS.items():
+            require(self, accepted, **{name: getattr(self, name)})
         settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
         X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
         targets, outputs = self._targets(y)
-        weights = self._weights(X, y, sample_weight)
+        data, class_weight = [X, targets], getattr(self, "class_weight", None)
+        if sample_weight is not None or class_weight is not None:
+            by_class = 1 if class_weight is None else compute_sample_weight(class_weight, y)
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float32) * by_class
+            data.append(weights.astype(np.float32))
         if fresh:
             seed = check_random_state(self.random_state).randint(2**31)
             self._generator = Generator().manual_seed(int(seed))
-            check_argument(np.iterable(self.hidden), "fit", "a tuple of widths", hidden=self.hidden)
             build: Any = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
             # One more code stands for categories that the training data lack.
             sizes = {k: len(names) + 1 for k, names in self.categories_.items()}
@@ -154,24 +158,15 @@ class _Net(BaseEstimator):  # type: ignore[misc]
             self.optimizer_ = self.optimizer(self.module_.parameters(), lr=self.lr, **settings)
             self.schedule_ = self.schedule and self.schedule(self.optimizer_)
         with drawing_from(self._generator):
-            self._train([X, targets] if weights is None else [X, targets, weights], epochs)
+            self._train(data, epochs)
         return self
-
-    def _weights(self, X: Any, y: Any, weights: Any) -> Any:
-        """Return the weights of samples times those of their classes; None if all are 1."""
-        class_weight = getattr(self, "class_weight", None)
-        if weights is not None or class_weight is not None:
-            weights = _check_sample_weight(weights, X, dtype=np.float32)
-        if class_weight is not None:
-            weights = weights * compute_sample_weight(class_weight, y).astype(np.float32)
-        return weights
 
     def _train(self, data: Sequence[Any], epochs: int) -> None:
         order = self._generator.rng.permutation(len(data[0]))
-        count = math.ceil(len(order) * self.validation_fraction) if len(order) > 1 else 0
+        count = int(np.ceil(len(order) * self.validation_fraction)) if len(order) > 1 else 0
         validation, rows = [a[order[:count]] for a in data], order[count:]
         step = compiled(self._step) if self.compile else self._step
-        best, waited, state = math.inf, 0, None
+        best, waited, state = np.inf, 0, None
         bar = tqdm(range(epochs), "fit", unit="epoch", disable=not self.verbose)
         for _ in bar:
             self.module_.train()
@@ -217,11 +212,8 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         else:
             loss = partial(loss, reduction="none")
         losses = loss(self.module_(x), y)
-        if losses.shape[:1] != (len(x),):
-            raise ShapeError(
-                f"fit: the loss has shape {losses.shape}, expected {(len(x),)} or more axes: where "
-                "there are weights, its `reduction` is 'none'"
-            )
+        expected = f"({len(x)},), a loss of each row, since there are weights"
+        check_shapes(losses.shape[:1] == (len(x),), "fit: the loss", expected, losses)
         losses = losses.reshape(len(x), -1).mean(1)
         return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
 
@@ -244,16 +236,15 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         X = validate_data(self, self._encoded(X), dtype=np.float32, order="C", reset=False)
         with no_grad():
             outputs = self.module_(from_numpy(X))
-        shape = getattr(outputs, "shape", type(outputs).__name__)
+        shape = tuple(outputs.shape) if hasattr(outputs, "shape") else type(outputs)
         width = np.size(self.classes_ if hasattr(self, "classes_") else self.target_mean_)
         expected = [(len(X), width), (len(X),)][: 2 if width == 1 else 1]
-        if shape not in expected:
-            raise ShapeError(
-                f"predict: module_ returned {shape}, expected {expected[0]}. Call module_ yourself"
-            )
+        where = f"{expected[0]} from module_. Call it yourself for other outputs"
+        check_argument(shape in expected, "predict", where, shape=shape)
         return outputs
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     """A classifier: `module(inputs, outputs)` returns logits (N, classes).
 
@@ -281,22 +272,10 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     ['a', 'b']
     """
 
-    _target_settings: dict[str, Any] = {}  # noqa: RUF012  options of validate_data
-    _default_loss = staticmethod(F.cross_entropy)
+    class_weight: Any = None
 
-    def __init__(
-        self, module: Callable[..., nn.Module] | None = None, *, class_weight: Any = None,
-        hidden: Sequence[int] = (100,), dropout: float = 0.0,
-        loss: Callable[..., Tensor] | None = None,
-        optimizer: Callable[..., optim.Optimizer] = optim.Adam, lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        schedule: Callable[[optim.Optimizer], LRScheduler] | None = None,
-        batch_size: int = 200, max_epochs: int = 200, validation_fraction: float = 0.0,
-        patience: int = 10, warm_start: bool = False, verbose: bool = False,
-        compile: bool = False,  # noqa: A002  as the function
-        random_state: Any = None,
-    ) -> None:  # fmt: skip
-        self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
+    _target_settings: ClassVar[dict[str, Any]] = {}  # options of validate_data
+    _default_loss = staticmethod(F.cross_entropy)
 
     def partial_fit(  # type: ignore[override]  # the order of scikit-learn
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -339,7 +318,7 @@ class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc
     True
     """
 
-    _target_settings: dict[str, Any] = {"y_numeric": True, "multi_output": True}  # noqa: RUF012
+    _target_settings: ClassVar[dict[str, Any]] = {"y_numeric": True, "multi_output": True}
     _default_loss = staticmethod(F.mse_loss)
 
     def _targets(self, y: Any) -> tuple[Any, int]:
