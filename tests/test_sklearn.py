@@ -151,6 +151,17 @@ def test_weights_need_a_loss_of_each_row():
     with pytest.raises(ValueError, match=r"the loss: got shape \(\); expected \(16,\), a loss of"):
         fitted(loss=Mean(), max_epochs=1, class_weight="balanced")
 
+    def plain(logits: Any, y: Any) -> Any:
+        return nn.functional.cross_entropy(logits, y)
+
+    def rows(logits: Any, y: Any, **options: Any) -> Any:
+        return nn.functional.cross_entropy(logits, y, **options)
+
+    fitted(loss=plain, max_epochs=1)
+    with pytest.raises(ValueError, match="loss must be a function with `reduction`"):
+        fitted(loss=plain, max_epochs=1, class_weight="balanced")
+    fitted(loss=rows, max_epochs=1, class_weight="balanced")
+
 
 def test_predictions_of_another_shape_are_refused():
     """A module with a mean and a variance per target, say, has two columns for one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from inspect import signature
 from itertools import chain, pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -55,6 +56,12 @@ _SETTINGS = {
     "max_epochs": Range(lambda v: index(v) >= 0, "an integer of at least 0"),
     "validation_fraction": Range(lambda v: 0 <= v < 1, "at least 0 and below 1"),
 }
+# `require` takes the TypeError of `bind` for a refusal.
+_LOSS_OF_ROWS = Range(
+    lambda v: isinstance(v, nn.Module) or bool(signature(v).bind(0, 0, reduction="none")),
+    "a function with `reduction`, where there are weights: loss(outputs, targets, "
+    "reduction='none') returns the loss of each row",
+)
 
 
 class MLP(nn.Module):
@@ -141,6 +148,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         targets, outputs = self._targets(y)
         data, class_weight = [X, targets], getattr(self, "class_weight", None)
         if sample_weight is not None or class_weight is not None:
+            require(self, _LOSS_OF_ROWS, loss=self.loss or self._default_loss)
             by_class = 1 if class_weight is None else compute_sample_weight(class_weight, y)
             weights = _check_sample_weight(sample_weight, X, dtype=np.float32) * by_class
             data.append(weights.astype(np.float32))
