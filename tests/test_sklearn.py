@@ -183,6 +183,9 @@ def test_the_progress_bar_shows_the_losses(capsys: pytest.CaptureFixture[str]):
     row = net.history_[-1]
     shown = f"loss={row['loss']:.3g}, validation_loss={row['validation_loss']:.3g}"
     assert shown in capsys.readouterr().err
+    stopped = fitted(verbose=True, validation_fraction=0.5, lr=1.0, patience=1, max_epochs=90)
+    assert stopped.n_iter_ < 90
+    assert f" {stopped.n_iter_}/90 [" in capsys.readouterr().err.rpartition("\r")[2]
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -175,29 +175,30 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         validation, rows = [a[order[:count]] for a in data], order[count:]
         step = compiled(self._step) if self.compile else self._step
         best, waited, state = np.inf, 0, None
-        bar = tqdm(range(epochs), "fit", unit="epoch", disable=not self.verbose)
-        for _ in bar:
-            self.module_.train()
-            rows, total = self._generator.rng.permutation(rows), 0.0
-            for k in range(0, len(rows), self.batch_size):
-                batch = [from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
-                total += step(*batch).item() * len(batch[0])
-            row = {"loss": total / len(rows)}
-            self.module_.eval()
-            if count:
-                with no_grad():
-                    loss = self._weighted_loss(*map(from_numpy, validation))
-                row["validation_loss"], waited = loss.item(), waited + 1
-                if row["validation_loss"] < best:
-                    best, waited = row["validation_loss"], 0
-                    state = copy.deepcopy(self.module_.state_dict())
-            self.history_.append(row)
-            bar.set_postfix(row)
-            if self.schedule_:
-                metric = [*row.values()][-1:] if self.schedule_.step_needs_metric else ()
-                self.schedule_.step(*metric)
-            if waited > self.patience:
-                break
+        with tqdm(desc="fit", total=epochs, unit="epoch", disable=not self.verbose) as bar:
+            for _ in range(epochs):
+                self.module_.train()
+                rows, total = self._generator.rng.permutation(rows), 0.0
+                for k in range(0, len(rows), self.batch_size):
+                    batch = [from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
+                    total += step(*batch).item() * len(batch[0])
+                row = {"loss": total / len(rows)}
+                self.module_.eval()
+                if count:
+                    with no_grad():
+                        loss = self._weighted_loss(*map(from_numpy, validation))
+                    row["validation_loss"], waited = loss.item(), waited + 1
+                    if row["validation_loss"] < best:
+                        best, waited = row["validation_loss"], 0
+                        state = copy.deepcopy(self.module_.state_dict())
+                self.history_.append(row)
+                bar.update()
+                bar.set_postfix(row)
+                if self.schedule_:
+                    metric = [*row.values()][-1:] if self.schedule_.step_needs_metric else ()
+                    self.schedule_.step(*metric)
+                if waited > self.patience:
+                    break
         if state is not None:
             self.module_.load_state_dict(state)
         self.loss_curve_ = [row["loss"] for row in self.history_]  # the mean loss of each epoch
