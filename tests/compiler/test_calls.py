@@ -110,15 +110,6 @@ def test_arguments_by_name_in_any_order(orders: list[list[str]]):
         same("in a dict", compiled(more=named), function(more=named))
 
 
-def test_shapes_that_differ_in_every_call_are_warned_of():
-    double = tg.compile(lambda x: x * 2, backend="numpy")
-    for size in range(1, 9):
-        double(tg.ones(size))
-    with pytest.warns(UserWarning, match=r"the 9th time.*: the shape of x"):
-        double(tg.ones(9))
-    double(tg.ones(10))
-
-
 # Arguments and results
 
 

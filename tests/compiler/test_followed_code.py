@@ -119,6 +119,7 @@ READ: dict[str, tuple[Any, Any]] = {
     "getenv": (lambda x: x * float(getenv("FACTOR", "2")), lambda p: p.setenv("FACTOR", "3")),
     "a mode": (lambda x: dropout.forward(x) * 1, lambda p: p.setattr(dropout, "p", 1.0)),
     "a distribution": (normal.log_prob, lambda p: p.setattr(normal, "loc", X * 2)),
+    "the forward of a class": (lambda x: net(x), lambda p: p.setattr(Net, "forward", X.mul)),  # noqa: PLW0108
     "a method of a class": (net.forward, lambda p: p.setattr(Net, "doubled", lambda _, x: x * 5)),
     "a method of an object": (lambda x: net(x), lambda p: p.setattr(net, "doubled", X.mul)),  # noqa: PLW0108
 }

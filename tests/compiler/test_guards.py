@@ -341,22 +341,6 @@ def test_what_the_code_does_not_read_is_no_guard():
     assert len(accumulate.sources) <= 2
 
 
-class Doubling(nn.Module):
-    """A module whose class gets another `forward`."""
-
-    def forward(self, x: Any) -> Any:
-        """Return x doubled."""
-        return x * 2
-
-
-def test_another_forward_of_a_class(monkeypatch: pytest.MonkeyPatch):
-    module = nn.Sequential(Doubling())
-    compiled = tg.compile(lambda x: module(x), backend="numpy", check=False)  # noqa: PLW0108
-    for factor in (2, 3, 5):
-        monkeypatch.setattr(Doubling, "forward", lambda _, x, factor=factor: x * factor)
-        same("result", compiled(X), X * factor)
-
-
 def by_module_hook(read: Any) -> Any:
     layer = nn.Identity()
     layer.register_forward_hook(lambda _, __, out: out * read())
@@ -385,9 +369,24 @@ def by_rule(read: Any) -> Any:
     return gradient
 
 
+def by_wrapper(read: Any) -> Any:
+    @wraps(read)
+    def wrapper(x: Any) -> Any:
+        return x * read()
+
+    return wrapper
+
+
+def by_partial(read: Any) -> Any:
+    return partial(lambda f, x: x * f(), read)
+
+
+HOLDERS = (by_module_hook, by_tensor_hook, own_op, by_rule, by_wrapper, by_partial)
+
+
 @pytest.mark.usefixtures("_registry_restored")
-@pytest.mark.parametrize("kind", [by_module_hook, by_tensor_hook, own_op, by_rule])
-def test_what_hooks_and_ops_read(kind: Any):
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_what_hooks_ops_and_wrappers_read(kind: Any):
     read, change = a_global()
     function = kind(read)
     compiled = tg.compile(lambda x: function(x), backend="numpy", check=False)  # noqa: PLW0108
@@ -551,21 +550,3 @@ def test_a_kind_whose_changes_guards_do_not_see_is_refused(kind: Any):
     compiled = tg.compile(lambda x: x * (1 if state is None else 2), backend="numpy")
     with pytest.raises(tg.compiler.CompileError, match="the function reads state, a"):
         compiled(X)
-
-
-def by_wrapper(read: Any) -> Any:
-    @wraps(read)
-    def wrapper(x: Any) -> Any:
-        return x * read()
-
-    return wrapper
-
-
-@pytest.mark.parametrize("kind", [by_wrapper, lambda read: partial(lambda f, x: x * f(), read)])
-def test_what_a_wrapper_or_partial_reads(kind: Any):
-    read, change = a_closure_variable()
-    function = kind(read)
-    compiled = tg.compile(lambda x: function(x), backend="numpy", check=False)  # noqa: PLW0108
-    for value in (1.0, 3.0, 5.0):
-        change(value)
-        same("result", compiled(X), function(X))

@@ -75,9 +75,6 @@ def test_the_source_trains_by_itself():
         np.testing.assert_array_equal(copies[name.replace(".", "_")], p.numpy())
 
 
-"""Operations that draw, or call a function of the library."""
-
-
 # Formulas
 
 ACTIVATIONS = (
@@ -286,53 +283,6 @@ def clipped() -> Any:
     return model, train, (tg.rand(16, 1), tg.rand(16, 4))
 
 
-def autoencoder() -> Any:
-    """A bottleneck, weight decay and a forward pass that calls layers by name."""
-    encoder, decoder = nn.Linear(6, 2), nn.Linear(2, 6)
-    adam = optim.AdamW([*encoder.parameters(), *decoder.parameters()], lr=0.01)
-
-    def train(x: Any) -> Any:
-        adam.zero_grad()
-        loss = F.mse_loss(decoder(encoder(x).relu()), x)
-        loss.backward()
-        adam.step()
-        return loss
-
-    return (encoder, decoder), train, (tg.rand(16, 6),)
-
-
-def variational() -> Any:
-    """A normal distribution of a latent variable, and its divergence from the prior."""
-    encoder, decoder = nn.Linear(6, 4), nn.Linear(2, 6)
-    sgd = optim.SGD([*encoder.parameters(), *decoder.parameters()], lr=0.01)
-
-    def train(x: Any) -> Any:
-        sgd.zero_grad()
-        mean, log_variance = encoder(x).chunk(2, dim=1)
-        latent = mean + (log_variance / 2).exp() * tg.randn_like(mean)
-        divergence = (log_variance.exp() + mean**2 - 1 - log_variance).sum(1).mean() / 2
-        loss = (decoder(latent) - x).square().sum(1).mean() + divergence
-        loss.backward()
-        sgd.step()
-        return loss
-
-    return (encoder, decoder), train, (tg.rand(16, 6),)
-
-
-def regression() -> Any:
-    """The network of the README, without its optimizer: gradients alone."""
-    model = Network()
-
-    def train(x: Any, target: Any) -> Any:
-        for p in model.parameters():
-            p.grad = None
-        loss = F.mse_loss(model(x), target)
-        loss.backward()
-        return loss
-
-    return model, train, (tg.rand(16, 8), tg.rand(16, 1))
-
-
 def prediction() -> Any:
     """A forward pass without gradients: layer norm, GELU and softmax."""
     model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3))
@@ -357,28 +307,7 @@ def logistic() -> Any:
     return model, train, data
 
 
-def average() -> Any:
-    """An exponential moving average of the parameters, as of a target network."""
-    model, target = nn.Linear(3, 1), nn.Linear(3, 1)
-    sgd = optim.SGD(model.parameters(), lr=0.1)
-
-    def train(x: Any) -> Any:
-        sgd.zero_grad()
-        with tg.no_grad():
-            bootstrap = target(x)
-        loss = F.smooth_l1_loss(model(x), bootstrap)
-        loss.backward()
-        sgd.step()
-        with tg.no_grad():
-            for p, q in zip(model.parameters(), target.parameters(), strict=True):
-                q.lerp_(p, 0.05)
-        return loss
-
-    return (model, target), train, (tg.rand(16, 3),)
-
-
-KINDS = (classifier, embedding, operators, penalty, adversarial, clipped, autoencoder, variational)
-KINDS += (regression, prediction, logistic, average)
+KINDS = (classifier, embedding, operators, penalty, adversarial, clipped, prediction, logistic)
 
 
 @pytest.mark.parametrize("kind", KINDS)
