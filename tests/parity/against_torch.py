@@ -458,16 +458,6 @@ def compare_aliases(entry: Line, data: Any, seed: int) -> None:
         agree(ours, theirs, 1e-9)
 
 
-def refused(call: Callable[[Any], Any], *, kind: bool = True) -> None:
-    """Check that both libraries refuse a call; with `kind`, by an error of the same kind."""
-    with pytest.raises(ERRORS) as theirs:
-        call(torch)
-    with pytest.raises(ERRORS) as ours:
-        call(tg)
-    if kind and isinstance(theirs.value, IndexError):
-        assert isinstance(ours.value, (IndexError, TypeError))
-
-
 def compare_programs(program: Callable[..., Any], *arrays: np.ndarray) -> None:
     """Compare what `program(library, *tensors)` returns with both."""
     agree(*(program(t, *(t.tensor(a.copy()) for a in arrays)) for t in (tg, torch)), 1e-10)
