@@ -312,7 +312,7 @@ def epoch(data: list[Any], cores: list[int], client: Client | None = None) -> No
     os.sched_setaffinity(0, cores)
     model, optimizer = disk_training()
     with dask.config.set(num_workers=len(cores)):
-        for batch in parallel.batches(*data, batch_size=BATCH, client=client):
+        for batch in parallel.batches(*data, batch_size=BATCH):
             optimizer.zero_grad()
             parallel.backward(model, loss_fn, *batch, client=client)
             optimizer.step()

@@ -81,7 +81,7 @@ class Training:
         layers = [nn.Linear(FEATURES, 8), nn.Dropout(0.01), nn.Tanh(), nn.Linear(8, 1)]
         self.model, self.client = nn.Sequential(*layers), client
         self.optimizer = optim.Adam(self.model.parameters(), lr=LEARNING_RATE)
-        self.batches = parallel.batches(*data, batch_size=BATCH, seed=seed, client=client)
+        self.batches = parallel.batches(*data, batch_size=BATCH, seed=seed)
         self.parts: dict[str, Any] = {
             "model": self.model,
             "optimizer": self.optimizer,

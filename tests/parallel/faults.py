@@ -55,7 +55,7 @@ class Run:
 
     def train(self, client: Any, stop: threading.Event) -> bool:
         """Go on until the end, or an interruption; return whether the end is reached."""
-        settings = {"batch_size": BATCH, "seed": self.seed, "chunk_rows": CHUNK, "client": client}
+        settings = {"batch_size": BATCH, "seed": self.seed, "chunk_rows": CHUNK}
         loader = parallel.batches(*self.data, **settings)
         parts = {"model": self.model, "optimizer": self.optimizer, "loader": loader}
         for name, saved in self.state.items():

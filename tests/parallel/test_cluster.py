@@ -212,7 +212,7 @@ def test_batches_train_to_the_same_bits_and_go_on_after_a_checkpoint(client: Any
     def train(where: Any, stop: int, state: Any = None) -> Any:
         model = steps.network(1, nn.Dropout(0.25))
         optimizer = optim.Adam(model.parameters())
-        loader = parallel.batches(x, y, batch_size=20, seed=3, chunk_rows=9, client=where)
+        loader = parallel.batches(x, y, batch_size=20, seed=3, chunk_rows=9)
         if state is not None:
             for part, saved in zip((model, optimizer, loader), state, strict=False):
                 part.load_state_dict(saved)

@@ -55,7 +55,6 @@ def backward(
     check: bool = True,
     compiled: bool | str = False,
     timeout: float = 60.0,
-    progress: bool = False,
 ) -> Tensor:
     """Add the gradient of a loss over all rows of `arrays` to `.grad`; return the loss.
 
@@ -73,7 +72,7 @@ def backward(
     with batch norm in training, chunks stay whole: batch norm takes the statistics of each chunk,
     as DistributedDataParallel does. Each chunk draws random numbers (dropout) from its own seed.
     `compiled` compiles the step in the workers, by backend "numba" or "numpy"; True is Numba where
-    it is installed here. `progress` shows a bar.
+    it is installed here.
 
     Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, or one that ended its
     worker; `ValueError` for arrays that do not match; `ConnectionError` for a client that is closed
@@ -93,7 +92,7 @@ def backward(
     if compiled is True:
         compiled = "numba" if find_spec("numba") else "numpy"
     replica = Replica(model, loss_fn, reduction, compiled or None, check)
-    weight, loss, *sums = _sums(replica, arrays, chunk_rows, groups, client, timeout, progress)
+    weight, loss, *sums = _sums(replica, arrays, chunk_rows, groups, client, timeout)
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors_of(model), sums, strict=True):
         if isinstance(t, Parameter):
@@ -112,7 +111,6 @@ def evaluate(
     groups: int = 8,
     check: bool = True,
     timeout: float = 60.0,
-    progress: bool = False,
 ) -> float:
     """Return the mean of `metric(model, x, y)` over all rows, with the model in evaluation mode.
 
@@ -127,7 +125,7 @@ def evaluate(
     2.5
     """
     replica = Replica(model, metric, separates=check, evaluates=True)
-    weight, total = _sums(replica, arrays, chunk_rows, groups, client, timeout, progress)
+    weight, total = _sums(replica, arrays, chunk_rows, groups, client, timeout)
     return float(total / weight)
 
 
@@ -137,7 +135,7 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
     The tasks of a group add up its parts in order, and the groups are added in pairs.
     """
     groups = positive("groups", groups)
-    clients.check_client(*where[:2])
+    clients.check_client(*where)
     graph, (rows, *chunks) = columns(arrays, chunk_rows)
     tensors = tensors_of(replica.model)
     code, values = clients.pickled(replica, tensors), [t._array for t in tensors]
@@ -148,29 +146,26 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
         limit = max(1, min(int(size / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
-    name = clients.unique_name("chunk_sums")
     seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
-    shared = f"shared-{name}"
-    state = State(code, values, size, seed, stride, name)
-    homes, sums = dict[Any, float](), list[Any]()
+    state = State(code, values, size, seed, stride, clients.unique_name("chunk_sums"))
+    levels: list[list[Any]] = [[]]
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
-    for k, (start, stop) in enumerate(pairwise(ends)):
+    for start, stop in pairwise(ends):
         before = None
         for part_rows, *data in parts[start:stop]:
-            key = name, part_rows[0].start, part_rows[-1].stop  # named if the worker dies
-            graph[key] = (worker.chunk_sums, shared, range(*key[1:]), before, *([*d] for d in data))
-            homes[key], before = k / (len(ends) - 1), key
-        sums.append(before)
+            key = state.name, part_rows[0].start, part_rows[-1].stop
+            chunks = [[*column] for column in data]
+            graph[key] = (worker.chunk_sums, state.name, range(*key[1:]), before, *chunks)
+            before = key
+        levels[0].append(before)
+    while len(below := levels[-1]) > 1:
+        pairs = {(*below[k], "sum"): below[k : k + 2] for k in range(0, len(below), 2)}
+        graph |= {key: (worker.add_sums, *pair) for key, pair in pairs.items()}
+        levels.append([*pairs])
+    sums = clients.computed(graph, levels, state, *where)
     while len(sums) > 1:
-        pairs = zip(sums[::2], sums[1::2], strict=False)
-        tasks: list[Any] = [(worker.add_sums, *pair) for pair in pairs]
-        if size > clients.SCATTERED:  # sums of small arrays are parts of the last task
-            keys = [f"{name}-sum-{len(graph) + k}" for k in range(len(tasks))]
-            graph |= zip(keys, tasks, strict=True)
-            tasks = keys
-        sums = tasks + sums[2 * len(tasks) :]
-    graph[name] = (worker.checked, shared, sums[0])
-    weight, *sums = clients.computed(graph, state, homes, *where)
+        sums = [worker.add_sums(*sums[k : k + 2]) for k in range(0, len(sums), 2)]
+    weight, *sums = worker.checked(state, sums[0])
     if not weight > 0:
         raise ChunkError(f"the weights of all rows add up to {weight}; expected more than 0")
     return weight, *sums

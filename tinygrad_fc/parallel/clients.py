@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import platform
-import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,8 @@ import dask
 import dask.threaded
 import distributed
 import numpy as np
-from dask.diagnostics.progress import ProgressBar
+from dask.optimization import cull
+from dask.system import CPU_COUNT
 from tornado.ioloop import PeriodicCallback
 
 import tinygrad_fc
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 SCATTERED = 1 << 20
 """From how many bytes on parameters go to the workers directly."""
+IDLE = 0.25
+"""The part of the threads that may have one task less than others."""
 STARTED = "tinygrad_fc-chunks"
 """The topic of the events by which workers report the rows that they begin with."""
 _TRIES = 3
@@ -61,50 +63,56 @@ def unique_name(name: str) -> str:
     return f"{name}-{uuid4().hex}"
 
 
-def computed(
-    graph: dict[Any, Any], state: Any, homes: Any, client: Any, timeout: float, progress: bool
-) -> Any:
-    """Return the value of the key `state.name`, computed by the client or in threads.
+def computed(graph: Any, levels: list[list[Any]], state: Any, client: Any, timeout: float) -> Any:
+    """Return the values of the keys of one of the `levels`, computed by the client or in threads.
 
-    Where the arrays of the state are large, workers get it once, and each task has a home among
-    them, by a number from 0 to 1: most sums of consecutive groups need not travel then. The tasks
-    are sent again if data that they share was lost with the workers that held it.
+    Each level of keys follows from the one before. Each thread gets one task, which computes all
+    that a key needs. They are sent again if data that they share was lost with its workers.
     """
     if client is None:
-        with ProgressBar() if progress else nullcontext():
-            return dask.threaded.get({**graph, f"shared-{state.name}": state}, state.name)
+        tasks = _tasks(graph, levels, state.name, dask.config.get("num_workers", None) or CPU_COUNT)
+        calls: Any = {str(k): (task, state, {}) for k, (task, _) in enumerate(tasks)}
+        return dask.threaded.get(calls, [*calls])
     with connected(client, timeout):
         for _ in range(_TRIES):
             with suppress(CancelledError, distributed.comm.CommClosedError):
                 if client.status == "running":
-                    return _result(graph, state, homes, client, timeout, progress)
+                    return _results(graph, levels, state, client, timeout)
         raise CancelledError
 
 
-def _result(graph: Any, state: Any, homes: Any, client: Any, timeout: Any, progress: bool) -> Any:
-    """Return the value of a key; cancel all that it needs where an error is raised."""
+def _tasks(graph: Any, levels: list[list[Any]], name: str, threads: int) -> list[Any]:
+    """Return a function for each key of a level, and the data on workers that it needs.
+
+    The last level is taken that leaves few threads without a task.
+    """
+    idle = [-len(keys) % threads / len(keys) for keys in levels]
+    tasks = []
+    for key in levels[max((k for k, part in enumerate(idle) if part <= IDLE), default=0)]:
+        own, _ = cull({**graph, name: None}, key)
+        data = {k: v for k, v in own.items() if isinstance(v, distributed.Future)}
+        own = {k: v for k, v in own.items() if k not in data}
+        tasks.append((partial(_value, own, key, name), data))
+    return tasks
+
+
+def _value(graph: Any, key: Any, name: str, state: Any, data: Any) -> Any:
+    """Return the value of a key of the graph, computed in this thread."""
+    return dask.get({**graph, **data, name: state}, key)
+
+
+def _results(graph: Any, levels: Any, state: Any, client: Any, timeout: float) -> list[Any]:
+    """Return the values of the keys of a level; cancel their tasks where an error is raised."""
     futures: list[Any] = []
     try:
-        workers, shared, places = workers_of(client, timeout), state, nullcontext()
+        threads, shared = sum(workers_of(client, timeout).values()), state
         if state.size > SCATTERED:
             options = {"broadcast": True, "direct": True, "hash": False, "timeout": timeout}
             (shared,) = client.scatter([state], **options)
-            own = {key: [workers[int(home * len(workers))]] for key, home in homes.items()}
-            own_or_any = defaultdict(list, own).__getitem__
-            places = dask.annotate(workers=own_or_any, allow_other_workers=True)
-        with places:
-            futures.append(
-                client.get({**graph, f"shared-{state.name}": shared}, state.name, sync=False)
-            )
-        if progress:  # in a thread, since it waits without end where there is no worker
-            show = partial(distributed.progress, futures, notebook=False)
-            threading.Thread(target=show, daemon=True).start()
-        while True:
-            with suppress(TimeoutError), client.as_current():
-                distributed.wait(futures, timeout=POLL_SECONDS)
-                break
-            workers_of(client, timeout)
-        return client.gather(futures, direct=True)[0]
+        for task, data in _tasks(graph, levels, state.name, threads):
+            futures.append(client.submit(task, shared, data, pure=False))
+        values = {f: client.gather(f, direct=True) for f in finished(futures, client, timeout)}
+        return [values[future] for future in futures]
     except distributed.KilledWorker as error:
         raise ChunkError(
             f"{_rows_that_ended(client, state.name, error)}: {error.allowed_failures + 1} workers "
@@ -120,6 +128,19 @@ def _result(graph: Any, state: Any, homes: Any, client: Any, timeout: Any, progr
     finally:
         if client.status == "running":
             client.cancel(futures, force=True)
+
+
+def finished(futures: Iterable[Any], client: Any, timeout: float) -> Iterator[Any]:
+    """Yield the futures as they finish; raise `ConnectionError` as `workers_of` does."""
+    left = set(futures)
+    while left:
+        try:
+            with client.as_current():
+                done, left = distributed.wait(left, POLL_SECONDS, "FIRST_COMPLETED")
+        except TimeoutError:
+            workers_of(client, timeout)
+        else:
+            yield from done
 
 
 def _rows_that_ended(client: Any, step: str, error: Any) -> str:
@@ -165,8 +186,8 @@ def connected(client: Any, timeout: float) -> Iterator[None]:
         client.loop.add_callback(watch.stop)
 
 
-def workers_of(client: Any, timeout: float) -> list[str]:
-    """Return the workers that take tasks, once there is one: Dask pauses those short of memory.
+def workers_of(client: Any, timeout: float) -> dict[str, int]:
+    """Return the threads of the workers that take tasks; Dask pauses those short of memory.
 
     Raises `ConnectionError` after `timeout` seconds without one, and for other versions in one.
     """
@@ -181,7 +202,7 @@ def workers_of(client: Any, timeout: float) -> list[str]:
                 f"dask worker {client.scheduler.address}, give them memory, or a longer timeout"
             )
         time.sleep(POLL_SECONDS)
-    if new := workers - _checked.setdefault(client, set()):
+    if new := {*workers} - _checked.setdefault(client, set()):
         answers, own = client.run(versions, workers=[*new], on_error="return"), versions()
         for address, answer in answers.items():
             if answer != own and not isinstance(answer, OSError):  # one that has just left
@@ -191,12 +212,12 @@ def workers_of(client: Any, timeout: float) -> list[str]:
                     "same versions there"
                 )
         _checked[client] |= new
-    return sorted(workers)
+    return workers
 
 
-def _running(client: Any) -> set[str]:
+def _running(client: Any) -> dict[str, int]:
     try:
-        return set(client.sync(client.scheduler.ncores_running, workers=None))
+        return dict(client.sync(client.scheduler.ncores_running, workers=None))
     except Exception as error:  # of several types, by how far the scheduler has closed
         raise distributed.comm.CommClosedError("the scheduler does not answer") from error
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import mmap
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import dask.array
 import distributed
 import numpy as np
-from dask._task_spec import Alias
 from dask.core import flatten
 from dask.optimization import cull
 
 from tinygrad_fc.core.node import array_of
-from tinygrad_fc.parallel.clients import check_client, unique_name
+from tinygrad_fc.parallel.clients import unique_name
 from tinygrad_fc.utils.data.sampler import count_batches, positive
 
 if TYPE_CHECKING:
@@ -27,8 +26,13 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 24
 """The size of a chunk by default."""
-_reader = ThreadPoolExecutor(1, "tinygrad_fc-reader")
-"""The thread that reads the next window where there is no client, beside the computation."""
+LOADERS = 2
+"""The number of loaders whose chunks a process holds."""
+_readers = ThreadPoolExecutor(2, "tinygrad_fc-reader")
+"""The threads that read chunks of the next window beside the computation."""
+_held: dict[str, dict[tuple[int, int, int], Any]] = {}
+"""The chunks of each loader that this process holds or reads, by epoch, chunk and column."""
+_lock = threading.Lock()
 
 
 def columns(arrays: Sequence[Any], chunk_rows: int | None) -> tuple[dict[Any, Any], list[Any]]:
@@ -67,8 +71,7 @@ def _chunks(array: Any, rows: list[range], graph: dict[Any, Any]) -> list[Any]:
         array = array.rechunk((sizes, *[-1] * (array.ndim - 1)))
         keys, tasks = [*flatten(array.__dask_keys__())], array.dask
         graph |= tasks if len(tasks.layers) == 1 else array.__dask_optimize__(tasks, keys)
-        # A task runs as a part of that which takes its chunk, so that the scheduler has fewer.
-        return [graph.get(key, Alias(key)) for key in keys]
+        return keys
     if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
         # Workers open the file: a memory map that is pickled is copied whole.
         array = (array.filename, array.dtype, "r", array.offset, array.shape, "CF"[array.flags.fnc])
@@ -89,15 +92,68 @@ def loaded(*chunks: Any) -> Any:
     return np.concatenate(arrays) if arrays[1:] else arrays[0]
 
 
+def _source(chunk: Any, graph: Any) -> Any:
+    """Return an array, a function that reads one, or a graph with data of a client, and its key."""
+    if isinstance(chunk, np.ndarray) or callable(chunk):
+        return chunk
+    if isinstance(graph[chunk], np.ndarray):
+        return graph[chunk]
+    graph, _ = cull(graph, chunk)
+    persisted = any(isinstance(task, distributed.Future) for task in graph.values())
+    return (graph, chunk) if persisted else partial(dask.get, graph, chunk)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a shuffled chunk, which a batch has."""
+
+    loader: str
+    seed: tuple[int, int, int]  # of the loader, the epoch, the chunk
+    first: int
+    last: int
+    needed: frozenset[int]  # chunks that this batch and the next window need
+
+
+@lru_cache(16)
+def _order(seed: tuple[int, int, int], rows: int) -> Any:
+    return np.random.default_rng((*seed, 1)).permutation(rows)
+
+
+def _rows(piece: Piece, column: int, source: Any, ahead: dict[int, Any], *chunk: Any) -> Any:
+    """Return the rows of a piece, and begin to read the chunks `ahead`."""
+    (array,) = chunk or (_held_chunk(piece, column, {piece.seed[2]: source, **ahead}),)
+    rows = slice(piece.first, piece.last)
+    return array if rows == slice(0, len(array)) else array[_order(piece.seed, len(array))[rows]]
+
+
+def _held_chunk(piece: Piece, column: int, sources: dict[int, Any]) -> Any:
+    """Return the chunk of a piece, which this process holds from now on, like the other sources."""
+    _, epoch, chunk = piece.seed
+    with _lock:
+        held = _held.pop(piece.loader, {})
+        for key, future in [*held.items()]:
+            failed = future.done() and future.exception()
+            if key[0] != epoch or key[1] not in piece.needed or failed:
+                del held[key]
+        for c, source in sources.items():
+            key = epoch, c, column
+            held[key] = held.get(key) or _readers.submit(loaded, source)
+        _held[piece.loader] = held
+        while len(_held) > LOADERS:
+            del _held[next(iter(_held))]
+    return held[epoch, chunk, column].result()
+
+
 class batches:  # noqa: N801  called like a function, as `map` and `backward` are
     """Yield mini-batches of `arrays` (N, ...) as Dask arrays, shuffled in each epoch.
 
     Each `for` loop is an epoch; one that was left goes on where it stopped. The order of the chunks
     is shuffled, then the rows within each window of `window` chunks, by `seed` and the number of
-    the epoch alone: it is the same for any number of workers. Rows meet in a batch only if their
-    chunks are in one window or in consecutive ones. The workers of `client` hold these windows and
-    the next one in memory. A batch has `pieces` chunks, which `parallel.backward` runs side by
-    side. The chunks that are read are those of the first array, or have `chunk_rows`.
+    the epoch alone. Rows meet in a batch only if their chunks are in one window or in consecutive
+    ones. The rows of a batch that come from one chunk are a chunk of it: `parallel.backward` runs
+    them side by side. Its workers, or the threads of this process, read what they need of this
+    window and the next one, and hold it in memory. The chunks that are read are those of the first
+    array, or have `chunk_rows`.
 
     `state_dict()` has seed, epoch, position and sizes; a loop after `load_state_dict` yields the
     batches that are left. Raises `ValueError` for arrays that do not match, sizes below 1, and the
@@ -115,18 +171,16 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         *arrays: Any,
         batch_size: int,
         seed: int = 0,
-        client: Any = None,
         chunk_rows: int | None = None,
         window: int = 4,
-        pieces: int = 8,
         drop_last: bool = False,
     ) -> None:
         self.batch_size = positive("batch_size", batch_size)
-        self.window, self.pieces = positive("window", window), positive("pieces", pieces)
-        self.seed, self.client, self.drop_last = seed, client, drop_last
-        check_client(client, 1.0)
-        self._graph, (rows, *self._chunks) = columns(arrays, chunk_rows)
+        self.window = positive("window", window)
+        self.seed, self.drop_last, self._name = seed, drop_last, unique_name("batches")
+        graph, (rows, *chunks) = columns(arrays, chunk_rows)
         self._sizes = [len(r) for r in rows]
+        self._chunks = [[_source(chunk, graph) for chunk in column] for column in chunks]
         self._kinds = [(a.shape[1:], a.dtype) for a in map(array_of, arrays)]
         self.epoch, self.position = 0, 0
 
@@ -157,64 +211,51 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         self.epoch, self.position = state["epoch"], state["position"]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        count = len(self._sizes)
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(count).tolist()
-        windows = [order[k : k + self.window] for k in range(0, count, self.window)]
-        ends = np.cumsum([0] + [sum(self._sizes[c] for c in w) for w in windows]).tolist()
-        held: dict[int, Any] = {}
+        count, width, key = len(self._sizes), self.window, (self.seed, self.epoch)
+        order: Any = np.random.default_rng(key).permutation(count)
+        starts: Any = np.cumsum([0, *np.array(self._sizes)[order]])[
+            [*range(0, count, width), count]
+        ]
+        held: dict[int, Any] = {}  # for each window, which of the chunks in order its rows are from
         while self.position < len(self):
             start = self.position * self.batch_size
-            stop = min(start + self.batch_size, ends[-1])
-            inside = [k for k, (a, b) in enumerate(pairwise(ends)) if a < stop and b > start]
-            ahead = min(inside[-1] + 1, len(windows) - 1)
-            held = {k: held.get(k) or self._read(k, windows[k]) for k in (*inside, ahead)}
+            stop = min(start + self.batch_size, starts[-1])
+            first, last = starts.searchsorted(start, "right") - 1, starts.searchsorted(stop)
+            for k in range(first, last):
+                chunks = np.arange(k * width, min((k + 1) * width, count))
+                if k not in held:
+                    sizes = np.array(self._sizes)[order[chunks]]
+                    held[k] = np.random.default_rng((*key, k, 2)).permutation(chunks.repeat(sizes))
+            held = {k: held[k] for k in range(first, last)}
+            chunk_of = np.concatenate([*held.values()])
+            spans = [
+                np.bincount(chunk_of[: n - starts[first]], minlength=count) for n in (start, stop)
+            ]
+            needed = frozenset(order[first * width : (last + 1) * width].tolist())
+            pieces = []
+            # a worker gets the same places of each window, and reads no chunk that others read
+            inside: list[int] = np.flatnonzero(spans[1] > spans[0]).tolist()
+            for i in sorted(inside, key=lambda i: i % width):
+                rows = [int(span[i]) for span in spans]
+                piece = Piece(self._name, (*key, int(order[i])), rows[0], rows[1], needed)
+                pieces.append((piece, order[last * width :][i % width :][:1].tolist()))
             self.position += 1
-            read = [held[k] if self.client else held[k].result() for k in inside]
-            yield tuple(self._batches(start, stop, [ends[k] for k in inside], read))
+            yield tuple(self._batch(column, pieces) for column in range(len(self._kinds)))
         self.epoch, self.position = self.epoch + 1, 0
 
-    def _batches(self, start: int, stop: int, begins: list[int], windows: Any) -> Iterator[Any]:
-        """Yield a Dask array of each column of a batch, whose chunks are parts of the windows."""
-        cuts = [*range(start, stop, -(-(stop - start) // self.pieces)), stop]
-        for column, (shape, dtype) in enumerate(self._kinds):
-            name = unique_name("batch")
-            graph = {
-                (name, i, *[0] * len(shape)): (_part, column, a, b, begins, *windows)
-                for i, (a, b) in enumerate(pairwise(cuts))
-            }
-            chunks = (tuple(b - a for a, b in pairwise(cuts)), *((n,) for n in shape))
-            yield dask.array.Array(graph, name, chunks, dtype)
-
-    def _read(self, k: int, chunks: list[int]) -> Any:
-        """Begin to read and shuffle a window into memory; return a future of its arrays."""
-        name = unique_name("window")
-        parts = [[column[c] for c in chunks] for column in self._chunks]
-        graph, _ = cull(
-            {**self._graph, name: (_shuffled, (self.seed, self.epoch, k), *parts)}, name
-        )
-        if self.client is None:
-            return _reader.submit(dask.get, graph, name)
-        return self.client.get(graph, name, sync=False)
-
-
-def _shuffled(seed: Any, *columns: Any) -> list[Any]:
-    """Return the rows of consecutive chunks of each column in another order, copied once."""
-    with suppress(ValueError):  # in a worker, which computes beside it; threads have none
-        distributed.secede()
-    results = []
-    for chunks in columns:
-        arrays = [np.asarray(loaded(chunk)) for chunk in chunks]
-        ends = np.cumsum([len(array) for array in arrays])
-        places = np.argsort(np.random.default_rng(seed).permutation(ends[-1]))
-        result = np.empty((ends[-1], *arrays[0].shape[1:]), arrays[0].dtype)
-        for array, rows in zip(arrays, np.split(places, ends[:-1]), strict=True):
-            result[rows] = array
-        results.append(result)
-    return results
-
-
-def _part(column: int, start: int, stop: int, begins: list[int], *windows: Any) -> Any:
-    """Return the rows of an epoch from `start` to `stop`, from the windows that have them."""
-    spans = [(max(start - k, 0), max(stop - k, 0)) for k in begins]
-    parts = [w[column][a:b] for w, (a, b) in zip(windows, spans, strict=True)]
-    return loaded(*[part for part in parts if len(part)])
+    def _batch(self, column: int, pieces: list[tuple[Piece, list[int]]]) -> Any:
+        """Return a Dask array of a column of a batch, whose chunks are the pieces."""
+        name, (shape, dtype), graph = unique_name("batch"), self._kinds[column], dict[Any, Any]()
+        for i, (piece, ahead) in enumerate(pieces):
+            source, *following = (self._chunks[column][c] for c in (piece.seed[2], *ahead))
+            rows = partial(_rows, piece, column, source, dict(zip(ahead, following, strict=True)))
+            if isinstance(source, np.ndarray):
+                task = rows()
+            elif callable(source):
+                task = (rows,)
+            else:
+                graph |= source[0]
+                task = (rows, source[1])
+            graph[name, i, *[0] * len(shape)] = task
+        sizes = tuple(piece.last - piece.first for piece, _ in pieces)
+        return dask.array.Array(graph, name, (sizes, *((n,) for n in shape)), dtype)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ import distributed
 from tqdm import tqdm
 
 from tinygrad_fc.parallel import worker
-from tinygrad_fc.parallel.clients import POLL_SECONDS, check_client, connected, pickled, workers_of
+from tinygrad_fc.parallel.clients import check_client, connected, finished, pickled, workers_of
 from tinygrad_fc.random import Generator, drawing_from, rng_of
 from tinygrad_fc.serialization import load, save
 
@@ -114,21 +115,15 @@ def _finished_once(client: Any, calls: dict[int, Any], timeout: float) -> Iterat
     with connected(client, timeout) if client else nullcontext():
         if client:
             workers_of(client, timeout)
-        threads = dask.config.get("num_workers", None)
-        executor = client.get_executor(pure=False) if client else ThreadPoolExecutor(threads)
-        numbers = {executor.submit(_attempt, *call): k for k, call in calls.items()}
-        left: Any = numbers.copy()
+        executor = ThreadPoolExecutor(dask.config.get("num_workers", None))
+        submit = partial(client.submit, pure=False) if client else executor.submit
+        numbers: dict[Any, int] = {submit(_attempt, *call): k for k, call in calls.items()}
         try:
-            while left:
-                finished, left = wait(left, POLL_SECONDS, FIRST_COMPLETED)
-                if client and not finished:
-                    workers_of(client, timeout)
-                for future in finished:
-                    k = numbers.pop(future)
-                    error: Any = future.exception()  # of a worker that ended, for example
-                    run = Run(calls[k][1], error=error) if error else future.result()
-                    yield k, cloudpickle.loads(run) if isinstance(run, bytes) else run
+            for future in finished(numbers, client, timeout) if client else as_completed(numbers):
+                k, error = numbers[future], future.exception()  # of a worker that ended, as well
+                run = future.result() if error is None else Run(calls[k][1], error=error)  # type: ignore[arg-type]
+                yield k, cloudpickle.loads(run) if isinstance(run, bytes) else run
         finally:
-            for future in left:
+            for future in numbers:
                 future.cancel()
-            executor.shutdown(wait=client is None)
+            executor.shutdown()

@@ -104,10 +104,10 @@ def _errors(place: str) -> Iterator[None]:
         raise ChunkError(f"{message} Parameters and gradients are unchanged") from cause
 
 
-def add_sums(total: Any, part: Any, *, in_place: bool = False) -> Any:
+def add_sums(total: Any, part: Any = None, *, in_place: bool = False) -> Any:
     """Return `total + part`: new arrays, since Dask may need these again, or `part` in place."""
-    if total is None:
-        return part
+    if total is None or part is None:
+        return part if total is None else total
     return [_plus(a, b, b if in_place else None) for a, b in zip(total, part, strict=True)]
 
 
