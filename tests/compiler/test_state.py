@@ -236,7 +236,8 @@ class Replacing(Averaging):
 def test_state_that_each_step_replaces_is_refused():
     training = perceptron(lambda p: Replacing(p, 0.1))
     compiled = tg.compile(step, backend="numpy")
-    with pytest.raises(CompileError, match=r"'mean', state of an optimizer.*in place"):
+    message = r"'mean', state of Replacing \(its step: .*test_state.py:\d+\).*in place"
+    with pytest.raises(CompileError, match=message):
         compiled(training, *batch())
 
 

@@ -22,7 +22,7 @@ import time
 import types
 from array import array
 from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from decimal import Decimal
@@ -294,10 +294,10 @@ class Captured:
         known = {id(read.value) for read in self.names.values()}
         return known.union(id(x) for w in self.containers.values() for x in contents(w.before))
 
-    def check(self, others: Iterable[Watched], free: str | None) -> None:
+    def check(self, others: Iterable[Watched], free: Collection[str]) -> None:
         """Raise where the function has changed what it reads, or one of some other containers.
 
-        Containers of the name `free` may change.
+        Containers whose names are `free` may change.
         """
         # All threads share these states: in a worker thread, another one may have drawn.
         in_main = threading.current_thread() is threading.main_thread()
@@ -307,7 +307,7 @@ class Captured:
         reads = self.names.values()
         changed = [r.name for r in reads if not same(value_of(r.place, r.key), r.value)]
         for container, before, name in (*others, *self.containers.values()):
-            if name != free and not same_contents(container, before):
+            if name not in free and not same_contents(container, before):
                 what = name or f"a {type(container).__name__} from outside"
                 keys = [*container, *before] if isinstance(before, dict) else ()
                 items = (k for k in keys if not same(container.get(k), before.get(k)))

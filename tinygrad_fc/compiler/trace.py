@@ -31,9 +31,6 @@ from tinygrad_fc.core.node import Node, array_of
 from tinygrad_fc.core.pytree import flatten, mapped
 from tinygrad_fc.core.seam import Observer, observed
 
-STATE = "state of an optimizer"
-"""The name of the watched containers of state."""
-
 
 @dataclass(frozen=True)
 class Output:
@@ -81,6 +78,7 @@ class Trace(TraceBuilder, Observer):
         self.paths: dict[Any, str] = {}  # of modules
         self.optimizers: dict[Any, Any] = {}  # groups with tracers
         self.options: list[Watched] = []  # these groups
+        self.states = set[str]()  # names of the watched states of optimizers
         self.grads: dict[Any, Any] = {}
         self.grad_reads: list[tuple[Source, bool]] = []
         self.like = super().array(0.0)
@@ -234,8 +232,13 @@ class Trace(TraceBuilder, Observer):
     def state(self, optimizer: Any) -> Any:
         """Watch the state of an optimizer."""
         state = super().state(optimizer)
+        code: Any = getattr(inspect.unwrap(type(optimizer).step), "__code__", None)
+        name = f"state of {type(optimizer).__name__}"
+        if ir.is_users(code):
+            name += f" (its step: {code.co_filename}:{code.co_firstlineno})"
+        self.states.add(name)
         for container in (state, *state.values()):
-            self.captured.watch(container, STATE)
+            self.captured.watch(container, name)
         return state
 
     def step(self, optimizer: Any) -> Any:
@@ -347,9 +350,9 @@ def trace(function: Any, name: str, args: Any, kwargs: Any) -> Traced:
         result = observed(tracing, partial(_returned_by, function, tracing, args, kwargs))
         if tracing.refused:
             raise tracing.refused[0]
-        state = [c for c in captured.containers.values() if c.name == STATE]
+        state = [c for c in captured.containers.values() if c.name in tracing.states]
         creates_state = any(len(c.container) != len(c.before) for c in state)
-        captured.check(tracing.options, STATE if creates_state else None)
+        captured.check(tracing.options, tracing.states if creates_state else ())
         if creates_state:
             raise StateCreatedError("an optimizer creates state in each of its steps")
         traced = tracing.finished(result, names)
