@@ -21,6 +21,7 @@ def test_records_are_those_of_a_loop(sizes: list[int], seed: int):
     optimizer = optim.SGD(model.parameters(), lr=0.5)
     rows = []
     with viz.History(model, criterion, optimizer) as history:
+        assert repr(history) == "<History of 0 steps, last loss nan>"
         for _ in range(3):
             optimizer.zero_grad()
             loss = criterion(model(x), y)
@@ -32,6 +33,7 @@ def test_records_are_those_of_a_loop(sizes: list[int], seed: int):
             rows.append([loss.item(), norm, share])
     recorded = [history.loss, history.gradient_norms["0"], history.saturated["1"]]
     np.testing.assert_allclose(np.transpose(recorded), rows, rtol=1e-12)
+    assert repr(history) == f"<History of 3 steps, last loss {history.loss[-1]:.4g}>"
     criterion(model(x), y).backward()
     optimizer.step()
     assert len(history.loss) == 3

@@ -51,6 +51,8 @@ class History:
     ...         optimizer.step()
     >>> len(history.loss), list(history.gradient_norms), list(history.saturated)
     (5, ['0', '2'], ['1'])
+    >>> history  # doctest: +ELLIPSIS
+    <History of 5 steps, last loss ...>
     """
 
     def __init__(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
@@ -72,6 +74,9 @@ class History:
                 self._handles.append(module.register_forward_hook(partial(self._on_call, path)))
         self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
+    def __repr__(self) -> str:
+        return f"<History of {len(self.loss)} steps, last loss {(self.loss or [np.nan])[-1]:.4g}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -91,9 +96,8 @@ class History:
     def _on_step(self, *_: Any) -> None:
         self.loss.append(self._last.get(None, float("nan")))
         for path, module in self._layers:
-            gradients = [
-                p.grad.numpy() for p in module.parameters(recurse=False) if p.grad is not None
-            ]
+            own = (p.grad for p in module.parameters(recurse=False))
+            gradients = [g.numpy() for g in own if g is not None]
             norm = np.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
             self.gradient_norms[path].append(float(norm) if gradients else float("nan"))
         for path, shares in self.saturated.items():
