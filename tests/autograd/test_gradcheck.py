@@ -173,6 +173,9 @@ def test_invalid_inputs_raise() -> None:
         gradcheck(lambda x, y: x * y, (x, T(np.ones(1, np.float32))))
     with pytest.raises(TypeError, match=r"gradcheck\(\) got an unexpected .* 'fast_mode'"):
         gradgradcheck(lambda x: x, x, fast_mode=True)
+    with pytest.raises(ValueError, match=r"_forward_ad is True, expected False: testing\.check"):
+        gradcheck(lambda x: x, x, check_forward_ad=True)
+    assert gradgradcheck(lambda x: x * x, x, check_forward_ad=False)
 
 
 def test_any_slope_between_both_sides_of_a_kink_passes() -> None:

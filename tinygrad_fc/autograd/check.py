@@ -16,7 +16,7 @@ from tinygrad_fc.autograd.functional import basis, gradients
 from tinygrad_fc.autograd.numerical import derivatives, longest_steps, power_of_two
 from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import CPU, device_of
-from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError, check_argument
 from tinygrad_fc.core.node import Node, leaf_of
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
     nondet_tol: float = 0.0,
+    check_forward_ad: bool = False,
 ) -> bool:
     """Return whether the gradients of `func` agree with numerical derivatives.
 
@@ -213,7 +214,8 @@ def gradcheck(
     `eps` has no effect, since step sizes are chosen automatically. Two evaluations may differ by
     `nondet_tol`. Raises `GradcheckError`, or returns False with `raise_exception=False`; raises
     `DtypeError` for an input that requires grad and is not float64, `ValueError` if none does.
-    PyTorch's other options are not supported.
+    `check_forward_ad=True` raises `ValueError`: `testing.check` compares forward mode with the
+    backward pass. PyTorch's other options are not supported.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([0.5, 2.0], requires_grad=True)
@@ -221,6 +223,8 @@ def gradcheck(
     True
     """
     del eps
+    advice = "False: testing.check compares forward mode with the backward pass"
+    check_argument(not check_forward_ad, "gradcheck", advice, check_forward_ad=check_forward_ad)
     args = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     chosen = [k for k, a in enumerate(args) if isinstance(a, Node) and a._requires_grad]
     if not chosen:
