@@ -151,6 +151,23 @@ def test_agreeing_coarse_steps_do_not_outweigh_fine_ones() -> None:
     assert abs(measured.value - 1) <= measured.error or np.isinf(measured.error)
 
 
+def test_numbers_that_hardly_move_do_not_hide_an_oscillation() -> None:
+    """A line with small fast waves looks straight to the steps that a number at an edge leaves."""
+    wrong = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        w, b, x = rng.normal(size=8), rng.normal(size=8), np.round(rng.normal() * 2e6)
+
+        def f(x: Any, y: Any, w: Any = w, b: Any = b) -> Any:
+            return x + y + (np.sin(w * x + b) ** 2).mean(keepdims=True)
+
+        v = [np.array([2.0**20]), np.array([2.0**-23])]
+        expected = (1 + (w * np.sin(2 * (w * x + b))).mean()) * v[0] + v[1]
+        measured = derivative(f, [np.array([x]), np.array([2.0])], v)
+        wrong += int((np.abs(measured.value - expected) > measured.error).sum())
+    assert wrong <= 1
+
+
 def test_several_arguments_and_directions() -> None:
     x, y = np.array([1.0, 2.0]), np.array([3.0, -1.0])
     directions = [np.array([1.0, 0.0]), 0 * y]

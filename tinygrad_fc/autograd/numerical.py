@@ -87,6 +87,8 @@ def derivative(
     with np.errstate(all="ignore"):
         samples = _sampled(line, first * 0.5 ** np.arange(count), point, direction)
         near = _near(line, samples.here, 4 * first, 2 * eps * samples.ratio)
+        if eps <= EPS:
+            near = near._replace(lost=_lost(f, near, samples, point, direction))
         bounds = _rounding(samples, near, eps, noise, rounding)
         value, error = extrapolated(samples.central, bounds.differences / samples.h, CENTRAL)
         # The second difference of a result adds up its rounding four times, with weights 1, -2, 1.
@@ -285,6 +287,8 @@ class _Near(NamedTuple):
     """Whether all results are equal: a constant, or a stair of rounded intermediate numbers."""
     grain: Array
     """The largest power of 2 that divides all results: the rounding of their differences."""
+    lost: Array | float = np.inf
+    """The most that slopes may lack where steps of some numbers are lost in their rounding."""
 
     def contradicts(
         self, value: Array, error: Array, samples: _Samples, bounds: _Rounding
@@ -292,7 +296,8 @@ class _Near(NamedTuple):
         """Return where slopes differ from `value`: a staircase looks smooth at large steps."""
         rounding, steepest = bounds.steps[-1], samples.changes[-1] / samples.h[-1]
         noise = np.maximum(self.third_differences, rounding)
-        off = np.abs(self.slopes - value) - error - self.rounding * np.abs(self.slopes)
+        off = np.abs(self.slopes - value) - error
+        off -= np.minimum(self.rounding * np.abs(self.slopes), self.lost)
         leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
@@ -347,6 +352,26 @@ def _near(line: Callable[[float], Array], here: Array, scale: float, rounding: f
     flat = (y == here).all(axis=(0, 1))
     grain = np.where(flat, 0, _grain(y.reshape(12, here.size)))
     return _Near(h, slopes, 2.0**-20 + rounding / h, third_differences, flat, grain)
+
+
+def _lost(
+    f: Function, near: _Near, samples: _Samples, point: Sequence[Array], direction: Sequence[Array]
+) -> Array:
+    """Return the most that the rounding of tiny steps changes slopes.
+
+    A number that hardly moves for its size, as next to an edge of its domain, loses its tiny steps.
+    The slope along such numbers alone, at steps that are exact, bounds their part.
+    """
+    least = 2.0**10 * 2 * EPS / near.steps[-1, 0]
+    pairs = list(zip(point, direction, strict=True))
+    alone = [np.where(np.abs(x) * least > np.abs(v), v, 0) for x, v in pairs]
+    kept = 2.0**-9 * np.abs(near.slopes)
+    if not any(v.any() for v in alone):
+        return kept
+    line = _line(f, point, alone)
+    h = [float(samples.h[k, 0]) for k in (0, -1)]
+    slopes = [np.abs(line(t) - line(-t)) / (2 * t) for t in h]
+    return np.asarray(kept + 4 * np.maximum(*slopes))
 
 
 def _grain(numbers: Array) -> Array:
