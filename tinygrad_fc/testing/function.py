@@ -198,10 +198,8 @@ class Case:
 
     def legal(self) -> bool:
         """Return whether the arrays meet the conditions of the domains and of `where`."""
-        for domain, x in zip(self.domains, self.arrays, strict=True):
-            if domain.condition is not None and not domain.condition(x):
-                return False
-        return self.where is None or bool(self.where(*self.arrays))
+        conditions_met = meet(self.domains, self.arrays)
+        return conditions_met and (self.where is None or bool(self.where(*self.arrays)))
 
     def inside(self) -> bool:
         """Return whether the arrays lie in their domains and meet the conditions."""
@@ -330,6 +328,12 @@ class Case:
     def errstate(self) -> AbstractContextManager[Any]:
         """Silence NumPy, except for ops: there its warnings count."""
         return nullcontext() if self.strict else np.errstate(all="ignore")
+
+
+def meet(domains: Sequence[Domain], arrays: Sequence[Array]) -> bool:
+    """Return whether arrays meet the conditions of their domains."""
+    pairs = zip(domains, arrays, strict=True)
+    return all(d.condition is None or d.condition(x) for d, x in pairs)
 
 
 def ordinary(domain: Domain, shape: tuple[int, ...]) -> Array:

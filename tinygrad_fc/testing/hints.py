@@ -79,9 +79,8 @@ def _counts_ties(mismatch: Mismatch) -> bool:
 
 def _is_infinite(mismatch: Mismatch, measured: Entries) -> bool:
     """Return whether the slope at the worst entry grows as the step vanishes."""
-    problem, (k, at) = mismatch.problem, measured.worst
-    v = [np.zeros(p.x.shape) for p in problem.arguments]
-    v[k][at] = problem.arguments[k].reach[at]
+    problem = mismatch.problem
+    v = problem.along_entry(*measured.worst)
     here = problem.f(*problem.point)
     with np.errstate(all="ignore"):
         far, near = (

@@ -7,6 +7,7 @@ first that fails is the nearest to the cause.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -240,8 +241,7 @@ def alone(case: Case) -> None:
 def _equal_calls(case: Case, a: Array, b: Array) -> bool:
     """Return whether equal calls gave equal results, up to the order of the terms of sums."""
     numbers = a, b, *(case.arrays[i] for i in case.floats)
-    sizes = (np.abs(x[np.isfinite(x)]).max(initial=0) for x in numbers)
-    far = RANDOM * float(np.finfo(a.dtype).eps) * max(sizes)
+    far = RANDOM * float(np.finfo(a.dtype).eps) * max(map(rounding.largest, numbers))
     return bool((rounding.distance(a, b) <= far).all())
 
 
@@ -323,19 +323,15 @@ def _is_right(case: Case, law: Callable[[Case], Report]) -> bool | None:
 
 def elsewhere(case: Case) -> Case:
     """Return the case at ordinary numbers, or itself if the function is not finite there."""
-    other = case.at_raw(
-        [
-            ordinary(d, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
-            for d, a in zip(case.domains, case.raw, strict=True)
-        ]
-    )
-    try:
-        with np.errstate(all="ignore"):
-            if other.legal() and np.isfinite(other.out).all():
-                other.gradients(rounding.cotangent(other.out, case.seed), other.out)
-                return other
-    except DiscardError:
-        pass
+    usual = [
+        ordinary(d, a.shape).astype(a.dtype) if a.dtype.kind == "f" else np.array(np.flip(a))
+        for d, a in zip(case.domains, case.raw, strict=True)
+    ]
+    other = case.at_raw(usual)
+    with suppress(DiscardError), np.errstate(all="ignore"):
+        if other.legal() and np.isfinite(other.out).all():
+            other.gradients(rounding.cotangent(other.out, case.seed), other.out)
+            return other
     return case
 
 

@@ -58,16 +58,11 @@ def _argument(domain: Domain, array: Array) -> Argument:
 
 def directions(arguments: Sequence[Argument], seed: int, eps: float) -> list[list[Array]]:
     """Return two directions: a random one, and one of a kind that `seed` chooses."""
-    random = mixed(arguments, seed)
-    kinds = [in_step(arguments, eps), random]
-    if len(arguments) > 1:
-        kinds += [only(random, i) for i in range(len(arguments))]
-    return [random, kinds[seed % len(kinds)]]
-
-
-def only(v: Direction, i: int) -> list[Array]:
-    """Return `v` for argument `i`, and 0 for all others."""
-    return [a if k == i else 0 * a for k, a in enumerate(v)]
+    v = mixed(arguments, seed)
+    kinds = [in_step(arguments, eps), v]
+    if len(v) > 1:  # one argument alone
+        kinds += [[a if k == i else 0 * a for k, a in enumerate(v)] for i in range(len(v))]
+    return [v, kinds[seed % len(kinds)]]
 
 
 def in_step(arguments: Sequence[Argument], eps: float) -> list[Array]:
@@ -106,15 +101,12 @@ class Problem(NamedTuple):
     """A function with flat results, its derivatives by a rule, and its point."""
 
     f: Callable[..., Array]
-    terms: Callable[..., list[Array]]
-    """Takes weights of the results, moves of the arguments, and a perturbation or None.
-
-    The sum of the terms is the derivative along the moves according to the rule.
-    """
+    vjp: Callable[..., list[Array]]
+    """Takes weights of the results and a perturbation or None, returns gradients."""
     arguments: list[Argument]
     eps: float
-    vjp: Callable[[Array], list[Array]] | None = None
-    """Takes weights, returns gradients in the shapes of the arguments, where there are such."""
+    jvp: Callable[..., Array] | None = None
+    """Takes moves of the arguments and a perturbation or None, in place of `vjp`."""
     moved: Callable[[Direction], Derivative] | None = None
     """Takes a direction, returns how the arguments of the function move, where they are mapped."""
     plain: Sequence[Array] = ()
@@ -125,9 +117,20 @@ class Problem(NamedTuple):
         """The arrays at which it is differentiated."""
         return [p.x for p in self.arguments]
 
+    def terms(
+        self, w: Array, moves: Direction, perturbation: rounding.Perturbation | None = None
+    ) -> list[Array]:
+        """Return terms whose sum is the derivative along `moves` according to the rule."""
+        if self.jvp is not None:
+            return [w * self.jvp(moves, perturbation)]
+        pairs = zip(self.vjp(w, perturbation), moves, strict=True)
+        return [np.where(b == 0, 0, a * b) for a, b in pairs]
 
-def _products(grads: Sequence[Array], moves: Direction) -> list[Array]:
-    return [np.where(b == 0, 0, a * b) for a, b in zip(grads, moves, strict=True)]
+    def along_entry(self, k: int, at: tuple[int, ...]) -> list[Array]:
+        """Return the direction of one number alone, as far as it may move."""
+        v = [np.zeros(p.x.shape) for p in self.arguments]
+        v[k][at] = self.arguments[k].reach[at]
+        return v
 
 
 def first_problem(case: Case) -> Problem:
@@ -140,11 +143,10 @@ def first_problem(case: Case) -> Problem:
         g = w.reshape(case.out.shape).astype(case.out.dtype)
         return case.gradients(g, perturbation=perturbation)
 
-    def terms(w: Array, v: Direction, perturbation: rounding.Perturbation | None) -> list[Array]:
-        if case.function.jvp is not None:
-            return [w * case.tangent(case.typed(v), perturbation).ravel()]
-        return _products(vjp(w, perturbation), v)
+    def tangent(v: Direction, perturbation: rounding.Perturbation | None) -> Array:
+        return case.tangent(case.typed(v), perturbation).ravel()
 
+    jvp = None if case.function.jvp is None else tangent
     dtypes = [case.out.dtype, *(case.arrays[i].dtype for i in case.floats)]
     eps = float(max(EPS, *(np.finfo(k).eps for k in dtypes)))
     arguments = [_argument(case.domains[i], case.raw[i]) for i in case.floats]
@@ -152,14 +154,13 @@ def first_problem(case: Case) -> Problem:
     if case.mapping is not None:
         moved = partial(_moved_arguments, case, arguments)
         plain = [case.arrays[i] for i in case.floats]
-        return Problem(f, terms, arguments, eps, moved=moved, plain=plain)
-    if case.function.jvp is not None:
-        return Problem(f, terms, arguments, eps)
-    if any(p.edge.any() for p in arguments):  # there a slope may be infinite, and 0 times it NaN
+        return Problem(f, vjp, arguments, eps, jvp, moved, plain)
+    if jvp is None and any(p.edge.any() for p in arguments):
+        # There a slope may be infinite, and 0 times it NaN.
         pairs = zip(arguments, case.gradients(case.g, case.out), strict=True)
         moves = [np.where(p.edge & ~np.isfinite(a), 0, p.reach) for p, a in pairs]
         arguments = [p._replace(reach=m) for p, m in zip(arguments, moves, strict=True)]
-    return Problem(f, terms, arguments, eps, vjp)
+    return Problem(f, vjp, arguments, eps, jvp)
 
 
 def _moved_arguments(case: Case, arguments: Sequence[Argument], direction: Direction) -> Derivative:
@@ -185,14 +186,11 @@ def second_problem(case: Case, g: Array) -> Problem:
     def vjp(w: Array, perturbation: rounding.Perturbation | None = None) -> list[Array]:
         return case.second(case.typed(rounding.split_like(w, plain)), g, perturbation)
 
-    def terms(w: Array, v: Direction, perturbation: rounding.Perturbation | None) -> list[Array]:
-        return _products(vjp(w, perturbation), v)
-
     wide = g.astype(float)
     seed = Argument(wide, np.ones(g.shape), wide, np.zeros(g.shape, bool))
     f = _nan_where_it_raises(f, sum(x.size for x in plain))
     arguments = [seed, *first.arguments]
-    return Problem(f, terms, arguments, first.eps, first.vjp and vjp, first.moved, first.plain)
+    return Problem(f, vjp, arguments, first.eps, moved=first.moved, plain=first.plain)
 
 
 def _nan_where_it_raises(f: Callable[..., Array], size: int) -> Callable[..., Array]:
@@ -239,7 +237,7 @@ class Entries:
 def entries_of_failure(error: GradientError) -> Entries | None:
     """Return the gradients entry by entry; None if no entry alone is wrong."""
     mismatch: Mismatch | None = error.mismatch
-    if mismatch is None or mismatch.problem.vjp is None:
+    if mismatch is None or mismatch.problem.jvp or mismatch.problem.moved:
         return None
     rtol = 0.0 if error.kind == "imprecise" else RTOL
     measured = _measured(mismatch.problem, mismatch.w, rtol)
@@ -260,16 +258,12 @@ def entries_of_case(case: Case, noise: float, *, second: bool) -> Entries:
 def _measured(problem: Problem, w: Array, rtol: float) -> Entries:
     """Return gradients beside numerical ones, of the first `MANY` entries."""
     with np.errstate(all="ignore"):
-        grads = [np.asarray(a, float) for a in problem.vjp(w)]  # type: ignore[misc]
+        grads = [np.asarray(a, float) for a in problem.vjp(w)]
     pairs = enumerate(problem.arguments)
     indices = [(k, tuple(at.tolist())) for k, p in pairs for at in np.argwhere(p.reach)][:MANY]
     values = [np.zeros(p.x.shape) for p in problem.arguments]
     bounds = [np.full(p.x.shape, np.inf) for p in problem.arguments]
-    lines = []
-    for k, at in indices:
-        v = [np.zeros(p.x.shape) for p in problem.arguments]
-        v[k][at] = problem.arguments[k].reach[at]
-        lines.append((problem.point, v))
+    lines = [(problem.point, problem.along_entry(k, at)) for k, at in indices]
     with np.errstate(all="ignore"):
         along = numerical.derivatives(problem.f, lines, eps=problem.eps)
         for (k, at), derivative in zip(indices, along, strict=True):

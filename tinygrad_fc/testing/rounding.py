@@ -122,8 +122,7 @@ def close(
         eps = max(float(np.finfo(x.dtype).eps) for x in (a, b))
         far = distance(a, b)
         sizes = np.abs(b) if scale is None else scale
-        largest = float(np.where(np.isfinite(sizes), sizes, 0).max(initial=0))
-        if (far <= 256 * eps * largest + 2.0**-1000).all():
+        if (far <= 256 * eps * largest(sizes) + 2.0**-1000).all():
             return True
         return rounding is not None and bool((far <= 32 * rounding()).all())
 
@@ -142,6 +141,11 @@ def all_finite(arrays: Iterable[Array]) -> bool:
 def same(a: Array, b: Array) -> bool:
     """Return whether `a` and `b` are equal, entry by entry; NaN equals NaN."""
     return np.array_equal(a, b, equal_nan=True)
+
+
+def largest(a: Array) -> float:
+    """Return the largest absolute value of the finite entries, 0 if there is none."""
+    return float(np.abs(a[np.isfinite(a)]).max(initial=0))
 
 
 def worst_index(a: Array, b: Array) -> tuple[int, ...]:
@@ -172,7 +176,7 @@ def _largest_term(case: Case, g: Array, k: int) -> float:
     rng = np.random.default_rng(g.shape)
     signs = [rng.choice((-1, 1), g.shape) for _ in range(4)]
     turned = [case.gradients(np.asarray(s * g, g.dtype), case.out)[k] for s in signs]
-    return max(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in turned)
+    return max(map(largest, turned))
 
 
 def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
@@ -190,8 +194,7 @@ def natural_sizes(case: Case, g: Array) -> tuple[list[Any], list[Any]]:
                 grads = other.gradients(g.astype(other.out.dtype))
         except (DiscardError, GradientError):
             continue
-        largest = (float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in grads)
-        usual = [max(m, s) for m, s in zip(usual, largest, strict=True)]
+        usual = [max(m, largest(a)) for m, a in zip(usual, grads, strict=True)]
         out = np.abs(other.out)
         sizes = np.where(np.isfinite(out), np.maximum(sizes, out), sizes)
     with np.errstate(all="ignore"):

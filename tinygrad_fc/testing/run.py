@@ -76,6 +76,10 @@ class Plan(NamedTuple):
     notes: tuple[str, ...] = ()
     """What is not checked at any input."""
 
+    def choices(self, arrays: Sequence[Array]) -> dict[str, list[Any]]:
+        """Return the legal values of each setting for these arrays."""
+        return {name: list(legal(*arrays)) for name, legal in self.settings.items()}
+
     def case(
         self, arrays: Sequence[Array], seed: int, settings: Mapping[str, Any] | None = None
     ) -> Case:
@@ -325,16 +329,10 @@ def _finished(search: _Search) -> Report:
     report, plan = search.report, search.plan
     name = plan.function.name
     if not report.examples or max(report.raised, report.nonfinite) > 9 * report.examples:
-        reasons = (
-            ". ".join(report.warnings())
-            or f"No input drawn meets the condition (where=). {DRAW_THEM}"
-        )
-        raise NothingCheckedError(f"{name}: {reasons}")
-    if (
-        search.largest_refused
-        > 1
-        >= max(math.prod(s) for several in report.shapes for s in several)
-    ):
+        refused = f"No input drawn meets the condition (where=). {DRAW_THEM}"
+        raise NothingCheckedError(f"{name}: {'. '.join(report.warnings()) or refused}")
+    largest = max(math.prod(s) for several in report.shapes for s in several)
+    if search.largest_refused > 1 >= largest:
         raise NothingCheckedError(f"{name}: where= refused all but single numbers. {DRAW_THEM}")
     seen = report.compared + report.kinks + report.inconclusive.total()
     if plan.strict and not seen:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_fc.domain import parse_axis, real, smallest_sizes
-from tinygrad_fc.testing.function import SEEDS
+from tinygrad_fc.testing.function import SEEDS, meet
 from tinygrad_fc.testing.options import CheckOptions, with_known_axes
 
 try:
@@ -388,23 +388,20 @@ def first_cases(plan: Plan) -> Iterator[Case]:
     for k, arrays in enumerate(first_examples(plan.domains)):
         if shapes is not None and [a.shape for a in arrays] not in [s for s, _ in shapes]:
             continue
-        choices = {name: list(legal(*arrays)) for name, legal in plan.settings.items()}
-        if not all(choices.values()):
-            continue
-        settings = {name: several[k % len(several)] for name, several in choices.items()}
-        yield plan.case(arrays, k % SEEDS, settings)
+        choices = plan.choices(arrays)
+        if all(choices.values()):
+            settings = {name: several[k % len(several)] for name, several in choices.items()}
+            yield plan.case(arrays, k % SEEDS, settings)
 
 
 @st.composite
 def drawn_cases(draw: st.DrawFn, plan: Plan) -> Case:
     """Draw a case: arrays, the settings of an op, and the seed of directions."""
     arrays = draw_arrays(draw, plan.domains, _few_shapes(plan))
-    settings: dict[str, Any] = {}
-    for name, legal in plan.settings.items():
-        choices = list(legal(*arrays))
-        if not choices:
-            reject()
-        settings[name] = choices[draw(_BYTE) % len(choices)]
+    choices = plan.choices(arrays)
+    if not all(choices.values()):
+        reject()
+    settings = {name: several[draw(_BYTE) % len(several)] for name, several in choices.items()}
     return plan.case(arrays, draw(_SEED), settings)
 
 
@@ -444,7 +441,6 @@ def _inputs(draw: st.DrawFn, domains: Sequence[Domain], dtype: np.dtype[Any]) ->
     arrays = draw_arrays(draw, domains)
     if mapping := CheckOptions().mapping(domains):
         arrays = tuple(mapping(arrays))
-    for domain, x in zip(domains, arrays, strict=True):
-        if domain.condition is not None and not domain.condition(x):
-            reject()
+    if not meet(domains, arrays):
+        reject()
     return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays)

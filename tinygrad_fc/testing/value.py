@@ -308,14 +308,10 @@ class _Comparison:
         value, error = ([*self.v[:count], *several] for several in parts)
         return value, [*(0 * a for a in self.v[:count]), *error[count:]]
 
-    def _terms(
-        self, moves: Direction, perturbation: rounding.Perturbation | None = None
-    ) -> list[Array]:
-        return self.problem.terms(self.w, moves, perturbation)
-
     def total(self) -> tuple[float, float]:
         """Return the derivative according to the rule, and the sum of its absolute terms."""
-        terms = np.concatenate([a.ravel() for a in self._terms(self.moves[0])])
+        several = self.problem.terms(self.w, self.moves[0])
+        terms = np.concatenate([a.ravel() for a in several])
         return float(terms.sum()), float(np.abs(terms).sum())
 
     def _rounding(self) -> float:
@@ -324,9 +320,9 @@ class _Comparison:
         It is measured by moving the inputs by ulps in one pattern of signs. The rounding inside of
         the rule has other signs, which may add up to more.
         """
-        moves, errors = self.moves
-        spread = rounding.spread(lambda p: self._terms(moves, p), self.tolerance.accuracy)
-        off = self._terms(errors) if self.problem.moved is not None else []
+        (moves, errors), terms = self.moves, partial(self.problem.terms, self.w)
+        spread = rounding.spread(lambda p: terms(moves, p), self.tolerance.accuracy)
+        off = terms(errors) if self.problem.moved is not None else []
         # An error bound of infinity is one, also of a gradient that is 0.
         off = [np.where(np.isnan(a), np.inf, np.abs(a)) for a in off]
         return 4 * sum(float(np.abs(a).sum()) for a in (*spread, *off))
@@ -346,9 +342,9 @@ class _Comparison:
         point = self.problem.point
         # Near 0 terms that cancel, as in 1 - cos(x), may be as large as at ordinary numbers. Both
         # terms of a difference are rounded by an eps, hence the factor 2.
-        sizes = (np.abs(a[np.isfinite(a)]).max(initial=1) for a in (*point, *self.v))
-        rounding = 2 * self.tolerance.eps * max(map(float, sizes), default=1) * self.cancelled()
-        return self._agrees(*self.measure([(point, self.v)], rounding=rounding))
+        size = max(1.0, *map(rounding.largest, (*point, *self.v)))
+        blur = 2 * self.tolerance.eps * size * self.cancelled()
+        return self._agrees(*self.measure([(point, self.v)], rounding=blur))
 
     def _smooth_part(self) -> Array:
         """Set the weights of discontinuous results to 0, and return which results have a kink."""
