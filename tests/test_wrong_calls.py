@@ -33,13 +33,10 @@ CALLS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: nn.BatchNorm1d(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
     (lambda: nn.LayerNorm(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
     (lambda: nn.GroupNorm(3, 3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
-    (lambda: tg.normal(0.0, -1.0, (3,)), ArgumentError, "std is -1.0, expected at least 0"),
-    (lambda: X.quantile(2.0), ArgumentError, r"q is 2.0, expected in \[0, 1\]"),
     (lambda: tg.tensor([1, 2]) ** -1, ArgumentError, "negative integer powers"),
     (lambda: nn.Linear(3, 2)(5), DtypeError, r"\(input\) is 5; pass a tensor or an array"),
     (lambda: X.to("gpu"), DtypeError, "'gpu'; expected a dtype such as tg.float32, or a device"),
     (lambda: tg.device("cpu", "a"), RuntimeError, "no device"),
-    (lambda: tg.multinomial(tg.zeros(3), 1), ArgumentError, "a weight above 0 in each row"),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
+from optimizers import OPTIMIZERS
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
@@ -55,35 +56,11 @@ LOSSES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
 }
 """Losses of a prediction (N, 3): the kind of their target, and their options."""
 
-MOMENTS = ({}, {"betas": (0.5, 0.9)}, {"betas": (0.0, 0.0), "eps": 0.01})
-AMSGRAD = (*MOMENTS, {"amsgrad": True})
-OPTIMIZERS: dict[str, tuple[dict[str, Any], ...]] = {
-    "SGD": (
-        *({}, {"momentum": 0.9}, {"momentum": 0.9, "dampening": 0.3}),
-        {"momentum": 0.9, "nesterov": True},
-    ),
-    "Adam": (*AMSGRAD, {"decoupled_weight_decay": True}),
-    "AdamW": AMSGRAD,
-    "Adamax": MOMENTS,
-    "NAdam": (*MOMENTS, {"momentum_decay": 0}),
-    "RAdam": MOMENTS,
-    "RMSprop": ({}, {"momentum": 0.9}, {"centered": True, "alpha": 0.5}),
-    "Adagrad": ({}, {"lr_decay": 0.1, "initial_accumulator_value": 0.1}),
-    "Adadelta": ({}, {"rho": 0}),
-    "Rprop": ({}, {"step_sizes": (0.1, 0.2)}),
-    "ASGD": ({}, {"t0": 2, "alpha": 0.0}),
-}
-"""Optimizers, and sets of their own options."""
-
 
 @st.composite
 def optimizers(draw: st.DrawFn, name: str) -> Callable[[Any], Any]:
     """Draw options, and return what creates the optimizer for two groups of parameters."""
-    options = {"lr": draw(st.sampled_from((0.0, 0.1, 0.5)))}
-    options |= draw(st.sampled_from(OPTIMIZERS[name]))
-    options["maximize"] = draw(st.booleans())
-    if name != "Rprop":
-        options["weight_decay"] = draw(st.sampled_from((0, 0.1)))
+    options = draw(OPTIMIZERS[name])
 
     def create(parameters: Any) -> Any:
         first, *rest = parameters

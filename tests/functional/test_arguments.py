@@ -97,8 +97,6 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: X.amax("x"), DtypeError, r"amax cannot take \(2, 2\), dim='x'"),
     (lambda: tg.eye(2, dtype=3), DtypeError, r"signature is eye\(n, m=None"),
     (lambda: tg.zeros(2, dtyp=X.dtype), DtypeError, "zeros .* unexpected keyword argument 'dtyp'"),
-    (lambda: X.to(3), DtypeError, "to: got 3; expected a dtype such as"),
-    (lambda: tg.sum(None), DtypeError, r"sum.*argument 0 \(input\) is None"),
     (lambda: X + RAGGED, DtypeError, "cannot make an operand of add.*rows of equal length"),
     (lambda: X * "a", DtypeError, "cannot make an operand of multiply of 'a'.*<U1"),
     (lambda: TWO.gather(0, AT.double()), DtypeError, r"index\.long\(\)"),
@@ -115,11 +113,6 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: 1 - (X > 0), DtypeError, r"subtract: expected numbers, got bool.*x.long\(\)"),
     (lambda: X @ X.long(), DtypeError, "or floats, got float64 and int64. Convert one of them"),
     (lambda: tg.add(AT, AT, alpha=0.5), DtypeError, "alpha is 0.5; expected an integer"),
-    (
-        lambda: AT.clone().add_(0.5),
-        DtypeError,
-        "result is float64; expected int64 or a lower c",
-    ),
     # Out of range
     (lambda: TWO.index_select(0, AT + 2), RangeError, "expected 0 to 1"),
     (lambda: tg.ones(3).narrow(0, 2, 2), RangeError, "elements 2 to 2 . 2 exceed axis 0"),

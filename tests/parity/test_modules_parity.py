@@ -300,29 +300,15 @@ TRAVERSALS: dict[str, Any] = {
         p.requires_grad for p in m.requires_grad_(requires_grad=False).parameters()
     ],
     "paths": lambda _, m: [
-        [kind(m, path) for kind in (has_module, has_parameter, has_buffer)]
+        [has(m, kind, path) for kind in ("submodule", "parameter", "buffer")]
         for path in ("", "a", "a.b", "weight", "a.weight", "b.0", "b.0.weight", "label")
     ],
 }
 
 
-def has_module(m: Any, path: str) -> bool:
+def has(m: Any, kind: str, path: str) -> bool:
     try:
-        return m.get_submodule(path) is not None
-    except AttributeError:
-        return False
-
-
-def has_parameter(m: Any, path: str) -> bool:
-    try:
-        return m.get_parameter(path) is not None
-    except AttributeError:
-        return False
-
-
-def has_buffer(m: Any, path: str) -> bool:
-    try:
-        return m.get_buffer(path) is not None
+        return getattr(m, f"get_{kind}")(path) is not None
     except AttributeError:
         return False
 
