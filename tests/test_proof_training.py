@@ -1,8 +1,7 @@
 """The proof beyond the document's network: derived by hand here, neuron by neuron, and compared.
 
-ReLU, tanh and sigmoid with softmax and cross entropy, gradients that accumulate, and gradient
-descent with momentum, in float64 and float32. The formulas below are those of the chain rule,
-written without the library.
+ReLU, tanh and sigmoid with softmax and cross entropy, and gradient descent with momentum, in
+float64 and float32. The formulas below are those of the chain rule, written without the library.
 """
 
 from __future__ import annotations
@@ -121,19 +120,6 @@ def test_gradients_of_the_cross_entropy(name: str, dtype: Any, seed: int) -> Non
     for p, expected in zip(parameters(model), by_hand(network, act), strict=True):
         assert p.grad.dtype == p.dtype
         assert_close(p.grad, expected, dtype)
-
-
-@given(SEEDS)
-def test_gradients_accumulate_until_they_are_set_to_none(seed: int) -> None:
-    network, act = drawn_network(seed), ACTS["tanh"]
-    model, expected = model_of(network, act), by_hand(network, act)
-    for times in (1, 2, 3):
-        x, labels = tg.tensor(network.x), tg.tensor(network.labels)
-        nn.functional.cross_entropy(model(x), labels).backward()
-        for p, e in zip(parameters(model), expected, strict=True):
-            assert_close(p.grad, times * e)
-    model.zero_grad()
-    assert all(p.grad is None for p in parameters(model))
 
 
 # Gradient descent

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn, optim
+from tinygrad_fc import nn
 from tinygrad_fc.core.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_fc.utils.data import DataLoader, TensorDataset
 
@@ -49,12 +49,6 @@ def test_a_wrong_call_is_refused(call: Callable[[], Any], kind: type[Exception],
 
 def test_a_condition_of_bytes_is_accepted_as_in_early_scripts() -> None:
     assert tg.where((X > 0).to(tg.uint8), X, -X).tolist() == X.tolist()
-
-
-def test_a_parameter_that_is_listed_twice_warns() -> None:
-    p = nn.Parameter(tg.ones(2))
-    with pytest.warns(UserWarning, match="a parameter is in the list twice"):
-        optim.SGD([p, p], lr=0.1)
 
 
 def test_the_module_of_linear_algebra_lists_public_names_only() -> None:

@@ -211,22 +211,6 @@ def test_functional_call_in_threads():
     assert found == expected * 20
 
 
-@given(arrays((5, 3)), arrays((5,)))
-def test_vmap_of_grad_is_the_gradient_of_each_sample(x: Any, t: Any) -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
-    parameters = dict(model.named_parameters())
-    x, t = tg.from_numpy(x), tg.from_numpy(t)
-
-    def loss(parameters: Any, sample: Any, target: Any) -> Any:
-        return (func.functional_call(model, parameters, sample)[0] - target) ** 2
-
-    per_sample = func.vmap(func.grad(loss), in_dims=(None, 0, 0))(parameters, x, t)
-    for k in range(5):
-        slopes = tg.autograd.grad((model(x[k])[0] - t[k]) ** 2, list(parameters.values()))
-        for name, g in zip(parameters, slopes, strict=True):
-            close(per_sample[name][k].numpy(), g.numpy(), tolerance=1e-11)
-
-
 def test_random_numbers_of_vmap() -> None:
     for randomness, distinct in (("same", 2), ("different", 8)):
         drawn = func.vmap(lambda x: x + tg.rand(2), randomness=randomness)(tg.zeros(4))
