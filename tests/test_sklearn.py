@@ -134,10 +134,12 @@ def test_a_module_and_a_loss_of_ones_own():
     assert clone(net).get_params() == net.get_params()
     names: list[Any] = [{"optimizer": "adam"}, {"loss": "mse"}, {"schedule": "step"}]
     names += [{"batch_size": 0}, {"batch_size": 16.0}, {"max_epochs": 2.5}]
-    for options in ({"module": nn.Linear(3, 3)}, {"hidden": 16}, *names):
+    module = nn.Sequential(*[nn.Linear(3, 3)] * 9)
+    for options in ({"module": module}, {"hidden": 16}, *names):
         (name,) = options
-        with pytest.raises(ValueError, match=rf"NetClassifier: {name} must be an? .*, got "):
+        with pytest.raises(ValueError, match=rf"NetClassifier: {name} must be an? .*, got ") as why:
             fitted(**options)
+        assert len(str(why.value)) < 200
     with pytest.raises(ValueError, match="validation_fraction must be at least 0 and below 1"):
         fitted(validation_fraction=1.0)
 

@@ -60,9 +60,8 @@ def require(owner: Any, accepted: Range, **options: Any) -> None:
         except (TypeError, ValueError):  # ValueError: an array of several elements
             valid = False
         if not valid:
-            raise ValueError(
-                f"{type(owner).__name__}: {option} must be {accepted.description}, got {value!r}"
-            )
+            message = f"{option} must be {accepted.description}, got {value!r:.80}"
+            raise ValueError(f"{type(owner).__name__}: {message}")
 
 
 _in_step: set[Optimizer] = set()  # no attribute, which a compiled step would be said to change
