@@ -36,7 +36,6 @@ from tinygrad_fc.random import Generator, drawing_from
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tinygrad_fc.optim.lr_scheduler import LRScheduler
     from tinygrad_fc.tensors import Tensor
 
 __all__ = ["MLP", "NetClassifier", "NetRegressor"]
@@ -114,7 +113,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     optimizer: Callable[..., optim.Optimizer] = optim.Adam
     lr: float = 1e-3
     weight_decay: float = 0.0
-    schedule: Callable[[optim.Optimizer], LRScheduler] | None = None
+    schedule: Callable[[optim.Optimizer], optim.lr_scheduler.LRScheduler] | None = None
     batch_size: int = 200
     max_epochs: int = 200
     validation_fraction: float = 0.0
@@ -332,12 +331,12 @@ class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc
 
     def _targets(self, y: Any) -> tuple[Any, int]:
         if not hasattr(self, "target_mean_"):
-            self._shape, std = y.shape[1:], y.std(0)
-            self.target_mean_, self.target_std_ = y.mean(0), np.where(std > 0, std, 1.0)
+            self.target_mean_, std = y.mean(0), y.std(0)
+            self.target_std_ = np.where(std > 0, std, 1.0)
         scaled = ((y - self.target_mean_) / self.target_std_).astype(np.float32).reshape(len(y), -1)
         return scaled, scaled.shape[1]
 
     def predict(self, X: Any) -> Any:
         """Return the values (N,) or (N, outputs)."""
-        scaled = self._outputs(X).numpy().reshape(-1, *self._shape)
+        scaled = self._outputs(X).numpy().reshape(-1, *self.target_mean_.shape)
         return scaled * self.target_std_ + self.target_mean_
