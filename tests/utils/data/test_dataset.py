@@ -17,7 +17,6 @@ from tinygrad_fc.utils.data import (
     DataLoader,
     Subset,
     TensorDataset,
-    default_collate,
     random_split,
 )
 
@@ -110,11 +109,6 @@ def test_a_tensor_dataset_shares_memory_with_arrays():
     assert [t.tolist() for t in dataset[1:]] == [[[7, 7], [0, 0]], [2, 3]]
     assert [t.tolist() for t in dataset[-1]] == [[0, 0], 3]
     assert len(list(dataset)) == len(dataset) == 3  # iteration ends with an IndexError
-    batch = dataset.__getitems__([2, 1])
-    assert len(batch) == 2
-    assert [(x.tolist(), y.item()) for x, y in batch] == [([0, 0], 3), ([7, 7], 2)]
-    assert [y.item() for _, y in batch[1:]] == [2]
-    assert [column.shape for column in default_collate(batch)] == [(2, 2), (2,)]
 
 
 def test_concatenation_of_datasets():

@@ -13,7 +13,6 @@ from tinygrad_fc.core.node import Node
 from tinygrad_fc.functional.creation import as_tensor, tensor
 from tinygrad_fc.functional.joining import stack
 from tinygrad_fc.utils.data.dataset import (
-    Batch,
     IterableDataset,
     Rows,
     TensorDataset,
@@ -183,14 +182,10 @@ def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> 
     for batch in batches(batch_sampler, chosen):
         rows = as_indices(batch) if is_plain else None
         if rows is not None:
-            # The same as the general case below, at half the cost for a small batch.
             picked = take_rows(dataset, rows)
             yield picked[0] if isinstance(dataset, Rows) else picked
-            continue
-        samples = fetch(dataset, batch)
-        if isinstance(samples, Batch) and collate is not default_collate:
-            samples = list(samples)
-        yield collate(samples)
+        else:
+            yield collate(fetch(dataset, batch))
 
 
 def _rows(dataset: Any) -> Rows | TensorDataset | None:
@@ -227,8 +222,6 @@ def default_collate(batch: Any) -> Any:
     >>> default_collate([{"x": 0}, {"x": 1}])
     {'x': tensor([0, 1])}
     """
-    if isinstance(batch, Batch):
-        return batch.collated()
     if not len(batch):
         raise RangeError("default_collate needs at least one sample, got an empty batch")
     first = batch[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from operator import index
 from typing import TYPE_CHECKING, Any, Generic
@@ -19,6 +19,8 @@ from tinygrad_fc.random import rng_of
 from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinygrad_fc.random import Generator
     from tinygrad_fc.tensors import Tensor
 
@@ -105,13 +107,6 @@ class TensorDataset(Dataset[tuple["Tensor", ...]]):
     def __getitem__(self, at: Any) -> tuple[Tensor, ...]:
         return tuple(tensor[at] for tensor in self.tensors)
 
-    def __getitems__(self, indices: Any) -> Sequence[Any]:
-        """Return the samples at these indices."""
-        at = as_indices(indices)
-        if at is None or columns_of(self) is None:
-            return [self[i] for i in items_of(indices)]
-        return Batch(take_rows(self, at), bare=isinstance(self, Rows))
-
     def __len__(self) -> int:
         return len(self.tensors[0])
 
@@ -155,10 +150,8 @@ class Subset(Dataset[T_co]):
     def __getitems__(self, indices: Any) -> Sequence[T_co]:
         """Return the samples with these indices, in one call if the dataset supports it."""
         if type(self).__getitem__ is not Subset.__getitem__:
-            return [self[i] for i in items_of(indices)]
-        if isinstance(self.indices, np.ndarray):
-            return fetch(self.dataset, self.indices[np.asarray(indices, np.intp)])
-        return fetch(self.dataset, [self.indices[i] for i in items_of(indices)])
+            return [self[i] for i in indices]
+        return fetch(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -198,18 +191,11 @@ class ConcatDataset(Dataset[T_co]):
         return self.datasets[part][number - before]  # type: ignore[no-any-return]
 
 
-# Methods that take ranges and arrays; others get lists, as in PyTorch.
-_TAKE_ARRAYS = (TensorDataset.__getitems__, Subset.__getitems__)
-
-
 def fetch(dataset: Any, indices: Any) -> Sequence[Any]:
     """Return the samples with these indices, in one call if the dataset supports it."""
     getitems = getattr(dataset, "__getitems__", None)
-    if not getitems:
-        return [dataset[i] for i in items_of(indices)]
-    if getattr(getitems, "__func__", None) in _TAKE_ARRAYS:
-        return getitems(indices)  # type: ignore[no-any-return]
-    return getitems(list(items_of(indices)))  # type: ignore[no-any-return]
+    numbers = items_of(indices)
+    return getitems(list(numbers)) if getitems else [dataset[i] for i in numbers]
 
 
 def resolved(dataset: Any) -> tuple[Any, Any]:
@@ -232,10 +218,9 @@ def resolved(dataset: Any) -> tuple[Any, Any]:
 def columns_of(dataset: Any) -> Any:
     """Return the tensors whose rows are the samples; None for other datasets."""
     kind = type(dataset)
-    is_plain = (
-        isinstance(dataset, TensorDataset)
-        and kind.__getitems__ is TensorDataset.__getitems__
-        and kind.__getitem__ in (TensorDataset.__getitem__, Rows.__getitem__)
+    is_plain = isinstance(dataset, TensorDataset) and kind.__getitem__ in (
+        TensorDataset.__getitem__,
+        Rows.__getitem__,
     )
     return dataset.tensors if is_plain else None
 
@@ -290,33 +275,6 @@ def _counts(n: int, fractions: Sequence[float]) -> list[int]:
 
 
 # Rows of arrays and tables
-
-
-class Batch(Sequence[Any]):
-    """The samples of a batch as a sequence, stored by columns, so that collation is free.
-
-    A sample is a tuple with one element per column, or, for a dataset of one array (`bare`), the
-    element itself.
-    """
-
-    __slots__ = ("bare", "columns")
-
-    def __init__(self, columns: list[Tensor], *, bare: bool = False) -> None:
-        self.columns = columns
-        self.bare = bare
-
-    def __len__(self) -> int:
-        return len(self.columns[0])
-
-    def __getitem__(self, at: Any) -> Any:
-        picked = [column[at] for column in self.columns]
-        if isinstance(at, slice):
-            return Batch(picked, bare=self.bare)
-        return picked[0] if self.bare else tuple(picked)
-
-    def collated(self) -> Any:
-        """Return the result of `default_collate`."""
-        return self.columns[0] if self.bare else list(self.columns)
 
 
 def take_rows(dataset: TensorDataset, at: Any) -> list[Tensor]:
