@@ -422,7 +422,8 @@ class _Unpacker:
         self.read.add(name)
         array = self.arrays[name]
         for place in places:
-            array = view_at(place, self.arrays, array)
+            if (array := view_at(place, self.arrays, array)) is None:
+                raise _wrong(f"has the invalid place {place!r:.80}")
             self.memories.add(place[0])
         if requires_grad and array.dtype.kind != "f":
             raise _wrong(f"has tensor {name!r:.80} of {array.dtype} that requires grad")

@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_fc.core import dtypes
 from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.nn.parameter import Parameter
-from tinygrad_fc.serialization.safetensors import FormatError
+from tinygrad_fc.serialization.safetensors import FormatError, float32_of
 
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -109,9 +109,7 @@ class _Unpickler(pickle.Unpickler):
         if key not in self._storages:
             content = bytearray(self._read(f"data/{key}"))
             array = np.frombuffer(content, _STORAGES[kind], count)
-            if kind == "BFloat16Storage":  # the upper half of a float32
-                array = (array.astype("<u4") << 16).view("<f4")
-            self._storages[key] = _Stored(array)
+            self._storages[key] = _Stored(float32_of(array) if kind == "BFloat16Storage" else array)
         return self._storages[key]  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -27,21 +27,15 @@ DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _BF16 = "BF16"
+_PICKLED = (
+    ". It looks like a pickle, or a file of torch.save in the format before PyTorch 1.6, which "
+    "could run any code. In PyTorch, write torch.save(model.state_dict(), path)"
+)
 _STORED = {**DTYPES, _BF16: np.dtype("<u2")}
 
 
 class FormatError(ValueError, RuntimeError):
     """Raised for a file that is truncated, of another format, or of a dtype that NumPy lacks."""
-
-
-class _Entry(NamedTuple):
-    """The checked header entry of a tensor."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 def supports(dtype: np.dtype[Any]) -> bool:
@@ -102,9 +96,10 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         raise _wrong(f"it has {len(data)} bytes, and the length of the header alone takes 8")
     length, rest = int.from_bytes(data[:8], "little"), len(data) - 8
     if length > min(rest, HEADER_LIMIT):
+        hint = _PICKLED if data.startswith(b"\x80") else ""
         raise _wrong(
             f"its header would be {length} bytes long, and the rest of the file has {rest}, "
-            f"the format at most {HEADER_LIMIT}{_guess(data)}"
+            f"the format at most {HEADER_LIMIT}{hint}"
         )
     header, body = parse(data[8 : 8 + length], "the header"), memoryview(data)[8 + length :]
     if len(header) > MAX_TENSORS:
@@ -113,9 +108,10 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _wrong(f"{METADATA} is not an object of strings")
-    entries = [_checked_entry(name, value, len(body)) for name, value in header.items()]
-    _check_offsets(entries, len(body))
-    return {entry.name: _array(body, entry) for entry in entries}, metadata
+    for name, entry in header.items():
+        _check_entry(name, entry, len(body))
+    _check_offsets(header, len(body))
+    return {name: _array(body, name, entry) for name, entry in header.items()}, metadata
 
 
 def parse(text: bytes, what: str) -> Any:
@@ -150,8 +146,8 @@ def _constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a number of JSON")
 
 
-def _checked_entry(name: str, value: Any, size: int) -> _Entry:
-    """Return the header entry of a tensor; raise `FormatError` if it is invalid."""
+def _check_entry(name: str, value: Any, size: int) -> None:
+    """Raise `FormatError` if the header entry of a tensor is invalid."""
     if not isinstance(value, dict):
         raise _wrong(f"the entry of tensor {name!r:.80} is not an object")
     missing = [key for key in ("dtype", "shape", "data_offsets") if key not in value]
@@ -170,56 +166,49 @@ def _checked_entry(name: str, value: Any, size: int) -> _Entry:
             f"tensor {name!r:.80} has data_offsets {offsets!r:.80}, outside of the {size} bytes "
             "after the header: is it truncated?"
         )
-    begin, end = offsets
-    if math.prod(shape) * _STORED[kind].itemsize != end - begin:
+    count = offsets[1] - offsets[0]
+    if math.prod(shape) * _STORED[kind].itemsize != count:
         raise _wrong(
-            f"tensor {name!r:.80} has {end - begin} bytes, which do not match shape {shape!r:.80} "
+            f"tensor {name!r:.80} has {count} bytes, which do not match shape {shape!r:.80} "
             f"of {kind}"
         )
-    return _Entry(name, kind, tuple(shape), begin, end)
 
 
 def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 
-def _check_offsets(entries: list[_Entry], size: int) -> None:
+def _check_offsets(entries: dict[str, Any], size: int) -> None:
     """Raise unless the tensors fill the bytes after the header without gap or overlap."""
     end = 0
-    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
-        if entry.begin != end:
-            what = "overlaps another one" if entry.begin < end else "follows a gap"
-            raise _wrong(f"tensor {entry.name!r:.80} at bytes {entry.begin} to {entry.end} {what}")
-        end = entry.end
+    for begin, stop, name in sorted((*e["data_offsets"], name) for name, e in entries.items()):
+        if begin != end:
+            what = "overlaps another one" if begin < end else "follows a gap"
+            raise _wrong(f"tensor {name!r:.80} at bytes {begin} to {stop} {what}")
+        end = stop
     if end != size:
         raise _wrong(f"{size - end} bytes follow its last tensor")
 
 
-def _array(body: memoryview, entry: _Entry) -> Any:
-    stored = _STORED[entry.kind]
-    array = np.frombuffer(body[entry.begin : entry.end], stored)
-    if entry.kind == "BOOL":
+def _array(body: memoryview, name: str, entry: dict[str, Any]) -> Any:
+    stored = _STORED[entry["dtype"]]
+    array = np.frombuffer(body[slice(*entry["data_offsets"])], stored)
+    if entry["dtype"] == "BOOL":
         # The file may have any byte, and NumPy expects 0 or 1.
         array = array.view(np.uint8) != 0
-    elif entry.kind == _BF16:
-        # The upper half of a float32, by its definition.
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+    elif entry["dtype"] == _BF16:
+        array = float32_of(array)
     else:
         array = array.astype(stored.newbyteorder("="))  # a copy that owns its memory
     try:
-        return array.reshape(entry.shape)
+        return array.reshape(entry["shape"])
     except ValueError as error:  # a size 0 beside sizes that NumPy cannot multiply
-        raise FormatError(f"tensor {entry.name!r:.80}: {error}") from error
+        raise FormatError(f"tensor {name!r:.80}: {error}") from error
 
 
-def _guess(data: bytes) -> str:
-    """Return a hint for the format of a file that begins with these bytes."""
-    if data.startswith(b"\x80"):
-        return (
-            ". It looks like a pickle, or a file of torch.save in the format before PyTorch 1.6, "
-            "which could run any code. In PyTorch, write torch.save(model.state_dict(), path)"
-        )
-    return ""
+def float32_of(bfloat16: Any) -> Any:
+    """Return the numbers whose upper halves, by the definition of bfloat16, are in the array."""
+    return (bfloat16.astype(np.uint32) << 16).view(np.float32)
 
 
 def _wrong(what: str) -> FormatError:

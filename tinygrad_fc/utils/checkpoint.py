@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.autograd.function import Function
@@ -14,7 +13,7 @@ from tinygrad_fc.core.node import Node, array_of, leaf_of, next_seq
 from tinygrad_fc.random import fork_rng, get_rng_state, set_rng_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["checkpoint"]
 
@@ -94,7 +93,9 @@ class _Segment:
         leaves, structure = pytree.flatten(self.arguments)
         args, kwargs = pytree.unflatten(structure, [copies.get(id(x), x) for x in leaves])
         start = next_seq()
-        with enable_grad(), self._same_random_numbers():
+        with enable_grad(), fork_rng(enabled=self.random_state is not None):
+            if self.random_state is not None:
+                set_rng_state(self.random_state)
             results = pytree.flatten(self.function(*args, **kwargs))[0]
         recorded = [t for t in results if isinstance(t, Node) and t._requires_grad]
         if [t._array.shape for t in recorded] != self.shapes:
@@ -119,13 +120,6 @@ class _Segment:
             parts = [by_id[key] for key in dict.fromkeys(ids) if key in by_id]
             result.append(sum(parts[1:], parts[0]) if parts else None)
         return result
-
-    @contextmanager
-    def _same_random_numbers(self) -> Iterator[None]:
-        with fork_rng(enabled=self.random_state is not None):
-            if self.random_state is not None:
-                set_rng_state(self.random_state)
-            yield
 
 
 class _Recomputed(Function):

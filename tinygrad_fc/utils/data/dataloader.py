@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
@@ -30,6 +29,7 @@ from tinygrad_fc.utils.data.sampler import (
     as_indices,
     batches,
     count_batches,
+    grouped,
     positive,
     size_of,
 )
@@ -140,9 +140,11 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
+        collate, source, size = self.collate_fn, self.dataset, self.batch_size
         if self._streams:
-            return self._stream()
-        collate, source = self.collate_fn, self.dataset
+            if size is not None:
+                source = grouped(source, size, drop_last=self.drop_last)
+            return map(collate, source)
         # A custom collate_fn gets the rows of an array as arrays.
         if self._rows is not None and (
             collate is default_collate or not isinstance(source, np.ndarray | Node)
@@ -151,15 +153,6 @@ class DataLoader(Generic[T_co]):
         if self.batch_sampler is None:
             return (collate(source[i]) for i in self.sampler)
         return _loaded(source, self.batch_sampler, collate)
-
-    def _stream(self) -> Iterator[Any]:
-        samples, size = iter(self.dataset), self.batch_size
-        if size is None:
-            yield from map(self.collate_fn, samples)
-            return
-        while batch := list(islice(samples, size)):
-            if len(batch) == size or not self.drop_last:
-                yield self.collate_fn(batch)
 
     def __len__(self) -> int:
         if not self._streams:

@@ -220,13 +220,18 @@ class BatchSampler(Sampler[list[int]]):
         self.drop_last = drop_last
 
     def __iter__(self) -> Iterator[list[int]]:
-        rest = iter(self.sampler)
-        while batch := list(islice(rest, self.batch_size)):
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
+        return grouped(self.sampler, self.batch_size, drop_last=self.drop_last)
 
     def __len__(self) -> int:
         return count_batches(size_of(self.sampler), self.batch_size, drop_last=self.drop_last)
+
+
+def grouped(items: Iterable[Any], size: int, *, drop_last: bool) -> Iterator[list[Any]]:
+    """Yield lists of `size` items; the last may be shorter, unless `drop_last`."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        if len(batch) == size or not drop_last:
+            yield batch
 
 
 def count_batches(samples: int, batch_size: int, *, drop_last: bool) -> int:
