@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 SCATTERED = 1 << 20
 """From how many bytes on parameters go to the workers directly."""
-IDLE = 0.25
-"""The part of the threads that may have one task less than others."""
 STARTED = "tinygrad_fc-chunks"
 """The topic of the events by which workers report the rows that they begin with."""
 _TRIES = 3
@@ -84,12 +82,12 @@ def computed(graph: Any, levels: list[list[Any]], state: Any, client: Any, timeo
 def _tasks(graph: Any, levels: list[list[Any]], name: str, threads: int) -> list[Any]:
     """Return a function for each key of a level, and the data on workers that it needs.
 
-    The last level is taken that leaves few threads without a task.
+    The last level is taken that keeps the threads busy.
     """
-    idle = [-len(keys) % threads / len(keys) for keys in levels]
-    tasks = []
-    for key in levels[max((k for k, part in enumerate(idle) if part <= IDLE), default=0)]:
-        own, _ = cull({**graph, name: None}, key)
+    busy = (k for k in reversed(levels) if not len(k) % threads or len(k) >= 2 * threads)
+    graph, tasks = {**graph, name: None}, []
+    for key in next(busy, levels[0]):
+        own, _ = cull(graph, key)
         data = {k: v for k, v in own.items() if isinstance(v, distributed.Future)}
         own = {k: v for k, v in own.items() if k not in data}
         tasks.append((partial(_value, own, key, name), data))

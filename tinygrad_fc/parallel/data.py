@@ -96,8 +96,6 @@ def _source(chunk: Any, graph: Any) -> Any:
     """Return an array, a function that reads one, or a graph with data of a client, and its key."""
     if isinstance(chunk, np.ndarray) or callable(chunk):
         return chunk
-    if isinstance(graph[chunk], np.ndarray):
-        return graph[chunk]
     graph, _ = cull(graph, chunk)
     persisted = any(isinstance(task, distributed.Future) for task in graph.values())
     return (graph, chunk) if persisted else partial(dask.get, graph, chunk)
@@ -119,15 +117,15 @@ def _order(seed: tuple[int, int, int], rows: int) -> Any:
     return np.random.default_rng((*seed, 1)).permutation(rows)
 
 
-def _rows(piece: Piece, column: int, source: Any, ahead: dict[int, Any], *chunk: Any) -> Any:
-    """Return the rows of a piece, and begin to read the chunks `ahead`."""
-    (array,) = chunk or (_held_chunk(piece, column, {piece.seed[2]: source, **ahead}),)
-    rows = slice(piece.first, piece.last)
-    return array if rows == slice(0, len(array)) else array[_order(piece.seed, len(array))[rows]]
+def _rows(piece: Piece, chunk: Any) -> Any:
+    """Return the rows of a piece of a chunk."""
+    if piece.last - piece.first == len(chunk):
+        return chunk
+    return chunk[_order(piece.seed, len(chunk))[piece.first : piece.last]]
 
 
 def _held_chunk(piece: Piece, column: int, sources: dict[int, Any]) -> Any:
-    """Return the chunk of a piece, which this process holds from now on, like the other sources."""
+    """Return the chunk of a piece; this process reads and holds it and the other sources."""
     _, epoch, chunk = piece.seed
     with _lock:
         held = _held.pop(piece.loader, {})
@@ -247,15 +245,13 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         """Return a Dask array of a column of a batch, whose chunks are the pieces."""
         name, (shape, dtype), graph = unique_name("batch"), self._kinds[column], dict[Any, Any]()
         for i, (piece, ahead) in enumerate(pieces):
-            source, *following = (self._chunks[column][c] for c in (piece.seed[2], *ahead))
-            rows = partial(_rows, piece, column, source, dict(zip(ahead, following, strict=True)))
+            source, key = self._chunks[column][piece.seed[2]], (name, i, *[0] * len(shape))
             if isinstance(source, np.ndarray):
-                task = rows()
+                graph[key] = _rows(piece, source)
             elif callable(source):
-                task = (rows,)
+                sources = {c: self._chunks[column][c] for c in (piece.seed[2], *ahead)}
+                graph[key] = (_rows, piece, (_held_chunk, piece, column, sources))
             else:
-                graph |= source[0]
-                task = (rows, source[1])
-            graph[name, i, *[0] * len(shape)] = task
+                graph |= {**source[0], key: (_rows, piece, source[1])}
         sizes = tuple(piece.last - piece.first for piece, _ in pieces)
         return dask.array.Array(graph, name, (sizes, *((n,) for n in shape)), dtype)
