@@ -1,4 +1,4 @@
-"""Hooks of modules, of optimizers and of leaves, side by side with PyTorch's."""
+"""Hooks of modules, of optimizers and of tensors, side by side with PyTorch's."""
 
 from __future__ import annotations
 
@@ -253,3 +253,61 @@ def test_hooks_of_accumulated_gradients():
                 wrong.register_post_accumulate_grad_hook(print)
         logs.append(log)
     assert logs[0] == logs[1]
+
+
+TENSORS = ("w", "x", "y", "z", "loss")
+KINDS_OF_TENSORS = ("log", "scale", "multiply", "removed", "once", "retain", "retain")
+
+
+def log_of_tensors(lib: Any, described: list[tuple[str, str]], names: list[str], how: str) -> Any:
+    """Return what hooks get, the gradients, those that are retained, and those of gradients."""
+    w, x, unused = leaves = [
+        lib.tensor(values, dtype=lib.float64, requires_grad=True)
+        for values in ([1.0, 2.0], [3.0, -1.0], [0.5])
+    ]
+    y = w * x
+    z = y * 3 + y * y
+    loss = ((z + 1) ** 2).sum()
+    tensors = {"w": w, "x": x, "y": y, "z": z, "loss": loss, "unused": unused}
+    log: dict[str, list[Any]] = {name: [] for name in (*tensors, "gradients", "second")}
+
+    def register(name: str, kind: str) -> None:
+        def hook(g: Any) -> Any:
+            log[name].append((kind, shown(g)))
+            if kind == "once":
+                handle.remove()
+            return {"scale": g * 10, "multiply": g * w.sum()}.get(kind)
+
+        handle = tensors[name].register_hook(hook)
+        if kind == "removed":
+            handle.remove()
+
+    for name, kind in described:
+        tensors[name].retain_grad() if kind == "retain" else register(name, kind)
+    inputs, create = [tensors[name] for name in names], {"create_graph": how != "backward"}
+    for _ in range(2):
+        if how == "grad":
+            wanted = inputs or [w, x]
+            gradients = lib.autograd.grad(loss, wanted, allow_unused=True, **create)
+        else:
+            loss.backward(inputs=inputs or None, retain_graph=True, **create)
+            gradients = [t.grad for t in leaves]
+        log["gradients"].append(shown(gradients))
+    retained = [name for name, kind in described if kind == "retain"]
+    log["gradients"].append([shown(tensors[n].grad) for n in (*names, *retained, "w", "x")])
+    total = sum((g**2).sum() for g in gradients if g is not None and g.requires_grad)
+    if hasattr(total, "shape"):
+        log["second"] = shown(lib.autograd.grad(total, [w, x], allow_unused=True))
+    return log
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@given(
+    st.lists(st.tuples(st.sampled_from(TENSORS), st.sampled_from(KINDS_OF_TENSORS)), max_size=6),
+    st.lists(st.sampled_from((*TENSORS, "unused")), max_size=3),
+    st.sampled_from(("backward", "create_graph", "grad")),
+)
+def test_hooks_of_tensors(described: Any, names: Any, how: str):
+    """Registered on leaves and results, with inputs that are used, repeated, inner, or unused."""
+    ours, other = (log_of_tensors(lib, described, names, how) for lib in LIBRARIES)
+    assert ours == other

@@ -37,6 +37,9 @@ def backward(
     """
     if inputs is not None and not (inputs := checked_inputs(inputs)):
         raise ValueError("inputs is empty: omit it for the gradients of all leaves")
+    for t in inputs or ():
+        if not t.is_leaf:
+            t.retain_grad()  # as in PyTorch: its gradient is that after its hooks
     pairs = gradients_of(tensors, grad_tensors, inputs, retain_graph, create_graph)
     if inputs is not None:  # the pass has added the gradients that are retained
         pairs = [pair for pair in pairs if not pair[0].retains_grad]
