@@ -223,6 +223,7 @@ def gradient_of_an_unrecorded_gradient() -> None:
         (lambda: tg.arange(0, 3, -1), ("step is -1, expected not 0, and the sign of 3 - 0",)),
         (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "ij->i", "too many subscripts")),
         (lambda: tg.autograd.grad(T(np.ones(())), [2]), ("inputs must be tensors, got int",)),
+        (lambda: T(np.ones(())).backward(inputs=[]), ("inputs is empty",)),
         (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
     ],
 )
