@@ -20,6 +20,7 @@ from tinygrad_fc.core import grad_mode
 from tinygrad_fc.core.device import is_non_numpy_array, keep_freed_memory
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import (
     change_in_place,
     check_usable,
@@ -37,6 +38,7 @@ from tinygrad_fc.core.node import (
     leaf_of,
     next_seq,
     scalar_to_array,
+    sum_of_rows,
     unobserved_leaf,
 )
 from tinygrad_fc.core.seam import observer
@@ -388,12 +390,16 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
         broadcast_axes = [
             extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]
         ]
-        gradient = widened(gradient)
-        with np.errstate(invalid="ignore"):  # inf - inf is NaN, visible without a warning
-            gradient = gradient.sum(axis=(*range(extra), *broadcast_axes), keepdims=True).reshape(
-                array.shape
-            )
+        gradient = _summed(widened(gradient), (*range(extra), *broadcast_axes))
+        gradient = gradient.reshape(array.shape)
     return gradient if gradient.dtype == array.dtype else gradient.astype(array.dtype)
+
+
+@without_warnings  # inf - inf is NaN, visible without one
+def _summed(x: Any, axes: tuple[int, ...]) -> Any:
+    if axes == (0,) and x.ndim == 2 and not isinstance(x, Node):
+        return sum_of_rows(x)
+    return x.sum(axis=axes, keepdims=True)
 
 
 def _argument_name(node: Any, a: Any) -> str:

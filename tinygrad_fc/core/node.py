@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -227,6 +228,22 @@ def operand(value: Any, function: str) -> Any:
 def scalar_to_array(value: Any) -> Any:
     """Return a scalar as an array, and an array of any library unchanged."""
     return np.asarray(value) if isinstance(value, _SCALARS) else value
+
+
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: str) -> Any:
+    return np.ones(n, dtype)
+
+
+def sum_of_rows(x: Any) -> Any:
+    """Return the sum over the first axis of an array or tensor of floats (n, k).
+
+    A product with ones takes a fifth to a half of the time of a reduction.
+    """
+    if x.__class__ is _ndarray:
+        return _ones(len(x), x.dtype.char).dot(x)
+    recorded: bool = isinstance(x, Node)
+    return np.add.reduce(x) if recorded else np.ones(len(x), x.dtype, like=x).dot(x)
 
 
 def constant_like(array: Any, other: Any) -> Any:

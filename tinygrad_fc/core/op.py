@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Sequence
-from itertools import chain, count, islice
+from itertools import count
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
@@ -252,12 +252,8 @@ class Op(CallErrors, Generic[P]):
         A parameter whose name begins with `_` is not read. A chain's outer rule reads the result.
         """
         names, rest = positional(self.rules[i] if self.rules is not None else None)
-        # Of the `n` arguments of a variadic op, all or none are read: `n` steps per rule are many.
-        end = max(len(names) - 1, 0) if rest.startswith("_") else None
-        for k, array in enumerate(islice(chain((out,), arrays), end), 1):
-            name = names[k] if k < len(names) else rest
-            if not name.startswith("_") or (k == 1 and self.outer is not None):
-                yield "result" if k == 1 else argument_name(k - 2, name), array
+        for k, name in _read_by(names, rest, len(arrays), self.outer is not None):
+            yield name, out if k < 0 else arrays[k]
 
     @functools.cached_property
     def reads_values(self) -> bool:
@@ -482,6 +478,24 @@ def positional(function: Any) -> tuple[tuple[str, ...], str]:
         return (), ""
     names = tuple(p.name for p in parameters if p.kind < p.VAR_POSITIONAL)
     return names, next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_by(
+    names: tuple[str, ...], rest: str, count: int, reads_result: bool
+) -> list[tuple[int, str]]:
+    """Return index and name of those of `count` operands that a rule with these parameters reads.
+
+    The result has the index -1. The first name is that of the cotangent.
+    """
+    # Of the operands of a variadic op, all or none are read.
+    last = min(len(names) - 1, count + 1) if rest.startswith("_") else count + 1
+    read = []
+    for k in range(1, last + 1):
+        name = names[k] if k < len(names) else rest
+        if not name.startswith("_") or (k == 1 and reads_result):
+            read.append((k - 2, "result" if k == 1 else argument_name(k - 2, name)))
+    return read
 
 
 def as_axes(dim: Any, empty: Any = None) -> Any:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import check_argument
-from tinygrad_fc.core.node import leaf_of, number_of
+from tinygrad_fc.core.graph import change_in_place
+from tinygrad_fc.core.node import array_of, leaf_of, number_of
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn import init
 from tinygrad_fc.nn.functional.layers import check_probability
@@ -124,7 +125,8 @@ class BatchNorm1d(_RunningNorm):
         self._check_input_dim(input)
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            if not change_in_place(array_of(self.num_batches_tracked), "__iadd__", 1):
+                self.num_batches_tracked.add_(1)
             if momentum is None:
                 momentum = 1 / number_of(self.num_batches_tracked)
         mean, var = self.running_mean, self.running_var

@@ -145,40 +145,24 @@ def scatter_add(source: Any, *, at: Any, shape: Any) -> Any:
 def _add_repeated(out: Any, at: Any, source: Any) -> None:
     """Add `source` to `out` at the index `at`, which may select an element several times."""
     at = at[0] if at.__class__ is tuple and len(at) == 1 else at
-    if source.size < FEW or out.__class__ is not np.ndarray or out.dtype.kind != "f":
-        np.add.at(out, at, source)
-    elif _is_integers(at):
-        if out.ndim == 1:  # NumPy is fast for vectors
-            np.add.at(out, at.ravel(), source.ravel())
-        else:
-            _add_rows(out, at.ravel() % len(out), source)
-    elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
-        places = np.ravel_multi_index(at, out.shape, mode="wrap").ravel()
-        out += np.bincount(places, source.ravel(), out.size).reshape(out.shape)
-    else:
-        np.add.at(out, at, source)
+    is_usual = out.__class__ is np.ndarray and out.dtype.kind == "f" and out.flags.c_contiguous
+    if is_usual and source.size > FEW:  # NumPy is fast for vectors
+        if _is_integers(at):
+            width = out[:1].size
+            places = (at.ravel() % len(out) * width)[:, None] + np.arange(width)
+            out, at, source = out.reshape(-1), places.ravel(), source.ravel()
+        elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
+            places = np.ravel_multi_index(at, out.shape, mode="wrap")
+            out, at, source = out.reshape(-1), places.ravel(), source.ravel()
+    np.add.at(out, at, source)
 
 
-FEW = 4096
+FEW = 300
 """Up to how many elements other ways than NumPy's own to index take longer."""
 
 
 def _is_integers(at: Any) -> bool:
     return at.__class__ is np.ndarray and at.dtype.kind in "iu"
-
-
-def _add_rows(out: Any, at: Any, source: Any) -> None:
-    """Add to each row of `out` the rows of `source` (n, ...) with its index in `at`."""
-    order = np.argsort(at, kind="stable")
-    rows, source = at[order], source.reshape((len(at), *out.shape[1:]))
-    starts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1]))
-    counts = np.diff(starts, append=len(at))
-    if counts.max() * FEW > source.size:
-        out[rows[starts]] += np.add.reduceat(source[order], starts, axis=0)
-        return
-    for k in range(counts.max()):  # the k-th of each row that has as many, in one addition
-        places = starts[counts > k] + k
-        out[rows[places]] += source[order[places]]
 
 
 def _overwritten_rule(g: Any, _out: Any, _x: Any, _values: Any, at: Any) -> Any:

@@ -199,10 +199,10 @@ def _update(
     if not x.size or running_mean is None or running_var is None:
         return
     count = math.prod(x.shape[k] for k in axes)
-    mean = np.add.reduce(x, axis=axes, keepdims=True) / count
+    mean = norm.sum_over(x, axes) / count
     deviation = x - mean
     square = deviation * deviation
-    squares = np.add.reduce(square, axis=axes, keepdims=True)
+    squares = norm.sum_over(square, axes)
     var = squares / (count - 1)
     with mutation_lock:  # so that a backward pass in another thread sees the change
         for running, batch in ((running_mean, mean), (running_var, var)):
