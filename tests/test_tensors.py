@@ -11,7 +11,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
-from drawing import T, arrays, gradients, numbers, same, seeds, shapes
+from drawing import T, arrays, close, gradients, numbers, same, seeds, shapes
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -244,6 +244,26 @@ def test_assigned_values_get_gradients(data: Any):
     if value.size:
         assert np.array_equal(w.grad.numpy(), gradient.reshape(value.shape))
     assert np.array_equal(x.grad.numpy(), np.where(writer >= 0, 0, 2 * weights))
+
+
+@given(arrays((4,)), arrays((4,)), seeds)
+def test_an_assigned_value_may_depend_on_other_elements(a: Any, b: Any, seed: int):
+    # The recurrence h[i] = tanh(h[i - 1] * w[i]) + x[i], with h as one tensor and as a list.
+    def states(h: Any, w: Any, x: Any) -> Any:
+        for i in range(4):
+            value = ((h[i - 1] if i else 1.0) * w[i]).tanh() + x[i]
+            if isinstance(h, list):
+                h.append(value)
+            else:
+                h[i] = value
+        return tg.stack(h) if isinstance(h, list) else h * 1
+
+    inputs = [T(a), T(b)]
+    expected = gradients(lambda w, x: states([], w, x), inputs, seed)
+    for buffer in (lambda: tg.zeros(4), lambda: tg.eye(2).view(4), lambda: tg.linspace(0, 1, 4)):
+        actual = gradients(lambda w, x, h=buffer: states(h(), w, x), inputs, seed)
+        for gradient, other in zip(actual, expected, strict=True):
+            close(gradient, other)
 
 
 VIEWS = (lambda x: x[:1], lambda x: x.view(2, 1)[0], lambda x: x.t()[:1].t().expand(1))
