@@ -211,32 +211,30 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         count, width, key = len(self._sizes), self.window, (self.seed, self.epoch)
         order: Any = np.random.default_rng(key).permutation(count)
-        starts: Any = np.cumsum([0, *np.array(self._sizes)[order]])[
-            [*range(0, count, width), count]
-        ]
+        sizes = np.array(self._sizes)[order]
+        starts: Any = np.append(0, sizes.cumsum())[[*range(0, count, width), count]]
         held: dict[int, Any] = {}  # for each window, which of the chunks in order its rows are from
         while self.position < len(self):
             start = self.position * self.batch_size
             stop = min(start + self.batch_size, starts[-1])
             first, last = starts.searchsorted(start, "right") - 1, starts.searchsorted(stop)
             for k in range(first, last):
-                chunks = np.arange(k * width, min((k + 1) * width, count))
                 if k not in held:
-                    sizes = np.array(self._sizes)[order[chunks]]
-                    held[k] = np.random.default_rng((*key, k, 2)).permutation(chunks.repeat(sizes))
+                    window = slice(k * width, (k + 1) * width)
+                    chunks = np.arange(count)[window].repeat(sizes[window])
+                    held[k] = np.random.default_rng((*key, k, 2)).permutation(chunks)
             held = {k: held[k] for k in range(first, last)}
-            chunk_of = np.concatenate([*held.values()])
-            spans = [
-                np.bincount(chunk_of[: n - starts[first]], minlength=count) for n in (start, stop)
-            ]
+            rows, ends = np.concatenate([*held.values()]), np.array([start, stop]) - starts[first]
+            begin, end = (np.bincount(rows[:n], minlength=count).tolist() for n in ends)
             needed = frozenset(order[first * width : (last + 1) * width].tolist())
             pieces = []
             # a worker gets the same places of each window, and reads no chunk that others read
-            inside: list[int] = np.flatnonzero(spans[1] > spans[0]).tolist()
-            for i in sorted(inside, key=lambda i: i % width):
-                rows = [int(span[i]) for span in spans]
-                piece = Piece(self._name, (*key, int(order[i])), rows[0], rows[1], needed)
-                pieces.append((piece, order[last * width :][i % width :][:1].tolist()))
+            for i in sorted(
+                range(first * width, min(last * width, count)), key=lambda i: i % width
+            ):
+                if end[i] > begin[i]:
+                    piece = Piece(self._name, (*key, int(order[i])), begin[i], end[i], needed)
+                    pieces.append((piece, order[last * width :][i % width :][:1].tolist()))
             self.position += 1
             yield tuple(self._batch(column, pieces) for column in range(len(self._kinds)))
         self.epoch, self.position = self.epoch + 1, 0

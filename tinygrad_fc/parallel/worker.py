@@ -77,10 +77,8 @@ def chunk_sums(state: State, rows: range, before: Any, *columns: Any) -> Any:
         size = BLOCK_ROWS if replica.separates and not replica.norms else len(rows)
         with drawing_from(replica.generator.manual_seed(state.seed + rows.start)):
             for k in range(0, len(rows), size):
-                part = replica.sums([t[k : k + size] for t in tensors])
-                sums = add_sums(sums, part, in_place=True)
-        # in place, so that a worker holds no third gradient
-        return add_sums(before, [sample, *(sums or ())], in_place=True)
+                sums = add_sums(sums, replica.sums([t[k : k + size] for t in tensors]))
+        return add_sums(before, [sample, *(sums or ())])
 
 
 def checked(state: State, sums: Any) -> Any:
@@ -104,14 +102,14 @@ def _errors(place: str) -> Iterator[None]:
         raise ChunkError(f"{message} Parameters and gradients are unchanged") from cause
 
 
-def add_sums(total: Any, part: Any = None, *, in_place: bool = False) -> Any:
-    """Return `total + part`: new arrays, since Dask may need these again, or `part` in place."""
+def add_sums(total: Any, part: Any = None) -> Any:
+    """Return `total + part`, in the memory of `part`, so that a worker holds no third gradient."""
     if total is None or part is None:
         return part if total is None else total
-    return [_plus(a, b, b if in_place else None) for a, b in zip(total, part, strict=True)]
+    return [_plus(*pair) for pair in zip(total, part, strict=True)]
 
 
-def _plus(total: Any, part: Any, out: Any = None) -> Any:
+def _plus(total: Any, part: Any) -> Any:
     if total is None or part is None:
         return part if total is None else total
     if isinstance(part, list):
@@ -121,7 +119,8 @@ def _plus(total: Any, part: Any, out: Any = None) -> Any:
         return joined if count < 4 * SAMPLE else _sample(joined, rows)
     if part.dtype.kind != "f":
         return part  # a counter of batches advances once a step
-    return np.add(total, part, out=out if part.ndim else None)
+    own = part.ndim and part.flags.writeable  # what a client gets may be read-only
+    return np.add(total, part, out=part if own else None)
 
 
 def tensors_of(model: Any) -> list[Tensor]:
