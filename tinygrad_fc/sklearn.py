@@ -29,7 +29,6 @@ from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.grad_mode import no_grad
 from tinygrad_fc.functional.creation import from_numpy
 from tinygrad_fc.functional.joining import cat
-from tinygrad_fc.nn import functional as F
 from tinygrad_fc.optim.optimizer import COUNT, Range, require
 from tinygrad_fc.random import Generator, drawing_from
 
@@ -58,8 +57,7 @@ _SETTINGS = {
 # `require` takes the TypeError of `bind` for a refusal.
 _LOSS_OF_ROWS = Range(
     lambda v: isinstance(v, nn.Module) or bool(signature(v).bind(0, 0, reduction="none")),
-    "a function with `reduction`, where there are weights: loss(outputs, targets, "
-    "reduction='none') returns the loss of each row",
+    "a function with `reduction`, since there are weights",
 )
 
 
@@ -95,8 +93,8 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (N, outputs)."""
         if self.categories:
-            codes = [x[:, column].long() for column in self.categories]
-            vectors = [embed(c) for embed, c in zip(self.embeddings, codes, strict=True)]
+            columns = zip(self.categories, self.embeddings, strict=True)
+            vectors = [embed(x[:, k].long()) for k, embed in columns]
             x = cat([x[:, self.numbers], *vectors], 1)
         return self.layers(x)
 
@@ -142,9 +140,8 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         fresh = not hasattr(self, "module_")
         for name, accepted in _SETTINGS.items():
             require(self, accepted, **{name: getattr(self, name)})
-        settings = {"dtype": np.float32, "order": "C", "reset": fresh, **self._target_settings}
-        X, y = validate_data(self, self._encoded(X, fresh=fresh), y, **settings)
-        targets, outputs = self._targets(y)
+        X, y = self._validated(X, y, fresh=fresh, **self._target_settings)
+        targets, self._width = self._targets(y)
         data, class_weight = [X, targets], getattr(self, "class_weight", None)
         if sample_weight is not None or class_weight is not None:
             require(self, _LOSS_OF_ROWS, loss=self.loss or self._default_loss)
@@ -158,7 +155,9 @@ class _Net(BaseEstimator):  # type: ignore[misc]
             # One more code stands for categories that the training data lack.
             sizes = {k: len(names) + 1 for k, names in self.categories_.items()}
             with drawing_from(self._generator):
-                self.module_ = build(X.shape[1], outputs, **{"categories": sizes} if sizes else {})
+                self.module_ = build(
+                    X.shape[1], self._width, **{"categories": sizes} if sizes else {}
+                )
             self.history_: list[dict[str, float]] = []
         if not hasattr(self, "optimizer_"):
             settings = {"weight_decay": self.weight_decay} if self.weight_decay else {}
@@ -185,11 +184,10 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                 self.module_.eval()
                 if count:
                     with no_grad():
-                        loss = self._weighted_loss(*map(from_numpy, validation))
-                    row["validation_loss"], waited = loss.item(), waited + 1
-                    if row["validation_loss"] < best:
-                        best, waited = row["validation_loss"], 0
-                        state = copy.deepcopy(self.module_.state_dict())
+                        loss = self._weighted_loss(*map(from_numpy, validation)).item()
+                    row["validation_loss"], waited = loss, waited + 1
+                    if loss < best:
+                        best, waited, state = loss, 0, copy.deepcopy(self.module_.state_dict())
                 self.history_.append(row)
                 bar.update()
                 bar.set_postfix(row)
@@ -222,11 +220,10 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         losses = loss(self.module_(x), y)
         expected = f"({len(x)},), a loss of each row, since there are weights"
         check_shapes(losses.shape[:1] == (len(x),), "fit: the loss", expected, losses)
-        losses = losses.reshape(len(x), -1).mean(1)
-        return (losses * weight).sum() / weight.sum().clamp(min=1e-12)
+        return (losses.reshape(len(x), -1).mean(1) * weight).sum() / weight.sum().clamp(min=1e-12)
 
-    def _encoded(self, X: Any, *, fresh: bool = False) -> Any:
-        """Return X with codes in place of the categories of a DataFrame."""
+    def _validated(self, X: Any, *y: Any, fresh: bool = False, **settings: Any) -> Any:
+        """Return X, and y, as arrays, with codes in place of the categories of a DataFrame."""
         self.categories_: Any = {} if fresh else self.categories_
         codes = {}
         for k, column in enumerate(getattr(X, "columns", ())):
@@ -237,18 +234,18 @@ class _Net(BaseEstimator):  # type: ignore[misc]
             if k in self.categories_:
                 code = self.categories_[k].get_indexer(values)
                 codes[column] = np.where(code < 0, len(self.categories_[k]), code)
-        return X.assign(**codes) if codes else X
+        X, options = X.assign(**codes) if codes else X, {"dtype": np.float32, "order": "C"}
+        return validate_data(self, X, *y, reset=fresh, **options, **settings)
 
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self, "module_")
-        X = validate_data(self, self._encoded(X), dtype=np.float32, order="C", reset=False)
+        X = self._validated(X)
         with no_grad():
             outputs = self.module_(from_numpy(X))
-        shape = tuple(outputs.shape) if hasattr(outputs, "shape") else type(outputs)
-        width = np.size(self.classes_ if hasattr(self, "classes_") else self.target_mean_)
-        expected = [(len(X), width), (len(X),)][: 2 if width == 1 else 1]
-        where = f"{expected[0]} from module_. Call it yourself for other outputs"
-        check_argument(shape in expected, "predict", where, shape=shape)
+        shape = (len(X), self._width)
+        actual = tuple(np.shape(outputs))
+        fits = actual in (shape, shape[: 1 + (self._width > 1)])
+        check_argument(fits, "predict", f"{shape} from module_", shape=actual)
         return outputs
 
 
@@ -283,7 +280,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     class_weight: Any = None
 
     _target_settings: ClassVar[dict[str, Any]] = {}  # options of validate_data
-    _default_loss = staticmethod(F.cross_entropy)
+    _default_loss = staticmethod(nn.functional.cross_entropy)
 
     def partial_fit(  # type: ignore[override]  # the order of scikit-learn
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -327,7 +324,7 @@ class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc
     """
 
     _target_settings: ClassVar[dict[str, Any]] = {"y_numeric": True, "multi_output": True}
-    _default_loss = staticmethod(F.mse_loss)
+    _default_loss = staticmethod(nn.functional.mse_loss)
 
     def _targets(self, y: Any) -> tuple[Any, int]:
         if not hasattr(self, "target_mean_"):
