@@ -235,6 +235,18 @@ def test_batches_train_to_the_same_bits_and_go_on_after_a_checkpoint(client: Any
         assert bits(train(client, 8, train(None, at))) == bits(whole)
 
 
+def test_arrays_that_follow_from_data_on_workers_give_the_same_bits(client: Any) -> None:
+    x, y = (dask.array.from_array(a, chunks=(9, -1)) for a in steps.data(0, 83))
+    found = []
+    for data, where in (((x / 2 * 2, y), None), ((client.persist(x / 2) * 2, y), client)):
+        model = steps.network(1)
+        parallel.backward(model, steps.mean, *data, client=where)
+        for batch in parallel.batches(*data, batch_size=50):
+            parallel.backward(model, steps.mean, *batch, client=where)
+        found.append(steps.state(model))
+    assert found[0] == found[1]
+
+
 def test_a_fault_is_named_and_changes_nothing(client: Any) -> None:
     model, (x, y) = steps.network(0, nn.BatchNorm1d(5)), steps.data(0, 41)
     parallel.backward(model, steps.mean, x, y)

@@ -69,9 +69,8 @@ def _chunks(array: Any, rows: list[range], graph: dict[Any, Any]) -> list[Any]:
     if isinstance(array, dask.array.Array):
         sizes = tuple(len(r) for r in rows)
         array = array.rechunk((sizes, *[-1] * (array.ndim - 1)))
-        keys, tasks = [*flatten(array.__dask_keys__())], array.dask
-        graph |= tasks if len(tasks.layers) == 1 else array.__dask_optimize__(tasks, keys)
-        return keys
+        graph |= array.dask  # optimized, it would lack the data that workers hold
+        return [*flatten(array.__dask_keys__())]
     if isinstance(getattr(array, "base", None), mmap.mmap) and getattr(array, "mode", "c") != "c":
         # Workers open the file: a memory map that is pickled is copied whole.
         array = (array.filename, array.dtype, "r", array.offset, array.shape, "CF"[array.flags.fnc])
