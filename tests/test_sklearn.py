@@ -246,3 +246,12 @@ def test_the_tools_of_scikit_learn():
     with warnings.catch_warnings(action="ignore"):  # of processes that start beside threads
         search.fit(data[:400], classes[:400])
     assert search.best_params_ == {"netclassifier__lr": 1e-2}
+
+
+def test_rows_of_weight_0_do_not_scale_the_targets():
+    weights = np.r_[np.zeros(5), np.ones(len(X) - 5)]
+    spoiled = VALUES.copy()
+    spoiled[:5] = 1e6
+    net = NetRegressor(max_epochs=1).fit(X, spoiled, sample_weight=weights)
+    np.testing.assert_allclose(net.target_mean_, VALUES[5:].mean(0))
+    np.testing.assert_allclose(net.target_std_, VALUES[5:].std(0))

@@ -141,13 +141,13 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         for name, accepted in _SETTINGS.items():
             require(self, accepted, **{name: getattr(self, name)})
         X, y = self._validated(X, y, fresh=fresh, **self._target_settings)
-        targets, self._width = self._targets(y)
-        data, class_weight = [X, targets], getattr(self, "class_weight", None)
+        class_weight, weights = getattr(self, "class_weight", None), None
         if sample_weight is not None or class_weight is not None:
             require(self, _LOSS_OF_ROWS, loss=self.loss or self._default_loss)
             by_class = 1 if class_weight is None else compute_sample_weight(class_weight, y)
             weights = _check_sample_weight(sample_weight, X, dtype=np.float32) * by_class
-            data.append(weights.astype(np.float32))
+        targets, self._width = self._targets(y, weights)
+        data = [X, targets, *([] if weights is None else [weights.astype(np.float32)])]
         if fresh:
             seed = check_random_state(self.random_state).randint(2**31)
             self._generator = Generator().manual_seed(int(seed))
@@ -290,7 +290,8 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
             _check_partial_fit_first_call(self, classes)
         return super().partial_fit(X, y, sample_weight)
 
-    def _targets(self, y: Any) -> tuple[Any, int]:
+    def _targets(self, y: Any, weights: Any) -> tuple[Any, int]:
+        del weights
         check_classification_targets(y)
         self.classes_: Any = self.classes_ if hasattr(self, "classes_") else np.unique(y)
         known = f"classes of {self.classes_.tolist()!r:.60}; the first partial_fit takes all"
@@ -310,9 +311,10 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
 class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc]
     """A regressor: `module(inputs, outputs)` returns values (N, outputs) of standardised targets.
 
-    The targets are standardised to mean 0 and variance 1 for training, and predictions are scaled
-    back: with `target_mean_` and `target_std_`. `loss(values, targets)` is `mse_loss` by default.
-    The other parameters are those of `NetClassifier`.
+    The targets are standardised to mean 0 and variance 1 for training, under the weights of the
+    samples, and predictions are scaled back: with `target_mean_` and `target_std_`.
+    `loss(values, targets)` is `mse_loss` by default. The other parameters are those of
+    `NetClassifier`.
 
     >>> import numpy as np
     >>> X = np.linspace(-1, 1, 32)[:, None]
@@ -326,9 +328,10 @@ class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc
     _target_settings: ClassVar[dict[str, Any]] = {"y_numeric": True, "multi_output": True}
     _default_loss = staticmethod(nn.functional.mse_loss)
 
-    def _targets(self, y: Any) -> tuple[Any, int]:
+    def _targets(self, y: Any, weights: Any) -> tuple[Any, int]:
         if not hasattr(self, "target_mean_"):
-            self.target_mean_, std = y.mean(0), y.std(0)
+            self.target_mean_ = np.average(y, 0, weights)
+            std = np.sqrt(np.average((y - self.target_mean_) ** 2, 0, weights))
             self.target_std_ = np.where(std > 0, std, 1.0)
         scaled = ((y - self.target_mean_) / self.target_std_).astype(np.float32).reshape(len(y), -1)
         return scaled, scaled.shape[1]
