@@ -145,3 +145,33 @@ def test_a_function_that_changes_its_attribute_is_refused():
     count.calls = 0  # type: ignore[attr-defined]
     with pytest.raises(tg.compiler.CompileError, match="the function changes calls"):
         tg.compile(count, backend="numpy")(X)
+
+
+class Affine(nn.Module):
+    """A layer with a constructor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def forward(self, x: tg.Tensor) -> tg.Tensor:
+        return self.linear(x)
+
+
+class Trainer:
+    """Its step does not read `losses`."""
+
+    def __init__(self) -> None:
+        self.model = Affine()
+        self.losses: list[float] = []
+
+    def step(self, x: tg.Tensor) -> Any:
+        return self.model(x).square().mean()
+
+
+def test_attributes_that_only_a_constructor_sets_are_no_guards():
+    trainer = Trainer()
+    step = tg.compile(trainer.step, backend="numpy")
+    for _ in range(3):
+        trainer.losses.append(step(X).item())
+    assert len(step.sources) == 1

@@ -231,12 +231,12 @@ class Captured:
     def _follow_object(self, value: Any) -> None:
         # groups are watched where they are read (`Trace.groups`), state in a step
         unread = {"state", "param_groups"} if isinstance(value, Optimizer) else set()
+        unread |= set() if isinstance(value, type) else {"__init__", "__new__"}
         inner = {"data", "maps"} if isinstance(value, UserDict | UserList | ChainMap) else set()
         kinds = value.__mro__ if isinstance(value, type) else ()
         for owner in (value, *_registries(value), *kinds, *type(value).__mro__):
             space = owner if isinstance(owner, dict) else getattr(owner, "__dict__", {})
             special = {n for n in space if n.startswith("__") and type(space[n]) is FunctionType}
-            special -= set() if isinstance(value, type) else {"__init__", "__new__"}
             for name in (self._attributes | inner | special) & space.keys() - unread:
                 if isinstance(space[name], cached_property):
                     with suppress(Exception):  # the function raises it
