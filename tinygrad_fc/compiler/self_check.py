@@ -112,7 +112,7 @@ def _spreads(call: Executable, eps: float, inputs: Any, before: Any, pairs: Any)
     rounds as the function does. Each runs sixteen times, since two numbers that are rounding alone
     may be close by accident. The inputs become smaller, since larger ones might leave a domain;
     whole numbers, such as counts of steps, stay, and equal inputs stay equal, since both may be
-    guards. The list is empty where a run raises.
+    guards. Runs that take another branch do not count. The list is empty where a run raises.
     """
     spreads = []
     with suppress(Exception):
@@ -126,8 +126,9 @@ def _spreads(call: Executable, eps: float, inputs: Any, before: Any, pairs: Any)
                         less = x * (1 - 4 * max(np.finfo(x.dtype).eps, eps) * part)
                         x[...] = np.where(x == np.rint(x), x, less)
                 copies = [_copy(x) for x in start]
-                outputs = silent.call(kernel, *copies) or ()
-                runs.append(pairs(dict(enumerate(start)), copies, outputs))
+                with suppress(GuardFailed):  # a number that is rounding alone may become 0
+                    outputs = silent.call(kernel, *copies) or ()
+                    runs.append(pairs(dict(enumerate(start)), copies, outputs))
             spreads.append([_spread(values) for values in zip(*runs, strict=True)])
         return [*zip(*spreads, strict=True)]
     return []
