@@ -38,7 +38,7 @@ from tinygrad_fc.core.node import (
     leaf_of,
     next_seq,
     scalar_to_array,
-    sum_of_rows,
+    sum_over,
     unobserved_leaf,
 )
 from tinygrad_fc.core.seam import observer
@@ -390,16 +390,13 @@ def _unbroadcast(gradient: Any, array: Any, node: Any, a: Any, *, create_graph: 
         broadcast_axes = [
             extra + k for k, n in enumerate(array.shape) if n != gradient.shape[extra + k]
         ]
-        gradient = _summed(widened(gradient), (*range(extra), *broadcast_axes))
-        gradient = gradient.reshape(array.shape)
+        axes = (*range(extra), *broadcast_axes)
+        total = _sum_over(widened(gradient), axes, keepdims=False)
+        gradient = scalar_to_array(total).reshape(array.shape)
     return gradient if gradient.dtype == array.dtype else gradient.astype(array.dtype)
 
 
-@without_warnings  # inf - inf is NaN, visible without one
-def _summed(x: Any, axes: tuple[int, ...]) -> Any:
-    if axes == (0,) and x.ndim == 2 and not isinstance(x, Node):
-        return sum_of_rows(x)
-    return x.sum(axis=axes, keepdims=True)
+_sum_over = without_warnings(sum_over)  # inf - inf is NaN, visible without one
 
 
 def _argument_name(node: Any, a: Any) -> str:

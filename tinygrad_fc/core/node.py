@@ -246,6 +246,14 @@ def sum_of_rows(x: Any) -> Any:
     return np.add.reduce(x) if recorded else np.ones(len(x), x.dtype, like=x).dot(x)
 
 
+def sum_over(x: Any, axes: Any, *, keepdims: bool = True) -> Any:
+    """Return the sum of an array or tensor of floats over axes."""
+    if axes == (0,) and x.ndim == 2 and not isinstance(x, Node):
+        total = sum_of_rows(x)
+        return total[None] if keepdims else total
+    return x.sum(axis=axes, keepdims=keepdims)
+
+
 def constant_like(array: Any, other: Any) -> Any:
     """Return the NumPy array `array`, a constant, in the library and dtype of `other`."""
     other = array_of(other)

@@ -147,12 +147,13 @@ def _add_repeated(out: Any, at: Any, source: Any) -> None:
     at = at[0] if at.__class__ is tuple and len(at) == 1 else at
     is_usual = out.__class__ is np.ndarray and out.dtype.kind == "f" and out.flags.c_contiguous
     if is_usual and source.size > FEW:  # NumPy is fast for vectors
+        places = None
         if _is_integers(at):
             width = out[:1].size
             places = (at.ravel() % len(out) * width)[:, None] + np.arange(width)
-            out, at, source = out.reshape(-1), places.ravel(), source.ravel()
         elif at.__class__ is tuple and len(at) == out.ndim and all(map(_is_integers, at)):
             places = np.ravel_multi_index(at, out.shape, mode="wrap")
+        if places is not None:
             out, at, source = out.reshape(-1), places.ravel(), source.ravel()
     np.add.at(out, at, source)
 

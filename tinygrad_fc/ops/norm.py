@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errstate import without_warnings
-from tinygrad_fc.core.node import Node, scalar_to_array, sum_of_rows
+from tinygrad_fc.core.node import scalar_to_array, sum_over
 from tinygrad_fc.core.op import Dim, define
 from tinygrad_fc.domain import axes, boolean, nonzero, real, true_or_false
 from tinygrad_fc.ops.arithmetic import divide, infinite_at_0, multiply
@@ -17,13 +17,6 @@ from tinygrad_fc.ops.elementwise import absolute, power
 from tinygrad_fc.ops.reduce import broadcast_back, largest_along
 
 _SETTINGS = {"dim": axes, "keepdim": true_or_false}
-
-
-def sum_over(x: Any, axis: Any) -> Any:
-    """Return the sum of an array or tensor over axes, which are kept with size 1."""
-    if axis == (0,) and x.ndim == 2 and not isinstance(x, Node):
-        return sum_of_rows(x)[None]
-    return x.sum(axis=axis, keepdims=True)
 
 
 def _mean(x: Any, axis: Any) -> Any:

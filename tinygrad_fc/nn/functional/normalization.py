@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core.dtypes import widened
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.core.graph import call_op, mutation_lock, record_change
-from tinygrad_fc.core.node import array_of
+from tinygrad_fc.core.node import array_of, sum_over
 from tinygrad_fc.functional.elementwise import clamp_min
 from tinygrad_fc.functional.norms import vector_norm
 from tinygrad_fc.ops import norm
@@ -199,10 +199,10 @@ def _update(
     if not x.size or running_mean is None or running_var is None:
         return
     count = math.prod(x.shape[k] for k in axes)
-    mean = norm.sum_over(x, axes) / count
+    mean = sum_over(x, axes) / count
     deviation = x - mean
     square = deviation * deviation
-    squares = norm.sum_over(square, axes)
+    squares = sum_over(square, axes)
     var = squares / (count - 1)
     with mutation_lock:  # so that a backward pass in another thread sees the change
         for running, batch in ((running_mean, mean), (running_var, var)):
