@@ -13,24 +13,20 @@ from functools import partial
 from inspect import signature
 from itertools import chain, pairwise
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from tinygrad_fc import nn, optim
+from tinygrad_fc import autograd, nn, optim, random
 from tinygrad_fc.compiler import compile as compiled
 from tinygrad_fc.core.errors import check_argument, check_shapes
-from tinygrad_fc.core.grad_mode import no_grad
-from tinygrad_fc.functional.creation import from_numpy
-from tinygrad_fc.functional.joining import cat
+from tinygrad_fc.functional import creation, joining
 from tinygrad_fc.optim.optimizer import COUNT, Range, require
-from tinygrad_fc.random import Generator, drawing_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +40,10 @@ def _builds(value: Any) -> bool:
     return value is None or (callable(value) and not isinstance(value, nn.Module))
 
 
+def _has_reduction(loss: Any) -> bool:  # `require` takes the TypeError of `bind` for a refusal
+    return isinstance(loss, nn.Module) or bool(signature(loss).bind(0, 0, reduction="none"))
+
+
 _SETTINGS = {
     "module": Range(_builds, "a class or function of (inputs, outputs) that builds it"),
     "loss": Range(lambda v: v is None or callable(v), "a function, or a module as nn.MSELoss()"),
@@ -54,11 +54,7 @@ _SETTINGS = {
     "max_epochs": Range(lambda v: index(v) >= 0, "an integer of at least 0"),
     "validation_fraction": Range(lambda v: 0 <= v < 1, "at least 0 and below 1"),
 }
-# `require` takes the TypeError of `bind` for a refusal.
-_LOSS_OF_ROWS = Range(
-    lambda v: isinstance(v, nn.Module) or bool(signature(v).bind(0, 0, reduction="none")),
-    "a function with `reduction`, since there are weights",
-)
+_LOSS_OF_ROWS = Range(_has_reduction, "a function with `reduction`, since there are weights")
 
 
 class MLP(nn.Module):
@@ -95,7 +91,7 @@ class MLP(nn.Module):
         if self.categories:
             columns = zip(self.categories, self.embeddings, strict=True)
             vectors = [embed(x[:, k].long()) for k, embed in columns]
-            x = cat([x[:, self.numbers], *vectors], 1)
+            x = joining.cat([x[:, self.numbers], *vectors], 1)
         return self.layers(x)
 
 
@@ -132,15 +128,12 @@ class _Net(BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop(name, None)
         return self._fit(X, y, sample_weight, self.max_epochs)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch; the first call builds the module."""
-        return self._fit(X, y, sample_weight, epochs=1)
-
     def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Self:
         fresh = not hasattr(self, "module_")
         for name, accepted in _SETTINGS.items():
             require(self, accepted, **{name: getattr(self, name)})
-        X, y = self._validated(X, y, fresh=fresh, **self._target_settings)
+        regressor = isinstance(self, RegressorMixin)
+        X, y = self._validated(X, y, fresh=fresh, y_numeric=regressor, multi_output=regressor)
         class_weight, weights = getattr(self, "class_weight", None), None
         if sample_weight is not None or class_weight is not None:
             require(self, _LOSS_OF_ROWS, loss=self.loss or self._default_loss)
@@ -150,20 +143,19 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         data = [X, targets, *([] if weights is None else [weights.astype(np.float32)])]
         if fresh:
             seed = check_random_state(self.random_state).randint(2**31)
-            self._generator = Generator().manual_seed(int(seed))
+            self._generator = random.Generator().manual_seed(int(seed))
             build: Any = self.module or partial(MLP, hidden=self.hidden, dropout=self.dropout)
             # One more code stands for categories that the training data lack.
             sizes = {k: len(names) + 1 for k, names in self.categories_.items()}
-            with drawing_from(self._generator):
-                self.module_ = build(
-                    X.shape[1], self._width, **{"categories": sizes} if sizes else {}
-                )
+            options = {"categories": sizes} if sizes else {}
+            with random.drawing_from(self._generator):
+                self.module_ = build(X.shape[1], self._width, **options)
             self.history_: list[dict[str, float]] = []
         if not hasattr(self, "optimizer_"):
             settings = {"weight_decay": self.weight_decay} if self.weight_decay else {}
             self.optimizer_ = self.optimizer(self.module_.parameters(), lr=self.lr, **settings)
             self.schedule_ = self.schedule and self.schedule(self.optimizer_)
-        with drawing_from(self._generator):
+        with random.drawing_from(self._generator):
             self._train(data, epochs)
         return self
 
@@ -178,13 +170,13 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                 self.module_.train()
                 rows, total = self._generator.rng.permutation(rows), 0.0
                 for k in range(0, len(rows), self.batch_size):
-                    batch = [from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
+                    batch = [creation.from_numpy(a[rows[k : k + self.batch_size]]) for a in data]
                     total += step(*batch).item() * len(batch[0])
                 row = {"loss": total / len(rows)}
                 self.module_.eval()
                 if count:
-                    with no_grad():
-                        loss = self._weighted_loss(*map(from_numpy, validation)).item()
+                    with autograd.no_grad():
+                        loss = self._weighted_loss(*map(creation.from_numpy, validation)).item()
                     row["validation_loss"], waited = loss, waited + 1
                     if loss < best:
                         best, waited, state = loss, 0, copy.deepcopy(self.module_.state_dict())
@@ -240,10 +232,9 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self, "module_")
         X = self._validated(X)
-        with no_grad():
-            outputs = self.module_(from_numpy(X))
-        shape = (len(X), self._width)
-        actual = tuple(np.shape(outputs))
+        with autograd.no_grad():
+            outputs = self.module_(creation.from_numpy(X))
+        shape, actual = (len(X), self._width), tuple(np.shape(outputs))
         fits = actual in (shape, shape[: 1 + (self._width > 1)])
         check_argument(fits, "predict", f"{shape} from module_", shape=actual)
         return outputs
@@ -279,19 +270,15 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
 
     class_weight: Any = None
 
-    _target_settings: ClassVar[dict[str, Any]] = {}  # options of validate_data
     _default_loss = staticmethod(nn.functional.cross_entropy)
 
-    def partial_fit(  # type: ignore[override]  # the order of scikit-learn
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch; the first call needs all `classes`, unless y has them."""
         if classes is not None:
             _check_partial_fit_first_call(self, classes)
-        return super().partial_fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, epochs=1)
 
-    def _targets(self, y: Any, weights: Any) -> tuple[Any, int]:
-        del weights
+    def _targets(self, y: Any, _weights: Any) -> tuple[Any, int]:
         check_classification_targets(y)
         self.classes_: Any = self.classes_ if hasattr(self, "classes_") else np.unique(y)
         known = f"classes of {self.classes_.tolist()!r:.60}; the first partial_fit takes all"
@@ -325,8 +312,11 @@ class NetRegressor(MultiOutputMixin, RegressorMixin, _Net):  # type: ignore[misc
     True
     """
 
-    _target_settings: ClassVar[dict[str, Any]] = {"y_numeric": True, "multi_output": True}
     _default_loss = staticmethod(nn.functional.mse_loss)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch; the first call builds the module."""
+        return self._fit(X, y, sample_weight, epochs=1)
 
     def _targets(self, y: Any, weights: Any) -> tuple[Any, int]:
         if not hasattr(self, "target_mean_"):
