@@ -231,6 +231,10 @@ def test_categories_of_a_data_frame_are_embedded():
             return self.embed(x[:, 1].long())
 
     NetRegressor(Embedded, max_epochs=2).fit(frame, target).predict(unknown)
+    numbered = frame.set_axis([0, 1], axis=1)  # names that are no strings
+    before = numbered.copy()
+    assert NetRegressor(max_epochs=1).fit(numbered, target).predict(numbered).shape == (60,)
+    pd.testing.assert_frame_equal(numbered, before)
     numbers = frame[["size"]].astype(object)  # which are no categories
     assert NetRegressor(max_epochs=1).fit(numbers, target).categories_ == {}
     with pytest.raises(ValueError, match="feature names"):

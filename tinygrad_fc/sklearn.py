@@ -217,7 +217,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     def _validated(self, X: Any, *y: Any, fresh: bool = False, **settings: Any) -> Any:
         """Return X, and y, as arrays, with codes in place of the categories of a DataFrame."""
         self.categories_: Any = {} if fresh else self.categories_
-        codes = {}
+        X = X.copy(deep=False) if hasattr(X, "columns") else X
         for k, column in enumerate(getattr(X, "columns", ())):
             values = X[column]
             texts = (isinstance(v, str) for v in (values if values.dtype.kind == "O" else ()))
@@ -225,9 +225,8 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                 self.categories_[k] = values.astype("category").cat.categories
             if k in self.categories_:
                 code = self.categories_[k].get_indexer(values)
-                codes[column] = np.where(code < 0, len(self.categories_[k]), code)
-        X, options = X.assign(**codes) if codes else X, {"dtype": np.float32, "order": "C"}
-        return validate_data(self, X, *y, reset=fresh, **options, **settings)
+                X[column] = np.where(code < 0, len(self.categories_[k]), code)
+        return validate_data(self, X, *y, reset=fresh, dtype=np.float32, order="C", **settings)
 
     def _outputs(self, X: Any) -> Any:
         check_is_fitted(self, "module_")
