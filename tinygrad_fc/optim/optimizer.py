@@ -107,8 +107,10 @@ def _without_unused(init: Callable[..., None]) -> Callable[..., None]:
 class Optimizer:
     """Base class of optimizers; a subclass defines `step`, or `_update(group)`, which `step` calls.
 
-    Both change parameters in place under `no_grad()`. The constructor passes `defaults`, a dict of
-    all options, and `ranges` maps options to the values that are checked (none by default).
+    Both change parameters in place, and run in the mode of the caller, who has gradients enabled as
+    a rule: decorate the method with `@no_grad()`, as in PyTorch. The constructor passes `defaults`,
+    a dict of all options, and `ranges` maps options to the values that are checked (none by
+    default).
 
     `params` are tensors, groups (`{"params": [...], "lr": 0.01}`, whose options override
     `defaults`), or pairs (name, tensor). A parameter that is listed twice is updated once.

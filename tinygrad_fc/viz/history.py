@@ -104,7 +104,11 @@ class History:
             shares.append(self._last.get(path, float("nan")))
 
     def plot(self) -> Figure:
-        """Return a figure of the three records over the steps; needs the extra `plot`."""
+        """Return a figure of the three records over the steps; needs the extra `plot`.
+
+        At the end of a cell of a notebook, write `history.plot();`: Matplotlib shows the figure,
+        and without `;` the cell shows it again.
+        """
         try:
             import matplotlib.pyplot as plt  # noqa: PLC0415  an optional dependency
         except ImportError as error:
