@@ -119,6 +119,7 @@ TOOLS = [
     ),
     (lambda: summary(nn.Tanh, (1,)), TypeError, "expected a Module. Pass an instance"),
     (lambda: summary(nn.Tanh(), 3), TypeError, "input_shape is 3, expected a tuple"),
+    (lambda: summary(nn.Tanh(), tg.ones(2, 3)), TypeError, r"input_shape is tensor\(\[\[1"),
     (lambda: summary(nn.Tanh(), (2.5, 3)), TypeError, r"input_shape is \(2.5, 3\)"),
     (lambda: summary(nn.Tanh(), (-1, 3)), ValueError, "negative dimensions"),
     (lambda: summary(nn.Tanh(), [(1, 2), 3]), TypeError, "or a list of one per input"),

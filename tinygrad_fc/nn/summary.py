@@ -127,7 +127,7 @@ def _inputs(model: Module, input_shape: Any, dtypes: Any) -> list[Tensor]:
     try:
         several = any(isinstance(shape, list | tuple) for shape in input_shape)
         shapes = [tuple(map(index, s)) for s in (input_shape if several else [input_shape])]
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: a batch in place of its shape
         raise TypeError(
             f"summary: input_shape is {input_shape!r:.80}, expected a tuple of integers, or a list "
             "of one per input. Write summary(model, (32, 64)) for 32 samples of 64 features"
