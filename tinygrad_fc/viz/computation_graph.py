@@ -7,7 +7,7 @@ all that `draw` and `explain` read. Printed, it is indented text.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,13 +79,13 @@ class OpNode:
 class Graph:
     """The ops that a result was computed by, in the order of recording; the last is the result.
 
-    Its text has each op above what it reads, indented. An op that is read twice is written out
+    Its `repr` has each op above what it reads, indented. An op that is read twice is written out
     once, and referred to by its number.
 
     >>> import tinygrad_fc as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> y = w.exp()
-    >>> print(graph((y * y).sum(), names={"w": w}))
+    >>> graph((y * y).sum(), names={"w": w})
     2 sum, scalar
       1 multiply, 2
         0 exp, 2
@@ -93,7 +93,7 @@ class Graph:
         0 exp, as above
     """
 
-    nodes: Sequence[OpNode] = field(repr=False)
+    nodes: Sequence[OpNode]
 
     @property
     def edges(self) -> list[tuple[int, int]]:
@@ -101,7 +101,7 @@ class Graph:
         pairs = ((i, node.number) for node in self.nodes for i in node.inputs if isinstance(i, int))
         return list(dict.fromkeys(pairs))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines: list[str] = []
         written: set[int] = set()
         pending: list[tuple[int, int | Leaf]] = [(0, len(self.nodes) - 1)]
