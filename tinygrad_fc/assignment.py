@@ -1,10 +1,10 @@
 """Assignment of recorded values: `x[i] = y` makes `x` a result of `index_put`, in the same memory.
 
-Calls before the assignment refer to the same object: `graph` reads in them the state of `x` with
-the largest sequence number below theirs. A view knows its base, `x`, whether or not it is recorded:
-it gets its values from the memory, and its graph when it is next used. As in PyTorch, the backward
-pass raises if an earlier call needs a value that was changed, except for calls that computed `y`:
-they get copies.
+Calls before the assignment refer to the same object: for each of them, `graph.version` returns the
+state of `x` that it read, the latest one before it. A view knows its base, `x`, whether or not it
+is recorded: it gets its values from the memory, and its graph when it is next used. As in PyTorch,
+the backward pass raises if an earlier call needs a value that was changed, except for calls that
+computed `y`: they get copies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_fc.core import graph
-from tinygrad_fc.core.errors import GraphError
+from tinygrad_fc.core.errors import InPlaceError
 from tinygrad_fc.core.node import NOT_A_VIEW, UNRECORDED, Node, array_of, next_seq, owner, set_array
 from tinygrad_fc.functional import shape
 from tinygrad_fc.ops import indexing
@@ -35,7 +35,7 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     graph.follow_assignments((t, value))
     array, (base, views) = array_of(t), _base_and_views(t)
     if base._requires_grad and base.is_leaf:
-        raise GraphError(
+        raise InPlaceError(
             "x[...] = y would change a view of a tensor that requires grad, and the change cannot "
             "be recorded. Assign inside `with no_grad():`, or to a copy (`x.clone()`)"
         )
@@ -43,7 +43,7 @@ def record_assignment(t: Any, steps: tuple[Any, ...], value: Any) -> None:
     at, elements = steps[0], array_of(value)
     if (views or len(steps) > 1) and base.shape:
         at = tuple(_elements_of_view(grid, views, steps) for grid in np.indices(base.shape))
-    elif views:  # of a base without axes: of all values for its one element, the last counts
+    elif views:  # the base has no axes: the last value is that of its one element
         at = np.array(elements.size > 0)
         value = indexing.getitem(shape.reshape(value, -1), at=slice(-1, None))
     before = graph.keep_state(base) if base._requires_grad else None

@@ -22,7 +22,13 @@ from tinygrad_fc.conversions import Conversions
 from tinygrad_fc.core import grad_mode, graph
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.dtypes import category
-from tinygrad_fc.core.errors import DtypeError, GraphError, check_argument, error_class
+from tinygrad_fc.core.errors import (
+    DtypeError,
+    GraphError,
+    InPlaceError,
+    check_argument,
+    error_class,
+)
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import mutation_lock, record_change
 from tinygrad_fc.core.node import UNRECORDED, Node, array_of, leaf_of, operand
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
 
 
 def _tracked(t: Any, *operands: Any) -> bool:
+    """Return whether a change of `t` by the operands has to be recorded."""
     if t._seq == UNRECORDED or not grad_mode.flags.get() & grad_mode.RECORD:
         return False
     return any(isinstance(a, Node) and a._requires_grad for a in (t, *operands))
@@ -80,12 +87,12 @@ def _change(
                 raise _described(t, what, operands, error) from error
             return t  # type: ignore[no-any-return]
         if is_result:
-            raise GraphError(
+            raise InPlaceError(
                 f"{what} would change a recorded value in place, and its gradient would be wrong. "
                 "Change a copy (x.detach().clone()), or inside `with no_grad():`"
             )
         change_of = "{}[i] = y" if what == "x[...] = y" else "{} -= lr * w.grad"
-        raise GraphError(
+        raise InPlaceError(
             f"{what} would change a tensor that requires grad, and the change cannot be recorded. "
             f"Two ways work: `with no_grad(): {change_of.format('w')}`, or "
             f"`{change_of.format('w.data')}`"
@@ -220,9 +227,9 @@ def assign(t: Any, steps: tuple[Any, ...], value: Any) -> None:
 
 
 def _check_basic(t: Any, steps: tuple[Any, ...], array: Any) -> None:
-    """Raise `DtypeError`, as PyTorch, if a mask or index tensor selects elements of lower category.
+    """Raise `DtypeError` if an index array or mask selects what would be rounded, as PyTorch does.
 
-    An assignment to a slice, or to all elements, rounds them.
+    An assignment to a slice, or to all elements, rounds.
     """
     if not all(map(is_basic, steps)):
         raise DtypeError(

@@ -120,7 +120,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: X.cumsum(2), RangeError, "cumsum cannot take .*axis 2 is out of bounds"),
     (lambda: X.cumprod(2), RangeError, "cumprod cannot take .*axis 2 is out of bounds"),
     (lambda: TWO.quantile(1.5), ValueError, r"q is 1.5, expected in"),
-    (lambda: TWO.quantile(0.5, interpolation="linaer"), RangeError, "'linaer'.*is quantile"),
+    (lambda: TWO.quantile(0.5, interpolation="linaer"), ValueError, "expected one of lower"),
     (lambda: tg.diff(X, -1), ValueError, "n is -1, expected at least 0"),
     (lambda: tg.polygamma(-1, X), ValueError, "expected 0 to 100"),
     (lambda: AT // 0, DivisionError, r"integer division by 0.*x\.double\(\)"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 
 from tinygrad_fc.core import grad_mode, graph
-from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.errors import GraphError, InPlaceError, ShapeError
 from tinygrad_fc.core.graph import call_op
 from tinygrad_fc.core.node import NO_GRADIENT, Node, array_of, leaf_of, next_seq, owner
 from tinygrad_fc.core.op import Op, VariadicRule, positional, readonly
@@ -32,7 +32,7 @@ NO_KWARGS: dict[str, Any] = {}
 class ForwardMode(grad_mode.Switch):
     """Whether a backward pass is transposed, so that a `Function` with a `jvp` runs that."""
 
-    bit = 32
+    bit = grad_mode.FORWARD_MODE
 
 
 # Recording
@@ -112,7 +112,7 @@ class FunctionCall:
                 leaf: Any = t._parents[0] if t._op is alias and t._parents else t
                 if leaf is t or leaf is None or leaf._op is not None:
                     return t
-                # `grad` takes it for the leaf, which `backward` may read elsewhere, too.
+                # `grad` takes this view for the leaf, which `backward` may reach directly, too.
                 view = graph.copy_node(t)
                 view._op = view_of_leaf
                 return view
@@ -268,7 +268,7 @@ def _gradients(op: FunctionOp, g: Any, out: Any, values: Sequence[Any]) -> list[
             t is not None and graph.state.changes.get(id(owner(array_of(t))), 0) > start
             for t in cotangents
         ):
-            raise GraphError("would change a cotangent")
+            raise InPlaceError("a cotangent was changed")
     gradients = list(returned) if isinstance(returned, tuple | list) else [returned]
     count = len(values) - 1
     if len(gradients) < count or any(gradient is not None for gradient in gradients[count:]):
@@ -340,16 +340,16 @@ def _protected(t: Any) -> Any:
 
 
 @contextmanager
-def user_code(code: str, g: Any) -> Iterator[None]:
-    """Run `code`, which is recorded if `g` is; name the fix of changes of arguments in place."""
+def user_code(name: str, g: Any) -> Iterator[None]:
+    """Run the user's function `name`, recorded if `g` is a tensor; explain in-place changes."""
     recording = nullcontext() if isinstance(g, Node) else grad_mode.no_grad()
     try:
         with recording, ForwardMode(on=False):
             yield
     except (ValueError, GraphError) as error:
-        if not any(words in str(error) for words in ("read-only", "would change", "would make")):
+        if not isinstance(error, InPlaceError) and "read-only" not in str(error):  # NumPy's
             raise
         raise GraphError(
-            f"{code} changes an argument in place, which other code may need. Write `g = g * 2` "
+            f"{name} changes an argument in place, which other code may need. Write `g = g * 2` "
             "for `g *= 2` or `g.mul_(2)`, or change a copy (g.clone())"
         ) from error

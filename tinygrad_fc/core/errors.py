@@ -26,6 +26,10 @@ class GraphError(RuntimeError):
     """A graph that has no backward pass: freed, changed in place since, or never recorded."""
 
 
+class InPlaceError(GraphError):
+    """Raised for a change in place that would lose or spoil a gradient."""
+
+
 class NoRuleError(TypeError):
     """A function of arrays that is no registered op, called with tensors."""
 

@@ -1,4 +1,4 @@
-"""Context-local switches: whether calls are recorded, their values watched, programs used.
+"""Context-local switches: recording of gradients, detection of anomalies, compiled functions.
 
 The state is one integer in a `ContextVar`, so that each thread and each async task has its own
 and the recorder reads it once per call. The states that `with` blocks replaced are a linked stack
@@ -23,7 +23,7 @@ DETECT_ANOMALY = 2
 UNCOMPILED = 4
 SAVED_TENSORS_HOOKS = 8
 OBSERVED = 16  # see `seam`
-# 32 is `autograd.function_op.ForwardMode`
+FORWARD_MODE = 32  # see `autograd.function_op.ForwardMode`
 
 flags: ContextVar[int] = ContextVar("tinygrad_fc_flags", default=RECORD)
 saved_tensors_hooks: ContextVar[Any] = ContextVar("tinygrad_fc_saved_tensors_hooks", default=None)

@@ -86,7 +86,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     >>> [part.tolist() for part in tg.arange(5).chunk(2)]
     [[0, 1, 2], [3, 4]]
     """
-    check_shapes(chunks > 0, "chunk", f"at least 1 chunk, not {chunks}", input)
+    check_argument(chunks > 0, "chunk", "at least 1", chunks=chunks)
     n = input.shape[normalize_dim(dim, input.ndim, "chunk")]
     return split(input, -(-n // chunks) if n else [0] * chunks, dim)
 

@@ -151,7 +151,7 @@ def quantile(
 
     `interpolation` between two elements is "linear", "lower", "higher", "nearest" or "midpoint". A
     quantile is NaN if any element is. Raises `ShapeError` if there are no elements, `ValueError`
-    unless 0 <= q <= 1, `RangeError` for another interpolation.
+    unless 0 <= q <= 1, and for another interpolation.
 
     >>> import tinygrad_fc as tg
     >>> tg.quantile(tg.tensor([1.0, 2.0, 4.0]), 0.75)
@@ -165,6 +165,8 @@ def quantile(
     check_argument(bool(np.all((at >= 0) & (at <= 1))), "quantile", "in [0, 1]", q=q)
     rounding: Any = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}
     rounding |= {"linear": np.positive, "midpoint": np.positive}
+    known = interpolation in rounding
+    check_argument(known, "quantile", f"one of {', '.join(rounding)}", interpolation=interpolation)
     position = rounding[interpolation](at * (n - 1))
     low, high = np.floor(position).astype(np.intp), np.ceil(position).astype(np.intp)
     weight = np.asarray(0.5, x.dtype) if interpolation == "midpoint" else position - low

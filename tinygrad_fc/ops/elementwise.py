@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_fc.core.errors import ShapeError
+from tinygrad_fc.core.errors import ArgumentError
 from tinygrad_fc.core.errstate import silent, without_warnings
 from tinygrad_fc.core.op import define
 from tinygrad_fc.domain import boolean, interval, nonzero, positive, real
@@ -316,17 +316,13 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _clamp_rule(g: Any, _out: Any, x: Any, min: Any, max: Any) -> Any:
+    both = min is not None is not max
     if not (hasattr(min, "dtype") or hasattr(max, "dtype")):
-        inside = (
-            (x > min) & (x < max)
-            if min is not None is not max
-            else (x > min if max is None else x < max)
-        )
-        return multiply_no_nan(inside, g)
+        one = x > min if max is None else x < max
+        return multiply_no_nan((x > min) & one if both else one, g)
     # Without a bound there is no tie, also not at infinity.
     above, at_min = (True, False) if min is None else (x > min, x == min)
     below, at_max = (True, False) if max is None else (x < max, x == max)
-    both = min is not None is not max
     inside, ordered = (above & below) | (at_min & at_max), min < max if both else True
     return np.where(inside, g, np.where((at_min | at_max) & ordered, g * 0.5, 0))
 
@@ -358,7 +354,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     tensor([-1. ,  0.5,  1. ])
     """
     if min is None and max is None:
-        raise ShapeError("clamp needs a bound: pass min, max or both")
+        raise ArgumentError("clamp needs a bound: pass min, max or both")
     x = input.astype(np.int64) if input.dtype.kind == "b" else input
     if max is None:
         return np.maximum(x, min)
