@@ -101,7 +101,7 @@ def dtype_of_type(kind: Any) -> Any:
     return kind.dtype if isinstance(getattr(kind, "dtype", None), np.dtype) else kind
 
 
-# Functions, of which the last two are methods, too
+# Functions; `is_floating_point` and `is_complex` are also methods
 
 
 def is_tensor(obj: Any) -> bool:
@@ -143,7 +143,7 @@ def _cast(dtype: Any) -> Any:
 
 
 class Casts(Node):
-    """Casts to dtypes under PyTorch's names."""
+    """Casts under PyTorch's names, apart from code whose annotations mean Python's types."""
 
     __slots__ = ()
 

@@ -34,10 +34,10 @@ class Domain(NamedTuple):
 
     `low` and `high` are bounds, included if `closed`; `special` are values that tests include, such
     as kinks; `without` are excluded values; `distinct` means that no two elements are equal; `kind`
-    is `"float"`, `"bool"` or `"index"`; `size`, for an index, is the size of the indexed axis, a
-    number or an axis name (negative indices are included unless `low` is 0); `condition` is a
-    predicate on the whole array; `mapping` computes the array from one with these bounds and shape;
-    `form` is the format of its `repr`, which `map` extends.
+    is `"float"`, `"bool"`, `"index"`, or `"constant"` for floats without a gradient; `size`, for an
+    index, is the size of the indexed axis, a number or an axis name (negative indices are included
+    unless `low` is 0); `condition` is a predicate on the whole array; `mapping` computes the array
+    from one with these bounds and shape; `form` is the format of its `repr`, which `map` extends.
     """
 
     name: str
@@ -125,7 +125,10 @@ def holds(condition: Callable[..., Any], *arrays: Any) -> bool:
 
 def _parse_size(value: Any) -> Any:
     """Return the size of an axis, a number or a name; raise an error for anything else."""
-    return parse_axis(value) and value if isinstance(value, str) else operator.index(value)
+    if isinstance(value, str):
+        parse_axis(value)  # raises for an invalid name
+        return value
+    return operator.index(value)
 
 
 class NamedAxis(NamedTuple):
@@ -191,9 +194,8 @@ def interval(
         raise ValueError(f"interval({low}, {high}) is empty: low must be less than high")
     ends = f"{low:g}, {high:g}" + ", closed=True" * closed
     values = (*special, float(low), float(high)) if closed else tuple(special)
-    return Domain(
-        *(f"interval({ends})", float(low), float(high), values, tuple(without)), closed=closed
-    )
+    name = f"interval({ends})"
+    return Domain(name, float(low), float(high), values, tuple(without), closed=closed)
 
 
 def index(n: int | str | None = None, *, negative: bool = True) -> Domain:
@@ -229,20 +231,20 @@ def constant(domain: Domain) -> Domain:
 # Structured arrays: a smooth function computes them from arrays of plain numbers.
 
 
-def _turned(a: Any) -> Any:
+def _transposed(a: Any) -> Any:
     return a.swapaxes(-1, -2)
 
 
 def _symmetric(a: Any) -> Any:
-    return (a + _turned(a)) / 2
+    return (a + _transposed(a)) / 2
 
 
 def _positive_definite(a: Any) -> Any:
-    return _symmetric(a @ _turned(a)) + np.eye(a.shape[-1], dtype=a.dtype) / 2
+    return _symmetric(a @ _transposed(a)) + np.eye(a.shape[-1], dtype=a.dtype) / 2
 
 
 def _orthogonal(a: Any) -> Any:
-    skew, one = (a - _turned(a)) / 2, np.eye(a.shape[-1])
+    skew, one = (a - _transposed(a)) / 2, np.eye(a.shape[-1])
     return np.linalg.solve(one + skew, one - skew).astype(a.dtype)
 
 
@@ -251,7 +253,7 @@ def _simplex(a: Any) -> Any:
     return e / e.sum(-1, keepdims=True)
 
 
-def _increasing(a: Any) -> Any:
+def _increasing(a: Any) -> Any:  # inputs are above -4, so that each step is above 0.25
     steps = np.concatenate([a[..., :1], a[..., 1:] + 4.25], axis=-1)
     return steps.cumsum(-1)
 
@@ -264,13 +266,13 @@ def _structured(name: str, domain: Domain, mapping: Callable[[Any], Any], *axes:
     return domain._replace(name=name, shape=(..., *axes), mapping=mapping)
 
 
-_four = interval(-4, 4, (0.0, 1.0, -1.0, 0.5))
+_bounded = interval(-4, 4, (0.0, 1.0, -1.0, 0.5))
 symmetric = _structured("symmetric", real, _symmetric, "n", "n")
-positive_definite = _structured("positive_definite", _four, _positive_definite, "n", "n")
-orthogonal = _structured("orthogonal", _four, _orthogonal, "n", "n")
+positive_definite = _structured("positive_definite", _bounded, _positive_definite, "n", "n")
+orthogonal = _structured("orthogonal", _bounded, _orthogonal, "n", "n")
 lower_triangular = _structured("lower_triangular", nonzero, np.tril, "n", "n")
-simplex = _structured("simplex", _four, _simplex, "n>=1")
-increasing = _structured("increasing", _four, _increasing, "n")
+simplex = _structured("simplex", _bounded, _simplex, "n>=1")
+increasing = _structured("increasing", _bounded, _increasing, "n")
 unit_vectors = _structured("unit_vectors", nonzero, _unit_vectors, "n>=1")
 
 

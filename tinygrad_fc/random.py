@@ -66,10 +66,11 @@ class Generator:
     def manual_seed(self, seed: int) -> Self:
         """Start from `seed`; return the generator.
 
-        As a function it seeds the generator that draws without `generator=` use: the default one,
-        or that of the run in `parallel.map` and of the estimator in `fit`.
+        The function `manual_seed` seeds the generator that draws without `generator=` use: the
+        default one, or the one of the run in `parallel.map` or of the estimator in `fit`.
 
-        Raises `ValueError` unless it is in [-2**63, 2**64); a negative one counts back from 2**64.
+        Raises `ValueError` unless `seed` is in [-2**63, 2**64); a negative seed counts back from
+        2**64.
 
         >>> import tinygrad_fc as tg
         >>> a, b = (tg.manual_seed(0) and tg.rand(2) for _ in range(2))
@@ -170,7 +171,7 @@ default_generator.seed()
 
 
 def current_generator() -> Generator:
-    """Return the generator of draws without `generator=`: of `drawing_from`, or the default one."""
+    """Return the generator of draws without `generator=`: `drawing_from` sets it for a block."""
     scoped = _scoped.get()
     return scoped if isinstance(scoped, Generator) else default_generator
 
@@ -223,7 +224,10 @@ def fork_rng(devices: Any = None, enabled: bool = True, **_: Any) -> Iterator[No
 
 
 def rng_of(generator: Any) -> np.random.Generator:
-    """Return the NumPy generator of `generator`; None means the default generator."""
+    """Return the NumPy generator of `generator`; None means `current_generator()`.
+
+    Raises `RuntimeError` inside `drawing_from(NO_DRAWS)`.
+    """
     scoped = _scoped.get()
     if scoped is NO_DRAWS:
         raise RuntimeError(
@@ -347,9 +351,9 @@ def randint(
         low, high = 0, low
     check_argument(low < high, "randint", "low < high", bounds=(low, high))
     dtype = dtype_in(options, np.int64)
-    numbers = rng_of(options.pop("generator", None)).integers(
-        *(low, high, as_shape((size,))), dtype=np.int64 if dtype.kind == "f" else dtype
-    )
+    drawn = np.int64 if dtype.kind == "f" else dtype
+    rng = rng_of(options.pop("generator", None))
+    numbers = rng.integers(low, high, as_shape((size,)), dtype=drawn)
     return created(np.asarray(numbers, dtype, like=like()), options)
 
 
@@ -434,7 +438,7 @@ def multinomial(
     check_argument(possible > 0, "multinomial", "a weight above 0 in each row", input=weights)
     fit = num_samples >= 1 and possible >= (1 if replacement else num_samples)
     expected = "the categories of weight above 0, or with replacement=True"
-    expected = expected if fit else f"1 to {possible}, {expected}"  # where it is a tracer
+    expected = expected if fit else f"1 to {possible}, {expected}"  # a tracer has no text
     check_argument(fit, "multinomial", expected, num_samples=num_samples)
     rng = rng_of(generator)
     rows = weights.reshape(-1, weights.shape[-1]).astype(np.float64)

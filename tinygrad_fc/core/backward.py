@@ -175,19 +175,9 @@ class _Pass:
     """One backward pass: a queue of nodes to visit, latest call first, and the gradients so far."""
 
     __slots__ = (
-        *("call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients"),
-        *(
-            "leaves",
-            "needed",
-            "observer",
-            "owned",
-            "pending",
-            "queue",
-            "retained",
-            "visited",
-            "wanted",
-        ),
-    )
+        "call_hooks_of_inputs", "create_graph", "detects_anomaly", "gradients", "leaves", "needed",
+        "observer", "owned", "pending", "queue", "retained", "visited", "wanted",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -307,7 +297,7 @@ class _Pass:
                     continue
                 leaves.append(a)
                 is_new = gradient is not g and op.is_builtin and not create_graph
-                if is_new and (gradient.base is None or _owns_memory(gradient)):
+                if is_new and (gradient.base is None or _is_owned_on_gpu(gradient)):
                     owned.add(key)
         self.finish_leaves()
 
@@ -327,7 +317,7 @@ class _Pass:
         return not any(id(a) in self.needed for a in node._parents or ())  # type: ignore[operator]
 
     def fitted(self, gradient: Any, g: Any, array: Any, node: Any, a: Any) -> Any:
-        """Return what a rule of `node` returned in the shape and dtype of `array`, that of `a`."""
+        """Return `gradient`, the result of a rule, in the shape and dtype of the argument `a`."""
         gradient = _unbroadcast(gradient, array, node, a, create_graph=self.create_graph)
         if self.detects_anomaly:
             node._op.check_finite(gradient, (g,), _argument_name(node, a))
@@ -365,7 +355,8 @@ class _Pass:
         pairs.append([a, g])
 
 
-def _owns_memory(array: Any) -> bool:
+def _is_owned_on_gpu(array: Any) -> bool:
+    """Return whether an array of another library, whose views have no base, owns its memory."""
     return is_non_numpy_array(array) and bool(array.flags.owndata)
 
 
@@ -405,7 +396,7 @@ def _argument_name(node: Any, a: Any) -> str:
 
 
 def _broadcasts_to(shape: tuple[int, ...], to: tuple[int, ...], result: tuple[int, ...]) -> bool:
-    """Return whether `shape` broadcasts to `to`, by sizes of the axes of the op's `result` only."""
+    """Return whether `shape` broadcasts to `to`, where an axis may grow to its size in `result`."""
     if len(shape) > len(to):
         return False
     padded = (1,) * (len(to) - len(shape)) + shape

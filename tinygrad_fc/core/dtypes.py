@@ -169,22 +169,16 @@ def result_type(operands: Iterable[Any]) -> np.dtype[Any]:
 
 
 class Promotion(NamedTuple):
-    """How an op promotes its operands: by `result_type`, except for the first `skipped` ones.
+    """How an op promotes its operands: by `result_type`."""
 
-    `to_float`: integers become the default dtype, or `to_long`: int64. `least`: the lowest category
-    that the result, or `each` operand, may have. `equal`: dtypes that differ are refused, unless
-    all are floats.
-    `numbers`: whether numbers take part. `wraps`: those out of the range of an integer dtype wrap.
-    """
-
-    to_float: builtins.bool = False
-    to_long: builtins.bool = False
-    least: builtins.int = 0
-    each: builtins.bool = False
-    equal: builtins.bool = False
-    numbers: builtins.bool = True
-    wraps: builtins.bool = False
-    skipped: builtins.int = 0
+    to_float: builtins.bool = False  # integers become the default dtype
+    to_long: builtins.bool = False  # integers become int64
+    least: builtins.int = 0  # the lowest category that the result may have
+    each: builtins.bool = False  # `least` is also the lowest one of each operand
+    equal: builtins.bool = False  # operands have one dtype, or all are floats
+    numbers: builtins.bool = True  # Python numbers take part
+    wraps: builtins.bool = False  # numbers out of the range of an integer dtype wrap
+    skipped: builtins.int = 0  # so many operands, the first ones, are not promoted
 
     def dtype(self, name: str, operands: Sequence[Any]) -> np.dtype[Any]:
         """Return the dtype in which the op `name` computes; raise `DtypeError` for others."""
@@ -204,8 +198,8 @@ class Promotion(NamedTuple):
             return _default if self.to_float else int64
         lowest = min(dtypes, key=category) if self.each else result
         if category(lowest) < self.least:
-            what, how = ("numbers", "x.long(), x.double()"), ("floats", "x.double()")
-            expected, cast = (what, how)[self.least - 1]
+            casts = ("numbers", "x.long(), x.double()"), ("floats", "x.double()")
+            expected, cast = casts[self.least - 1]
             raise DtypeError(
                 f"{name}: expected {expected}, got {lowest}. Convert it first: {cast} or x.float()"
             )

@@ -62,7 +62,7 @@ class GradFn:
 class RemovableHandle:
     """The handle of a hook, returned by `register_hook`; `remove()` removes the hook.
 
-    It adds `hook` to `hooks`, by its id, and True to the `flags`.
+    The constructor sets `hooks[id] = hook`, and `flag[id] = True` in each of the `flags`.
     """
 
     __slots__ = ("id", "registries")

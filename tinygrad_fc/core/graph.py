@@ -256,7 +256,7 @@ def record_change(*arrays: Any) -> None:
 
 
 def copy_of_memory(array: Any) -> Any:
-    """Return a copy of `array`; for earlier calls it has changed when the memory of `array` has."""
+    """Return a copy of `array` that has changed for earlier calls if the memory of `array` has."""
     copy = array.copy()
     if (seq := state.changes.get(id(owner(array)))) is not None:
         _watch(copy)

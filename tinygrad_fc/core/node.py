@@ -143,10 +143,9 @@ def owner(array: Any) -> Any:
 
 
 def number_of(value: Any) -> Any:
-    """Return a number, or a tensor or array of one element, as a float; or the number of a tracer.
+    """Return a number, or a tensor or array of one element, as a float; a tracer as its number.
 
-    Where the library reads numbers by this function, and not by `float`, a program may read them
-    in each call.
+    `float` would make the number a constant of a compiled program, which so reads it in each call.
     """
     if value.__class__ is float or value.__class__ is int:
         return float(value)
@@ -157,10 +156,10 @@ def number_of(value: Any) -> Any:
 def _arrays_in(data: Any) -> Any:
     """Return nested lists with arrays in place of tensors.
 
-    A tensor of one element is a number, as in PyTorch, which refuses others.
+    A tensor of one element becomes a number, as in PyTorch, and another one an array.
     """
     if isinstance(data, Node):
-        # np.asarray calls the protocol of the tensor, which refuses to drop a gradient.
+        # Of a larger tensor, np.asarray raises if it requires grad: the gradient would be lost.
         return array_of(data).reshape(()) if data._array.size == 1 else np.asarray(data)
     if isinstance(data, list | tuple) and any(
         issubclass(kind, Node | list | tuple) for kind in set(map(type, data))

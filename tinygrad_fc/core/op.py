@@ -89,8 +89,8 @@ class Op(CallErrors, Generic[P]):
         self.forward = forward
         self.plain = plain or forward  # for calls without settings, which may be faster
         self.prepare = prepare
-        self.is_builtin = False  # of ops/, whose rules are tested to return unaliased arrays
-        self.promotion: Promotion | None = None  # of operands; None: as NumPy, in `forward`
+        self.is_builtin = False  # in ops/: tests check that its rules return unaliased arrays
+        self.promotion: Promotion | None = None  # of its operands; None: NumPy's, in `forward`
         self.domain = domain
         self.rules = rules
         self.settings = {  # for tests: functions from arrays to valid values, by name
@@ -99,12 +99,12 @@ class Op(CallErrors, Generic[P]):
         }
         self.name = name
         self.outer: Any = None  # for a chain of two ops, the second one
-        self.run_in_place: Any = None  # instead of the rules, unless the pass is recorded
+        self.run_in_place: Any = None  # runs in place of the rules in a pass that is not recorded
         self.arity = -1 if isinstance(rules, VariadicRule) else len(domain)  # -1: any number
-        self.names = ()  # of the positional parameters, operands first
-        self.options: tuple[str, ...] = ()  # of the positional settings
-        self.defaults = {}  # of positional parameters
-        self.empty_dim = empty_dim  # what `dim=()` is: None, all axes, or (), none
+        self.names = ()  # names of the positional parameters, operands first
+        self.options: tuple[str, ...] = ()  # names of the positional settings
+        self.defaults = {}  # defaults of positional parameters
+        self.empty_dim = empty_dim  # the axes that `dim=()` means: None, all, or (), none
         self.accepted = frozenset(self.settings)  # names of the settings
 
     @overload
@@ -174,7 +174,7 @@ class Op(CallErrors, Generic[P]):
 
     def _with_all_operands(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         """Return all operands: those passed by keyword, removed from `settings`, and defaults."""
-        for name in self.names[len(args) : self.arity] or ("",):
+        for name in self.names[len(args) : self.arity] or ("",):  # "": unknown names
             if name not in settings and name not in self.defaults:
                 raise self._signature_error(args, settings)
             args = (*args, settings.pop(name) if name in settings else self.defaults[name])
@@ -236,7 +236,10 @@ class Op(CallErrors, Generic[P]):
         vars(other).pop("reads_values", None)
         for name in Op.__slots__[1:]:
             setattr(other, name, getattr(self, name))
-        other.is_builtin, other.run_in_place = False, None  # which stand for these rules
+        other.is_builtin, other.run_in_place = (
+            False,
+            None,
+        )  # of the replaced rules
         return other
 
     @property
@@ -320,8 +323,9 @@ def define(
     `function`, for example NumPy's, else the body; in the first two cases the body is a docstring
     only. `function(tensor)`, or `numpy(tensor)`, calls the op. `plain` runs in calls without
     settings, and `prepare` changes the settings of other calls before they are recorded; these and
-    the other `options` are passed to `Op`. Property tests cover these ops, unless `registered` is
-    False, so that their rules get the arrays themselves; rules of `op` get read-only views.
+    the other `options` are passed to `Op`. Property tests check that the rules of these ops, unless
+    `registered` is False, change no argument, so that they get the arrays themselves; rules of
+    `op` get read-only views.
     """
 
     def decorate(documented: Callable[Q, Any]) -> Op[Q]:
@@ -349,10 +353,10 @@ def op(
     is called instead. `domain` has one domain of `tinygrad_fc.domain` per argument, and `rules` one
     vjp rule, a function (g, out, *arguments), or None for an argument without a gradient; without
     rules the results never require grad. `settings` maps a keyword argument to valid values for
-    tests, or to a function of the arrays that returns them; rules get it too, by default with the
-    default of `function`; `name` is the name in messages. Raises
-    `TypeError` if the numbers of arguments, domains and rules differ; a rule that changes its
-    arguments in place, or returns a wrong shape, raises when it runs.
+    tests, or to a function of the arrays that returns them; rules get it, too, with the default of
+    `function` where a call leaves it out. `name` is the name in messages. Raises `TypeError` if the
+    numbers of arguments, domains and rules differ; a rule that changes its arguments in place, or
+    returns a wrong shape, raises when it runs.
 
     >>> import numpy as np, tinygrad_fc as tg
     >>> from tinygrad_fc.domain import real

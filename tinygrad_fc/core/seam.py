@@ -25,7 +25,7 @@ class Observer:
     """What the library calls at its seam. A trace and a profile are subclasses."""
 
     like: Any = None
-    """What arrays are created like, NumPy's `like=`, where no other array is at hand."""
+    """NumPy's `like=` for arrays that are created from nothing."""
     fuses = True
     """Whether `Sequential` may call two layers as one op."""
 
@@ -101,7 +101,8 @@ def like() -> Any:
 def observed(by: Observer, function: Callable[[], Any]) -> Any:
     """Return `function()`, observed by `by`.
 
-    It runs in a copy of the context, so that nothing is left to undo, even by an interruption.
+    It runs in a copy of the context: afterwards `by` observes nothing, also if an exception or a
+    keyboard interrupt ended it.
     """
 
     def run() -> Any:

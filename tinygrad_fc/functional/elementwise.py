@@ -152,7 +152,7 @@ def digamma(input: Tensor) -> Tensor:
 
 @accepts_arrays("input")
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """Return derivative `n` of `digamma`. Raises `ShapeError` unless 0 <= n <= 100.
+    """Return derivative `n` of `digamma`. Raises `ValueError` unless 0 <= n <= 100.
 
     >>> import tinygrad_fc as tg
     >>> tg.polygamma(1, tg.tensor([1.0, 2.0]))

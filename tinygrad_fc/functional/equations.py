@@ -138,8 +138,8 @@ def solve_triangular(
 ) -> Tensor:
     """Return X with `A @ X = B`, or `X @ A = B` if not `left`, for a triangular `A` (..., n, n).
 
-    Only the upper or the lower triangle of `A` is read, and not its diagonal, which is then 1, if
-    `unitriangular`. Raises `LinAlgError` for a 0 on the diagonal.
+    Only the upper or the lower triangle of `A` is read; if `unitriangular`, the diagonal counts
+    as 1, and is not read either. Raises `LinAlgError` for a 0 on the diagonal.
 
     >>> import tinygrad_fc as tg
     >>> A, B = tg.tensor([[2.0, 9.0], [1.0, 1.0]]), tg.tensor([[2.0], [3.0]])

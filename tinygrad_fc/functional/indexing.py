@@ -1,4 +1,4 @@
-"""Indexing, scattering and sorting, with PyTorch's names and parameters."""
+"""Indexing, gathering and scattering, with PyTorch's names and parameters."""
 
 from __future__ import annotations
 

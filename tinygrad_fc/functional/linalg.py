@@ -1,4 +1,7 @@
-"""Linear equations, determinants and factorisations, with PyTorch's names: `tinygrad_fc.linalg`."""
+"""Factorisations and powers of matrices; the module is `tinygrad_fc.linalg`.
+
+It has the names of `equations`, `norms` and `products.cross`, too.
+"""
 
 from __future__ import annotations
 
@@ -363,9 +366,10 @@ class LstsqResult(NamedTuple):
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: Any = None) -> LstsqResult:
     """Return X (..., m, k) with the smallest |A X - B| for `A` (..., n, m) and `B` (..., n, k).
 
-    Or `B` is a vector (n,), or one per matrix (..., n), and X (..., m). Of several it is the
-    smallest X, `pinv(A, rcond) @ B`. There are residuals if n > m and all ranks are m. `driver` has
-    no effect.
+    `B` may also be a vector (n,), or one vector per matrix (..., n); X is then (..., m). Where
+    several X have the smallest error, the result is the one with the smallest norm,
+    `pinv(A, rcond) @ B`. `residuals` is empty unless n > m and all ranks are m. `driver` has no
+    effect.
 
     >>> import tinygrad_fc as tg
     >>> tg.linalg.lstsq(tg.tensor([[1.0], [1.0]]), tg.tensor([[1.0], [3.0]])).solution

@@ -68,7 +68,7 @@ def matrix_norm(
 
     `ord` is "fro", the root of the summed squares; 1 or -1, the largest or smallest sum of |A| over
     a column; infinity or minus infinity, the same for rows; 2 or -2, the largest or smallest
-    singular value; "nuc", the sum of singular values. Raises `ShapeError` for another order.
+    singular value; "nuc", the sum of singular values. Raises `ValueError` for another order.
 
     >>> import math, tinygrad_fc as tg
     >>> tg.linalg.matrix_norm(tg.tensor([[1.0, -2.0], [3.0, 4.0]]), math.inf)

@@ -124,7 +124,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
 
     `dims` is a number n, for the last n axes of `a` and the first n of `b`, or a list of axes of
     each. The result has the other axes of `a`, then those of `b`. Raises `ShapeError` if paired
-    sizes differ and neither is 1.
+    sizes differ and neither is 1, `ValueError` for axes that do not pair.
 
     >>> import tinygrad_fc as tg
     >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3), dims=([1, 2], [1, 0]))
@@ -196,8 +196,8 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Return the Einstein summation `equation` of the operands, as `np.einsum`.
 
     Letters name axes; axes that the result does not name are summed over; `...` is any number of
-    axes that broadcast; a letter twice in one operand is its diagonal. Raises `ShapeError` if the
-    equation does not fit the operands.
+    axes that broadcast; a letter twice in one operand is its diagonal. Raises `ValueError` for
+    another number of operands, `ShapeError` if their sizes do not fit.
 
     >>> import tinygrad_fc as tg
     >>> tg.einsum("ij,j->i", tg.ones(2, 3), tg.ones(3))

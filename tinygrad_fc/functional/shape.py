@@ -1,4 +1,4 @@
-"""Reshaping, axes, joining, splitting and repeating, with PyTorch's names and parameters."""
+"""Reshaping, permuting and expanding axes, diagonals, with PyTorch's names and parameters."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def flip(input: Tensor, *axes: int | Sizes, dims: Sizes | None = None) -> Tensor
 def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     """Return the tensor with elements shifted along `dims`; the last ones reappear at the front.
 
-    Without `dims` the flattened tensor is shifted. Raises `ShapeError` unless there are as many
+    Without `dims` the flattened tensor is shifted. Raises `ValueError` unless there are as many
     shifts as dims.
 
     >>> import tinygrad_fc as tg

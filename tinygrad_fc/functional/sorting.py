@@ -51,7 +51,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 PARTITIONED = 8
-"""The share of the elements up to which `topk` chooses before it sorts."""
+"""`topk` selects the largest elements before it sorts them if `k` is at most n // PARTITIONED."""
 
 
 @accepts_arrays("input")

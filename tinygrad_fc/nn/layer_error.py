@@ -120,7 +120,10 @@ _warned = False
 
 
 def check_size(layer: Any, input: Any, axis: int, expected: int, setting: str) -> None:
-    """Raise `LayerError` if the input has an `axis`, and it is not of the size `expected`."""
+    """Raise `LayerError` if the input has an `axis`, and it is not of the size `expected`.
+
+    Warn, once in a process, if its dtype is wider than that of the weight.
+    """
     if -input.ndim <= axis < input.ndim and input.shape[axis] != expected:
         raise LayerError(layer, input, axis=axis, expected=expected, setting=setting)
     if layer.weight is not None and input.dtype != layer.weight.dtype:

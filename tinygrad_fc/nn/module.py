@@ -398,7 +398,7 @@ class Module(HasState):
     # Representation
 
     def extra_repr(self) -> str:
-        """Return the settings that `repr` shows, of a parameter whether the layer has it."""
+        """Return the settings that `repr` shows, of the bias whether the layer has one."""
         values = ((name, getattr(self, name)) for name in self._shown)
         return ", ".join(
             f"{name}={value is not None if name == 'bias' else value!r}" for name, value in values

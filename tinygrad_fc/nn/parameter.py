@@ -65,15 +65,15 @@ def reset_grad(tensor: Tensor, *, set_to_none: bool) -> None:
             set_grad(tensor, leaf_of(np.zeros_like(array)), in_place=not grad._requires_grad)
 
 
-def refuse_module(value: Any, function: str, name: str) -> None:
+def refuse_module(value: Any, function: str) -> None:
     """Raise `TypeError` for a module or a method that was passed instead of its parameters."""
     if hasattr(value, "named_parameters") and (value._modules or not hasattr(value, "__iter__")):
         raise TypeError(
-            f"{function} takes {name}, got a {type(value).__name__}. Pass model.parameters()"
+            f"{function} takes parameters, got a {type(value).__name__}. Pass model.parameters()"
         )
     if isinstance(value, FunctionType | MethodType):
         method = value.__name__ if isinstance(value, MethodType) else "parameters"
         raise TypeError(
-            f"{function} takes {name}, got the function {value.__qualname__}. Call it: "
+            f"{function} takes parameters, got the function {value.__qualname__}. Call it: "
             f"model.{method}()"
         )

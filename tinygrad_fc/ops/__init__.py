@@ -62,5 +62,5 @@ To add an op, add it to the module of its family, or call `tinygrad_fc.op` in co
 
 from tinygrad_fc.ops import indexing as indexing
 from tinygrad_fc.ops import linalg as linalg
-from tinygrad_fc.ops import promotion as promotion  # which imports all other modules of ops
+from tinygrad_fc.ops import promotion as promotion  # imports the modules whose ops are promoted
 from tinygrad_fc.ops import shape as shape

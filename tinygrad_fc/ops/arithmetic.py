@@ -239,15 +239,11 @@ _DIVISION = (
 )
 
 
-def _dividend_of_remainder_rule(g: Any, _out: Any, _x: Any, _y: Any) -> Any:
-    return g
-
-
 @define(
     np.fmod,
     forward=_with_divisor_check(np.fmod),
     domain=_DIVISION,
-    rules=(_dividend_of_remainder_rule, _fmod_rule),
+    rules=(_first_term_rule, _fmod_rule),
 )
 def fmod(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `input`: C's `fmod`.
@@ -262,7 +258,7 @@ def fmod(input: Any, other: Any) -> Any:
     np.remainder,
     forward=_with_divisor_check(np.remainder),
     domain=_DIVISION,
-    rules=(_dividend_of_remainder_rule, _remainder_rule),
+    rules=(_first_term_rule, _remainder_rule),
 )
 def remainder(input: Any, other: Any) -> Any:
     """Return the remainder of division, with the sign of `other`: Python's `%`.

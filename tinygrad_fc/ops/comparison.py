@@ -89,7 +89,7 @@ def isclose(
 ) -> Any:
     """Return whether `|input - other| <= atol + rtol * |other|`, elementwise and broadcast.
 
-    Equal infinities are close; NaN is close to NaN if `equal_nan`. Raises `ShapeError` for negative
+    Equal infinities are close; NaN is close to NaN if `equal_nan`. Raises `ValueError` for negative
     tolerances.
 
     >>> import tinygrad_fc as tg

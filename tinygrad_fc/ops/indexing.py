@@ -16,7 +16,14 @@ from tinygrad_fc.domain import indices, real
 
 _PLAIN = frozenset((int, slice, type(None)))
 _PLAIN_BOUNDS = frozenset((int, type(None)))
-_TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))  # a list of them is a tuple
+_TUPLE_PARTS = (
+    Node,
+    list,
+    tuple,
+    slice,
+    type(None),
+    type(...),
+)  # in a list, which is then a tuple
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
@@ -30,7 +37,7 @@ def _parts(at: Any) -> tuple[Any, ...]:
 
 
 def _cannot_repeat(at: Any) -> bool:
-    """Return whether an index of such types never selects an element twice.
+    """Return whether the index `at`, by the types of its parts, never selects an element twice.
 
     Then assignment equals addition to zeros. Arrays of integers may repeat.
     """
@@ -71,9 +78,9 @@ def copied_index(at: Any) -> Any:
 def steps_of(at: Any, ndim: int) -> tuple[Any, ...]:
     """Return one or two NumPy indices, in succession, for PyTorch's meaning of `at`.
 
-    Beside index arrays, integers count as such in NumPy: if a slice stands between them, the
-    selected axes come first. In PyTorch integers select first: `x[0, :, i]` is `x[0][:, i]`. An
-    ellipsis in place of no axis separates index arrays in NumPy only.
+    NumPy takes an integer beside index arrays for an index array: if a slice stands between them,
+    the selected axes come first. PyTorch applies integers first: `x[0, :, i]` is `x[0][:, i]`. An
+    ellipsis that stands for no axis separates index arrays in NumPy only.
     """
     if at.__class__ is not tuple or _PLAIN.issuperset(map(type, at)):
         return (at,)
@@ -146,7 +153,7 @@ def _add_repeated(out: Any, at: Any, source: Any) -> None:
     """Add `source` to `out` at the index `at`, which may select an element several times."""
     at = at[0] if at.__class__ is tuple and len(at) == 1 else at
     is_usual = out.__class__ is np.ndarray and out.dtype.kind == "f" and out.flags.c_contiguous
-    if is_usual and source.size > FEW:  # NumPy is fast for vectors
+    if is_usual and source.size > SMALL_SOURCE:  # NumPy is fast for vectors
         places = None
         if _is_integers(at):
             width = out[:1].size
@@ -158,8 +165,8 @@ def _add_repeated(out: Any, at: Any, source: Any) -> None:
     np.add.at(out, at, source)
 
 
-FEW = 300
-"""Up to how many elements other ways than NumPy's own to index take longer."""
+SMALL_SOURCE = 300
+"""The number of elements up to which `np.add.at` is faster with the index as it is."""
 
 
 def _is_integers(at: Any) -> bool:
@@ -254,7 +261,7 @@ def elements(input: Any, *, places: Any) -> Any:
 
 
 def flat_index(at: Any, axis: int, shape: tuple[int, ...]) -> Any:
-    """Return the places in a flattened array `x` of `shape` of `torch.gather(x, axis, at)`."""
+    """Return the flat indices that `torch.gather(x, axis, at)` reads in an `x` of `shape`."""
     places = at if at.dtype == np.int64 else at.astype(np.int64)
     if len(shape) == 1:
         return places.copy()  # rules read it later

@@ -139,8 +139,8 @@ def _einsum_rule(i: int, g: Any, _out: Any, *xs: Any, equation: str) -> Any:
     return broadcast_to(gradient.reshape(tuple(lengths.get(k, 1) for k in term)), shape=xs[i].shape)
 
 
-OPTIMIZED = 1 << 14
-"""From how many terms on NumPy's `einsum` goes through matrix products of pairs."""
+MANY_TERMS = 1 << 14
+"""The number of terms above which `einsum` computes matrix products of pairs of operands."""
 
 
 @define(
@@ -158,7 +158,7 @@ def einsum_(*xs: Any, equation: str) -> Any:
     """
     letters = equation.partition("->")[0].replace(",", "")
     lengths = dict(zip(letters, chain.from_iterable(x.shape for x in xs), strict=False))
-    optimize = math.prod(lengths.values()) > OPTIMIZED
+    optimize = math.prod(lengths.values()) > MANY_TERMS
     return np.einsum(equation, *xs, optimize=optimize, order="C")  # so that `view` takes it
 
 

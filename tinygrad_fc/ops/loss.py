@@ -126,7 +126,7 @@ def _shifted(x: Any) -> tuple[Any, Any, Any]:
 )
 @without_warnings
 def row_softmax(input: Any, *, dim: int) -> Any:
-    """Return softmax(input, dim) for `dim` 1, by the exponentials that a cross entropy computes.
+    """Return softmax(input, 1), by the exponentials of `cross_entropy`: a program has them once.
 
     >>> row_softmax(np.zeros((1, 2)), dim=1)
     array([[0.5, 0.5]])

@@ -36,8 +36,7 @@ def _normalize_rule(g: Any, out: Any, x: Any, axis: Any, eps: Any, centered: Any
     g, out, x = widened(g), widened(out), widened(x)
     gradient = g - out * _mean(g * out, axis)
     if centered:
-        average = _mean(g, axis)
-        gradient = gradient - average
+        gradient = gradient - _mean(g, axis)
     return gradient / _center_and_std(x, axis, eps, centered)[1]
 
 

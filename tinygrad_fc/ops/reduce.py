@@ -8,13 +8,12 @@ is 0, so that derivatives of every order are correct also for elements equal to 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
 from tinygrad_fc.core.dtypes import widened
-from tinygrad_fc.core.errors import DtypeError
+from tinygrad_fc.core.errors import DtypeError, warn_deprecated
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.node import scalar_to_array
 from tinygrad_fc.core.op import Dim, define
@@ -49,7 +48,7 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple([k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))])
 
 
-def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+def _keepdims_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     """Return `shape` with 1 for the reduced axes."""
     if axis is None:
         return (1,) * len(shape)
@@ -59,7 +58,7 @@ def _ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
 
 def broadcast_back(v: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """Return `v`, reduced from an array of `shape`, broadcast back to `shape`."""
-    v = v if keepdims or v.ndim == len(shape) else v.reshape(_ones(shape, axis))
+    v = v if keepdims or v.ndim == len(shape) else v.reshape(_keepdims_shape(shape, axis))
     return broadcast_to(v, shape=shape)
 
 
@@ -263,7 +262,7 @@ def median(input: Any, dim: Dim = None, keepdim: bool = False) -> Any:
     k, largest = (rows.shape[-1] - 1) // 2, rows.max(axis=-1)  # NaN if there is one
     middle = np.partition(rows, k, axis=-1)[:, k]
     middle = np.where(largest == largest, middle, largest)  # noqa: PLR0124
-    out: Any = middle.reshape(_ones(input.shape, dim))
+    out: Any = middle.reshape(_keepdims_shape(input.shape, dim))
     return out if keepdim else out.squeeze(dim)
 
 
@@ -328,7 +327,7 @@ def _softmax_dim(x: Any, dim: Any, function: str = "") -> Any:
         dim = 0 if x.ndim in (0, 1, 3) else 1
         if function:
             message = f"{function} without dim is deprecated. Pass the dim to sum over: dim={dim}"
-            warnings.warn(message, UserWarning, stacklevel=5)
+            warn_deprecated(message, 6)
     return dim
 
 

@@ -403,16 +403,8 @@ class NAdam(Elementwise):
         correction = (1 - beta2**t) ** 0.5
         rate, product = number_of(group["lr"]) * correction, scalars["mu_product"]
         rate_g, rate_m = rate * (1 - mu) / (1 - product), rate * next_mu / (1 - product * next_mu)
-        numbers = (
-            number_of(group["eps"]) * correction,
-            rate_g,
-            rate_m,
-            beta1,
-            1 - beta1,
-            beta2,
-            1 - beta2,
-        )
-        return Update(_nadam, MOMENTS, numbers)
+        eps, betas = number_of(group["eps"]) * correction, (beta1, 1 - beta1, beta2, 1 - beta2)
+        return Update(_nadam, MOMENTS, (eps, rate_g, rate_m, *betas))
 
 
 def _nadam(g: Any, p: Any, m: Any, v: Any, eps: Any, rate_g: Any, rate_m: Any, *betas: Any) -> None:

@@ -73,8 +73,8 @@ class Elementwise(Optimizer):
     """Base class of optimizers that update all elements independently; a subclass defines `rule`.
 
     `rule(group, scalars)` returns the `Update` of a step. Read the numbers of the parameter group
-    by float(group["lr"]), since a learning rate may be a tensor. `scalars` is the scalar state of
-    the parameter: scalars["step"], t in formulas, starts at 1; `rule` may set the others. This
+    by number_of(group["lr"]), since a learning rate may be a tensor. `scalars` is the scalar state
+    of the parameter: scalars["step"], t in formulas, starts at 1; `rule` may set the others. This
     class handles two options: `maximize`, which a subclass must have, negates the gradient g;
     `weight_decay` d, if it has that, replaces g by g + d * p, or, if `decoupled_weight_decay`,
     subtracts lr * d * p from p.

@@ -64,7 +64,7 @@ def require(owner: Any, accepted: Range, **options: Any) -> None:
             raise ValueError(f"{type(owner).__name__}: {message}")
 
 
-_in_step: set[Optimizer] = set()  # no attribute, which a compiled step would be said to change
+_in_step: set[Optimizer] = set()  # an attribute would be a change of the object by a compiled step
 
 
 def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,8 +107,8 @@ def _without_unused(init: Callable[..., None]) -> Callable[..., None]:
 class Optimizer:
     """Base class of optimizers; a subclass defines `step`, or `_update(group)`, which `step` calls.
 
-    Both change parameters in place, and run in the mode of the caller, who has gradients enabled as
-    a rule: decorate the method with `@no_grad()`, as in PyTorch. The constructor passes `defaults`,
+    Both change parameters in place, and the caller usually has gradients enabled: decorate the
+    method with `@no_grad()`, as in PyTorch. The constructor passes `defaults`,
     a dict of all options, and `ranges` maps options to the values that are checked (none by
     default).
 
@@ -399,7 +399,7 @@ def options_of(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(params: Any, owner: str) -> list[Any]:
-    refuse_module(params, owner, "parameters")
+    refuse_module(params, owner)
     if isinstance(params, set | frozenset):
         raise TypeError(f"{owner}: parameters need an order, got a set: pass a list")
     if not isinstance(params, Iterable):

@@ -106,7 +106,7 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[..., None]:
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     """Set the running statistics of batch norms to the means over the batches of `loader`.
 
-    Of a batch that is a list or tuple, the first part is the input.
+    If a batch is a list or tuple, its first item is the input.
 
     >>> import tinygrad_fc as tg
     >>> model = tg.nn.BatchNorm1d(1)

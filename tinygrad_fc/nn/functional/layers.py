@@ -271,9 +271,10 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """Return `softmax(scale * query @ key.mT + mask) @ value`; `scale` is by default 1 / sqrt(E).
 
-    `query` (..., L, E), `key` (..., S, E) and `value` (..., S, V) give (..., L, V). `attn_mask`
-    (..., L, S) is true where a query sees a key, or is added; with `is_causal` query i sees the
-    keys up to i. Vaswani et al. (2017), equation 1. Raises `ValueError` for both.
+    `query` (..., L, E), `key` (..., S, E) and `value` (..., S, V) give (..., L, V). A boolean
+    `attn_mask` (..., L, S) is true where a query may attend to a key, a float one is added to the
+    scores. With `is_causal`, query i attends to the keys up to i. Raises `ValueError` for both.
+    Vaswani et al. (2017), equation 1.
 
     >>> import tinygrad_fc as tg
     >>> x = tg.tensor([[1.0], [3.0]])

@@ -201,8 +201,7 @@ def _update(
     count = math.prod(x.shape[k] for k in axes)
     mean = sum_over(x, axes) / count
     deviation = x - mean
-    square = deviation * deviation
-    squares = sum_over(square, axes)
+    squares = sum_over(deviation * deviation, axes)
     var = squares / (count - 1)
     with mutation_lock:  # so that a backward pass in another thread sees the change
         for running, batch in ((running_mean, mean), (running_var, var)):

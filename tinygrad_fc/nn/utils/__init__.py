@@ -40,13 +40,9 @@ def _norm(array: Any, order: float) -> Any:
     values = array.reshape(-1).astype(np.float64, copy=False)
     if not values.size:
         return 0.0 if order >= 0 else math.inf
-    norm = number_of(np.linalg.norm(values, order))
-    if order > 0:
-        # Powers may overflow or underflow; those of the values divided by the largest do not.
-        largest = number_of(np.abs(values).max())
-        if 0 < largest < math.inf:
-            return largest * number_of(np.linalg.norm(values / largest, order))
-    return norm
+    largest = number_of(np.abs(values).max()) if order > 0 else 1.0
+    scale = largest if 0 < largest < math.inf else 1.0  # powers of the quotients do not overflow
+    return scale * number_of(np.linalg.norm(values / scale, order))
 
 
 def _total_norm(arrays: list[Any], order: float) -> float:
@@ -125,7 +121,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> parameters_to_vector([tg.ones(2), tg.zeros(1, 1)])
     tensor([1., 1., 0.])
     """
-    params = _listed(parameters, "parameters_to_vector", "parameters")
+    params = _listed(parameters, "parameters_to_vector")
     return cat([parameter.reshape(-1) for parameter in params])
 
 
@@ -143,7 +139,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     ([[1.0, 2.0]], [3.0])
     """
     check_argument(isinstance(vec, Tensor), "vector_to_parameters", "a tensor", vec=vec)
-    params = _listed(parameters, "vector_to_parameters", "parameters")
+    params = _listed(parameters, "vector_to_parameters")
     needed = sum(parameter.numel() for parameter in params)
     if vec.shape != (needed,):
         raise ShapeError(
@@ -158,10 +154,10 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         parameter.data = leaf_of(array_of(vec)[start:end].reshape(parameter.shape))
 
 
-def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
+def _listed(tensors: Tensors, function: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         return [tensors]
-    refuse_module(tensors, function, name)
+    refuse_module(tensors, function)
     items: list[Any] = list(tensors)
     for tensor in items:
         if not isinstance(tensor, Tensor):
@@ -171,7 +167,7 @@ def _listed(tensors: Tensors, function: str, name: str) -> list[Tensor]:
 
 
 def _gradients(parameters: Tensors, function: str) -> list[Tensor]:
-    params = _listed(parameters, function, "parameters")
+    params = _listed(parameters, function)
     return [p.grad for p in params if p.grad is not None]
 
 
