@@ -24,6 +24,7 @@ from tinygrad_fc.testing import (
     assert_vjp,
     check,
     check_derivatives,
+    check_jvp,
     check_vjp,
     distinct,
     index,
@@ -167,6 +168,10 @@ def test_what_is_skipped_is_counted() -> None:
     assert "Not varied: scale. Second derivatives are not checked: there is no vjp2" in str(report)
     with pytest.warns(UserWarning, match="there is no vjp2"):
         check_vjp(np.sin, cosine, interval(-2, 2), max_examples=8, order=2)
+    # forward mode has a second derivative: what else is not checked is no reason to warn
+    check_jvp(
+        lambda x, scale=2.0: scale * x, lambda t, out, x: 2 * t, real, max_examples=8, order=2
+    )
 
 
 def _in_place(x: Any) -> Any:

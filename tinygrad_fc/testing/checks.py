@@ -44,17 +44,17 @@ def check(
 ) -> Report:
     """Check the derivatives of `f`, a function of tensors, on inputs drawn from domains.
 
-    `domains` holds one for each argument: `real`, `positive`, `interval(0, 1)` draw shapes that
-    broadcast; called, they have axes by names or sizes: `real(..., "n", 3)`. Arrays in their
-    place are checked as they are (`domains=(real,)` says where they may move). An op alone is
+    `domains` has one domain for each argument: `real`, `positive`, `interval(0, 1)` draw shapes
+    that broadcast; a call sets the axes, by names or sizes: `real(..., "n", 3)`. Arrays in place of
+    domains are checked as they are; `domains=(real,)` then says where they may move. An op alone is
     checked on its own domain, against the laws of ops; `settings` are its keywords at given arrays.
-    Of a module the parameters that require grad are drawn and checked too, as the report says; at
-    given arrays they are those of the module, or by name those of `settings`.
+    For a module, the parameters that require grad are further arguments, which are drawn if the
+    inputs are; at given arrays they are those of the module, or those in `settings` by name.
 
     Options, by keyword: `order`, 2 for second derivatives too (default) or 1; `dtypes`,
     np.float64, np.float32 or both (default); `where(*arrays)`, a condition; `map(*arrays)`, which
     makes the arguments of the drawn arrays, where one depends on another; `max_examples`, by
-    default that of hypothesis' profile; `seed`, which decides with `f` alone what is drawn and
+    default that of hypothesis' profile; `seed`, which with `f` alone decides what is drawn and
     found; `seconds`, after which the check is stopped and is no verdict, by default none; `rtol`,
     demanded of the gradient relative to its terms, by default half of the digits, 0 for all that
     can be resolved; `noise`, the relative accuracy of `f`; `kinks`, "subgradient" (between the
@@ -78,8 +78,7 @@ def check(
     if settings is not None:
         raise TypeError(f"settings is {settings!r:.80}; expected none, since f is no op")
     if not isinstance(f, CheckedFunction):
-        source = source_of(f, "f")
-        f = of_function(f, source)
+        f = of_function(f, source_of(f, "f"))
     return _report_of("check", f, domains, options)
 
 
@@ -165,7 +164,7 @@ def check_derivatives(*domains: Any, **options: Any) -> Callable[[Callable[..., 
     >>> test_model()
     """
     chosen = validated("check_derivatives", options)
-    domains_and_arrays("check_derivatives", domains, chosen)
+    domains_and_arrays("check_derivatives", domains, chosen)  # raises here, and not in the test
 
     def decorate(f: Callable[..., Any]) -> Any:
         required = [p for p in inspect.signature(f).parameters.values() if p.default is p.empty]
@@ -240,17 +239,16 @@ def _report_of(
 ) -> Report:
     chosen = validated(name, options)
     domains, arrays = domains_and_arrays(name, values, chosen)
-    notes = f.not_checked(len(values))
-    if chosen.order > 1 and not f.has_second and f.jvp is None:
-        notes += ("Second derivatives are not checked: there is no vjp2",)
+    lacks_second = chosen.order > 1 and not f.has_second and f.jvp is None
+    no_second = ("Second derivatives are not checked: there is no vjp2",) * lacks_second
+    notes = (*f.not_checked(len(values)), *no_second)
     if any(d.kind == "constant" for d in domains):
         f = replace(f, differentiable=[k for k, d in enumerate(domains) if d.kind == "float"])
-    laws = laws_for(chosen, f)
-    plan = Plan(f, domains, laws, chosen, notes=notes)
+    plan = Plan(f, domains, laws_for(chosen, f), chosen, notes=notes)
     if arrays:
         return check_at(plan, arrays, seeds)
     report = check_drawn(plan)
-    demanded = notes[-1:] if options.get("order") == 2 and not f.has_second else ()
+    demanded = no_second if options.get("order") == 2 else ()
     for text in (*report.warnings(), *demanded):  # pytest hides the report of a test that passes
         warnings.warn(f"{f.name}: {text}", stacklevel=4)
     return report
