@@ -1,8 +1,8 @@
 """Estimators of scikit-learn around a module: `NetClassifier` and `NetRegressor`.
 
-They need scikit-learn: `pip install 'tinygrad-fc[sklearn]'`. What scikit-learn's own networks have
-no answer for is their reason: own layers, losses and optimizers, dropout, embeddings of categories,
-schedules, compiled steps.
+They need scikit-learn: `pip install 'tinygrad-fc[sklearn]'`. They have what scikit-learn's own
+networks lack: own layers, losses and optimizers, dropout, embeddings of categories, schedules and
+compiled steps.
 """
 
 from __future__ import annotations
@@ -120,9 +120,10 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for `max_epochs` on X (N, features) and y (N,), a regressor also (N, outputs).
 
-        With a `validation_fraction`, training stops after `patience` epochs without a lower loss on
-        that part of the data, and the parameters with the lowest loss are restored. `warm_start`
-        keeps the module and the history; the optimizer is new, with the present settings.
+        With a `validation_fraction`, training stops after more than `patience` epochs without a
+        lower loss on that part of the data, and the parameters with the lowest loss are restored.
+        `warm_start` keeps the module and the history; the optimizer is new, with the present
+        settings.
         """
         for name in ["optimizer_"] if self.warm_start else [n for n in vars(self) if n[-1] == "_"]:
             self.__dict__.pop(name, None)
@@ -250,7 +251,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     `optimizer` is a class such as `optim.SGD`, or a function of the parameters, `lr` and, if it is
     not 0, `weight_decay`. `schedule(optimizer)` returns a scheduler, which is stepped once per
     epoch, `ReduceLROnPlateau` with the validation loss, or without validation the training loss.
-    `validation_fraction=0.1` stops after `patience` epochs without a lower loss on that part.
+    `validation_fraction=0.1` stops after more than `patience` epochs without a lower loss on it.
 
     Columns of strings and of dtype "category" of a DataFrame become codes: 0 to n - 2, and n - 1
     for categories that are missing or not in the training data. The module is then built with

@@ -36,11 +36,11 @@ A tour of one training step, from `compile` to the printed line `weight_0 -= rat
    `numba_lowering` makes statements of instructions, `numba_printer` writes them in loops as LLVM,
    with the numbers of `numba_codegen`, `numba_backend` compiles, with a cache. `javascript` prints
    for pages of `viz`.
-8. `call.Executable` generates the function that later calls run, and this one too unless it ran in
-   2: compare the guards, read the inputs, run the kernel, which changes the arrays, set gradients,
-   make tensors of the results. A `Miss`, for a guard or `GuardFailed`, leads to the other programs,
-   then back to 1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ... `self_check` also runs
-   the function.
+8. `call.Executable` generates the function that calls run, this one too unless the user's function
+   already ran in 2: compare the guards, read the inputs, run the kernel, which changes the arrays,
+   set gradients, make tensors of the results. A `Miss`, for a guard or `GuardFailed`, leads to the
+   other programs, then back to 1. `Compiled.epoch` runs many steps. In calls 2, 4, 8, ...
+   `self_check` also runs the function.
 
 `CompiledModule` is a module whose calls in evaluation are compiled; `export` writes a forward pass
 for machines that have NumPy alone. A printer needs `Program` and the table of functions in

@@ -1,8 +1,9 @@
 """The backend "auto": native code, unless NumPy is expected to be faster, by a rule.
 
 The rule reads the program alone, so that equal runs have equal bits. NumPy runs a program the first
-time, so that what is called once is never compiled to native code. What has no native form, or
-where Numba is not installed, NumPy runs. Epochs always run the native loop, if there is one.
+time, so that what is called once is never compiled to native code. It also runs programs that have
+no native form, and all programs where Numba is not installed. Epochs always run the native loop, if
+there is one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _MOST_INSTRUCTIONS = 400
 _SAVED = 700.0
 """Nanoseconds that native code saves for each instruction: NumPy's call and its new array."""
 _SAVED_PER_ELEMENT = 0.2
+"""Nanoseconds that native code saves for each element."""
 _LOST_PER_ELEMENT: dict[tuple[Any, str], float] = {
     **dict.fromkeys([(np.sin, "f"), (np.cos, "f"), (np.log, "f")], 4.0),
     **dict.fromkeys([(np.cbrt, "f"), (np.arcsinh, "f")], 11.0),

@@ -51,7 +51,7 @@ from tinygrad_fc.core.pytree import flatten
 
 
 class Miss(NamedTuple):
-    """What a call returns whose guards do not hold: no array is changed, but `.grad` may be None.
+    """The result of a call whose guards fail: no array is changed, but `.grad` may now be None.
 
     `changed` names what differs from the trace.
     """
@@ -70,7 +70,7 @@ class Executable:
     """A traced program with its kernel, to be called with arguments like the function's.
 
     `arguments` is the tuple of `args` and `kwargs`. `calls` yields the number of each call;
-    `check(self, number, arguments, inputs)` does those with the numbers 2, 4, 8, ...
+    calls 2, 4, 8, ... are done by `check(self, number, arguments, inputs)`.
     """
 
     def __init__(self, traced: Traced, kernel: Any, arguments: Any, calls: Any, check: Any) -> None:

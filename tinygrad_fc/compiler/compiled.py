@@ -135,9 +135,9 @@ class Compiled(Generic[P, R]):
         return mapped(_without_graph, result)
 
     def _do_and_check(self, call: Executable, *details: Any) -> Any:
-        """Do a call by the function and its program.
+        """Do a call by the function, compare its program, and return the program's outputs.
 
-        None where other threads call meanwhile, and where the program's own guards fail.
+        None, before anything ran, if another thread is in a compiled call or a guard fails.
         """
         with _one_at_a_time:
             self._latest = self._find_or_trace  # others wait for the lock from now on
@@ -156,11 +156,11 @@ class Compiled(Generic[P, R]):
         """Return what `self(*(x[rows] for x in data))` returns for each step of `order`, stacked.
 
         `order` (steps, batch) holds row numbers, or is a list of them for each step, such as
-        `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays
-        (N, ...). Up to 64 steps of one size run in one native call, where the backend can. What is
-        no tensor or array is returned as by the last step. Raises `ValueError` where `order` has no
-        step or one without rows, `IndexError` for a row that does not exist, `ShapeError` where
-        results cannot be stacked, or the data differ in their number of rows.
+        `randperm(N).split(batch)`, whose last one may be smaller; `data` are tensors and arrays (N,
+        ...). Up to 64 steps of one size run in one native call, where the backend can. Other
+        results than tensors and arrays are those of the last step. Raises `ValueError` where
+        `order` has no step or one without rows, `IndexError` for a row that does not exist,
+        `ShapeError` where results cannot be stacked, or the data differ in their number of rows.
 
         >>> import tinygrad_fc as tg
         >>> total = tg.zeros(())

@@ -48,9 +48,10 @@ _IMPURE = frozenset((*filter(callable, vars(time).values()), *_CALLS))
 _RESTORED: Any = (list, dict, set, deque, bytearray)
 _DRAWN = (np.random.Generator, np.random.RandomState)
 _CONTAINERS = (*_RESTORED, *_DRAWN, tuple, MappingProxyType, array, np.ndarray)
-_MANY, _MOST = 256, 4096
-"""The largest numbers of elements of an array that is compared, and of items of a container whose
-items are followed (_MANY); and of items of a container that is compared (_MOST)."""
+_MANY = 256
+"""The largest number of elements of an array, and of followed items of a container."""
+_MOST = 4096
+"""The largest number of items of a container that is compared."""
 _DEPTH = 4
 """Levels of containers that are compared."""
 _UNSEEN = (memoryview, queue.Queue, queue.SimpleQueue, random.Random, ContextVar)

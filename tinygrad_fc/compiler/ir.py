@@ -90,11 +90,11 @@ class Value:
 
     `function`, `args` and `kwargs` are the call; arguments are trees (tuples, lists, slices) with
     values as leaves. An input has a `source`; a constant has neither function nor source. `sample`
-    is the array of the traced call, which lives as long as a tracer has it where it is large, and
-    is computed again if need be; after the trace, only numbers and constants have one. A plain
+    is the array of the traced call. A large one lives as long as a tracer holds it, and is computed
+    again if it is read later; after the trace, only numbers and constants have a sample. A plain
     Python number has the shape None; several results, and a generator, also the dtype None.
-    `variable` is what the traced code assigns it to. After the trace, `naming` sets `name`, of
-    constants only where they are options, `cited`, the formulas of the document that it is, and
+    `variable` is what the traced code assigns it to. After the trace, `naming` sets `name` (for
+    constants only if they are options), `cited`, the formulas of the document that compute it, and
     `role`: "z", "y" or "d" of `layer`, or the key in an optimizer's state of the parameter `of`.
     """
 
@@ -190,7 +190,7 @@ def operands(value: Value) -> list[Value]:
     return leaves((value.args, value.kwargs))
 
 
-# Refusals
+# Frames: whose code runs
 
 
 def _folder(file: Any) -> str:
@@ -198,7 +198,7 @@ def _folder(file: Any) -> str:
 
 
 COMPILER, LIBRARY, NUMPY = map(_folder, (__file__, tinygrad_fc.__file__, np.__file__))
-_VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # in the library's code
+_VAGUE = {*string.ascii_lowercase, "out", "result", "value", "array"}  # local names of the library
 _MODULES = {kind.__module__ for kind in tinygrad_fc.Tensor.__mro__[:-1]}
 _TENSORS = tuple(str(sys.modules[name].__file__) for name in sorted(_MODULES))
 _RECORDING = [*_TENSORS, *(f"{LIBRARY}core/{name}.py" for name in ("graph", "backward", "op"))]
@@ -248,7 +248,8 @@ def assigned_name(*, through_calls: bool) -> str:
     """Return the local variable that the running code is about to assign, or "".
 
     A function that returns the value hands it to its caller. Frames that record the call of an op
-    are skipped if `through_calls`.
+    are skipped if `through_calls`. Only bytecode has it; a wrong name changes the printed text
+    alone.
     """
     frame: Any = sys._getframe(1)
     while frame:
@@ -285,7 +286,7 @@ def sample_of(leaf: Any) -> Any:
 
 
 def _key(tree: Any) -> str:
-    """Return what is equal for equal trees of arguments."""
+    """Return a text that is equal for equal trees of arguments."""
     return repr(mapped(lambda x: id(x) if isinstance(x, Value) else (type(x), x), tree))
 
 

@@ -47,9 +47,9 @@ _log = logging.getLogger(__name__)
 def build(program: Program) -> Any:
     """Return the kernel of a program; raise `NoNativeForm` where it has no native form.
 
-    Its `source` is the program as NumPy. `steps(count, *inputs)` runs many steps, with stacks of
-    the arguments of each, and returns how many fitted the program, and outputs: stacks of what is
-    returned, and what the last step wrote; `steps` is None for programs that draw random numbers.
+    Its `source` is the program as NumPy. `steps(count, *inputs)` runs up to `count` steps, with
+    stacks of arguments. It returns the number of steps whose guards held, and the outputs: stacks
+    of the results, and the gradients of the last step; it is None for programs that draw numbers.
     """
     native, printer = NumbaPrinter(program), NumPyPrinter(program)
     native_call, constants = _compiled(native, printer), tuple(native.constants.values())
@@ -95,7 +95,7 @@ def _drawing(value: Any, program: Program) -> Any:
 
 _CODE = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
 _VERSION = hashlib.sha256(_CODE).hexdigest()
-"""Of the code of the compiler, as it is when it is imported."""
+"""The hash of the source files of the compiler, read at import."""
 
 
 def _compiled(native: NumbaPrinter, printer: NumPyPrinter) -> Any:

@@ -3,9 +3,9 @@
 Numba's own way from Python to LLVM takes most of the time of a compilation: it infers types,
 follows variables through branches and unpacks arrays. Here Python runs once with a `Number` for
 each number, whose dtype is known, and a pointer for memory; operators, ufuncs and `np.where` write
-what they do. `exp`, `tanh`, and `ndtr` of a float32 are within three units in the last place, in a
-form that LLVM turns into vector instructions; a float32 is computed with doubles, by a shorter
-series.
+what they do. `exp` and `tanh` of both float dtypes, and `ndtr` of float32, are series in doubles,
+shorter ones for float32, that LLVM turns into vector instructions. They are within three units in
+the last place.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _exponential_parts(x: Any, end: float, *, long: bool) -> tuple[Any, Any]:
 
     With x = n * log(2) + rest, p is exp(rest) - 1.
     """
-    # Beyond the ends the result is infinite, or as far as it goes. A NaN passes both comparisons.
+    # Beyond the ends the result has overflowed or does not change. A NaN passes both comparisons.
     x = np.where(x > end, end, np.where(x < -end, -end, x))
     # Added to a large number, x / log(2) is rounded to an integer, which stands in the last bits
     # of the sum: no conversion, which has no vector form for 64 bits on most machines.

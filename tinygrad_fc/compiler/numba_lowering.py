@@ -69,7 +69,7 @@ class Statement:
     """What computes or updates the value `out` from the values `args`, in loops over `shape`.
 
     `kind` is "elementwise" (`function` of an element of each argument, cast to `dtype`), "reduce"
-    (by `function` over `axes` of `base`, a view of the result that begins with `initial`),
+    (by `function` over `axes` of `base`, a view of the result, whose elements start at `initial`),
     "product" (the same, of two matrices), "gemm" (a product by BLAS), "update" (of elements of
     `base`) or "test" (the program does not fit where the result is true). The index arrays `at`
     select elements of `base`; the program does not fit where they are out of bounds, either.
@@ -86,7 +86,7 @@ class Statement:
     base: Any = None
     at: tuple[Value, ...] = ()
     group: int = 0
-    """The number of the loops that it is in."""
+    """The index of its group in `NumbaPrinter.groups`."""
 
     @property
     def reads(self) -> list[Value]:
@@ -149,7 +149,7 @@ class Lowering:
     # Memory
 
     def memory(self, value: Value) -> tuple[Value, Any]:
-        """Return in whose memory a value is, and an array of bytes that lies as it does."""
+        """Return the owner of a value's memory, and an array of bytes with the value's layout."""
         if value not in self._memory:
             array = np.empty(value.shape or (), np.int8, "F" if value in self._columns else "C")
             if value.is_input and value.shape:

@@ -30,10 +30,10 @@ UNROLLED = 32
 class NumbaPrinter:
     """Writes the native function, which runs `count` steps.
 
-    It takes `count` and `arguments`: inputs, random numbers, outputs, constants and temporaries
-    that are large, which the caller frees; others belong to the program. It returns the number of
-    the step that the program does not fit, or `count`. Arguments of the user's function and what it
-    returns are stacks, in which each step has its own array.
+    It takes `count` and `arguments`: inputs, random numbers, outputs, constants, and the large
+    temporaries, which the caller allocates for each call; small ones belong to the native module.
+    It returns the number of the step that the program does not fit, or `count`. Arguments of the
+    user's function and what it returns are stacks, in which each step has its own array.
     """
 
     def __init__(self, program: Program) -> None:
@@ -42,14 +42,14 @@ class NumbaPrinter:
         """Statements that share loops, in order."""
         self.producer: dict[Value, Statement] = {}
         self.uses: dict[Value, list[tuple[Value, Statement]]] = {}
-        """By the value in whose memory they are: what statements read and compute."""
+        """For each value that owns memory: the values in it, and the statements that use them."""
         inputs = [value for value in program.inputs if value.dtype is not None]  # no generator
         outputs = [placeholder(v.shape, v.dtype) for v in program.outputs]
         self.arguments = [*inputs, *self.lowering.draws, *outputs]
         self.stacked = [v for v in inputs if v.source.kind == "argument"]
         self.stacked += [outputs[k] for k in program.returned]
         self.buffers = {value: value for value in self.arguments}
-        """Values that are numbers or in memory, and the value whose memory that is."""
+        """For each value that is stored: the value whose memory it has."""
         self._schedule([*zip(outputs, program.outputs, strict=True), *program.changes])
         self.temporaries = self._temporaries()
         sizes = self.temporaries.items()
@@ -149,7 +149,7 @@ class NumbaPrinter:
         """Write a product of matrices, with the result by rows (101) or by columns (102)."""
         (x, y), out, (m, n) = statement.args, statement.out, statement.shape
         (left, a), (right, b), (order, c) = map(self.lowering.blas, (x, y, out))
-        # by columns, what is transposed (112) is what is not by rows (111)
+        # for a result by columns the flags exchange: 223 - flag maps 111 to 112, and back
         flags = (left, right) if order == 111 else (223 - left, 223 - right)
         first, second, result = (places[self.buffers[self.lowering.owner(v)]] for v in (x, y, out))
         terms, factors = x.shape[1], (first, a, second, b)

@@ -45,7 +45,7 @@ class Expressions:
 
     def __init__(self) -> None:
         self.bound: dict[str, Any] = {}
-        self.texts: dict[Any, str] = {}  # of values, by id
+        self.texts: dict[Any, str] = {}  # of values and functions by id, of numbers by id and dtype
         self._taken = {*_MODULES}
 
     def fresh(self, name: str) -> str:

@@ -42,7 +42,7 @@ _ADVICE = (
 )
 
 _RANDOM = "the state of a random generator"
-_CALLS = "tinygrad_fc.compiler.compiled"
+_COMPILED = "tinygrad_fc.compiler.compiled"
 
 
 def check(call: Executable, function: Any, number: int, arguments: Any, inputs: Any) -> Any:
@@ -73,8 +73,8 @@ def check(call: Executable, function: Any, number: int, arguments: Any, inputs: 
             difference = _first_difference(eps, pairs(before, copies, outputs), spreads)
         if difference:
             raise CompileError(f"{where}: {difference}. {_ADVICE}")
-        for k in changed:
-            name = call.program.inputs[k].name or "an array"
+        if changed:
+            name = call.program.inputs[changed[0]].name or "an array"
             raise CompileError(f"{where}: only the function changes {name}. {_ADVICE}")
     call.program.return_freed_memory()
     return outputs
@@ -102,7 +102,7 @@ def others_call() -> bool:
     frames = sys._current_frames()
     del frames[threading.get_ident()]
     stack = chain.from_iterable(map(walk_stack, frames.values()))
-    return any(frame.f_globals.get("__name__") == _CALLS for frame, _ in stack)
+    return any(frame.f_globals.get("__name__") == _COMPILED for frame, _ in stack)
 
 
 def _spreads(call: Executable, eps: float, inputs: Any, before: Any, pairs: Any) -> list[Any]:
@@ -199,10 +199,11 @@ def _difference(
 ) -> str:
     """Return where the program's value `a` and the function's value `b` differ beyond rounding.
 
-    The rounding error of an element is estimated from the largest element of its row, or from a
-    hundredth of `scale`, since its terms may be as large. Where `before` is passed, the changes
-    since then are compared. `spreads` are differences that inputs cause which differ by rounding;
-    `a` and `b` may differ by more, since sums in another order may lose more digits.
+    The bound of an element adds up shares of its own size, of the largest element of its row, and
+    of the largest element of all and `scale`, since its terms may be as large. Where `before` is
+    passed, the changes since then are compared. `spreads` are differences that inputs cause which
+    differ by rounding; `a` and `b` may differ by more, since sums in another order may lose more
+    digits.
     """
     a, b = array_of(a), array_of(b)
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):

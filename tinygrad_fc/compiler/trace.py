@@ -76,8 +76,8 @@ class Trace(TraceBuilder, Observer):
         self.sources: dict[int, Source] = {}  # by id of the tensor or array
         self.entered: dict[Source, Tracer] = {}  # in the order of the inputs
         self.paths: dict[Any, str] = {}  # of modules
-        self.optimizers: dict[Any, Any] = {}  # groups with tracers
-        self.options: list[Watched] = []  # these groups
+        self.optimizers: dict[Any, Any] = {}  # copies of the groups, with tracers
+        self.options: list[Watched] = []  # these copies, as the function reads them
         self.states = set[str]()  # names of the watched states of optimizers
         self.grads: dict[Any, Any] = {}
         self.grad_reads: list[tuple[Source, bool]] = []
@@ -400,7 +400,7 @@ def _returned_by(function: Any, tracing: Trace, args: Any, kwargs: Any) -> Any:
 
 
 def _reads_inputs(value: Value) -> bool:
-    """Return whether a value is computed from inputs, without an op."""
+    """Return whether a value is computed from inputs alone, outside of ops or by an optimizer."""
     known = value.function is None or value.origin.phase in ("", "update")
     return known and value.function is not rng_call and all(map(_reads_inputs, ir.operands(value)))
 

@@ -74,11 +74,11 @@ def backward(
     `compiled` compiles the step in the workers, by backend "numba" or "numpy"; True is Numba where
     it is installed here.
 
-    Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, or one that ended its
-    worker; `ValueError` for arrays that do not match; `ConnectionError` for a client that is closed
-    or cut off, has workers with other versions of the packages, or no worker that takes tasks for
-    `timeout` seconds. Nothing is changed then. A worker that says nothing for `timeout` seconds is
-    given up, and its rows go to others.
+    Raises `ChunkError` for an error, a NaN or an infinite loss in a chunk, or a chunk that ended
+    its worker; `ValueError` for arrays that do not match; `ConnectionError` for a client that is
+    closed or cut off, has workers with other versions of the packages, or no worker that takes
+    tasks for `timeout` seconds. Nothing is changed then. A worker that says nothing for `timeout`
+    seconds is given up, and its rows go to others.
 
     >>> import tinygrad_fc as tg
     >>> from tinygrad_fc import nn, parallel
@@ -95,10 +95,10 @@ def backward(
     weight, loss, *sums = _sums(replica, arrays, chunk_rows, groups, client, timeout)
     divisor = 1.0 if reduction == "sum" else weight.item()
     for t, a in zip(tensors_of(model), sums, strict=True):
-        if isinstance(t, Parameter):
-            accumulate_gradients([[t, np.asarray(a / divisor)]] if a is not None else ())
-        else:
+        if not isinstance(t, Parameter):
             t.copy_(leaf_of(np.asarray(a / weight.item() if t.is_floating_point() else a)))
+        elif a is not None:
+            accumulate_gradients([[t, np.asarray(a / divisor)]])
     return leaf_of(np.asarray(loss / divisor))
 
 
@@ -141,7 +141,7 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
     code, values = clients.pickled(replica, tensors), [t._array for t in tensors]
     limit, count, size = 1, rows[-1].stop, sum(a.nbytes for a in values)
     if replica.separates and not worker.norms_in_training(replica.model):
-        # chunks may be cut and joined: one gradient for chunks that are smaller than it
+        # small chunks are joined until their rows take as much memory as one gradient
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
         limit = max(1, min(int(size / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)

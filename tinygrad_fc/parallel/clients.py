@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 SCATTERED = 1 << 20
-"""From how many bytes on parameters go to the workers directly."""
+"""The size in bytes above which parameters are sent to the workers directly."""
 STARTED = "tinygrad_fc-chunks"
 """The topic of the events by which workers report the rows that they begin with."""
 _TRIES = 3
+"""How often tasks are sent before a lost connection is an error."""
 _checked: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 """The workers of each client that have the same versions of the packages as this process."""
 
@@ -64,8 +65,8 @@ def unique_name(name: str) -> str:
 def computed(graph: Any, levels: list[list[Any]], state: Any, client: Any, timeout: float) -> Any:
     """Return the values of the keys of one of the `levels`, computed by the client or in threads.
 
-    Each level of keys follows from the one before. Each thread gets one task, which computes all
-    that a key needs. They are sent again if data that they share was lost with its workers.
+    Each level of keys follows from the one before. Each key of the chosen level is a task, which
+    computes all that the key needs. All are sent again if a worker with data for them was lost.
     """
     if client is None:
         tasks = _tasks(graph, levels, state.name, dask.config.get("num_workers", None) or CPU_COUNT)

@@ -102,7 +102,7 @@ def _source(chunk: Any, graph: Any) -> Any:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of a shuffled chunk, which a batch has."""
+    """Rows `first` to `last` of a shuffled chunk, which are in one batch."""
 
     loader: str
     seed: tuple[int, int, int]  # of the loader, the epoch, the chunk
@@ -113,6 +113,7 @@ class Piece:
 
 @lru_cache(16)
 def _order(seed: tuple[int, int, int], rows: int) -> Any:
+    # 1 is the stream of rows in a chunk, 2 that of rows in a window
     return np.random.default_rng((*seed, 1)).permutation(rows)
 
 

@@ -83,7 +83,7 @@ def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
 
 
 def _attempt(code: Any, configuration: Any, seed: int) -> Any:
-    """Return a run; in a worker its pickle, since one that cannot be sent is an error of it."""
+    """Return a run, in a worker as a pickle: a result that has none is then the run's error."""
     in_worker = isinstance(code, bytes)
     train, packed = (cloudpickle.loads(code), cloudpickle.dumps) if in_worker else (code, Run._make)
     try:

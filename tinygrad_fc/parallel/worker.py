@@ -106,12 +106,11 @@ def add_sums(total: Any, part: Any = None) -> Any:
     """Return `total + part`, in the memory of `part`, so that a worker holds no third gradient."""
     if total is None or part is None:
         return part if total is None else total
-    return [_plus(*pair) for pair in zip(total, part, strict=True)]
+    pairs = zip(total, part, strict=True)
+    return [b if a is None else a if b is None else _plus(a, b) for a, b in pairs]
 
 
 def _plus(total: Any, part: Any) -> Any:
-    if total is None or part is None:
-        return part if total is None else total
     if isinstance(part, list):
         joined = [np.concatenate(pair) for pair in zip(total, part, strict=True)]
         count = len(joined[0])
@@ -145,7 +144,7 @@ class Replica:
     function: Any
     reduction: str = "mean"
     backend: str | None = None  # of the compiler; None: the function itself runs
-    separates: bool = False  # the loss over rows, which is checked
+    separates: bool = False  # the loss over rows, as is checked
     evaluates: bool = False
 
     def prepare(self) -> None:

@@ -247,16 +247,13 @@ class _Packer:
     def __init__(self) -> None:
         self.arrays: dict[str, Any] = {}
         self.tensors: dict[str, list[Any]] = {}  # the JSON of tensors, by name
-        self.open: set[int] = set()
-        self.keys = 0  # that are not all strings
+        self.open: set[int] = set()  # ids of the containers around the value
+        self.keys = 0  # of dicts whose keys are not all strings
 
     def packed(self, value: Any, path: tuple[Any, ...]) -> Any:
         kind = type(value)
-        if value is None or kind is bool or kind is str:
-            return value
-        if kind is int and abs(value) <= _EXACT:
-            return value
-        if kind is float and math.isfinite(value):
+        exact = abs(value) <= _EXACT if kind is int else kind is float and math.isfinite(value)
+        if value is None or kind in (bool, str) or exact:
             return value
         if kind in _CONTAINERS:
             return self.container(value, path)

@@ -70,8 +70,8 @@ def view_at(place: Any, arrays: dict[str, Any], array: Any) -> Any:
     if fits and place[0] in arrays and all(type(n) is int for n in place[1:]):
         memory, (offset, *strides) = arrays[place[0]], place[1:]
         steps = [s if n > 1 else 0 for s, n in zip(strides, array.shape, strict=True)]
-        ways = [s * (n - 1) for s, n in zip(steps, array.shape, strict=True)]
-        low, high = (offset + sum(sign(0, n) for n in ways) for sign in (min, max))
+        spans = [s * (n - 1) for s, n in zip(steps, array.shape, strict=True)]
+        low, high = (offset + sum(end(0, span) for span in spans) for end in (min, max))
         if low >= 0 and high < memory.size and memory.dtype == array.dtype:
             start, *steps = (n * array.itemsize for n in (offset, *steps))
             view: Any = np.ndarray(array.shape, array.dtype, memory, start, steps)

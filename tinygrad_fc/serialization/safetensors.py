@@ -16,7 +16,7 @@ import numpy as np
 
 METADATA = "__metadata__"
 HEADER_LIMIT = 100_000_000  # of the format
-MAX_TENSORS = 100_000  # which take seconds to check
+MAX_TENSORS = 100_000  # to check as many takes seconds
 MAX_CONTAINERS = 1_000_000  # lists and objects of the header, the structure included
 
 DTYPES = {
@@ -115,7 +115,7 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def parse(text: bytes, what: str) -> Any:
-    """Return parsed JSON; raise `FormatError` for invalid JSON, repeated keys, and its size."""
+    """Return parsed JSON; raise `FormatError` for invalid JSON, repeated keys, too many lists."""
     _check_containers(text)
     try:
         parsed = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_constant)
@@ -157,7 +157,7 @@ def _check_entry(name: str, value: Any, size: int) -> None:
     if not isinstance(kind, str) or kind not in _STORED:
         raise FormatError(
             f"tensor {name!r:.80} is of dtype {kind!r:.40}, which NumPy lacks. Write it as one of "
-            f" {', '.join(_STORED)}"
+            f"{', '.join(_STORED)}"
         )
     if not _counts(shape) or len(shape) > 64:
         raise _wrong(f"tensor {name!r:.80} has a shape that is not a list of at most 64 sizes")

@@ -149,7 +149,7 @@ def library_function(f: Any, library: Library, **options: Any) -> LibraryFunctio
 
 
 def backward_passes(grad: Callable[..., Any], zeros_like: Callable[[Any], Any]) -> Pullback:
-    """Return how vjps are computed by PyTorch's `grad`, or by another one like it."""
+    """Return the `Pullback` of a library whose `grad` has the signature of PyTorch's."""
 
     def pullback(function: Callable[..., Any], floats: Sequence[Any], *, again: bool) -> Any:
         floats = [t.requires_grad_() for t in floats]
@@ -203,10 +203,8 @@ def from_jax(f: Callable[..., Any]) -> CheckedFunction:
 
     JAX computes in float32 unless `jax.config.update("jax_enable_x64", True)` is called; without
     it check with `dtypes=np.float32`. It compiles for each shape: five are drawn, with many
-    values (axes of 1, 2, 64, 0, and mixed ones), in at most 50 examples.
-
-    Raises:
-    `ImportError` without jax.
+    values (axes of 1, 2, 64, 0, and mixed ones), in at most 50 examples. Raises `ImportError`
+    without jax.
     """
     jax = import_module("jax")
     errors = jax.errors.JAXTypeError, jax.errors.JAXIndexError

@@ -22,13 +22,14 @@ def assert_close(
     equal_nan: bool = False,
     check_dtype: bool = True,
     msg: Any = None,
-    **_: Any,
+    **_unused: Any,
 ) -> None:
     """Raise `AssertionError` unless `|actual - expected| <= atol + rtol * |expected|`.
 
     They are tensors of one shape and dtype (unless `check_dtype` is false), arrays, numbers, or
     lists, tuples and dicts of these. The tolerances are PyTorch's for the less precise dtype, 0 for
-    integers. `msg` is another message, or a function of the message.
+    integers. `msg` is another message, or a function of the message. Other options of
+    PyTorch's have no effect.
 
     >>> import tinygrad_fc as tg
     >>> tg.testing.assert_close(tg.ones(2), tg.ones(2) + 1e-9)

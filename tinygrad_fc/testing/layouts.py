@@ -47,6 +47,7 @@ def layout(case: Case) -> Report:
     names, count = [*LAYOUTS], len(case.arrays)
     trials = []
     for k in range(3):  # all of them, the cotangent alone, or the arguments alone
+        # without strides of 0 everywhere, and for mapped arguments without any stride of 0
         name = names[(case.seed + 2 * k) % (len(names) - 1 - (case.mapping is not None))]
         trials.append((name, [k != 1] * count + [k != 2]))
     if case.out.ndim:  # the cotangent of a sum, the most usual one there is

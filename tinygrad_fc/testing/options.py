@@ -45,7 +45,7 @@ class CheckOptions:
     """The domains of given arrays: where they may move."""
 
     def mapping(self, domains: Sequence[Domain]) -> Callable[..., Any] | None:
-        """Return the function that makes the arguments from drawn arrays; None if they are it."""
+        """Return the function from drawn arrays to arguments; None where they are the arguments."""
         if self.map is None and not any(d.mapping for d in domains):
             return None
 

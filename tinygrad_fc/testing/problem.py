@@ -36,7 +36,7 @@ class Argument(NamedTuple):
 
     x: Array
     reach: Array
-    """How far each number may move, in powers of 2; 0 for infinities and NaN, next to edges."""
+    """How far each number may move: a power of 2, negative at an upper end; 0 if it may not."""
     ordinary: Array
     edge: Array
     """Which numbers lie on a closed end of the domain, and move inwards only."""

@@ -71,7 +71,8 @@ class Report:
 
     At `examples` of `planned` inputs all laws held. `compared` derivatives agreed, `kinks` were
     checked against the slopes to both sides, `inconclusive` counts the others by reason:
-    "jump or noise" (no derivative, or none within reach) or "wide bound" (above a 64th). `raised`
+    "jump or noise" (no derivative, or none within reach) or "wide bound" (an error bound above a
+    64th of the derivative). `raised`
     and `nonfinite` count inputs at which the function raised, or was NaN or infinite, `skipped`
     laws that could not be checked, by reason. `not_checked` inputs were left out because of
     `seconds=`: the check is no verdict then. With `seed` the same check draws the same inputs.

@@ -31,9 +31,9 @@ def checkpoint(
 
     The backward pass calls `function` a second time, with the same random numbers if
     `preserve_rng_state`, and so needs its intermediate results only for a while. Gradients flow to
-    tensors among the arguments, and to all others that `function` uses. The other three options
-    have no effect. Raises `GraphError` if the second call returns other shapes. Chen et al.,
-    "Training deep nets with sublinear memory cost", 2016.
+    tensors among the arguments, and to all others that `function` uses. `use_reentrant`,
+    `determinism_check` and `debug` have no effect. Raises `GraphError` if the second call returns
+    other shapes. Chen et al., "Training deep nets with sublinear memory cost", 2016.
 
     >>> import tinygrad_fc as tg
     >>> layer, x = tg.nn.Linear(2, 2), tg.ones(1, 2)

@@ -17,8 +17,9 @@ __all__ = ["exercises"]
 def exercises(conditions: Mapping[int, Conditions]) -> Callable[[int, Any], None]:
     """Return `check(number, answer)` for the exercises of a chapter.
 
-    An exercise has pairs of a condition, a function of the answer, and the step to look at where it
-    fails. The first that is false, or raises an error, is printed.
+    `conditions` maps the number of an exercise to pairs: a condition, a function of the answer, and
+    the step to look at where it fails. `check` prints the step of the first one that is false or
+    raises an error.
 
     >>> square = [
     ...     (lambda answer: answer > 0, "step 1, the sign"),

@@ -15,8 +15,8 @@ from tinygrad_fc.utils.data.dataset import (
     IterableDataset,
     Rows,
     TensorDataset,
-    columns_of,
     fetch,
+    has_plain_rows,
     is_table,
     resolved,
     take_rows,
@@ -171,7 +171,7 @@ def get_worker_info() -> None:
 
 def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
     dataset, chosen = resolved(dataset)
-    is_plain = collate is default_collate and columns_of(dataset) is not None
+    is_plain = collate is default_collate and has_plain_rows(dataset)
     for batch in batches(batch_sampler, chosen):
         rows = as_indices(batch) if is_plain else None
         if rows is not None:

@@ -215,14 +215,10 @@ def resolved(dataset: Any) -> tuple[Any, Any]:
     return dataset, chosen
 
 
-def columns_of(dataset: Any) -> Any:
-    """Return the tensors whose rows are the samples; None for other datasets."""
-    kind = type(dataset)
-    is_plain = isinstance(dataset, TensorDataset) and kind.__getitem__ in (
-        TensorDataset.__getitem__,
-        Rows.__getitem__,
-    )
-    return dataset.tensors if is_plain else None
+def has_plain_rows(dataset: Any) -> bool:
+    """Return whether the samples are the rows of the dataset's tensors, and nothing else."""
+    own = (TensorDataset.__getitem__, Rows.__getitem__)
+    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ in own
 
 
 def random_split(

@@ -19,20 +19,18 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tinygrad_fc.random import Generator
+
+    # Python 3.13 brings the default; with it, `DataLoader` alone is `DataLoader[Any]`
+    T_co = TypeVar("T_co", covariant=True, default=Any)
 else:
     from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 __all__ = [
     "BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler",
     "WeightedRandomSampler",
 ]  # fmt: skip
-
-# What a data set, a sampler or a loader yields. Python 3.13 brings the default, which type checkers
-# know in every version: `DataLoader` without a parameter yields any.
-if TYPE_CHECKING:
-    T_co = TypeVar("T_co", covariant=True, default=Any)
-else:
-    T_co = TypeVar("T_co", covariant=True)
 
 DRAWN_AT_ONCE = 1 << 20  # indices of a RandomSampler
 
