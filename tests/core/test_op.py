@@ -336,6 +336,29 @@ def softclip(x: Any, *, width: float = 1.0) -> Any:
     return width * np.tanh(x / width)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_function_that_takes_another_number_of_arrays_is_refused(count: int):
+    domain, rules = (real,) * count, (None,) * count
+    with pytest.raises(TypeError, match=f"times takes 2 arrays, and has {count} domains"):
+        tg.op(lambda x, y: x * y, name="times", domain=domain, rules=rules)
+    if count == 1:
+        options = {"domain": domain, "rules": rules}
+        assert (
+            tg.op(lambda x, n: x * n, settings={"n": (1, 2)}, **options)(tg.ones(2), n=3).sum() == 6
+        )
+        assert tg.op(lambda *xs: xs[0], **options)(tg.ones(2)).sum() == 2
+
+
+def test_a_setting_that_requires_grad_is_refused_and_others_are_arrays():
+    scaled = tg.op(lambda x, a=2.0: x * a, domain=(real,), rules=(lambda g, _out, _x, a: g * a,))
+    x, a = tg.ones(2, requires_grad=True), tg.tensor(3.0, requires_grad=True)
+    scaled(x, a.detach()).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+    for call in (lambda: scaled(x, a), lambda: scaled(x, a=a), lambda: tg.add(x, x, alpha=a)):
+        with pytest.raises(GraphError, match="settings have no gradient"):
+            call()
+
+
 @pytest.mark.usefixtures("_registry_restored")
 @pytest.mark.parametrize("settings", [{}, {"width": 0.5}])
 def test_a_rule_gets_the_settings_that_a_call_leaves_out(settings: dict[str, float]) -> None:

@@ -29,7 +29,7 @@ from tinygrad_fc.core import errors
 from tinygrad_fc.core.device import refuse_dask
 from tinygrad_fc.core.errstate import without_warnings
 from tinygrad_fc.core.graph import call_op
-from tinygrad_fc.core.node import Node, as_array
+from tinygrad_fc.core.node import Node, array_of, as_array
 from tinygrad_fc.core.op_errors import FORWARD_ERRORS, CallErrors, argument_name, is_numeric
 
 if TYPE_CHECKING:
@@ -166,11 +166,23 @@ class Op(CallErrors, Generic[P]):
                 extra["dim"] = as_axes(extra["dim"], self.empty_dim)
             settings = settings | extra if settings else extra
             args = args[:n]
-        if isinstance(settings.get("alpha"), Node):  # np.asarray refuses one that requires grad
-            settings = {**settings, "alpha": np.asarray(settings["alpha"]).item()}
+        if not self.is_builtin or isinstance(settings.get("alpha"), Node):
+            settings = {name: self._setting(name, value) for name, value in settings.items()}
         if has_other_names and not settings.keys() <= self.accepted:
             raise self._signature_error(args, settings)
         return args, settings if self.prepare is None else self.prepare(settings)
+
+    def _setting(self, name: str, value: Any) -> Any:
+        """Return the array, or a factor's number, of a tensor; any other value unchanged."""
+        if not isinstance(value, Node):
+            return value
+        if value._requires_grad:
+            raise errors.GraphError(
+                f"{self.name}: the setting {name} is a tensor that requires grad, and settings "
+                "have no gradient. Pass x.detach(), or make it an argument with a rule"
+            )
+        array = array_of(value)
+        return array.item() if self.is_builtin else array
 
     def _with_all_operands(self, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         """Return all operands: those passed by keyword, removed from `settings`, and defaults."""
@@ -377,12 +389,28 @@ def op(
     for option, value in (("domain", domain), ("rules", rules)):
         if callable(value):
             raise TypeError(f"{op_name}: {option} is a tuple, one per argument; got {value!r:.80}")
+    _check_arity(op_name, function, len(domain), settings or {})
     if rules is not None:
         defaults = _defaults(function, len(domain))
         rules = tuple(r and _ReadOnlyRule(r, defaults) for r in rules)
     options = {"domain": domain, "rules": rules, "settings": settings}
     new = _registered(_op(function, forward=forward or function, name=op_name, **options), function)
     return _document(new, function) if isinstance(function, FunctionType) else new
+
+
+def _check_arity(name: str, function: Any, count: int, settings: Settings) -> None:
+    """Raise `TypeError` unless the function takes `count` arrays, and settings behind them."""
+    parameters = () if isinstance(function, np.ufunc) else _parameters(function)
+    positional = [p for p in parameters if p.kind < p.VAR_POSITIONAL]
+    required = [p for p in positional if p.default is p.empty and p.name not in settings]
+    most = len(positional)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
+        most = count
+    if not len(required) <= count <= most:
+        raise TypeError(
+            f"{name} takes {len(required)} arrays, and has {count} domains. Pass one domain per "
+            "array, and values of other arguments in `settings`"
+        )
 
 
 def _op(

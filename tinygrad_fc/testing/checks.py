@@ -281,7 +281,8 @@ def _check_op(
     f, domains = of_op(op, source_of(op, "op"))
     if not f.differentiable:
         raise NothingCheckedError(f"{op.name} has no rule: it is a constant to the backward pass")
-    plan = Plan(f, domains, laws_for(chosen, f), chosen, op.settings, strict=True)
+    notes = f.not_checked(len(domains), {*op.settings, *settings})
+    plan = Plan(f, domains, laws_for(chosen, f), chosen, op.settings, strict=True, notes=notes)
     if arrays:
         plan = plan._replace(function=replace(f, settings=settings))
         return check_at(plan, [as_array(a) for a in arrays], SEEDS)

@@ -15,7 +15,7 @@ from tinygrad_fc.testing.report import Array, DiscardError, GradientError, count
 from tinygrad_fc.testing.rounding import Perturbation, cotangent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from tinygrad_fc.domain import Domain
@@ -84,10 +84,10 @@ class CheckedFunction:
             single = not isinstance(self.vjp(g, self.result(arrays), *arrays), tuple | list)
         return _as_sequence(self.vjp2(h[0] if single else tuple(h), g, *arrays))
 
-    def not_checked(self, count: int) -> tuple[str, ...]:
-        """Return sentences about what is not checked, if it is called with `count` arrays."""
+    def not_checked(self, count: int, settings: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return sentences about what calls with `count` arrays and such `settings` leave out."""
         optional = [p.name for p in _parameters(self.forward) if p.default is not p.empty]
-        fixed = [name for name in optional if name not in self.names[:count]]
+        fixed = [name for name in optional if name not in {*self.names[:count], *settings}]
         return (*self.limits, f"Not varied: {', '.join(fixed)}") if fixed else self.limits
 
     def short_name(self, i: int) -> str:
