@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.distributions import Categorical, Uniform
+from tinygrad_fc.domain import real
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.utils import parametrizations
 
@@ -94,10 +97,12 @@ def line_search(x: Any) -> Any:
 
 w = tg.ones(2, requires_grad=True)
 lbfgs = optim.LBFGS([w])
+scalar_erf = tg.op(np.vectorize(math.erf), name="scalar_erf", domain=(real,))
 NAMED: dict[str, Any] = {
     "LBFGS.step of this package reads the value": line_search,
     "orthogonal_ of this package reads the value": lambda x: nn.init.orthogonal_(x * 1.0),
     "the state of a random generator is read": lambda _: tg.get_rng_state(),
+    "the op scalar_erf reads the value": lambda x: scalar_erf(x),  # noqa: PLW0108
 }
 
 
@@ -135,3 +140,18 @@ def test_after_a_refusal_nothing_of_the_traced_run_is_in_lists():
     with pytest.raises(CompileError):
         tg.compile(collect, backend="numpy")(tg.ones(2), items)
     assert (HELD, DEEP, items) == ([], {"a": [HELD]}, [])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_factors_that_are_tensors_are_read_in_each_call(backend: str):
+    def step(p: Any, steps: Any, factor: Any, x: Any) -> Any:
+        steps.add_(1)
+        p.addcdiv_(x, x + 1, value=-0.1 / (1 - 0.9**steps)).addcmul_(x, x, value=factor)
+        return p.add(x, alpha=factor)
+
+    states = [(tg.ones(2), tg.tensor(0.0)) for _ in range(2)]
+    compiled = tg.compile(step, backend=backend)
+    for k in range(5):
+        factor, x = tg.tensor(k / 2), tg.rand(2)
+        result, expected = (f(*s, factor, x) for f, s in zip((compiled, step), states, strict=True))
+        tg.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)

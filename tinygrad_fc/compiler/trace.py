@@ -115,6 +115,9 @@ class Trace(TraceBuilder, Observer):
         if by_library:
             problem = f"{ir.library_function()} of this package reads the value"
             advice = "Call it outside of the compiled function"
+            if self.origin.phase in ("forward", "backward"):
+                problem = f"the op {self.origin.op} reads the value"
+                advice += ", or write an op of your own by NumPy's functions and operators"
         shape = tracer.value.shape
         what = "a number that calls read" if shape is None else f"a tensor of shape {shape}"
         error = self.refusal(f"{problem} of {what}", advice)
