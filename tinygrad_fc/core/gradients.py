@@ -88,7 +88,8 @@ def cotangent_of(output: Any, gradient: Any) -> Any:
         if output._array.size != 1:
             raise ShapeError(
                 f"backward() needs a scalar, and this result has shape {shape}: use .mean() or "
-                ".sum(), or pass backward(weights) with one weight per element"
+                ".sum(), or pass backward(weights) with one weight per element, which is "
+                "grad_outputs=weights in grad"
             )
         return np.ones_like(array_of(output))
     actual = np.shape(array_of(gradient))
