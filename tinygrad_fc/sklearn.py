@@ -248,6 +248,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     `hidden`, a tuple, and `dropout`. `loss(logits, classes)` is `cross_entropy` by default; if
     there are weights, a function is called with `reduction="none"`, and a module such as
     `nn.CrossEntropyLoss()` gets that reduction. `class_weight` is a dict or "balanced".
+    Weights count in the validation loss, too.
     `optimizer` is a class such as `optim.SGD`, or a function of the parameters, `lr` and, if it is
     not 0, `weight_decay`. `schedule(optimizer)` returns a scheduler, which is stepped once per
     epoch, `ReduceLROnPlateau` with the validation loss, or without validation the training loss.
