@@ -1,6 +1,6 @@
 // NumPy's functions for programs of fully connected networks. An array is {shape, data}, data flat
-// in C order; a number stands for an array of no axes. They change no argument, but for float32, which
-// rounds in place, and rngCall, which advances a generator.
+// in C order; a number stands for an array of no axes. They change no argument, but for float32,
+// which rounds in place, and rngCall, which advances a generator.
 "use strict";
 const R = (() => {
   const make = (shape, data) => ({ shape, data });
