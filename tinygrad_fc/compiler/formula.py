@@ -60,7 +60,9 @@ class FormulaPrinter(Expressions):
         """Return the form of a call, `x @ y` and `x.sum(axis=0)` for what is faster to run."""
         function, entry = value.function, entry_of(value.function)
         if function in (np.dot, np.matmul) and all(x.shape for x in value.args):
-            return "{0} @ {1}"
+            x = value.args[0]
+            is_sum = x.is_constant and len(x.shape) == 1 and bool(np.all(x.sample == 1))
+            return "{1}.sum(axis=0)" if is_sum else "{0} @ {1}"
         if entry.lowered == "reduce":
             options = ({"axis": 0} | value.kwargs).items()
             named = [f"{key}={x}" for key, x in options if x is not None and x is not False]
