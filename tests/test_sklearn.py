@@ -83,6 +83,13 @@ def test_a_compiled_step_trains_to_the_same_parameters():
         )
 
 
+@pytest.mark.parametrize("decay", [None, 0, 0.1])
+def test_a_weight_decay_of_0_is_none_and_not_the_default(decay: Any):
+    net = fitted(optimizer=optim.AdamW, weight_decay=decay, max_epochs=1)
+    expected = 0.01 if decay is None else decay  # the default of AdamW
+    assert net.optimizer_.param_groups[0]["weight_decay"] == expected
+
+
 def test_early_stopping_restores_the_best_parameters():
     net = NetRegressor(
         hidden=(32,), lr=0.3, max_epochs=60, validation_fraction=0.3, patience=3, random_state=1

@@ -106,7 +106,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
     loss: Callable[..., Tensor] | None = None
     optimizer: Callable[..., optim.Optimizer] = optim.Adam
     lr: float = 1e-3
-    weight_decay: float = 0.0
+    weight_decay: float | None = None
     schedule: Callable[[optim.Optimizer], optim.lr_scheduler.LRScheduler] | None = None
     batch_size: int = 200
     max_epochs: int = 200
@@ -153,7 +153,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
                 self.module_ = build(X.shape[1], self._width, **options)
             self.history_: list[dict[str, float]] = []
         if not hasattr(self, "optimizer_"):
-            settings = {"weight_decay": self.weight_decay} if self.weight_decay else {}
+            settings = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
             self.optimizer_ = self.optimizer(self.module_.parameters(), lr=self.lr, **settings)
             self.schedule_ = self.schedule and self.schedule(self.optimizer_)
         with random.drawing_from(self._generator):
@@ -250,7 +250,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     `nn.CrossEntropyLoss()` gets that reduction. `class_weight` is a dict or "balanced".
     Weights count in the validation loss, too.
     `optimizer` is a class such as `optim.SGD`, or a function of the parameters, `lr` and, if it is
-    not 0, `weight_decay`. `schedule(optimizer)` returns a scheduler, which is stepped once per
+    not None, `weight_decay`. `schedule(optimizer)` returns a scheduler, which is stepped once per
     epoch, `ReduceLROnPlateau` with the validation loss, or without validation the training loss.
     `validation_fraction=0.1` stops after more than `patience` epochs without a lower loss on it.
 
