@@ -248,10 +248,8 @@ class Op(CallErrors, Generic[P]):
         vars(other).pop("reads_values", None)
         for name in Op.__slots__[1:]:
             setattr(other, name, getattr(self, name))
-        other.is_builtin, other.run_in_place = (
-            False,
-            None,
-        )  # of the replaced rules
+        # Both are for the rules that are replaced.
+        other.is_builtin, other.run_in_place = False, None
         return other
 
     @property
