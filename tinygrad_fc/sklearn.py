@@ -245,7 +245,8 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     """A classifier: `module(inputs, outputs)` returns logits (N, classes).
 
     `module` is a function or class that builds the network; by default it is `MLP` with the widths
-    `hidden`, a tuple, and `dropout`. `loss(logits, classes)` is `cross_entropy` by default; if
+    `hidden`, a tuple, and `dropout`; other modules do not get these two: set their options by
+    `functools.partial`. `loss(logits, classes)` is `cross_entropy` by default; if
     there are weights, a function is called with `reduction="none"`, and a module such as
     `nn.CrossEntropyLoss()` gets that reduction. `class_weight` is a dict or "balanced".
     Weights count in the validation loss, too.

@@ -46,10 +46,11 @@ def map(  # noqa: A001  the name that Client and executors have
     The runs are spread over the workers of `client`, or over threads. A run that raises has its
     `error` and the `line` that raised; one that ends its worker, as for want of memory, is tried
     again alone, and has an `error` if it does so again. The others go on. Random numbers of this
-    library are drawn from a seed per run, so that results do not depend on the workers (pass other
-    libraries, and the estimators, a seed). Each result is saved in `folder` as it comes, by `save`,
-    and a later call takes it from there instead of running the same configuration: use another
-    folder for another `train`. Raises `ConnectionError` like `backward`.
+    library are drawn from a seed per run, which `tg.manual_seed` determines, so that results do not
+    depend on the workers (pass other libraries, and the estimators, a seed). Each result is saved
+    in `folder` as it comes, by `save`, and a later call takes it from there instead of running the
+    same configuration: use another folder for another `train`. Raises `ConnectionError` like
+    `backward`.
 
     >>> from tinygrad_fc import parallel
     >>> [run.result for run in parallel.map(lambda n: n * n, [2, 3])]
