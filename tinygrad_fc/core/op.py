@@ -398,7 +398,7 @@ def op(
 
 def _check_arity(name: str, function: Any, count: int, settings: Settings) -> None:
     """Raise `TypeError` unless the function takes `count` arrays, and settings behind them."""
-    parameters = () if isinstance(function, np.ufunc) else _parameters(function)
+    parameters = _parameters(function)
     positional = [p for p in parameters if p.kind < p.VAR_POSITIONAL]
     required = [p for p in positional if p.default is p.empty and p.name not in settings]
     most = len(positional)
@@ -477,12 +477,14 @@ class _ReadOnlyRule:
 
 def _defaults(function: Any, arity: int) -> dict[str, Any]:
     """Return the settings of `function` that have a default."""
-    parameters = [] if isinstance(function, np.ufunc) else _parameters(function)[arity:]
+    parameters = _parameters(function)[arity:]
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
-    """Return the parameters of a function, none of one in C that has no signature."""
+    """Return the parameters of a function, none of a ufunc, or of C without a signature."""
+    if isinstance(function, np.ufunc):  # newer NumPy gives it a signature, with `out` and `where`
+        return []
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

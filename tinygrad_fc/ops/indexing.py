@@ -16,14 +16,8 @@ from tinygrad_fc.domain import indices, real
 
 _PLAIN = frozenset((int, slice, type(None)))
 _PLAIN_BOUNDS = frozenset((int, type(None)))
-_TUPLE_PARTS = (
-    Node,
-    list,
-    tuple,
-    slice,
-    type(None),
-    type(...),
-)  # in a list, which is then a tuple
+# Parts that make a list a tuple of indices
+_TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
