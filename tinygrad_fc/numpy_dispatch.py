@@ -37,6 +37,7 @@ from tinygrad_fc.functional.arguments import normalize_dim
 from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.arithmetic import multiply
 from tinygrad_fc.ops.elementwise import clamp
+from tinygrad_fc.ops.indexing import at_axis
 from tinygrad_fc.ops.shape import broadcast_to, flip, reshape, transpose
 
 _tensor: Any = creation.as_tensor
@@ -61,8 +62,8 @@ def _flat(a: Any, axis: Any) -> tuple[Any, int]:
 
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     x, k = _flat(a, axis)
-    before = (slice(None),) * normalize_dim(k, x.ndim, "take")
-    return x[(*before, np.asarray(array_of(indices), like=like()))]
+    at = np.asarray(array_of(indices), like=like())
+    return x[at_axis(normalize_dim(k, x.ndim, "take"), at)]
 
 
 # Matrices

@@ -20,7 +20,7 @@ from tinygrad_fc.core.node import Node, array_of, as_array, leaf_of, operand, ow
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.shape import expand
-from tinygrad_fc.ops.indexing import elements, flat_index
+from tinygrad_fc.ops.indexing import at_axis, elements, flat_index
 
 if TYPE_CHECKING:
     from tinygrad_fc.tensors import Tensor
@@ -68,10 +68,6 @@ def _of_one_dtype(what: str, input: Any, source: Any) -> tuple[Any, Any]:
     check_dtypes(floats, what, EQUAL_DTYPES, source, input)
     dtype = promote_types(input.dtype, source.dtype)
     return input.to(dtype), source.to(dtype)
-
-
-def _before(dim: int, *at: Any) -> tuple[Any, ...]:
-    return (slice(None),) * dim + at
 
 
 def _elementwise_indices(
@@ -149,7 +145,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RangeError(
             f"index_select: index has shape {at.shape}, expected (k,), or (1,) for a 0-d tensor"
         )
-    return input[_before(dim, at.reshape(-1))] if input.ndim else input.clone()
+    return input[at_axis(dim, at.reshape(-1))] if input.ndim else input.clone()
 
 
 @accepts_arrays("input")
@@ -160,7 +156,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     >>> tg.select(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, -1)
     tensor([2., 4.])
     """
-    return input[_before(normalize_dim(dim, input.ndim, "select"), as_int(index))]
+    return input[at_axis(normalize_dim(dim, input.ndim, "select"), as_int(index))]
 
 
 @accepts_arrays("input")
@@ -178,7 +174,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     first = first + n if first < 0 else first
     if not 0 <= first <= first + length <= n:
         raise RangeError(f"narrow: elements {start} to {start} + {length} exceed axis {dim} of {n}")
-    return input[_before(dim, slice(first, first + length))]
+    return input[at_axis(dim, slice(first, first + length))]
 
 
 @accepts_arrays("input", "mask")
@@ -231,7 +227,7 @@ def index_add(
     input, source = _of_one_dtype("index_add", input, source)
     if not input.ndim:
         return input + source
-    return input + ops.indexing.scatter_add(source, at=_before(dim, at), shape=input.shape)
+    return input + ops.indexing.scatter_add(source, at=at_axis(dim, at), shape=input.shape)
 
 
 @accepts_arrays("input", "index", "src")
@@ -360,5 +356,5 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
             [5., 0., 5.]])
     """
     out = input.clone()
-    out[_before(normalize_dim(dim, input.ndim, "index_fill"), index)] = value
+    out[at_axis(normalize_dim(dim, input.ndim, "index_fill"), index)] = value
     return out

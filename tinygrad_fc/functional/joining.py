@@ -12,6 +12,7 @@ from tinygrad_fc.core.errors import check_argument, check_shapes
 from tinygrad_fc.core.node import array_of, as_array, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
+from tinygrad_fc.ops.indexing import at_axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,7 @@ def split(
         ends = [*itertools.accumulate(map(int, sizes), initial=0)]
         fit = ends[-1] == n and ends == sorted(ends)
         check_shapes(fit, "split", f"sizes {sizes} that add up to axis {dim}", tensor)
-    before = (slice(None),) * dim
-    return tuple(tensor[(*before, slice(*part))] for part in itertools.pairwise(ends))
+    return tuple(tensor[at_axis(dim, slice(*part))] for part in itertools.pairwise(ends))
 
 
 @accepts_arrays("input")
@@ -100,7 +100,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     (tensor(1.), tensor(2.))
     """
     dim = normalize_dim(dim, input.ndim, "unbind")
-    return tuple(input[(slice(None),) * dim + (k,)] for k in range(input.shape[dim]))
+    return tuple(input[at_axis(dim, k)] for k in range(input.shape[dim]))
 
 
 @accepts_arrays(sequence="tensors")
@@ -185,7 +185,7 @@ def repeat_interleave(
     x = x if x.ndim else x.reshape(1)
     along = normalize_dim(along, x.ndim, "repeat_interleave")
     at = np.repeat(np.arange(x.shape[along], like=like()), as_array(repeats))
-    return x[(slice(None),) * along + (at,)]
+    return x[at_axis(along, at)]
 
 
 @accepts_arrays(variadic=True)

@@ -19,6 +19,7 @@ from tinygrad_fc.functional.sorting import argsort, sort
 from tinygrad_fc.ops import reduce
 from tinygrad_fc.ops.comparison import argmax, argmin
 from tinygrad_fc.ops.elementwise import lerp, maximum, minimum, where
+from tinygrad_fc.ops.indexing import at_axis
 from tinygrad_fc.ops.reduce import amax, amin, mean, var
 from tinygrad_fc.ops.shape import reshape
 
@@ -222,8 +223,7 @@ def diff(
     along = normalize_dim(dim, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
     out = cat(parts, along) if len(parts) > 1 or not n else input  # with n = 0, it is a copy
-    before = (slice(None),) * along
     for _ in range(n):
-        later, earlier = out[(*before, slice(1, None))], out[(*before, slice(-1))]
+        later, earlier = out[at_axis(along, slice(1, None))], out[at_axis(along, slice(-1))]
         out = later != earlier if out.dtype.kind == "b" else later - earlier
     return out

@@ -15,7 +15,7 @@ from tinygrad_fc.core.node import array_of, leaf_of, owner
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, as_shape, normalize_dim
 from tinygrad_fc.ops.elementwise import where
-from tinygrad_fc.ops.indexing import scatter_add
+from tinygrad_fc.ops.indexing import at_axis, scatter_add
 
 if TYPE_CHECKING:
     from tinygrad_fc.core.dtypes import Sizes
@@ -204,7 +204,7 @@ def roll(input: Tensor, shifts: int | Sizes, dims: Dim = None) -> Tensor:
     for step, dim in zip(steps, axes, strict=True):
         along = normalize_dim(dim, input.ndim, "roll")
         n = input.shape[along]
-        out = out[(slice(None),) * along + ((np.arange(n, like=like()) - step) % (n or 1),)]
+        out = out[at_axis(along, (np.arange(n, like=like()) - step) % (n or 1))]
     return input.clone() if out is input else out
 
 

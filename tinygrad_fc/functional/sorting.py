@@ -12,6 +12,7 @@ from tinygrad_fc.core.node import array_of, as_array, leaf_of
 from tinygrad_fc.core.seam import like
 from tinygrad_fc.functional.arguments import accepts_arrays, normalize_dim
 from tinygrad_fc.functional.indexing import ValuesIndices, gather
+from tinygrad_fc.ops.indexing import at_axis
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,10 +74,10 @@ def topk(
     if array.__class__ is np.ndarray and 0 < k <= n // PARTITIONED:
         part = slice(n - k, None) if largest else slice(k)
         kth = np.argpartition(array, n - k if largest else k - 1, axis=axis)
-        chosen = leaf_of(np.sort(kth[(slice(None),) * axis + (part,)], axis=axis))
+        chosen = leaf_of(np.sort(kth[at_axis(axis, part)], axis=axis))
         at = gather(chosen, dim, argsort(gather(leaf_of(array), dim, chosen), dim, largest))
     else:
-        at = argsort(input, dim, largest)[(slice(None),) * axis + (slice(k),)]
+        at = argsort(input, dim, largest)[at_axis(axis, slice(k))]
     return ValuesIndices(gather(input, dim, at), at)
 
 
@@ -102,7 +103,7 @@ def unique(
     parts: Any = dict.fromkeys(("return_index", "return_inverse", "return_counts"), True)
     _, first, inverse, counts = np.unique(array_of(input), axis=dim, equal_nan=False, **parts)
     flat = input.reshape(-1) if dim is None else input
-    values = flat[(slice(None),) * (dim or 0) + (first,)]
+    values = flat[at_axis(dim or 0, first)]
     shape = input.shape if dim is None else (input.shape[dim],)
     extra = [leaf_of(inverse.reshape(shape))] * return_inverse + [leaf_of(counts)] * return_counts
     return (values, *extra) if extra else values

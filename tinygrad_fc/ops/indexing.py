@@ -21,6 +21,15 @@ _TUPLE_PARTS = (Node, list, tuple, slice, type(None), type(...))
 BASIC = (int, slice, type(None), type(...), np.integer)
 
 
+def at_axis(axis: int, *at: Any) -> tuple[Any, ...]:
+    """Return the index that applies `at` to the axes from `axis` on, and takes all of the others.
+
+    >>> at_axis(1, 0)
+    (slice(None, None, None), 0)
+    """
+    return (slice(None),) * axis + at
+
+
 def is_basic(at: Any) -> bool:
     """Return whether NumPy returns a view for the index `at`."""
     return all(isinstance(p, BASIC) and p.__class__ is not bool for p in _parts(at))

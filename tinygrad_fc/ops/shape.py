@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.op import VariadicRule, define, readonly
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
+from tinygrad_fc.ops.indexing import at_axis
 
 
 @define(
@@ -125,7 +126,7 @@ def copy(input: Any) -> Any:
 
 def _concatenate_rule(i: int, g: Any, _out: Any, *_xs: Any, axis: Any, ends: Any) -> Any:
     start = 0 if i == 0 else ends[i - 1]
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, ends[i]),)]
+    return g[at_axis(axis % g.ndim, slice(start, ends[i]))]
 
 
 @define(
@@ -148,7 +149,7 @@ def concatenate(*arrays: Any, axis: Any, ends: Any) -> Any:
     forward=lambda *xs, axis: np.stack(xs, axis=axis),
     domain=(real("n"), real("n")),
     settings={"axis": lambda x, y: range(-x.ndim - 1, x.ndim + 1)},
-    rules=VariadicRule(lambda i, g, _out, *_xs, axis: g[(slice(None),) * (axis % g.ndim) + (i,)]),
+    rules=VariadicRule(lambda i, g, _out, *_xs, axis: g[at_axis(axis % g.ndim, i)]),
 )
 def stack(*arrays: Any, axis: Any) -> Any:
     """Return arrays of equal shape stacked along a new axis at position `axis`.
