@@ -89,11 +89,14 @@ def options_like(input: Any, options: Options) -> Any:
 # Functions that accept arrays, lists and numbers in place of tensors
 
 
-def accepts_arrays(*tensors: str, sequence: str = "", variadic: bool = False) -> Callable[[F], F]:
+def accepts_arrays(
+    *tensors: str, sequence: str = "", variadic: bool = False, factor: str = ""
+) -> Callable[[F], F]:
     """Return a decorator: arrays, lists and numbers are accepted in place of tensors, and `out=`.
 
     `tensors` names the parameters that get tensors, `sequence` the one that gets several of them,
-    and `variadic` says that `*args` are tensors. `out` is a tensor to which the result is copied;
+    and `variadic` says that `*args` are tensors. The setting `factor` is accepted as the second
+    argument too, as in early PyTorch. `out` is a tensor to which the result is copied;
     NumPy's names of settings are accepted. Any other argument raises `DtypeError`. An error that
     Python or NumPy raises inside is raised as an error of this package, whose message shows the
     signature. What CuPy lacks is computed on the CPU for a tensor on a GPU.
@@ -102,12 +105,14 @@ def accepts_arrays(*tensors: str, sequence: str = "", variadic: bool = False) ->
     """
 
     def decorate(function: F) -> F:
-        return _accepting_arrays(function, tensors, sequence, variadic=variadic)
+        return _accepting_arrays(function, tensors, sequence, factor, variadic=variadic)
 
     return decorate
 
 
-def _accepting_arrays(function: F, tensors: Sequence[str], sequence: str, *, variadic: bool) -> F:
+def _accepting_arrays(
+    function: F, tensors: Sequence[str], sequence: str, factor: str, *, variadic: bool
+) -> F:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         out = None
         try:
@@ -122,7 +127,7 @@ def _accepting_arrays(function: F, tensors: Sequence[str], sequence: str, *, var
             out = kwargs.pop("out", None)
             result = function(*args, **kwargs)
         except errors as error:
-            result = handled(error, function, converting, args, kwargs)
+            result = handled(error, function, converting, factor, args, kwargs)
         return result if out is None else out.copy_(result)
 
     called, handled, code = function.__name__, _handled, function.__code__
@@ -139,7 +144,9 @@ def _accepting_arrays(function: F, tensors: Sequence[str], sequence: str, *, var
     return functools.update_wrapper(converting, function)  # type: ignore[return-value]
 
 
-def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any) -> Any:
+def _handled(
+    error: Exception, function: Any, call: Any, factor: str, args: Any, kwargs: Any
+) -> Any:
     """Return the result of `call` on the CPU if an argument is on a GPU; else raise the error."""
     devices = map(device_of, flatten((args, kwargs))[0])
     gpu = next((where for where in devices if where != CPU), None)
@@ -147,8 +154,8 @@ def _handled(error: Exception, function: Any, call: Any, args: Any, kwargs: Any)
         return _moved(call(*_moved(args, CPU), **_moved(kwargs, CPU)), gpu)
     # Without an inner frame, the arguments do not fit the signature.
     inner = error.__traceback__ and error.__traceback__.tb_next
-    if inner is None and len(args) == 4 and function.__kwdefaults__ == {"value": 1} and not kwargs:
-        return call(*without_factor(function.__name__, "value", args, kwargs), **kwargs)
+    if inner is None and factor and len(args) == 4 and not kwargs:
+        return call(*without_factor(function.__name__, factor, args, kwargs), **kwargs)
     if inner is None or isinstance(error, RuntimeError):
         try:
             raise error

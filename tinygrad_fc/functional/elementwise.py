@@ -113,7 +113,7 @@ def clamp_max(input: Tensor, max: npt.ArrayLike) -> Tensor:
     return elementwise.clamp(input, None, max)
 
 
-@accepts_arrays("input", "tensor1", "tensor2")
+@accepts_arrays("input", "tensor1", "tensor2", factor="value")
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 * tensor2`, broadcast.
 
@@ -126,7 +126,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return arithmetic.add(input, tensor1.to(common) * tensor2.to(common), alpha=value)
 
 
-@accepts_arrays("input", "tensor1", "tensor2")
+@accepts_arrays("input", "tensor1", "tensor2", factor="value")
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 / tensor2`, broadcast. Raises `DtypeError` for integers.
 
