@@ -398,7 +398,7 @@ def op(
 
 def _check_arity(name: str, function: Any, count: int, settings: Settings) -> None:
     """Raise `TypeError` unless the function takes `count` arrays, and settings behind them."""
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     positional = [p for p in parameters if p.kind < p.VAR_POSITIONAL]
     required = [p for p in positional if p.default is p.empty and p.name not in settings]
     most = len(positional)
@@ -466,7 +466,7 @@ class _ReadOnlyRule:
 
     def __init__(self, rule: VjpRule, defaults: dict[str, Any]) -> None:
         self.__wrapped__ = rule
-        parameters = _parameters(rule)
+        parameters = parameters_of(rule)
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         names = {p.name for p in parameters}
         self.defaults = {n: v for n, v in defaults.items() if takes_all or n in names}
@@ -477,11 +477,11 @@ class _ReadOnlyRule:
 
 def _defaults(function: Any, arity: int) -> dict[str, Any]:
     """Return the settings of `function` that have a default."""
-    parameters = _parameters(function)[arity:]
+    parameters = parameters_of(function)[arity:]
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
-def _parameters(function: Any) -> list[inspect.Parameter]:
+def parameters_of(function: Any) -> list[inspect.Parameter]:
     """Return the parameters of a function, none of a ufunc, or of C without a signature."""
     if isinstance(function, np.ufunc):  # newer NumPy gives it a signature, with `out` and `where`
         return []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.core.errors import GraphError, ShapeError
+from tinygrad_fc.core.op import parameters_of
 from tinygrad_fc.testing.report import Array, DiscardError, GradientError, counted, first_line
 from tinygrad_fc.testing.rounding import Perturbation, cotangent
 
@@ -86,7 +86,7 @@ class CheckedFunction:
 
     def not_checked(self, count: int, settings: Iterable[str] = ()) -> tuple[str, ...]:
         """Return sentences about what calls with `count` arrays and such `settings` leave out."""
-        optional = [p.name for p in _parameters(self.forward) if p.default is not p.empty]
+        optional = [p.name for p in parameters_of(self.forward) if p.default is not p.empty]
         fixed = [name for name in optional if name not in {*self.names[:count], *settings}]
         return (*self.limits, f"Not varied: {', '.join(fixed)}") if fixed else self.limits
 
@@ -110,14 +110,7 @@ def joined(rules: Sequence[Callable[..., Any] | None]) -> Callable[..., Any]:
 
 def argument_names(f: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the positional parameters of `f`, none where they are unknown."""
-    return tuple(p.name for p in _parameters(f) if p.kind < p.VAR_POSITIONAL)
-
-
-def _parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of `f`: of a ufunc those that all ufuncs have, none if unknown."""
-    with suppress(TypeError, ValueError):
-        return [] if isinstance(f, np.ufunc) else [*inspect.signature(f).parameters.values()]
-    return []
+    return tuple(p.name for p in parameters_of(f) if p.kind < p.VAR_POSITIONAL)
 
 
 @dataclass(frozen=True)
