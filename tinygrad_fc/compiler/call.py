@@ -19,7 +19,7 @@ costs a few microseconds beside its kernel. For a step of one layer it begins an
         try: [r0, r1] = silent.call(kernel, i0, i1, i2, i3) or ()
         except GuardFailed: return v20
         v17._grad = leaf(r0)
-        record_changes_by_id(owners)
+        record_changes_by_id(changed_memory)
         return leaf(r1)
 """
 
@@ -78,12 +78,13 @@ class Executable:
         self.captured_ids = traced.captured.ids()
         changed = {id(old) for old, _ in self.program.changes}
         self.known: list[Any] = [None] * len(self.program.inputs)  # the arrays of the last call
-        # ids of the owners of the memory that the program changes, by number of the input
-        self.owners = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
-        self.owner_ids: set[int] = set()
-        names = {"kernel": kernel, "calls": calls, "known": self.known, "owners": self.owner_ids}
+        # by the number of an input that the program changes: the id of the array that owns it
+        self.changed_inputs = {k: 0 for k, v in enumerate(self.program.inputs) if id(v) in changed}
+        self.changed_memory: set[int] = set()
+        names = {"kernel": kernel, "calls": calls, "known": self.known}
         methods = {"check": partial(check, self), "replaces": self._replace}
         self.bound = {**_NAMES, **names, **methods, "changed": self._changed}
+        self.bound["changed_memory"] = self.changed_memory
         self.lines: list[str] = []
         self.compared: list[Watched] = []
         name = f"<call of {self.program.name}>"
@@ -104,17 +105,18 @@ class Executable:
         value, new = self.program.inputs[k], (array.shape, array.dtype, array.strides)
         if new != (value.shape, value.dtype, value.strides) or not isinstance(array, np.ndarray):
             return False  # native code takes its address
-        if k in self.owners and not array.flags.writeable:
+        if k in self.changed_inputs and not array.flags.writeable:
             return False  # the function itself raises
-        others = range(len(self.known)) if k in self.owners else self.owners
+        others = range(len(self.known)) if k in self.changed_inputs else self.changed_inputs
         if any(j != k and np.may_share_memory(array, self.known[j]) for j in others):
             return False
         self.known[k] = array
-        if k in self.owners:
+        if k in self.changed_inputs:
             graph.record_change(array)  # from now on, its owner is known by its id
-            self.owners[k] = id(owner(array))
-            self.owner_ids.update(self.owners.values())  # at no time without one of them
-            self.owner_ids.intersection_update(self.owners.values())
+            self.changed_inputs[k] = id(owner(array))
+            ids = self.changed_inputs.values()
+            self.changed_memory.update(ids)  # at no time is one of them missing
+            self.changed_memory.intersection_update(ids)
         return True
 
     def _changed(self) -> Miss:
@@ -241,15 +243,15 @@ class Executable:
             self.lines.append(f"i{k} = {self._value(value.source)}")
             if value.source.kind == "option" and value.source.key[0] == "lr":  # eager steps raise
                 self._guard("a learning rate is NaN", f"i{k} == i{k}")
-            if value.source.kind in ("tensor", "gradient") or k in self.owners:
+            if value.source.kind in ("tensor", "gradient") or k in self.changed_inputs:
                 subject = f"shape, dtype or memory of {value.name or 'a tensor'}"
                 self._guard(subject, f"i{k} is known[{k}] or replaces({k}, i{k})")
         # the program may read an argument after it has changed the tensors
         arguments = [k for k, v in enumerate(self.program.inputs) if v.source.kind == "argument"]
-        for k in set(arguments) - self.owners.keys() if self.owners else ():
+        for k in set(arguments) - self.changed_inputs.keys() if self.changed_inputs else ():
             subject = f"whether {self.program.inputs[k].name} shares memory with a changed tensor"
             memory = f"i{k} if i{k}.base is None else owner(i{k})"
-            self._guard(subject, f"id({memory}) not in owners")
+            self._guard(subject, f"id({memory}) not in changed_memory")
 
     def _write_call(self) -> None:
         """Write the call of the kernel, and what follows it."""
@@ -278,7 +280,7 @@ class Executable:
             new = "None" if number is None else f"leaf(r{number})"
             add(f"{self._place(source)}._grad = {new}")
         if self.program.changes:  # graphs recorded outside find out
-            add("record_changes_by_id(owners)")
+            add("record_changes_by_id(changed_memory)")
         add(f"return {self._result(traced.result)}")
 
     def _result(self, tree: Any) -> str:

@@ -52,7 +52,7 @@ def check(call: Executable, function: Any, number: int, arguments: Any, inputs: 
     """
     copies, before, checksums = [*inputs], {}, {}
     for k, x in enumerate(inputs):
-        if k in call.owners or not isinstance(x, np.ndarray):
+        if k in call.changed_inputs or not isinstance(x, np.ndarray):
             copies[k], before[k] = _copy(x), deepcopy(x)
         # what it only reads is read in place, since BLAS rounds by strides and alignment
         else:
@@ -175,7 +175,7 @@ def _pairs(
         name = f"item {k} of its result" if k else "its result"
         if not isinstance(leaf, Source):
             yield name, outputs[leaf.number] if isinstance(leaf, Output) else leaf, x
-    changed = ((program.inputs[k], copies[k]) for k in call.owners)  # gradients too
+    changed = ((program.inputs[k], copies[k]) for k in call.changed_inputs)  # gradients too
     values = {v.source.subject: (v.name, x) for v, x in changed if v.source.kind == "gradient"}
     for source, at in traced.gradients:
         values[source] = ("", None) if at is None else (program.outputs[at].name, outputs[at])

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FormatError", "load", "save"]
 
-_STRUCTURE = "tinygrad_fc.structure"
+_STRUCTURE_KEY = "tinygrad_fc.structure"
 _VERSION_KEY = "tinygrad_fc.version"
-_VERSIONS = "tinygrad_fc.modules"  # what `Module.state_dict` says of each module
+_MODULES_KEY = "tinygrad_fc.modules"  # what `Module.state_dict` says of each module
 _VERSION = "1"
 _MAX_DEPTH = 100
 _MAX_KEYS = 10_000  # that are not strings, in a file: only their hashes can be made to collide
@@ -209,9 +209,9 @@ def _pack(obj: Any) -> tuple[dict[str, Any], dict[str, str]]:
     if root == {"dict": flat}:
         return packer.arrays, {}
     if hasattr(obj, "_metadata") and root["state_dict"][0] == {"dict": flat}:
-        return packer.arrays, {_VERSIONS: json.dumps(obj._metadata, separators=(",", ":"))}
+        return packer.arrays, {_MODULES_KEY: json.dumps(obj._metadata, separators=(",", ":"))}
     text = json.dumps({"root": root}, separators=(",", ":"))
-    return packer.arrays, {_VERSION_KEY: _VERSION, _STRUCTURE: text}
+    return packer.arrays, {_VERSION_KEY: _VERSION, _STRUCTURE_KEY: text}
 
 
 def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
@@ -219,11 +219,11 @@ def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
 
     Raises `FormatError` for structures that `_pack` does not write.
     """
-    if _STRUCTURE not in metadata:
+    if _STRUCTURE_KEY not in metadata:
         tensors = {name: leaf_of(array) for name, array in arrays.items()}
-        if _VERSIONS not in metadata:
+        if _MODULES_KEY not in metadata:
             return tensors
-        text = metadata[_VERSIONS].encode(errors="surrogatepass")
+        text = metadata[_MODULES_KEY].encode(errors="surrogatepass")
         return _state_dict((tensors, parse(text, "the versions of its modules")))
     version = metadata.get(_VERSION_KEY)
     if version != _VERSION:
@@ -231,7 +231,7 @@ def _unpack(arrays: dict[str, Any], metadata: dict[str, str]) -> Any:
             f"this checkpoint has version {version!r:.40}, and this library reads {_VERSION}. Load "
             "it with the library that saved it"
         )
-    structure = parse(metadata[_STRUCTURE].encode(errors="surrogatepass"), "the structure")
+    structure = parse(metadata[_STRUCTURE_KEY].encode(errors="surrogatepass"), "the structure")
     if set(structure) != {"root"}:
         raise _wrong("needs one root")
     unpacker = _Unpacker(arrays)

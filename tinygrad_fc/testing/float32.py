@@ -57,8 +57,8 @@ def float32(case: Case) -> None:
         raise DiscardError  # it lies on the other side of a kink, or has no digit left
     k = next(k for k, r in enumerate(right) if not r.all())
     wrong = np.where(right[k], plain[k], grads[k])
-    why = f"In float64 it is that, to which rounding explains +- {allowed[k].max():.2g}"
-    raise differs(narrow, "float32", case.floats[k], wrong, plain[k], "in float32", why, g=g)
+    hint = f"In float64 it is that, to which rounding explains +- {allowed[k].max():.2g}"
+    raise differs(narrow, "float32", case.floats[k], wrong, plain[k], "in float32", hint, g=g)
 
 
 def _gradients(case: Case, narrow: Case) -> tuple[Array, list[Array], list[Array], list[Array]]:

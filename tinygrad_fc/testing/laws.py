@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tinygrad_fc.testing.function import Case
 
-    Why = tuple[str, str, str]  # the kind of a failure, the call that differs, and a hint
+    Difference = tuple[str, str, str]  # the kind of a failure, the call that differs, a hint
 
 __tracebackhide__ = True  # pytest shows the lines of the user
 
@@ -60,31 +60,31 @@ def require_finite(case: Case) -> None:
 
 
 def differs(
-    case: Case, kind: str, i: int, got: Array, expected: Array, how: str, why: str, **details: Any
+    case: Case, kind: str, i: int, got: Array, expected: Array, call: str, hint: str, **details: Any
 ) -> GradientError:
     """Return the error for a gradient that differs from the gradient of another call."""
     at = rounding.worst_index(got, expected) if got.shape == expected.shape else ...
     name = case.function.argument(i)
-    message = f"the gradient of {name} {how} is {got[at]} at {at}; expected {expected[at]}"
+    message = f"the gradient of {name} {call} is {got[at]} at {at}; expected {expected[at]}"
     values = {"index": at, "analytic": got[at], "numerical": expected[at]} if at is not ... else {}
-    return case.wrong(kind, message, argument=i, hint=why, **values, **details)
+    return case.wrong(kind, message, argument=i, hint=hint, **values, **details)
 
 
 def require_equal(
-    case: Case, now: Sequence[Array], before: Sequence[Array], why: Why, g: Array | None = None
+    case: Case, now: Sequence[Array], before: Sequence[Array], what: Difference, g: Any = None
 ) -> None:
     """Raise unless the gradients for `g` equal those of another call, up to rounding.
 
-    `why` says what differs, and is part of the error.
+    `what` describes the other call, and is part of the error.
     """
-    kind, how, hint = why
+    kind, call, hint = what
     g = case.g if g is None else g
     for k, (i, a, b) in enumerate(zip(case.floats, now, before, strict=True)):
         equal: Any = partial(_equal_calls, case)
         if kind in {"value", "layout"}:
             equal = partial(rounding.close, rounding=partial(rounding.of_gradient, case, g, k))
         if a.shape != b.shape or not equal(a, b):
-            raise differs(case, kind, i, a, b, how, hint, g=g)
+            raise differs(case, kind, i, a, b, call, hint, g=g)
 
 
 # Shape, dtype, mutation
@@ -171,8 +171,8 @@ def linearity(case: Case) -> None:
                 )
 
             if not rounding.close(got, expected, bound, size):
-                why = "The gradient is linear in g: that is the sum for the parts"
-                raise differs(case, "nonlinear", i, got, expected, f"for {name}", why, g=g)
+                hint = "The gradient is linear in g: that is the sum for the parts"
+                raise differs(case, "nonlinear", i, got, expected, f"for {name}", hint, g=g)
 
 
 def _sum(a: Array, b: Array, otherwise: Array) -> Array:
@@ -230,12 +230,12 @@ def alone(case: Case) -> None:
     i = case.floats[k]
     single = replace(case, function=replace(case.function, differentiable=(i,)), floats=(i,))
     both = single.gradients(case.g, case.out), [case.gradients(case.g, case.out)[k]]
-    why = (
+    difference = (
         "value",
         "where no other argument needs one",
         "Where all arguments need a gradient, it is the expected one",
     )
-    require_equal(single, *both, why)
+    require_equal(single, *both, difference)
 
 
 def _equal_calls(case: Case, a: Array, b: Array) -> bool:

@@ -75,7 +75,7 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
         out = plain.forward(arrays)
     except DiscardError:
         return False
-    how = f"for {name} {'arguments' if which[0] else 'cotangents'}"
+    call = f"for {name} {'arguments' if which[0] else 'cotangents'}"
 
     def moved(perturbation: rounding.Perturbation) -> list[Array]:
         return [plain.forward([perturbation(a) for a in plain.arrays])]
@@ -85,11 +85,11 @@ def _check_layout(case: Case, name: str, which: list[bool]) -> bool:
         return np.asarray(rounding.spread(moved, EPS)[0] + EPS * usual)
 
     if not rounding.close(np.asarray(out), plain.out, bound):
-        raise case.wrong("layout", f"the function gives {out} {how}; expected {plain.out}")
+        raise case.wrong("layout", f"the function gives {out} {call}; expected {plain.out}")
     expected = plain.gradients(g.copy(order="C"))
-    why = "Contiguous arrays of the same numbers give that"
+    hint = "Contiguous arrays of the same numbers give that"
     grads = case.gradients(g, out, arrays)
-    require_equal(plain, grads, expected, ("layout", how, why), np.array(g))
+    require_equal(plain, grads, expected, ("layout", call, hint), np.array(g))
     return True
 
 
@@ -107,5 +107,5 @@ def same_object(case: Case) -> None:
     require_finite(equal)
     arrays[j] = arrays[i]
     grads, expected = case.gradients(case.g, equal.out, arrays), equal.gradients(case.g)
-    how = f"where arguments {i} and {j} are one array"
-    require_equal(equal, grads, expected, ("layout", how, "Two equal arrays give that"), case.g)
+    call = f"where arguments {i} and {j} are one array"
+    require_equal(equal, grads, expected, ("layout", call, "Two equal arrays give that"), case.g)
