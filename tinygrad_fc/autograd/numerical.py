@@ -195,15 +195,17 @@ class _Samples(NamedTuple):
 
     def rounding_of_results(self, eps: float, noise: float) -> Array:
         """Return the error of the results due to the relative accuracy of `f`."""
+        # A difference has two results, each rounded by up to an eps of the largest.
         largest = np.maximum(np.maximum(np.abs(self.up), np.abs(self.down)), np.abs(self.here))
         return np.asarray(2 * max(eps, noise) * largest)
 
     def rounding(self, eps: float, noise: float) -> Array:
         """Return the error of the results due to the relative accuracy of `f` and of the steps."""
+        # The factor 8 leaves room for a function that loses three bits.
         slopes = np.abs(self.central)
         if eps <= EPS:  # there the steps of numbers with 24 bits are exact
             return np.asarray(self.rounding_of_results(eps, noise) + 8 * eps * slopes)
-        # Shorter steps round to a step that is much longer or to none, whatever the slope.
+        # A step of less than 16 roundings becomes a much longer one or none, whatever the slope.
         shortest = max(int((self.h >= 16 * eps * self.ratio).sum()) - 1, 0)
         slopes[shortest:] = np.maximum(slopes[shortest:], slopes[shortest])
         steps = max(8, 2 * self.ratio) * eps * slopes
@@ -298,6 +300,7 @@ class _Near(NamedTuple):
         noise = np.maximum(self.third_differences, rounding)
         off = np.abs(self.slopes - value) - error
         off -= np.minimum(self.rounding * np.abs(self.slopes), self.lost)
+        # A jump is far above all rounding, and above what the slope gains in a few tiny steps.
         leaps = self.third_differences > 2.0**16 * rounding + 16 * self.steps * steepest
         return np.asarray(((off > 2 * noise / self.steps) | leaps).any(axis=0))
 
@@ -348,6 +351,7 @@ def _near(line: Callable[[float], Array], here: Array, scale: float, rounding: f
     )
     h = steps[:, None]
     slopes = (8 * (y[:, 3] - y[:, 1]) - (y[:, 4] - y[:, 0])) / (12 * h)
+    # By the weights 1, -3, 3, -1, four roundings make about 4.5 times one; half is twice one.
     third_differences = np.abs(np.diff(y, 3, axis=1)).max(axis=1, initial=0) / 2
     flat = (y == here).all(axis=(0, 1))
     grain = np.where(flat, 0, _grain(y.reshape(12, here.size)))
@@ -362,6 +366,7 @@ def _lost(
     A number that hardly moves for its size, as next to an edge of its domain, loses its tiny steps.
     The slope along such numbers alone, at steps that are exact, bounds their part.
     """
+    # Rounding takes at most a 1,024th of the other steps, hence a 512th of a difference of two.
     least = 2.0**10 * 2 * EPS / near.steps[-1, 0]
     pairs = list(zip(point, direction, strict=True))
     alone = [np.where(np.abs(x) * least > np.abs(v), v, 0) for x, v in pairs]
@@ -409,6 +414,8 @@ def _stair(gap: Array, noise: Array) -> Array:
     """
     moved = gap != 0
     last = np.where(moved.any(axis=0), len(gap) - 1 - moved[::-1].argmax(axis=0), 0)[None]
+    # A step that reaches one stair, while its half reaches none, reaches at most three if doubled;
+    # the half more is for stairs of unequal height.
     tread, before = (np.abs(np.take_along_axis(gap, k, 0)) for k in (last, np.maximum(last - 1, 0)))
     return np.asarray(((tread > 4 * noise[-1]) & (before <= 3.5 * tread))[0])
 
@@ -436,9 +443,11 @@ def gained_by_jumps(
         slopes = [gain(t - fine, t + fine) for t in (way * nodes).tolist()]
         gained = gain(-way, way) - float(coefficients @ slopes) / 2
         noise = (eps - EPS) * size / fine
+        # Of the two or three jumps in the shortest interval that counts, one may lie at an end.
         return bool(abs(gained - missing) <= 0.4 * abs(missing) - noise)
 
     ways, size = (0.75 * 0.5 ** np.arange(8)).tolist(), float(np.abs(w * line(0.0))[used].sum())
+    # at two lengths at least: at one of them, the integral may be wrong by chance
     if sum(jumps(way, way * 2 * eps**0.5, missing) for way in ways) > 1:
         return True
     # The stairs of floor(x) * x at 1e9 are shorter than these steps, and than those measured.
