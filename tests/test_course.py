@@ -15,110 +15,68 @@ import pytest
 CHAPTERS = sorted((Path(__file__).parents[1] / "examples/course").glob("[0-9]*.py"))
 
 # Answers that learners give, which `check` refuses, by chapter and exercise.
-MISTAKES: dict[str, list[str]] = {
-    "00_slope 1": ["4", "17", "22"],
-    "00_slope 2": [
-        "lambda f, w: f(w + 1e-5) - f(w - 1e-5)",
-        "lambda f, w: (f(w + 1e-6) - f(w)) / 1e-6",
-        "lambda f, w: (f(w + 0.01) - f(w - 0.01)) / 0.02",
-    ],
-    "01_neuron 1": ["-3", "6", "0"],
-    "01_neuron 2": ["(1, 1, -1)", "([10, 10], 0)", "([10, 10], -5)", "([4, 4], -6.3)"],
-    "02_network 1": ["66", "17", "84", "100"],
-    "02_network 2": [
-        "(weights[0], biases[0])",
-        "([[1.0]], [[0.0]])",
-        "(linear_only(1) - linear_only(0), 0)",
-    ],
-    "03_cost 1": ["[0.5, 0.5]", "[1, 1, 1]", "[1 / 3, 1 / 3, 1 / 3]", "[0.3, 0.3, 0.4]"],
-    "03_cost 2": ["(3, ShapeError)", "(5, ShapeError)", "(9, ValueError)"],
-    "04_output_layer 1": ["1"],
-    "04_output_layer 2": ["lambda y: y", "lambda y: y * (1 - y)", "lambda y: 1 - np.tanh(y) ** 2"],
-    "05_recurrence 1": ["(1, 0.25)", "(0, 0.5)", "(0, 1)"],
-    "05_recurrence 2": ["ds[2]", "np.sum(ds[1][:, 0] * network.weights[1][:, 0])", "0.0"],
-    "06_gradient_descent 1": ["0.4", "0.1", "1"],
-    "06_gradient_descent 2": [
-        "lambda slope, w, rate, number: [w]",
-        "lambda slope, w, rate, number: [w, w + rate * slope(w), w, w]",
-        "lambda slope, w, rate, number: [w - k * rate * slope(w) for k in range(number + 1)]",
-        "lambda slope, w, rate, number: [w] * (number + 1)",
-    ],
-    "07_one_backward_pass 1": ["203_264", "101_771", "1570"],
-    "07_one_backward_pass 2": ["(83, 124)", "(66, 132)", "(66, 58)"],
-    "08_softmax 1": ["[1, 2]", "[1, 2, 5]", "[0.2, 0.3, 0.5]"],
-    "08_softmax 2": [
-        "lambda z, t: np.exp(z).sum() - z[t]",
-        "lambda z, t: np.log(np.exp(z).sum()) - z[1]",
-        "lambda z, t: np.log(np.exp(np.minimum(z, 700)).sum()) - z[t]",
-        "lambda z, t: np.log(np.exp(z - z[0]).sum()) - z[t] + z[0]",
-    ],
-    "09_initialisation 1": ["25", "50", "10"],
-    "09_initialisation 2": [
-        "lambda n, m: np.ones((n, m))",
-        "lambda n, m: np.ones((m, n))",
-        "lambda n, m: np.random.default_rng(0).standard_normal((m, n)) / n**0.5",
-        "lambda n, m: np.random.default_rng(0).standard_normal((m, n))",
-    ],
-    "10_test_data 1": ["990", "best", "500"],
-    "10_test_data 2": [
-        "lambda n, share: (range(n), range(5))",
-        "lambda n, share: (list(range(40)), list(range(10)))",
-        "lambda n, share: (list(range(40)), list(range(40, 50)))",
-    ],
-    "11_tape 1": [
-        "lambda a, b: a + b",
-        "lambda a, b: Value(a.data - b.data)",
-        "lambda a, b: Value(a.data - b.data, ((a, 1.0), (b, 1.0)))",
-    ],
-    "11_tape 2": ["3.0", "9.0"],
-    "12_order 1": ["(2047, 2047)", "(1024, 11)", "(10, 11)"],
-    "12_order 2": [
-        "('right',)",
-        "('right', 'right', 'right')",
-        "('RecursionError', 'right', 'wrong')",
-    ],
-    "13_tensors 1": ["'both'", "'sum'"],
-    "13_tensors 2": [
-        "lambda g, x: g / x.size",
-        "lambda g, x: np.full(x.shape, g)",
-        "lambda g, x: np.full(x.shape, 1 / x.size)",
-    ],
-    "14_own_op 1": [
-        "lambda g, out, x: logistic(x) + x * logistic(x) * (1 - logistic(x))",
-        "lambda g, out, x: g * logistic(x) * (1 - logistic(x))",
-        "lambda g, out, x: g * logistic(x)",
-    ],
-    "14_own_op 2": ["'perhaps'", "'yes'"],
-    "15_second_derivatives 1": [
-        "[10, 6]",
-        "[[30, 6], [6, 0]]",
-        "[[10, 6], [9, 0]]",
-        "[[10, 5], [5, 0]]",
-    ],
-    "15_second_derivatives 2": ["0", "[[0, 0], [0, 0]]", "[[0, 1], [1, 0]]", "[[3, 3], [3, 3]]"],
-    "16_program 1": [
-        "[]",
-        "list(zip(x.numpy(), target.numpy()))",
-        "[pair[::-1] for pair in answer]",
-    ],
-    "16_program 2": ["1", "3"],
-    "17_learning 1": ["1 / 2", "1 / 4", "1"],
-    "17_learning 2": ["-0.1", "100"],
-    "18_momentum_and_adam 1": ["0.2", "20"],
-    "18_momentum_and_adam 2": [
-        "lambda gs, beta: sum((1 - beta) * beta**k * g for k, g in enumerate(reversed(gs)))",
-        "lambda gs, beta: sum(gs) / len(gs)",
-    ],
-    "19_shared_weights 1": ["6", "3"],
-    "19_shared_weights 2": [
-        "lambda d, x: np.outer(d, x)",
-        "lambda d, x: np.array([d @ x[:5]] * 3)",
-    ],
-    "20_rules_by_hand 1": [
-        "lambda G, A, B: (A.T @ G, G @ B.T)",
-        "lambda G, A, B: (0 * A, A.T @ G)",
-    ],
-    "20_rules_by_hand 2": ["(1, 0, 5)", "(-2, -3, 5)", "(1, -3, -3)"],
+MISTAKES_TEXT = """
+00_slope 1: 4 | 17 | 22
+00_slope 2: lambda f, w: f(w + 1e-5) - f(w - 1e-5) | lambda f, w: (f(w + 1e-6) - f(w)) / 1e-6
+  | lambda f, w: (f(w + 0.01) - f(w - 0.01)) / 0.02
+01_neuron 1: -3 | 6 | 0
+01_neuron 2: (1, 1, -1) | ([10, 10], 0) | ([10, 10], -5) | ([4, 4], -6.3)
+02_network 1: 66 | 17 | 84 | 100
+02_network 2: (weights[0], biases[0]) | ([[1.0]], [[0.0]]) | (linear_only(1) - linear_only(0), 0)
+03_cost 1: [0.5, 0.5] | [1, 1, 1] | [1 / 3, 1 / 3, 1 / 3] | [0.3, 0.3, 0.4]
+03_cost 2: (3, ShapeError) | (5, ShapeError) | (9, ValueError)
+04_output_layer 1: 1
+04_output_layer 2: lambda y: y | lambda y: y * (1 - y) | lambda y: 1 - np.tanh(y) ** 2
+05_recurrence 1: (1, 0.25) | (0, 0.5) | (0, 1)
+05_recurrence 2: ds[2] | np.sum(ds[1][:, 0] * network.weights[1][:, 0]) | 0.0
+06_gradient_descent 1: 0.4 | 0.1 | 1
+06_gradient_descent 2: lambda slope, w, rate, number: [w]
+  | lambda slope, w, rate, number: [w, w + rate * slope(w), w, w]
+  | lambda slope, w, rate, number: [w - k * rate * slope(w) for k in range(number + 1)]
+  | lambda slope, w, rate, number: [w] * (number + 1)
+07_one_backward_pass 1: 203_264 | 101_771 | 1570
+07_one_backward_pass 2: (83, 124) | (66, 132) | (66, 58)
+08_softmax 1: [1, 2] | [1, 2, 5] | [0.2, 0.3, 0.5]
+08_softmax 2: lambda z, t: np.exp(z).sum() - z[t] | lambda z, t: np.log(np.exp(z).sum()) - z[1]
+  | lambda z, t: np.log(np.exp(np.minimum(z, 700)).sum()) - z[t]
+  | lambda z, t: np.log(np.exp(z - z[0]).sum()) - z[t] + z[0]
+09_initialisation 1: 25 | 50 | 10
+09_initialisation 2: lambda n, m: np.ones((n, m)) | lambda n, m: np.ones((m, n))
+  | lambda n, m: np.random.default_rng(0).standard_normal((m, n)) / n**0.5
+  | lambda n, m: np.random.default_rng(0).standard_normal((m, n))
+10_test_data 1: 990 | best | 500
+10_test_data 2: lambda n, share: (range(n), range(5))
+  | lambda n, share: (list(range(40)), list(range(10)))
+  | lambda n, share: (list(range(40)), list(range(40, 50)))
+11_tape 1: lambda a, b: a + b | lambda a, b: Value(a.data - b.data)
+  | lambda a, b: Value(a.data - b.data, ((a, 1.0), (b, 1.0)))
+11_tape 2: 3.0 | 9.0
+12_order 1: (2047, 2047) | (1024, 11) | (10, 11)
+12_order 2: ('right',) | ('right', 'right', 'right') | ('RecursionError', 'right', 'wrong')
+13_tensors 1: 'both' | 'sum'
+13_tensors 2: lambda g, x: g / x.size | lambda g, x: np.full(x.shape, g)
+  | lambda g, x: np.full(x.shape, 1 / x.size)
+14_own_op 1: lambda g, out, x: logistic(x) + x * logistic(x) * (1 - logistic(x))
+  | lambda g, out, x: g * logistic(x) * (1 - logistic(x)) | lambda g, out, x: g * logistic(x)
+14_own_op 2: 'perhaps' | 'yes'
+15_second_derivatives 1: [10, 6] | [[30, 6], [6, 0]] | [[10, 6], [9, 0]] | [[10, 5], [5, 0]]
+15_second_derivatives 2: 0 | [[0, 0], [0, 0]] | [[0, 1], [1, 0]] | [[3, 3], [3, 3]]
+16_program 1: [] | list(zip(x.numpy(), target.numpy())) | [pair[::-1] for pair in answer]
+16_program 2: 1 | 3
+17_learning 1: 1 / 2 | 1 / 4 | 1
+17_learning 2: -0.1 | 100
+18_momentum_and_adam 1: 0.2 | 20
+18_momentum_and_adam 2: lambda gs, beta: sum((1 - beta) * beta**k * g
+  for k, g in enumerate(reversed(gs)))
+  | lambda gs, beta: sum(gs) / len(gs)
+19_shared_weights 1: 6 | 3
+19_shared_weights 2: lambda d, x: np.outer(d, x) | lambda d, x: np.array([d @ x[:5]] * 3)
+20_rules_by_hand 1: lambda G, A, B: (A.T @ G, G @ B.T) | lambda G, A, B: (0 * A, A.T @ G)
+20_rules_by_hand 2: (1, 0, 5) | (-2, -3, 5) | (1, -3, -3)
+"""
+MISTAKES = {
+    exercise: [answer.strip() for answer in answers.replace("\n", "").split(" | ")]
+    for exercise, answers in re.findall(r"^(\w+ \d): (.*(?:\n  .*)*)", MISTAKES_TEXT, re.MULTILINE)
 }
 
 
