@@ -197,13 +197,7 @@ LINES: dict[str, Line] = {}
 
 
 def line(
-    names: str,
-    drawn: Any,
-    call: Any = None,
-    *,
-    last: str = "",
-    of: Any = (),
-    **more: Any,
+    names: str, drawn: Any, call: Any = None, *, last: str = "", of: Any = (), **more: Any
 ) -> None:
     """Add a line for each name, and for a bare one, a function and a method, two.
 

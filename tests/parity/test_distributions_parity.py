@@ -53,6 +53,7 @@ FAMILIES: dict[str, Any] = {
 }  # fmt: skip
 BOUNDS = ((0.2, 3), (0.2, 3), (0.05, 0.95))  # of x, y and p
 LACKING = {"relaxed", "squashed", "inverse", "events"}  # moments
+CUMULATIVE = {"normal", "uniform", "gumbel", "log normal", "squashed", "inverse"}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -64,7 +65,13 @@ def test_families(name: str, seed: int) -> None:
             t.requires_grad_()
         law, value = FAMILIES[name](tg.distributions, x, y, p)
         log_prob = law.log_prob(value)
-        slopes = tg.autograd.grad(log_prob.sum(), (x, y, p), retain_graph=True, allow_unused=True)
+        results = [log_prob]
+        if name in CUMULATIVE:
+            results += [law.cdf(value), law.icdf(p * 0.5 if name == "inverse" else p)]
+        slopes = [
+            tg.autograd.grad(r.sum(), (x, y, p), retain_graph=True, allow_unused=True)
+            for r in results
+        ]
         wide = law.expand((4, *law.batch_shape))
         sample = law.sample((5,))
         moments = [law.mean, law.stddev, law.variance, law.entropy()] if name not in LACKING else 0
@@ -72,7 +79,7 @@ def test_families(name: str, seed: int) -> None:
         shapes = [
             tuple(s) for s in (law.batch_shape, law.event_shape, wide.batch_shape, sample.shape)
         ]
-        return log_prob, slopes, moments, kinds, shapes, wide.log_prob(value)
+        return results, slopes, moments, kinds, shapes, wide.log_prob(value)
 
     rng = np.random.default_rng(seed)
     compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS))
@@ -89,28 +96,6 @@ def test_divergences(name: str, seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS * 2))
-
-
-@pytest.mark.parametrize(
-    "name", ["normal", "uniform", "gumbel", "log normal", "squashed", "inverse"]
-)
-@given(seeds)
-@settings(max_examples=5)
-def test_cumulative_distribution_functions(name: str, seed: int) -> None:
-    def program(tg: Any, x: Any, y: Any, p: Any) -> Any:
-        for t in (x, y, p):
-            t.requires_grad_()
-        law, value = FAMILIES[name](tg.distributions, x, y, p)
-        inside = p * 0.5 if name == "inverse" else p
-        results = law.cdf(value), law.icdf(inside)
-        slopes = [
-            tg.autograd.grad(r.sum(), (x, y, p), retain_graph=True, allow_unused=True)
-            for r in results
-        ]
-        return results, slopes
-
-    rng = np.random.default_rng(seed)
-    compare_programs(program, *(rng.uniform(*b, (2, 3)) for b in BOUNDS))
 
 
 def test_own_formulas_of_divergences() -> None:

@@ -290,6 +290,7 @@ TRAVERSALS: dict[str, Any] = {
     "to": lambda lib, m: tensors(m.to(lib.float64).named_buffers()),
     "_apply": lambda _, m: m._apply(lambda t: t * 2) is m,
     "own _apply": lambda _, m: tensors(m._apply(lambda t: t + 1, recurse=False).named_buffers()),
+    "repr": lambda _, m: repr(m),
     "state_dict": lambda _, m: state_of(m.state_dict()),
     "state_dict, prefix": lambda _, m: state_of(m.state_dict(prefix="p.")),
     "keep_vars": lambda _, m: [

@@ -79,12 +79,6 @@ def test_vectors():
     assert sides[0] == sides[1]
 
 
-def test_names():
-    for name in dir(utils):
-        if name.endswith(("_", "norm", "vector", "parameters")) and not name.startswith("_"):
-            assert hasattr(torch.nn.utils, name)
-
-
 # Parametrizations and pruning: the same weights after the same steps
 
 

@@ -296,33 +296,3 @@ def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[flo
         theirs.schedule.step(epoch)
         assert_same(ours.seen(), theirs.seen())
     assert_same(ours.schedule.state_dict(), theirs.schedule.state_dict())
-
-
-# tests/optim refuses the rest, with texts.
-REFUSED: dict[str, list[dict[str, Any]]] = {
-    "MultiplicativeLR": [{"lr_lambda": [abs]}],
-    "ConstantLR": [{"factor": 1.5}, {"factor": -0.5}],
-    "LinearLR": [{"start_factor": 0.0}, {"start_factor": 1.5}, {"end_factor": 1.5}],
-    "CosineAnnealingWarmRestarts": [
-        {"T_0": 0},
-        {"T_0": 2, "T_mult": 0},
-        {"T_0": 2, "eta_min": "0"},
-    ],
-    "OneCycleLR": [
-        *({"max_lr": 0.1}, {"max_lr": 0.1, "total_steps": 0}, {"max_lr": [0.1], "total_steps": 9}),
-        {"max_lr": 0.1, "epochs": 2, "steps_per_epoch": 2.5},
-        {"max_lr": 0.1, "total_steps": 9, "pct_start": 1.5},
-        {"max_lr": 0.1, "total_steps": 9, "anneal_strategy": "sin"},
-    ],
-    "CyclicLR": [{"base_lr": 0.1, "max_lr": 1, "mode": "square"}, {"base_lr": [0.1], "max_lr": 1}],
-    "ReduceLROnPlateau": [{"mode": "least"}, {"threshold_mode": "percent"}, {"min_lr": [0.0]}],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "given_"), [(name, each) for name, options in REFUSED.items() for each in options]
-)
-def test_what_both_refuse(name: str, given_: dict[str, Any]):
-    for side in scheduled("SGD", [0.1, 0.2]):
-        with pytest.raises((TypeError, ValueError)):
-            side.schedules(name, given_)

@@ -147,6 +147,9 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.ones(2, 3).diag(-9), t.zeros(0, 3).diag(-1)),
     # norms of matrices without rows
     lambda t: [t.linalg.norm(t.zeros(0, 3), p) for p in (2, math.inf)],
+    # gains
+    lambda t: [t.nn.init.calculate_gain(n) for n in ("linear", "sigmoid", "tanh", "relu", "selu")],
+    lambda t: [t.nn.init.calculate_gain("leaky_relu", a) for a in (None, 0, 0.2, 5**0.5)],
     # nothing
     lambda t: (t.zeros(0, 2).mean(0), t.zeros(0).mean(), t.zeros(0, 3).logsumexp(0)),
     lambda t: (t.zeros(0).prod(), t.zeros(0, 2).prod(0), t.zeros(0).cumprod(0)),
