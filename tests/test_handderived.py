@@ -187,12 +187,7 @@ BAD_UPDATES: list[tuple[object, object, type[Exception], str]] = [
     ([GOOD, COLUMN], 0.1, ValueError, r"not enough values to unpack"),
     ([GOOD, NAN], 0.1, ValueError, r"x of \w+\[1\] must be finite, got \[\[nan\]\]; leave"),
     ([GOOD, NAN[::-1]], 0.1, ValueError, r"y of \w+\[1\] must be finite"),
-    (
-        [(COLUMN, 2 * COLUMN)],
-        0.1,
-        ValueError,
-        r"\(1, 1\), as sizes\[2\] is 1, got \(2, 1\)",
-    ),
+    ([(COLUMN, 2 * COLUMN)], 0.1, ValueError, r"\(1, 1\), as sizes\[2\] is 1, got \(2, 1\)"),
     ([([["a"]], COLUMN)], 0.1, ValueError, r"could not convert string to float"),
 ]
 

@@ -204,10 +204,7 @@ def gradient_of_an_unrecorded_gradient() -> None:
         (lambda: len(tg.tensor(1.0)), ("0-d tensor has no length", "item()")),
         (lambda: list(tg.tensor(1.0)), ("0-d tensor", "item()")),
         (lambda: [1, 2][tg.tensor(1.0)], ("'float' object cannot be",)),
-        (
-            lambda: tg.ones(2).mm(tg.ones(2)),
-            ("mm: got shape (2,) and (2,); expected mat",),
-        ),
+        (lambda: tg.ones(2).mm(tg.ones(2)), ("mm: got shape (2,) and (2,); expected mat",)),
         (lambda: tg.bmm(tg.ones(2, 1, 1), tg.ones(3, 1, 1)), ("bmm", "(2, 1, 1)", "(3, 1, 1)")),
         (lambda: tg.cat([]), ("need at least one array to concatenate",)),
         (lambda: tg.stack([]), ("need at least one array to stack",)),

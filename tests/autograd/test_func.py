@@ -64,10 +64,7 @@ def test_transformations_nest(name: str) -> None:
 
 
 def test_arguments_are_pytrees() -> None:
-    parameters = {
-        "w": tg.tensor([2.0, 3.0]),
-        "pair": Pair(tg.tensor(4.0), [tg.tensor(5.0)]),
-    }
+    parameters = {"w": tg.tensor([2.0, 3.0]), "pair": Pair(tg.tensor(4.0), [tg.tensor(5.0)])}
 
     def loss(p: Any, x: float) -> Any:
         return (p["w"] ** 2).sum() * x + p["pair"].left * p["pair"].right[0]

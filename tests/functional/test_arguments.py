@@ -105,11 +105,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: tg.addcdiv(AT, AT, AT), DtypeError, "addcdiv: got dtype int64"),
     (lambda: X.median((0, 1)), DtypeError, "must be an integer"),
     (lambda: linalg.det(X.long()), DtypeError, r"expected floats.*x\.double"),
-    (
-        lambda: AT.softmax(0),
-        DtypeError,
-        "softmax: expected floats, got int64. .*x.double",
-    ),
+    (lambda: AT.softmax(0), DtypeError, "softmax: expected floats, got int64. .*x.double"),
     (lambda: 1 - (X > 0), DtypeError, r"subtract: expected numbers, got bool.*x.long\(\)"),
     (lambda: X @ X.long(), DtypeError, "or floats, got float64 and int64. Convert one of them"),
     (lambda: tg.add(AT, AT, alpha=0.5), DtypeError, "alpha is 0.5; expected an integer"),

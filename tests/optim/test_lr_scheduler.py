@@ -9,16 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optimizers import (
-    SCHEDULES,
-    SIMPLE_SCHEDULES,
-    WAYS,
-    few,
-    inverse,
-    one_of,
-    schedule,
-    twin,
-)
+from optimizers import SCHEDULES, SIMPLE_SCHEDULES, WAYS, few, inverse, one_of, schedule, twin
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import LBFGS, SGD, Optimizer, lr_scheduler

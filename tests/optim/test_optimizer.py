@@ -354,14 +354,8 @@ def test_invalid_parameters(params: Any, error: type[Exception], message: str):
     ("change", "message"),
     [
         (lambda s: s["param_groups"][0]["params"].append(1), r"groups of \[1\] .* of \[2\]"),
-        (
-            lambda s: s["state"][0].update(exp_avg=tg.zeros(3)),
-            r"exp_avg of shape \(3,\) for a",
-        ),
-        (
-            lambda s: s["state"][0].update(exp_avg=tg.zeros(())),
-            r"exp_avg has shape \(\) and",
-        ),
+        (lambda s: s["state"][0].update(exp_avg=tg.zeros(3)), r"exp_avg of shape \(3,\) for a"),
+        (lambda s: s["state"][0].update(exp_avg=tg.zeros(())), r"exp_avg has shape \(\) and"),
         (
             lambda s: s["state"].update({0: {"momentum_buffer": 1}}),
             "Adam needs the state exp_avg, e",
