@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.autograd.function import Function
@@ -44,15 +45,15 @@ def checkpoint(
     del use_reentrant, determinism_check, debug
     if not is_grad_enabled():
         return function(*args, **kwargs)
-    start = next_seq()
-    segment = _Segment(function, args, kwargs, preserve_rng_state=preserve_rng_state)
+    start, random_state = next_seq(), get_rng_state() if preserve_rng_state else None
     leaves, structure = pytree.flatten(function(*args, **kwargs))
     recorded = [t for t in leaves if isinstance(t, Node) and t._requires_grad]
     if not recorded:
         return pytree.unflatten(structure, leaves)
-    segment.shapes = [t._array.shape for t in recorded]
-    segment.inputs = _tensors_from_before(recorded, start)
-    results = iter(_Recomputed.apply(segment, [t._array for t in recorded], *segment.inputs))
+    arrays, inputs = [t._array for t in recorded], _tensors_from_before(recorded, start)
+    shapes = [a.shape for a in arrays]
+    gradients = partial(_gradients, function, (args, kwargs), random_state, inputs, shapes)
+    results = iter(_Recomputed.apply(gradients, arrays, *inputs))
     known = {id(t) for t in recorded}
     return pytree.unflatten(structure, [next(results) if id(t) in known else t for t in leaves])
 
@@ -74,62 +75,55 @@ def _tensors_from_before(outputs: list[Any], start: int) -> list[Any]:
     return list(older.values())
 
 
-class _Segment:
-    """A call that can be repeated, and the tensors that get gradients from it."""
-
-    def __init__(self, function: Any, args: Any, kwargs: Any, *, preserve_rng_state: bool) -> None:
-        self.function, self.arguments = function, (args, kwargs)
-        self.random_state = get_rng_state() if preserve_rng_state else None
-        self.inputs: list[Any] = []
-        self.shapes: list[tuple[int, ...]] = []
-
-    def gradients(self, cotangents: Any) -> list[Any]:
-        """Repeat the call, and return the gradients of the inputs."""
-        create_graph = is_grad_enabled()
-        # Copies of arguments end the second graph; without them, derivatives are recorded.
-        copies: dict[int, Any] = {}
-        if not create_graph:
-            copies = {id(t): leaf_of(t._array).requires_grad_() for t in self.inputs}
-        leaves, structure = pytree.flatten(self.arguments)
-        args, kwargs = pytree.unflatten(structure, [copies.get(id(x), x) for x in leaves])
-        start = next_seq()
-        with enable_grad(), fork_rng(enabled=self.random_state is not None):
-            if self.random_state is not None:
-                set_rng_state(self.random_state)
-            results = pytree.flatten(self.function(*args, **kwargs))[0]
-        recorded = [t for t in results if isinstance(t, Node) and t._requires_grad]
-        if [t._array.shape for t in recorded] != self.shapes:
-            raise GraphError(
-                f"checkpoint: the second call of the function returned results of shapes "
-                f"{[t._array.shape for t in recorded]}, expected {self.shapes}, as in the first "
-                "call. Call a function that depends on its arguments alone"
-            )
-        used = {id(t) for t in _tensors_from_before(recorded, start)}
-        wanted = [t for t in (*copies.values(), *self.inputs) if id(t) in used]
-        pairs = backward_pass(
-            recorded,
-            cotangents if create_graph else [array_of(g) for g in cotangents],
-            wanted,
-            create_graph=create_graph,
-            call_hooks_of_inputs=False,
+def _gradients(
+    function: Any, arguments: Any, random_state: Any, inputs: Any, shapes: Any, cotangents: Any
+) -> list[Any]:
+    """Repeat a call, whose recorded results have the `shapes`; return gradients of the `inputs`."""
+    create_graph = is_grad_enabled()
+    # Copies of arguments end the second graph; without them, derivatives are recorded.
+    copies: dict[int, Any] = {}
+    if not create_graph:
+        copies = {id(t): leaf_of(t._array).requires_grad_() for t in inputs}
+    leaves, structure = pytree.flatten(arguments)
+    args, kwargs = pytree.unflatten(structure, [copies.get(id(x), x) for x in leaves])
+    start = next_seq()
+    with enable_grad(), fork_rng(enabled=random_state is not None):
+        if random_state is not None:
+            set_rng_state(random_state)
+        results = pytree.flatten(function(*args, **kwargs))[0]
+    recorded = [t for t in results if isinstance(t, Node) and t._requires_grad]
+    if [t._array.shape for t in recorded] != shapes:
+        raise GraphError(
+            f"checkpoint: the second call of the function returned results of shapes "
+            f"{[t._array.shape for t in recorded]}, expected {shapes}, as in the first "
+            "call. Call a function that depends on its arguments alone"
         )
-        by_id: dict[int, Any] = {id(t): g if isinstance(g, Node) else leaf_of(g) for t, g in pairs}
-        result = []
-        for t in self.inputs:  # an argument may be read in another way, too
-            ids = (id(copies.get(id(t))), id(t))
-            parts = [by_id[key] for key in dict.fromkeys(ids) if key in by_id]
-            result.append(sum(parts[1:], parts[0]) if parts else None)
-        return result
+    used = {id(t) for t in _tensors_from_before(recorded, start)}
+    wanted = [t for t in (*copies.values(), *inputs) if id(t) in used]
+    pairs = backward_pass(
+        recorded,
+        cotangents if create_graph else [array_of(g) for g in cotangents],
+        wanted,
+        create_graph=create_graph,
+        call_hooks_of_inputs=False,
+    )
+    by_id: dict[int, Any] = {id(t): g if isinstance(g, Node) else leaf_of(g) for t, g in pairs}
+    result = []
+    for t in inputs:  # an argument may be read in another way, too
+        ids = (id(copies.get(id(t))), id(t))
+        parts = [by_id[key] for key in dict.fromkeys(ids) if key in by_id]
+        result.append(sum(parts[1:], parts[0]) if parts else None)
+    return result
 
 
 class _Recomputed(Function):
-    """The results of a segment, whose backward repeats it."""
+    """The results of a call, whose backward repeats it by `gradients(cotangents)`."""
 
     @staticmethod
-    def forward(ctx: Any, segment: Any, arrays: Any, *_inputs: Any) -> Any:
-        ctx.segment = segment
+    def forward(ctx: Any, gradients: Any, arrays: Any, *_inputs: Any) -> Any:
+        ctx.gradients = gradients
         return tuple(map(leaf_of, arrays))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        return None, None, *ctx.segment.gradients(cotangents)
+        return None, None, *ctx.gradients(cotangents)
