@@ -46,11 +46,7 @@ _MAX_DEPTH = 100
 _MAX_KEYS = 10_000  # that are not strings, in a file: only their hashes can be made to collide
 _EXACT = 2**53  # larger integers differ between readers of JSON
 _DTYPES = {dtype.name: np.dtype(dtype.name) for dtype in safetensors.DTYPES.values()}
-_DICTS: dict[str, type[dict[Any, Any]]] = {
-    "dict": dict,
-    "OrderedDict": OrderedDict,
-    "Counter": Counter,
-}
+_DICTS: dict[str, type[dict[Any, Any]]] = {c.__name__: c for c in (dict, OrderedDict, Counter)}
 _CONTAINERS = (list, tuple, *_DICTS.values())
 _KEY_TYPES = (type(None), bool, int, float, str, bytes)
 
@@ -442,8 +438,9 @@ def _leaf(kind: str, content: Any) -> Any:
         raise _wrong(f"has the invalid {kind} {content!r:.80}") from error
 
 
-def _bytes(scalar: Any) -> bytes:
-    return np.asarray(scalar, scalar.dtype.newbyteorder("<")).tobytes()
+def _digits(scalar: Any) -> list[str] | None:
+    array = np.asarray(scalar, scalar.dtype.newbyteorder("<"))
+    return [array.dtype.name, array.tobytes().hex()] if array.dtype.name in _DTYPES else None
 
 
 def _scalar(content: Any) -> Any:
@@ -459,16 +456,8 @@ def _wrong(what: str) -> FormatError:
 # By name, types that JSON lacks: the type, the function to JSON (None: not supported), the inverse.
 _LEAVES: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any], Any]]] = {
     "int": (int, hex, lambda digits: int(digits, 16)),
-    "float": (
-        float,
-        repr,
-        lambda word: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[word],
-    ),
+    "float": (float, repr, {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.__getitem__),
     "bytes": (bytes, bytes.hex, bytes.fromhex),
     "dtype": (np.dtype, lambda d: d.name if d.name in _DTYPES else None, _DTYPES.__getitem__),
-    "scalar": (
-        np.generic,
-        lambda v: [v.dtype.name, _bytes(v).hex()] if v.dtype.name in _DTYPES else None,
-        _scalar,
-    ),
+    "scalar": (np.generic, _digits, _scalar),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -60,14 +61,11 @@ def write(file: Any, arrays: dict[str, Any], metadata: dict[str, str]) -> None:
     # The largest elements first, as in the reference library: tensors are then aligned to their
     # element size, so that a reader can map the file.
     order = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize)
-    offsets, end = {}, 0
-    for name in order:
-        begin, end = end, end + arrays[name].nbytes
-        offsets[name] = [begin, end]
+    ends = accumulate((arrays[name].nbytes for name in order), initial=0)
+    offsets = dict(zip(order, pairwise(ends), strict=True))
     for name, array in arrays.items():
         kind = _NAMES[array.dtype.newbyteorder("<")]
-        shape = list(array.shape)
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": offsets[name]}
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": offsets[name]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > HEADER_LIMIT:
@@ -104,8 +102,8 @@ def read(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     header, body = parse(data[8 : 8 + length], "the header"), memoryview(data)[8 + length :]
     if len(header) > MAX_TENSORS:
         raise _wrong(f"its header has {len(header)} entries, and at most {MAX_TENSORS} are read")
-    metadata = header.pop(METADATA, None)
-    metadata = {} if metadata is None else metadata
+    if (metadata := header.pop(METADATA, None)) is None:
+        metadata = {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _wrong(f"{METADATA} is not an object of strings")
     for name, entry in header.items():

@@ -334,12 +334,8 @@ def _table(data: Any, name: str, error: DtypeError) -> Any:
         raise DtypeError(f"{name} is a sparse matrix: pass its .toarray()") from error
     if not is_table(data):
         raise DtypeError(f"{name} cannot be a tensor: {error}") from error
-    if hasattr(data, "columns"):
-        names, dtypes = list(data.columns), list(data.dtypes)
-    else:
-        names, dtypes = [data.name], [data.dtype]
-    pairs = zip(names, dtypes, strict=True)
-    invalid = [str(column) for column, t in pairs if getattr(t, "kind", "O") not in "fiub"]
+    dtypes = (data if hasattr(data, "columns") else data.to_frame()).dtypes
+    invalid = [str(column) for column, t in dtypes.items() if getattr(t, "kind", "O") not in "fiub"]
     if invalid:
         raise DtypeError(
             f"{name} has columns that are not numbers: {', '.join(invalid)}. Encode them "
