@@ -151,3 +151,19 @@ def test_assignment_to_a_view_of_a_tensor_without_axes(at: Any) -> None:
 def checked(t: tg.Tensor) -> float:
     assert t.grad is not None
     return t.grad.item()
+
+
+@given(st.permutations(range(3)), st.integers(-4, 4), st.booleans())
+def test_a_diagonal_is_a_view_of_any_layout(order: list[int], offset: int, compiled: bool):
+    def emptied(x: tg.Tensor) -> tg.Tensor:
+        base = x.clone()
+        base.permute(*order).diagonal(offset, 0, 2).zero_()
+        return base
+
+    array = np.arange(1.0, 37.0).reshape(2, 3, 6)[:, :, ::2].copy()
+    expected = array.copy()
+    view = np.diagonal(expected.transpose(order), offset, 0, 2)
+    view.flags.writeable = True
+    view[...] = 0
+    function = tg.compile(emptied, backend="numpy") if compiled else emptied
+    np.testing.assert_array_equal(function(tg.tensor(array)).numpy(), expected)

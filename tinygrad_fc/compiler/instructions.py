@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_fc.ops import arithmetic, special
+from tinygrad_fc.ops.shape import on_diagonal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,6 +190,18 @@ def _swapped(x: Any, axis1: int, axis2: int) -> Any:
     return x.transpose(np.empty(tuple(range(x.ndim)), "?").swapaxes(axis1, axis2).shape)
 
 
+def _diagonal(x: Any, offset: int, *_: Any) -> Any:
+    """Return the diagonals of the last two axes as a part of x, by a slice or by indices."""
+    *before, n, m = x.shape
+    if x.flags.c_contiguous:
+        return x.reshape(*before, n * m)[on_diagonal(n, m, offset)]
+    layout = np.diagonal(x.layout, offset, -2, -1)
+    k = np.arange(layout.shape[-1], like=x)
+    at = x.builder.values(((..., k + max(-offset, 0), k + max(offset, 0))[not before :],))[0]
+    back = partial(x.builder.record, put, x, at)
+    return x.part(operator.getitem, at, back=back, layout=layout)
+
+
 def _spread(x: Any, shape: Any, **_: Any) -> Any:
     return x.part(np.broadcast_to, tuple(shape))
 
@@ -342,6 +355,7 @@ define(np.full_like, traced=partial(_like, np.full))
 
 define(np.ravel, traced=lambda x, **_: x.reshape(-1))
 define(np.squeeze, traced=_squeezed)
+define(np.diagonal, traced=_diagonal)
 define(np.swapaxes, traced=_swapped)
 define(np.copy, traced=lambda x, **_: x.copy())
 define(np.copyto, traced=_copied)

@@ -171,13 +171,14 @@ class Tracer(NDArrayOperatorsMixin):
 
     # Calls
 
-    def part(self, function: Any, *rest: Any, back: Any = None) -> Tracer:
+    def part(self, function: Any, *rest: Any, back: Any = None, layout: Any = None) -> Tracer:
         """Return the view `function(self, *rest)`; `back` maps its values to values of the base.
 
-        Where NumPy copies, for example to reshape a transposed array, the result is not a view.
+        Where NumPy copies, for example to reshape a transposed array, the result is not a view,
+        unless its `layout` is passed.
         """
         value = self.builder.emit(function, (self.value, *rest))
-        layout = function(self.layout, *mapped(sample_of, rest))
+        layout = function(self.layout, *mapped(sample_of, rest)) if layout is None else layout
         if not np.may_share_memory(layout, self.layout):
             return Tracer(self.builder, value)
         return Tracer(self.builder, value, layout, self, function, rest, back)

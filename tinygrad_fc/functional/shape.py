@@ -275,18 +275,14 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """Return the diagonals of the matrices in two dims (..., n, m) as a last dim (..., k).
 
-    `offset` is that of `diag`. The result is a view if the two dims are the last ones of a
-    contiguous tensor.
+    `offset` is that of `diag`. The result is a view.
 
     >>> import tinygrad_fc as tg
     >>> tg.diagonal(tg.arange(6).reshape(2, 3), 1)
     tensor([1, 5])
     """
-    x = movedim(input, (dim1, dim2), (-2, -1))
-    rows, columns = x.shape[-2:]
-    start = offset if offset >= 0 else -offset * columns
-    count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
-    return x.flatten(-2)[..., start : start + count * (columns + 1) : columns + 1]
+    matrices = movedim(input, (dim1, dim2), (-2, -1))
+    return ops.shape.diagonal(matrices, offset=index(offset))
 
 
 _diagonal = diagonal  # a parameter of `diag` has its name

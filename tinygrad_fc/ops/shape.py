@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_fc.core.device import device_of, move_to_device
 from tinygrad_fc.core.op import VariadicRule, define, readonly
 from tinygrad_fc.domain import axis, axis_permutations, broadcast_shapes, real, reshaped
-from tinygrad_fc.ops.indexing import at_axis
+from tinygrad_fc.ops.indexing import at_axis, scatter_add
 
 
 @define(
@@ -81,6 +81,32 @@ def flip(input: Any, *, axis: Any = None) -> Any:
     >>> flip(np.arange(3.0), axis=0)
     array([2., 1., 0.])
     """
+
+
+def on_diagonal(rows: int, columns: int, offset: int) -> tuple[Any, ...]:
+    """Return the index of a diagonal in matrices whose last two axes are one."""
+    start = offset if offset >= 0 else -offset * columns
+    count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    return (..., slice(start, start + count * (columns + 1), columns + 1))
+
+
+def _diagonal_rule(g: Any, _out: Any, _x: Any, offset: int) -> Any:
+    *before, n, m = _x.shape
+    gradient: Any = scatter_add(g, at=on_diagonal(n, m, offset), shape=(*before, n * m))
+    return gradient.reshape(_x.shape)
+
+
+@define(domain=(real(..., "n", "m"),), settings={"offset": (0, 1, -1)}, rules=(_diagonal_rule,))
+def diagonal(input: Any, *, offset: int) -> Any:
+    """Return a view of the diagonals of the matrices in the last two axes.
+
+    >>> diagonal(np.arange(6.0).reshape(2, 3), offset=1)
+    array([1., 5.])
+    """
+    out = np.diagonal(input, offset, -2, -1)
+    if out.__class__ is np.ndarray:
+        out.flags.writeable = input.flags.writeable  # NumPy returns a view that is read-only
+    return out
 
 
 @define(
