@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tinygrad_fc import set_default_dtype
 from tinygrad_fc.core.op import registry
 
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
@@ -66,6 +67,7 @@ def _by_reference_count() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _numpy_raises() -> Iterator[None]:
-    """Raise on division by zero and overflow, but not on underflow."""
+    """Raise on division by zero and overflow, but not on underflow; restore the default dtype."""
     with np.errstate(all="raise", under="ignore"):
         yield
+    set_default_dtype(np.float64)

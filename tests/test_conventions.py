@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 from tinygrad_fc.core.errors import DtypeError, GraphError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 NUMBERS = (np.float64, np.float32, np.float16, np.int64, np.int32, np.uint8, np.bool_)
-
-
-@pytest.fixture(autouse=True)
-def _restored_default_dtype() -> Iterator[None]:
-    yield
-    tg.set_default_dtype(tg.float64)
 
 
 # The default dtype

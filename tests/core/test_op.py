@@ -293,11 +293,10 @@ def test_arrays_give_arrays_and_lists_and_numbers_tensors(op: Op, data: st.DataO
     for t in (tensors, mixed):
         np.testing.assert_array_equal(t.numpy(), out)
     tg.set_default_dtype(tg.float32)
-    try:
-        with np.errstate(all="ignore"):
-            assert op(*(a.tolist() for a in operands), **settings_).dtype != np.float64
-    finally:
-        tg.set_default_dtype(tg.float64)
+    with np.errstate(all="ignore"):
+        dtype = op(*(a.tolist() for a in operands), **settings_).dtype
+    tg.set_default_dtype(tg.float64)
+    assert dtype != np.float64
 
 
 def test_settings_by_position_by_name_and_under_numpys_name() -> None:

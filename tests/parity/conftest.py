@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import tinygrad_fc as tg
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,4 +17,3 @@ def _default_float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
-    tg.set_default_dtype(tg.float64)
