@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.testing import check
 
 filled = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 
@@ -74,7 +73,6 @@ def test_nan_propagates_without_a_warning(name: str):
 @given(arrays(filled, low=-3, high=3))
 def test_logit_is_the_inverse_of_sigmoid(a: Any):
     close(tg.logit(tg.tensor(a).sigmoid()).numpy(), a, tolerance=1e-13)
-    check(tg.logit, np.array([0.1, 0.5, 0.9]), max_examples=2)
     assert tg.logit(tg.tensor([0.0, 1.0]), eps=0.25).tolist() == [-np.log(3), np.log(3)]
 
 
