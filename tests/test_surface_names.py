@@ -24,15 +24,8 @@ for extra in ("dask", "sklearn"):  # `parallel` and `sklearn` import them
 
 # Other parameters than those of the function
 METHODS_OF_THEIR_OWN = {"clone", "detach", "polygamma", "type", "where", "is_floating_point"}
-NOT_LISTED = {
-    "inverse",
-    "norm",
-    "matrix_exp",
-    "matrix_power",
-    "qr",
-    "svd",
-    "linear",
-}  # other functions of `tg.linalg`; in F alone
+# Other functions of `tg.linalg`; in F alone
+NOT_LISTED = {"inverse", "norm", "matrix_exp", "matrix_power", "qr", "svd", "linear"}
 PACKAGE = Path(tg.__file__).parent
 
 
@@ -186,3 +179,9 @@ def test_the_table_of_names_is_that_of_the_package():
     code = "import surface; assert surface.table() in surface.PAGE.read_text('utf-8')"
     done = subprocess.run([sys.executable, "-c", code], cwd=docs, check=False)  # noqa: S603
     assert not done.returncode, "run python docs/surface.py"
+
+
+def test_the_module_of_linear_algebra_lists_public_names_only() -> None:
+    assert dir(tg.linalg)
+    assert not [name for name in dir(tg.linalg) if name.startswith("_") or name in {"np", "Any"}]
+    assert all(callable(getattr(tg.linalg, name)) for name in dir(tg.linalg))

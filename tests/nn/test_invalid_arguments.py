@@ -10,10 +10,11 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
+from tinygrad_fc.core.errors import ArgumentError, DtypeError, RangeError, ShapeError
 from tinygrad_fc.nn import init, utils
 from tinygrad_fc.nn.summary import summary
 from tinygrad_fc.nn.utils import parametrizations, parametrize, prune
+from tinygrad_fc.utils.data import DataLoader, TensorDataset
 
 F = nn.functional
 X, Y = tg.zeros(2, 3), tg.tensor([0, 1])
@@ -35,11 +36,7 @@ LINEAR_AND_EMBEDDING = [
     (lambda: nn.Embedding(3, 2, padding_idx=3), RangeError, "is 3, expected -3 to 2"),
     (lambda: F.one_hot(Y + 2, 3), RangeError, "are 2 to 3, expected 0 to 2"),
     (lambda: nn.Bilinear(3, 4, 5)(X, X), nn.LayerError, "size 3, but its in2_features is 4"),
-    (
-        lambda: F.bilinear(X, X.T, X[None]),
-        ShapeError,
-        r"shapes \(2, 3\) and \(3, 2\) and the weigh",
-    ),
+    (lambda: F.bilinear(X, X.T, X[None]), ShapeError, r"\(2, 3\) and \(3, 2\) and the weigh"),
     (lambda: F.pad(X, (1,)), ShapeError, "expected two widths per axis"),
     (lambda: F.pad(X[0], (1,) * 4), ShapeError, r"pad is \(1, 1, 1, 1\) for an input of shape \(3"),
     (lambda: F.pad(X, (3, 0), "reflect"), ShapeError, "size 3, expected at most 2 for mode 'refle"),
@@ -107,16 +104,19 @@ PARAMETRIZATIONS = [
 TOOLS = [
     (lambda: utils.clip_grad_norm_([X], -1.0), ValueError, "max_norm is .*, expected at least 0"),
     (lambda: utils.clip_grad_value_([X], math.nan), ValueError, "clip_value is .*, expected at l"),
-    (
-        lambda: utils.clip_grad_norm_(LINEAR, 1.0),
-        TypeError,
-        r"a Linear\. Pass model\.parameters\(\)",
-    ),
-    (
-        lambda: utils.clip_grad_norm_(LINEAR.parameters, 1.0),
-        TypeError,
-        r"Call it: model\.parameters",
-    ),
+    (lambda: utils.clip_grad_norm_(LINEAR, 1), TypeError, r"a Linear\. Pass model\.parameters"),
+    (lambda: utils.clip_grad_norm_(LINEAR.parameters, 1), TypeError, "Call it: model.parameters"),
+    (lambda: tg.compile(5), TypeError, "5; expected a function or a module"),
+    (lambda: DataLoader(TensorDataset(X), num_workers=-1), ArgumentError, "num_workers is -1"),
+    (lambda: DataLoader(TensorDataset(X), timeout=-1), ArgumentError, "timeout is -1"),
+    (lambda: nn.utils.vector_to_parameters(3, [X]), ArgumentError, "vec is 3, expected a tensor"),
+    (lambda: nn.ReLU()(X, 2), TypeError, "ReLU takes 1 input; got 2"),
+    (lambda: nn.MSELoss()(X, X, reduction="none"), TypeError, "MSELoss: reduction is set where it"),
+    (lambda: nn.BatchNorm1d(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
+    (lambda: nn.LayerNorm(3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
+    (lambda: nn.GroupNorm(3, 3, eps=-1), ArgumentError, "eps is -1, expected at least 0"),
+    (lambda: nn.Linear(3, 2)(5), DtypeError, r"\(input\) is 5; pass a tensor or an array"),
+    (lambda: tg.device("cpu", "a"), RuntimeError, "no device"),
     (lambda: summary(nn.Tanh, (1,)), TypeError, "expected a Module. Pass an instance"),
     (lambda: summary(nn.Tanh(), 3), TypeError, "input_shape is 3, expected a tuple"),
     (lambda: summary(nn.Tanh(), tg.ones(2, 3)), TypeError, r"input_shape is tensor\(\[\[1"),

@@ -8,13 +8,12 @@ from __future__ import annotations
 import io
 import re
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("torch")
 
@@ -172,3 +171,16 @@ def test_a_script_prints_the_same_numbers(
     theirs: Any = printed(script, "torch")
     assert len(ours) > 5
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+PAGE = Path(__file__).parents[2] / "docs/howto/interop.md"
+
+
+def test_the_blocks_of_the_interop_page_run_one_after_another() -> None:
+    pytest.importorskip("pandas")
+    mpl.use("agg")
+    names: dict[str, object] = {}
+    blocks = r"^```(?:python|\{code-cell\})\n(.*?)^```"
+    for block in re.findall(blocks, PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+        if "xarray" not in block:
+            exec(block, names)  # noqa: S102  the code of the page
