@@ -4,31 +4,24 @@ A program is a list of statements, drawn by its seed, about tensors of all dtype
 infinities: operators, changes in place, views, indices, casts, hooks, `func`, distributions. After
 each statement all variables agree in value, dtype, shape and `requires_grad`, at the end also the
 gradients and what hooks saw. What differs is printed by the function that was called last, with one
-program each. `--dump FILE` writes the programs and our results, and `--replay FILE` runs them, also
-without PyTorch, and compares the results bit by bit: with another Python, for example.
+program each.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import re
 import warnings
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import tinygrad_fc as tg
 from tinygrad_fc.core.node import Node
-
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment]
 
 FLOATS = ("float64", "float32", "float16")
 INTEGERS = ("int64", "int32", "uint8", "bool")
@@ -186,8 +179,7 @@ def scope_of(library: Any) -> dict[str, Any]:
 
 
 def tensors_in(scope: dict[str, Any]) -> dict[str, Any]:
-    kinds = (Node,) if torch is None else (Node, torch.Tensor)
-    return {n: v for n, v in scope.items() if isinstance(v, kinds)}
+    return {n: v for n, v in scope.items() if isinstance(v, Node | torch.Tensor)}
 
 
 def difference(x: Any, y: Any, exact: list[str], name: str, tolerance: float) -> str:
@@ -284,54 +276,23 @@ def gradients_compared(scopes: Any, tolerance: float) -> str:
     return "" if same else f"hooks saw {seen[0]}, PyTorch's {seen[1]}"
 
 
-def results(text: list[str]) -> list[str]:
-    """Return the bits of all variables and gradients after a program of ours."""
-    scope = scope_of(tg)
-    errors = [execute(statement, scope) for statement in text if statement != "backward"]
-    scope["tensors"] = tensors_in(scope)
-    errors += [execute(END, scope)] if text[-1:] == ["backward"] else []
-    tensors = scope["tensors"].values()
-    arrays = [a for v in tensors for a in (v, v._grad) if a is not None]
-    return [
-        *errors,
-        *(f"{a.dtype}{tuple(a.shape)}{a.detach().numpy().tobytes().hex()}" for a in arrays),
-    ]
-
-
-def replayed(path: Path) -> str:
-    """Return which of the programs in a file have other results now."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    texts = ["\n".join(text) for text, expected in lines if results(text) != expected]
-    return "\n\n".join([f"{len(lines)} programs: {len(texts)} differ", *texts[:3]])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for option, default in (("count", 1000), ("seed", 0), ("length", 14)):
         parser.add_argument(f"--{option}", type=int, default=default)
-    parser.add_argument("--dump", type=Path)
-    parser.add_argument("--replay", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
-    if options.replay:
-        print(replayed(options.replay))
-        return
     torch.set_default_dtype(torch.float64)
     counts, examples = Counter[str](), dict[str, str]()
-    lines: list[str] = []
     for seed in range(options.seed, options.seed + options.count):
         text, found, refused = program(seed, options.length)
-        if options.dump:
-            lines.append(json.dumps([text, results(text)]))
         end = f"{text[-1]} {found if text[-1] == 'backward' else ''}"
         for line in [f"differs: {end}"] * bool(found) + refused:
             key = re.sub(r"\b(v\d+|w)\b", "x", line)
             counts[key] += 1
             examples.setdefault(key, "\n".join([f"seed {seed}", *text, f"# {found}"]))
         counts["agrees"] += not found
-    if options.dump:
-        options.dump.write_text("\n".join(lines))
     for key, number in sorted(counts.items(), key=lambda item: (item[0][:3], -item[1])):
         print(f"{number:6d} {key[:170]}")
     for key, example in examples.items():
