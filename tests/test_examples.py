@@ -174,9 +174,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("scripts", "options", "message"), ERRORS)
-def test_invalid_options_are_errors(
-    run: Run, scripts: list[str], options: str, message: str
-) -> None:
+def test_invalid_options_are_errors(run: Run, scripts: list[str], options: str, message: str):
     for script in scripts:
         assert message in run.error(script, *options.split())
         assert not list(Path().iterdir())

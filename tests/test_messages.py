@@ -117,33 +117,26 @@ def test_nothing_requires_grad():
         ((x.detach() * 2).mean(), "mean"),
         (tg.tensor(1.0), "no operation"),
         ((x > 0).sum(), "sum"),
-        (
-            tg.compile(lambda: x * 2)().sum(),
-            "compiled function, which should contain the backward()",
-        ),
+        (tg.compile(lambda: x * 2)().sum(), "compiled function, which should contain the backward"),
     ):
         message = message_of(result.backward, GraphError)
-        has(
-            message, cause, origin, "requires_grad=True", "detach()", ".data", ".numpy()", "no_grad"
-        )
+        has(message, cause, origin, "requires_grad=True", "detach()", ".data", ".numpy()")
+        has(message, "no_grad")
     with tg.no_grad():
         unrecorded = (x * 2).sum()
     has(message_of(unrecorded.backward, GraphError), cause, "sum", "no_grad()")
     has(message_of(lambda: tg.autograd.grad(unrecorded, x), GraphError), cause)
 
 
-@pytest.mark.parametrize(
-    ("call", "parts"),
-    [
-        (lambda x: x * x, ("multiply needs its argument", "of shape (2,)")),
-        (lambda x: x / 2 + x**2, ("power needs its argument 0 (x)",)),
-        (tg.log, ("log needs its argument 0 (x)",)),
-        (
-            lambda x: x.reshape(1, 2) @ tg.ones(2, 2) @ x,
-            ("matmul needs its argument 1 (y) of shape (2,)",),
-        ),
-    ],
-)
+CHANGED: list[Any] = [
+    (lambda x: x * x, ("multiply needs its argument", "of shape (2,)")),
+    (lambda x: x / 2 + x**2, ("power needs its argument 0 (x)",)),
+    (tg.log, ("log needs its argument 0 (x)",)),
+    (lambda x: T(np.ones((1, 2))) @ x, ("matmul needs its argument 1 (y) of shape (2,)",)),
+]
+
+
+@pytest.mark.parametrize(("call", "parts"), CHANGED)
 def test_changed_in_place(call: Any, parts: tuple[str, ...]):
     x = T(np.ones(2))
     out = call(x).sum()
@@ -185,45 +178,45 @@ def gradient_of_an_unrecorded_gradient() -> None:
 # Other messages
 
 
-@pytest.mark.parametrize(
-    ("call", "parts"),
-    [
-        (lambda: tg.ones(2, 3) @ tg.ones(2, 3), ("axis 1 of the first has size 3", "Transpose")),
-        (lambda: tg.op(np.multiply, domain=(real, real)), ("multiply is already registered",)),
-        (lambda: tg.op(lambda x: x, name="same", domain=real), ("domain is a tuple, one per",)),
-        (second_backward, ("earlier backward pass", "multiply", "detach()", "retain_graph=True")),
-        (gradient_of_an_unrecorded_gradient, ("create_graph=True",)),
-        (lambda: tg.tensor("text"), ("cannot make a tensor of 'text'", "real numbers")),
-        (lambda: tg.tensor([1], dtype="complex64"), ("got dtype complex64", "real numbers")),
-        (lambda: tg.zeros(2, dtype=object), ("got dtype object", "expected real numbers")),
-        (lambda: tg.ones_like(tg.eye(2), dtype=complex), ("got dtype complex128", "real numbers")),
-        (lambda: tg.eye(2).view(complex), ("got dtype complex128", "expected real numbers")),
-        (lambda: tg.zeros(2, device="gpu"), ("there is no device 'gpu'", "'cpu', 'cuda'")),
-        (tg.ones(2, 3).item, ("item: got shape (2, 3); expected one element", "tolist()")),
-        (lambda: bool(tg.ones(2)), ("ambiguous", "(2,)", ".any()", ".all()")),
-        (lambda: len(tg.tensor(1.0)), ("0-d tensor has no length", "item()")),
-        (lambda: list(tg.tensor(1.0)), ("0-d tensor", "item()")),
-        (lambda: [1, 2][tg.tensor(1.0)], ("'float' object cannot be",)),
-        (lambda: tg.ones(2).mm(tg.ones(2)), ("mm: got shape (2,) and (2,); expected mat",)),
-        (lambda: tg.bmm(tg.ones(2, 1, 1), tg.ones(3, 1, 1)), ("bmm", "(2, 1, 1)", "(3, 1, 1)")),
-        (lambda: tg.cat([]), ("need at least one array to concatenate",)),
-        (lambda: tg.stack([]), ("need at least one array to stack",)),
-        (lambda: tg.stack([tg.ones(2), tg.ones(3)]), ("stack cannot take (2,), (3,)",)),
-        (lambda: tg.ones(5).split([2, 2]), ("got shape (5,); expected sizes [2, 2] that add up",)),
-        (tg.ones(2, 2, 2).t, ("t: got shape (2, 2, 2); expected at most 2 dimensions", "mT")),
-        (lambda: tg.ones(2).softmax(2.0), ("softmax cannot take (2,), dim=2.0",)),
-        (lambda: tg.ones(2).clamp(), ("clamp needs a bound",)),
-        (lambda: tg.ones(2).sum(dim=0, axis=0), ("pass dim or axis, not both",)),
-        (lambda: tg.zeros(0).max(), ("amax cannot take (0,)",)),
-        (lambda: tg.ones(3).gather(0, tg.tensor([3])), ("gather", "0 to 2")),
-        (lambda: tg.ones(3).topk(4), ("topk: got shape (3,); expected at least k = 4", "(3,)")),
-        (lambda: tg.arange(0, 3, -1), ("step is -1, expected not 0, and the sign of 3 - 0",)),
-        (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "ij->i", "too many subscripts")),
-        (lambda: tg.autograd.grad(T(np.ones(())), [2]), ("inputs must be tensors, got int",)),
-        (lambda: T(np.ones(())).backward(inputs=[]), ("inputs is empty",)),
-        (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
-    ],
-)
+OTHERS: list[Any] = [
+    (lambda: tg.ones(2, 3) @ tg.ones(2, 3), ("axis 1 of the first has size 3", "Transpose")),
+    (lambda: tg.op(np.multiply, domain=(real, real)), ("multiply is already registered",)),
+    (lambda: tg.op(lambda x: x, name="same", domain=real), ("domain is a tuple, one per",)),
+    (second_backward, ("earlier backward pass", "multiply", "detach()", "retain_graph=True")),
+    (gradient_of_an_unrecorded_gradient, ("create_graph=True",)),
+    (lambda: tg.tensor("text"), ("cannot make a tensor of 'text'", "real numbers")),
+    (lambda: tg.tensor([1], dtype="complex64"), ("got dtype complex64", "real numbers")),
+    (lambda: tg.zeros(2, dtype=object), ("got dtype object", "expected real numbers")),
+    (lambda: tg.ones_like(tg.eye(2), dtype=complex), ("got dtype complex128", "real numbers")),
+    (lambda: tg.eye(2).view(complex), ("got dtype complex128", "expected real numbers")),
+    (lambda: tg.zeros(2, device="gpu"), ("there is no device 'gpu'", "'cpu', 'cuda'")),
+    (tg.ones(2, 3).item, ("item: got shape (2, 3); expected one element", "tolist()")),
+    (lambda: bool(tg.ones(2)), ("ambiguous", "(2,)", ".any()", ".all()")),
+    (lambda: len(tg.tensor(1.0)), ("0-d tensor has no length", "item()")),
+    (lambda: list(tg.tensor(1.0)), ("0-d tensor", "item()")),
+    (lambda: [1, 2][tg.tensor(1.0)], ("'float' object cannot be",)),
+    (lambda: tg.ones(2).mm(tg.ones(2)), ("mm: got shape (2,) and (2,); expected mat",)),
+    (lambda: tg.bmm(tg.ones(2, 1, 1), tg.ones(3, 1, 1)), ("bmm", "(2, 1, 1)", "(3, 1, 1)")),
+    (lambda: tg.cat([]), ("need at least one array to concatenate",)),
+    (lambda: tg.stack([]), ("need at least one array to stack",)),
+    (lambda: tg.stack([tg.ones(2), tg.ones(3)]), ("stack cannot take (2,), (3,)",)),
+    (lambda: tg.ones(5).split([2, 2]), ("got shape (5,); expected sizes [2, 2] that add up",)),
+    (tg.ones(2, 2, 2).t, ("t: got shape (2, 2, 2); expected at most 2 dimensions", "mT")),
+    (lambda: tg.ones(2).softmax(2.0), ("softmax cannot take (2,), dim=2.0",)),
+    (lambda: tg.ones(2).clamp(), ("clamp needs a bound",)),
+    (lambda: tg.ones(2).sum(dim=0, axis=0), ("pass dim or axis, not both",)),
+    (lambda: tg.zeros(0).max(), ("amax cannot take (0,)",)),
+    (lambda: tg.ones(3).gather(0, tg.tensor([3])), ("gather", "0 to 2")),
+    (lambda: tg.ones(3).topk(4), ("topk: got shape (3,); expected at least k = 4", "(3,)")),
+    (lambda: tg.arange(0, 3, -1), ("step is -1, expected not 0, and the sign of 3 - 0",)),
+    (lambda: tg.einsum("ij->i", tg.ones(2)), ("einsum", "ij->i", "too many subscripts")),
+    (lambda: tg.autograd.grad(T(np.ones(())), [2]), ("inputs must be tensors, got int",)),
+    (lambda: T(np.ones(())).backward(inputs=[]), ("inputs is empty",)),
+    (lambda: tg.ones(2).retain_grad(), ("does not require grad",)),
+]
+
+
+@pytest.mark.parametrize(("call", "parts"), OTHERS)
 def test_other_messages(call: Any, parts: tuple[str, ...]):
     has(message_of(call), *parts)
 

@@ -40,9 +40,7 @@ def test_the_map_lists_existing_paths() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_program_shown_is_the_generated_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_program_shown_is_the_generated_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     code = blocks("python")
     (k,) = (k for k, text in enumerate(code) if "@tg.compile" in text)
     script = tmp_path / "readme.py"

@@ -53,16 +53,16 @@ def fitted(**options: Any) -> NetClassifier:
     return NetClassifier(**settings | options).fit(X, CLASSES)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"dropout": 0.3},
-        {"validation_fraction": 0.2, "patience": 2},
-        {"schedule": lambda o: optim.lr_scheduler.StepLR(o, 2)},
-        {"optimizer": optim.SGD, "weight_decay": 0.01},
-    ],
-)
+SETTINGS: list[Any] = [
+    {},
+    {"dropout": 0.3},
+    {"validation_fraction": 0.2, "patience": 2},
+    {"schedule": lambda o: optim.lr_scheduler.StepLR(o, 2)},
+    {"optimizer": optim.SGD, "weight_decay": 0.01},
+]
+
+
+@pytest.mark.parametrize("options", SETTINGS)
 def test_a_seed_reproduces_and_the_global_generator_is_unchanged(options: Any):
     before = tg.get_rng_state()
     first, second = fitted(**options), fitted(**options)

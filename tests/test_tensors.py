@@ -124,27 +124,27 @@ def test_copies_of_results_are_leaves():
         assert x.grad is None
 
 
-@pytest.mark.parametrize(
-    ("create", "expected"),
-    [
-        (lambda: tg.tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
-        (lambda: tg.tensor(3.0), "tensor(3.)"),
-        (lambda: tg.tensor([1, 2]), "tensor([1, 2])"),
-        (lambda: tg.tensor(7), "tensor(7)"),
-        (lambda: tg.tensor(data=True), "tensor(True)"),
-        (lambda: tg.tensor([True, False]), "tensor([ True, False])"),
-        (lambda: tg.zeros(0), "tensor([])"),
-        (lambda: tg.zeros(0, 3), "tensor([], size=(0, 3))"),
-        (lambda: tg.ones(1, dtype=tg.float32), "tensor([1.], dtype=float32)"),
-        (lambda: tg.ones(1, requires_grad=True), "tensor([1.], requires_grad=True)"),
-        (lambda: tg.ones(1, requires_grad=True) * 2, "tensor([2.], made_by=multiply)"),
-        (lambda: tg.tensor(1e-10), "tensor(1.e-10)"),
-        (lambda: tg.tensor(float("nan")), "tensor(nan)"),
-        (lambda: tg.tensor(float("-inf")), "tensor(-inf)"),
-        (lambda: tg.tensor(1e30), "tensor(1.e+30)"),
-        (lambda: tg.tensor([[1.0], [2.0]]), "tensor([[1.],\n        [2.]])"),
-    ],
-)
+PRINTED: list[Any] = [
+    (lambda: tg.tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
+    (lambda: tg.tensor(3.0), "tensor(3.)"),
+    (lambda: tg.tensor([1, 2]), "tensor([1, 2])"),
+    (lambda: tg.tensor(7), "tensor(7)"),
+    (lambda: tg.tensor(data=True), "tensor(True)"),
+    (lambda: tg.tensor([True, False]), "tensor([ True, False])"),
+    (lambda: tg.zeros(0), "tensor([])"),
+    (lambda: tg.zeros(0, 3), "tensor([], size=(0, 3))"),
+    (lambda: tg.ones(1, dtype=tg.float32), "tensor([1.], dtype=float32)"),
+    (lambda: tg.ones(1, requires_grad=True), "tensor([1.], requires_grad=True)"),
+    (lambda: tg.ones(1, requires_grad=True) * 2, "tensor([2.], made_by=multiply)"),
+    (lambda: tg.tensor(1e-10), "tensor(1.e-10)"),
+    (lambda: tg.tensor(float("nan")), "tensor(nan)"),
+    (lambda: tg.tensor(float("-inf")), "tensor(-inf)"),
+    (lambda: tg.tensor(1e30), "tensor(1.e+30)"),
+    (lambda: tg.tensor([[1.0], [2.0]]), "tensor([[1.],\n        [2.]])"),
+]
+
+
+@pytest.mark.parametrize(("create", "expected"), PRINTED)
 def test_repr(create: Any, expected: str):
     assert repr(create()) == str(create()) == expected
 

@@ -53,15 +53,15 @@ def test_release_notes_are_the_section_of_the_version():
     assert notes("v0.2.0", "0.2.0", LOG.format("")) == "- New"
 
 
-@pytest.mark.parametrize(
-    ("tag", "version", "unreleased", "message"),
-    [
-        ("v0.3.0", "0.2.0", "", "the tag is v0.3.0"),
-        ("v0.3.0", "0.3.0", "", "no section"),
-        ("v0.1.0", "0.1.0", "", "needs a date"),
-        ("v0.2.0", "0.2.0", "\n- Newer\n", "under .Unreleased."),
-    ],
-)
+REFUSED_RELEASES: list[Any] = [
+    ("v0.3.0", "0.2.0", "", "the tag is v0.3.0"),
+    ("v0.3.0", "0.3.0", "", "no section"),
+    ("v0.1.0", "0.1.0", "", "needs a date"),
+    ("v0.2.0", "0.2.0", "\n- Newer\n", "under .Unreleased."),
+]
+
+
+@pytest.mark.parametrize(("tag", "version", "unreleased", "message"), REFUSED_RELEASES)
 def test_a_release_is_refused(tag: str, version: str, unreleased: str, message: str):
     with pytest.raises(SystemExit, match=message):
         notes(tag, version, LOG.format(unreleased))

@@ -97,10 +97,7 @@ def test_the_jvp_of_a_function_is_used_in_every_order() -> None:
 
 def test_a_wrong_jvp_is_named_and_found_by_the_kit() -> None:
     for returned, text in (
-        (
-            lambda x, y: (x.sum(), y),
-            r"jvp of Wrong returned tangents of \[Size\(\[\]\), .*expected",
-        ),
+        (lambda x, y: (x.sum(), y), r"jvp of Wrong returned tangents of \[Size\(\[\]\), .*; exp"),
         (lambda x, y: x, r"jvp of Wrong returned tangents of \[Size\(\[2\]\)\]; expected"),
         (lambda x, y: (x.mul_(2), y), "jvp of Wrong changes an argument in place"),
     ):

@@ -262,22 +262,22 @@ def test_a_result_without_a_batch_is_the_same_for_all_rows() -> None:
         func.vmap(tg.sin, out_dims=None)(x)
 
 
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda x: func.vmap(tg.sin)(3.0), r"in_dims is 0, expected axes of tensors, .* got \[3.0"),
-        (func.vmap(tg.sin, in_dims=(0, 0)), "does not fit a pytree"),
-        (func.vmap(tg.sin, in_dims={"a": 0}), "does not fit a pytree"),
-        (lambda x: func.vmap(lambda d: d, in_dims=({"a": 0},))({"b": x}), "does not fit a pytree"),
-        (func.vmap(tg.sin, in_dims=None), "in_dims is None, expected axes"),
-        (func.vmap(tg.sin, in_dims=2), "in_dims is 2, expected axes"),
-        (lambda x: func.vmap(tg.add)(x, x[:1]), "of one size"),
-        (lambda x: func.vmap(tg.sin)(x[:0]), "of at least 1"),
-        (func.vmap(tg.sin, in_dims=(None,)), r"in_dims is \(None,\), expected axes"),
-        (func.vmap(lambda x: (x, x), out_dims=(0,)), "does not fit a pytree"),
-        (lambda x: func.vmap(tg.sin, randomness="no"), "randomness is 'no', expected one of error"),
-    ],
-)
+ERRORS_OF_VMAP: list[Any] = [
+    (lambda x: func.vmap(tg.sin)(3.0), r"in_dims is 0, expected axes of tensors, .* got \[3.0"),
+    (func.vmap(tg.sin, in_dims=(0, 0)), "does not fit a pytree"),
+    (func.vmap(tg.sin, in_dims={"a": 0}), "does not fit a pytree"),
+    (lambda x: func.vmap(lambda d: d, in_dims=({"a": 0},))({"b": x}), "does not fit a pytree"),
+    (func.vmap(tg.sin, in_dims=None), "in_dims is None, expected axes"),
+    (func.vmap(tg.sin, in_dims=2), "in_dims is 2, expected axes"),
+    (lambda x: func.vmap(tg.add)(x, x[:1]), "of one size"),
+    (lambda x: func.vmap(tg.sin)(x[:0]), "of at least 1"),
+    (func.vmap(tg.sin, in_dims=(None,)), r"in_dims is \(None,\), expected axes"),
+    (func.vmap(lambda x: (x, x), out_dims=(0,)), "does not fit a pytree"),
+    (lambda x: func.vmap(tg.sin, randomness="no"), "randomness is 'no', expected one of error"),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), ERRORS_OF_VMAP)
 def test_errors_of_vmap(call: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call(tg.tensor([1.0, 2.0]))

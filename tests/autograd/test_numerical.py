@@ -99,9 +99,7 @@ def test_a_minimum_has_a_narrow_bound(x: float) -> None:
 
 
 @given(points, st.floats(-4, 4, width=16), st.floats(0.25, 4, width=16))
-def test_a_kink_is_detected_and_its_bound_contains_both_slopes(
-    x: float, a: float, b: float
-) -> None:
+def test_a_kink_is_detected_and_its_bound_contains_both_slopes(x: float, a: float, b: float):
     measured = slope(lambda t: np.where(t < x, a, a + b) * (t - x), x, min(x, 1.0))
     step = min(x, 1.0)
     assert measured.jump > 0.99 * b * step
@@ -185,9 +183,7 @@ def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
 
 
 @given(st.floats(-4, 12), st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), st.booleans())
-def test_the_bound_at_a_curved_kink_contains_both_slopes(
-    rate: float, left: float, bent: bool
-) -> None:
+def test_the_bound_at_a_curved_kink_contains_both_slopes(rate: float, left: float, bent: bool):
     def f(t: Any) -> Any:
         s = 2.0**rate
         beyond = np.expm1(np.minimum(t, 0) * s) / s if bent else t / (1 + s * np.abs(t))

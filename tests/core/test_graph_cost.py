@@ -139,9 +139,7 @@ def run(source: str, **variables: str) -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's option")
 @pytest.mark.parametrize(("option", "few_faults"), [("1", "True"), ("0", "False")])
-def test_the_first_backward_pass_keeps_freed_memory_unless_disabled(
-    option: str, few_faults: str
-) -> None:
+def test_the_first_backward_pass_keeps_freed_memory_unless_disabled(option: str, few_faults: str):
     assert run(SOURCE, TINYGRAD_FC_KEEP_MEMORY=option) == ["True", "False", few_faults]
 
 

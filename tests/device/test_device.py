@@ -184,9 +184,7 @@ class _OnTheGpu(doctest.OutputChecker):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_example_of_each_public_name_runs_on_a_gpu(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_of_each_public_name_runs_on_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch):
     """Created tensors are placed on the GPU; what is documented to be for the CPU says so."""
 
     def placed(array: Any, options: Any) -> Any:

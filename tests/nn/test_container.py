@@ -69,14 +69,14 @@ def test_attributes_of_a_subclass_are_layers():
     assert nn.Sequential()(x) is x
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (nn.Tanh, r"got a class Tanh, expected modules. Write Tanh\(\)"),
-        ([nn.Tanh()], r"got a list, expected modules. Pass its items: \*layers"),
-        (np.tanh, r"got a ufunc, expected modules. Use the module for a function"),
-    ],
-)
+NO_MODULES: list[Any] = [
+    (nn.Tanh, r"got a class Tanh, expected modules. Write Tanh\(\)"),
+    ([nn.Tanh()], r"got a list, expected modules. Pass its items: \*layers"),
+    (np.tanh, r"got a ufunc, expected modules. Use the module for a function"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), NO_MODULES)
 def test_items_that_are_not_modules(wrong: Any, message: str):
     net = nn.Sequential(nn.Tanh())
     for put in (

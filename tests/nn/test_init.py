@@ -17,16 +17,8 @@ from tinygrad_fc.nn import init
 matrices = st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple)
 floats = st.sampled_from([tg.float64, tg.float32, tg.float16])
 
-RANDOM = [
-    init.uniform_,
-    init.normal_,
-    init.trunc_normal_,
-    init.xavier_uniform_,
-    init.xavier_normal_,
-    init.kaiming_uniform_,
-    init.kaiming_normal_,
-    init.orthogonal_,
-]
+NAMES = "uniform normal trunc_normal xavier_uniform xavier_normal kaiming_uniform kaiming_normal"
+RANDOM = [getattr(init, f"{name}_") for name in f"{NAMES} orthogonal".split()]
 FIXED: list[Any] = [init.zeros_, init.ones_, lambda t: init.constant_(t, 0.5)]
 
 

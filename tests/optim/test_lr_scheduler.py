@@ -187,28 +187,28 @@ NUMBER, POSITIVE = "a finite number", "a finite number above 0"
 AT_LEAST_0, PER_GROUP = "a finite number, at least 0", "Pass one value per group"
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("StepLR", {"step_size": 0}, f"step_size must be {POSITIVE}, got 0"),
-        ("StepLR", {"step_size": 1, "gamma": math.nan}, f"gamma must be {NUMBER}, got nan"),
-        ("MultiStepLR", {"milestones": [1], "gamma": "1"}, f"gamma must be {NUMBER}, got '1'"),
-        ("ExponentialLR", {"gamma": None}, f"gamma must be {NUMBER}, got None"),
-        ("ConstantLR", {"total_iters": -1}, f"total_iters must be {AT_LEAST_0}, got -1"),
-        ("PolynomialLR", {"power": math.inf}, f"power must be {AT_LEAST_0}, got inf"),
-        ("CosineAnnealingLR", {"T_max": 0}, f"T_max must be {POSITIVE}, got 0"),
-        ("CosineAnnealingLR", {"T_max": 1, "eta_min": "0"}, f"eta_min must be {NUMBER}, got '0'"),
-        ("CosineAnnealingWarmRestarts", {"T_0": 2.5}, "T_0 must be an integer of at least 1"),
-        ("LambdaLR", {"lr_lambda": [inverse]}, f"lr_lambda has 1 .* 2 groups. {PER_GROUP}"),
-        ("LambdaLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got 0.5"),
-        ("MultiplicativeLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got"),
-        ("OneCycleLR", {"max_lr": 1, "epochs": 3}, "needs total_steps, or epochs and steps"),
-        ("CyclicLR", CYCLE | {"step_size_up": 0}, f"step_size_up must be {POSITIVE}, got 0"),
-        ("CyclicLR", CYCLE | {"max_momentum": [0.9]}, f"max_momentum has 1 .* {PER_GROUP}"),
-        ("ReduceLROnPlateau", {"patience": -1}, f"patience must be {AT_LEAST_0}, got -1"),
-        ("ReduceLROnPlateau", {"factor": 1.0}, "factor must be at least 0 and below 1, got 1.0"),
-    ],
-)
+OUT_OF_RANGE: list[Any] = [
+    ("StepLR", {"step_size": 0}, f"step_size must be {POSITIVE}, got 0"),
+    ("StepLR", {"step_size": 1, "gamma": math.nan}, f"gamma must be {NUMBER}, got nan"),
+    ("MultiStepLR", {"milestones": [1], "gamma": "1"}, f"gamma must be {NUMBER}, got '1'"),
+    ("ExponentialLR", {"gamma": None}, f"gamma must be {NUMBER}, got None"),
+    ("ConstantLR", {"total_iters": -1}, f"total_iters must be {AT_LEAST_0}, got -1"),
+    ("PolynomialLR", {"power": math.inf}, f"power must be {AT_LEAST_0}, got inf"),
+    ("CosineAnnealingLR", {"T_max": 0}, f"T_max must be {POSITIVE}, got 0"),
+    ("CosineAnnealingLR", {"T_max": 1, "eta_min": "0"}, f"eta_min must be {NUMBER}, got '0'"),
+    ("CosineAnnealingWarmRestarts", {"T_0": 2.5}, "T_0 must be an integer of at least 1"),
+    ("LambdaLR", {"lr_lambda": [inverse]}, f"lr_lambda has 1 .* 2 groups. {PER_GROUP}"),
+    ("LambdaLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got 0.5"),
+    ("MultiplicativeLR", {"lr_lambda": 0.5}, "lr_lambda must be a function of the epoch, got"),
+    ("OneCycleLR", {"max_lr": 1, "epochs": 3}, "needs total_steps, or epochs and steps"),
+    ("CyclicLR", CYCLE | {"step_size_up": 0}, f"step_size_up must be {POSITIVE}, got 0"),
+    ("CyclicLR", CYCLE | {"max_momentum": [0.9]}, f"max_momentum has 1 .* {PER_GROUP}"),
+    ("ReduceLROnPlateau", {"patience": -1}, f"patience must be {AT_LEAST_0}, got -1"),
+    ("ReduceLROnPlateau", {"factor": 1.0}, "factor must be at least 0 and below 1, got 1.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), OUT_OF_RANGE)
 def test_options_out_of_range(name: str, options: dict[str, Any], message: str):
     optimizer = sgd(0.5, 0.1)
     before = str(optimizer.param_groups)
@@ -277,14 +277,14 @@ def chained(*gammas: float) -> lr_scheduler.ChainedScheduler:
 ANOTHER = {"_schedulers": [chained(0.1).state_dict()["_schedulers"][0], {"T_max": 3}]}
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "state", "message"),
-    [
-        (falling(1.0), falling(1.0, 0.1).state_dict(), "1 .* dict 2. .* another number of groups"),
-        (chained(0.5, 0.5), chained(0.1).state_dict(), "has 2 schedulers, and the state dict 1"),
-        (chained(0.5, 0.5), ANOTHER, "ExponentialLR and the .* differ in T_max, base_lrs, gamma"),
-    ],
-)
+INVALID_STATES: list[Any] = [
+    (falling(1.0), falling(1.0, 0.1).state_dict(), "1 .* dict 2. .* another number of groups"),
+    (chained(0.5, 0.5), chained(0.1).state_dict(), "has 2 schedulers, and the state dict 1"),
+    (chained(0.5, 0.5), ANOTHER, "ExponentialLR and the .* differ in T_max, base_lrs, gamma"),
+]
+
+
+@pytest.mark.parametrize(("scheduler", "state", "message"), INVALID_STATES)
 def test_an_invalid_state_changes_nothing(scheduler: Any, state: Any, message: str):
     before = str(scheduler.state_dict())
     with pytest.raises(ValueError, match=message):

@@ -327,21 +327,21 @@ w = parameter(2)
 linear = nn.Linear(1, 1)
 
 
-@pytest.mark.parametrize(
-    ("params", "error", "message"),
-    [
-        ([], ValueError, r"SGD got no parameters\. Parameters are tensors .* after its first use"),
-        (linear, TypeError, r"got a Linear\. Pass model\.parameters\(\)"),
-        ([{"params": linear.parameters}], TypeError, r"got the function Module.* Call it: model"),
-        (w, TypeError, r"takes a list of parameters, got a Tensor: pass \[tensor\]"),
-        ({"params": [w]}, TypeError, r"got a dict: pass \[tensor\], \[group\], or dict.values"),
-        ([{"params": {w}}], TypeError, "parameters need an order, got a set: pass a list"),
-        ([3.0], TypeError, "optimizes tensors, got a float. Parameters are"),
-        ([w * 2], ValueError, r"got the result of \w+, of shape \(2,\), expected a leaf"),
-        ([{"params": [w]}, w], TypeError, "SGD: a group is a dict with 'params'"),
-        ([{"params": [w]}] * 2, ValueError, r"of shape \(2,\) is in more than one group"),
-    ],
-)
+INVALID_PARAMETERS: list[Any] = [
+    ([], ValueError, r"SGD got no parameters\. Parameters are tensors .* after its first use"),
+    (linear, TypeError, r"got a Linear\. Pass model\.parameters\(\)"),
+    ([{"params": linear.parameters}], TypeError, r"got the function Module.* Call it: model"),
+    (w, TypeError, r"takes a list of parameters, got a Tensor: pass \[tensor\]"),
+    ({"params": [w]}, TypeError, r"got a dict: pass \[tensor\], \[group\], or dict.values"),
+    ([{"params": {w}}], TypeError, "parameters need an order, got a set: pass a list"),
+    ([3.0], TypeError, "optimizes tensors, got a float. Parameters are"),
+    ([w * 2], ValueError, r"got the result of \w+, of shape \(2,\), expected a leaf"),
+    ([{"params": [w]}, w], TypeError, "SGD: a group is a dict with 'params'"),
+    ([{"params": [w]}] * 2, ValueError, r"of shape \(2,\) is in more than one group"),
+]
+
+
+@pytest.mark.parametrize(("params", "error", "message"), INVALID_PARAMETERS)
 def test_invalid_parameters(params: Any, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         SGD(params, lr=0.1)
@@ -350,18 +350,15 @@ def test_invalid_parameters(params: Any, error: type[Exception], message: str):
             SGD([w], nesterov=True, **wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s["param_groups"][0]["params"].append(1), r"groups of \[1\] .* of \[2\]"),
-        (lambda s: s["state"][0].update(exp_avg=tg.zeros(3)), r"exp_avg of shape \(3,\) for a"),
-        (lambda s: s["state"][0].update(exp_avg=tg.zeros(())), r"exp_avg has shape \(\) and"),
-        (
-            lambda s: s["state"].update({0: {"momentum_buffer": 1}}),
-            "Adam needs the state exp_avg, e",
-        ),
-    ],
-)
+INVALID_STATES: list[Any] = [
+    (lambda s: s["param_groups"][0]["params"].append(1), r"groups of \[1\] .* of \[2\]"),
+    (lambda s: s["state"][0].update(exp_avg=tg.zeros(3)), r"exp_avg of shape \(3,\) for a"),
+    (lambda s: s["state"][0].update(exp_avg=tg.zeros(())), r"exp_avg has shape \(\) and"),
+    (lambda s: s["state"].update({0: {"momentum_buffer": 1}}), "Adam needs the state exp_avg, e"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), INVALID_STATES)
 def test_an_invalid_state_dict_changes_nothing(change: Any, message: str):
     optimizer = stepped("Adam", parameter(2))
     state = copy.deepcopy(optimizer.state_dict())
