@@ -36,18 +36,20 @@ LOSSES = {
 LAST = {"softmax": [nn.Softmax(dim=1)], "nll": [nn.LogSoftmax(dim=1)], "bce": [nn.Sigmoid()]}
 
 
-class Between(nn.Module):
-    """Computes a function of its input and of layers."""
+class Net(nn.Module):
+    """A module whose forward is a function of the module and its input."""
 
-    def __init__(self, function: Callable[[Any, Any], Any], *layers: nn.Module) -> None:
+    def __init__(self, forward: Callable[[Any, Any], Any], **layers: nn.Module) -> None:
         super().__init__()
-        self.function, self.layer = function, nn.Sequential(*layers)
+        self.function = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
 
     def forward(self, x: Any) -> Any:
-        return self.function(x, self.layer)
+        return self.function(self, x)
 
 
-def shaped(x: Any, _: Any) -> Any:
+def shaped(_: Any, x: Any) -> Any:
     """Join, sort and add up along an axis."""
     pair = tg.stack([x.sinh(), x.cosh()], 1).sum(1)
     both = tg.concatenate([tg.cumsum(x, 1), pair], 1)
@@ -57,14 +59,39 @@ def shaped(x: Any, _: Any) -> Any:
 BETWEEN: dict[str, Callable[[int], nn.Module]] = {
     "norm": nn.BatchNorm1d,
     "layer norm": nn.LayerNorm,
-    "residual": lambda n: Between(
-        lambda x, layer: x + layer(x), nn.Linear(n, n, bias=False), nn.Tanh()
+    "residual": lambda n: Net(
+        lambda net, x: x + net.layer(x), layer=nn.Sequential(nn.Linear(n, n, bias=False), nn.Tanh())
     ),
     "dropout": lambda _: nn.Dropout(0.3),
     "alpha dropout": lambda _: nn.AlphaDropout(0.2),
-    "shaped": lambda _: Between(shaped),
-    "product": lambda _: Between(lambda x, _: x + x.cumprod(dim=0)),
+    "shaped": lambda _: Net(shaped),
+    "product": lambda _: Net(lambda _, x: x + x.cumprod(dim=0)),
 }
+
+
+def step_of(
+    model: nn.Module,
+    criterion: Any,
+    x: Any,
+    y: Any,
+    optimizer: Any = lambda p: optim.SGD(p, lr=0.1),
+    before: Callable[[nn.Module], Any] = lambda _: None,
+) -> tuple[Any, Any, Any]:
+    """Return a compiled step that was called once, and its batch."""
+    update = optimizer(model.parameters()) if callable(optimizer) else optimizer
+
+    @tg.compile(backend="numpy")
+    def step(x: Any, y: Any) -> Any:
+        model.zero_grad()
+        cost = criterion(model(x), y)
+        cost.backward()
+        before(model)
+        if update is not None:
+            update.step()
+        return cost
+
+    step(x, y)
+    return step, x, y
 
 
 def training(
@@ -86,25 +113,13 @@ def training(
         k = 1 if "norm" in between else 2
         model = nn.Sequential(*model[:k], BETWEEN[between](sizes[1]), *model[k:])
     criterion, model = LOSSES[loss], model.to(dtype)
-    update = OPTIMIZERS[optimizer](model.parameters()) if optimizer else None
-
-    @tg.compile(backend="numpy")
-    def step(x: Any, y: Any) -> Any:
-        model.zero_grad()
-        cost = criterion(model(x), y)
-        cost.backward()
-        if update is not None:
-            update.step()
-        return cost
-
     x = tg.linspace(-2, 2, batch * sizes[0], dtype=dtype).reshape(batch, sizes[0])
     y = tg.rand(batch, sizes[-1], dtype=dtype)
     if loss in ("cross entropy", "nll"):
         y = tg.randint(0, sizes[-1], (batch,))
     elif loss in ("bce", "logits"):
         y = y.round()
-    step(x, y)
-    return step, x, y
+    return step_of(model, criterion, x, y, OPTIMIZERS.get(optimizer))
 
 
 README: dict[str, Any] = {"sizes": [1, 8, 5, 3, 1], "batch": 40, "optimizer": "momentum"}

@@ -12,47 +12,10 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.viz.network import network, symbols
 from tinygrad_fc.viz.training_page import _data
-from viz.steps import ADAM, CLASSIFIER, README, lesson_of, texts, training
+from viz.steps import ADAM, CLASSIFIER, README, Net, lesson_of, step_of, texts, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Net(nn.Module):
-    """A module whose forward is a function of the module and its input."""
-
-    def __init__(self, forward: Callable[[Any, Any], Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, x: Any) -> Any:
-        return self.function(self, x)
-
-
-def step_of(
-    model: nn.Module,
-    criterion: Any,
-    x: Any,
-    y: Any,
-    optimizer: Any = lambda p: optim.SGD(p, lr=0.1),
-    before: Callable[[nn.Module], Any] = lambda _: None,
-) -> tuple[Any, Any, Any]:
-    """Return a compiled step that was called once, and its batch."""
-    update = optimizer(model.parameters()) if callable(optimizer) else optimizer
-
-    @tg.compile(backend="numpy")
-    def step(x: Any, y: Any) -> Any:
-        model.zero_grad()
-        cost = criterion(model(x), y)
-        cost.backward()
-        before(model)
-        update.step()
-        return cost
-
-    step(x, y)
-    return step, x, y
 
 
 def batch(n: int, width: int, outputs: int, classes: int = 0) -> tuple[Any, Any]:
@@ -70,11 +33,14 @@ def skip(net: Any, x: Any) -> Any:
     return net.c(first + tg.tanh(net.b(first)))
 
 
-def recurrent(net: Any, x: Any) -> Any:
-    h = tg.tanh(net.i(x[:, :1]))
-    for t in range(1, 4):
-        h = tg.tanh(net.h(h) + net.i(x[:, t : t + 1]))
-    return net.o(h)
+def recurrent(count: int) -> Any:
+    def forward(net: Any, x: Any) -> Any:
+        h = tg.tanh(net.i(x[:, :1]))
+        for t in range(1, count):
+            h = tg.tanh(net.h(h) + net.i(x[:, t : t + 1]))
+        return net.o(h)
+
+    return forward
 
 
 def gated(net: Any, x: Any) -> Any:
@@ -86,15 +52,11 @@ L = nn.Linear
 NETWORKS: dict[str, tuple[Any, Any, Any]] = {
     "4-3": (L(4, 3), 4, 3),
     "4 → 4 | 4 | 4 → 16 → 4 → 3": (
-        Net(attention, q=L(4, 4), k=L(4, 4), v=L(4, 4), o=L(4, 3)),
-        4,
-        3,
+        *(Net(attention, q=L(4, 4), k=L(4, 4), v=L(4, 4), o=L(4, 3)), 4, 3),
     ),
     "2 → 6 → 6 → 1, skip": (Net(skip, a=L(2, 6), b=L(6, 6), c=L(6, 1)), 2, 1),
     "4 → 1 | 1 | 1 | 1 → 3 → 3 → 3 → 3 → 1, shared weights": (
-        Net(recurrent, h=L(3, 3), i=L(1, 3), o=L(3, 1)),
-        4,
-        1,
+        *(Net(recurrent(4), h=L(3, 3), i=L(1, 3), o=L(3, 1)), 4, 1),
     ),
     "2 → 5 → 3 | 3 → 3": (Net(gated, a=L(2, 5), b=L(5, 3), g=L(5, 3)), 2, 3),
     "4-4-4, shared weights": (Net(lambda net, x: net.w(tg.tanh(net.w(x))), w=L(4, 4)), 4, 4),
@@ -189,13 +151,7 @@ def test_functions_of_a_loss_are_no_activations(loss: Any):
 
 @pytest.mark.parametrize("count", [6, 12])
 def test_long_loops_are_folded(show: Callable[..., Any], count: int):
-    def loop(net: Any, x: Any) -> Any:
-        h = tg.tanh(net.i(x[:, :1]))
-        for t in range(1, count):
-            h = tg.tanh(net.h(h) + net.i(x[:, t : t + 1]))
-        return net.o(h)
-
-    model = Net(loop, h=L(3, 3), i=L(1, 3), o=L(3, 1))
+    model = Net(recurrent(count), h=L(3, 3), i=L(1, 3), o=L(3, 1))
     program = step_of(model, nn.MSELoss(), *batch(8, count, 1))
     drawn = network(lesson_of(program))
     assert drawn is not None
@@ -386,6 +342,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     again.goto(address)
     again.evaluate("slice = 60000; idle()")
     assert again.evaluate("[cost(), sample, at]") == [cost, 7, page.evaluate("at")]
+    assert again.evaluate("pinned") == page.evaluate("pinned")
     weights = page.evaluate("exportWeights($('export')), decodeURIComponent($('export').href)")
     page.evaluate("text => importWeights(JSON.parse(text))", weights.split(",", 1)[1])
     assert "8 of 8 arrays fit" in page.inner_text("#note")
