@@ -1,8 +1,8 @@
 """Measure the kit: `python -m tests.gradient_collection [--seeds 3] [--only sin] [--hints]`.
 
 Every wrong rule should fail under every seed, and no right one; the exit status is 1 otherwise.
-"near points" of `cdist` is the known exception, under some seeds. `--only project` are the sixty
-bugs of public projects. One seed takes some minutes on two cores.
+"near points" of `cdist` is the known exception, under some seeds. `--only project` are the bugs
+of public projects. One seed takes some minutes on two cores.
 """
 
 from __future__ import annotations

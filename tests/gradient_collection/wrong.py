@@ -15,12 +15,6 @@ def first_gradient(name: str, *arrays: Any) -> Any:
     return RIGHT[name].vjp(*arrays)[0]
 
 
-def cosine_partly(g: Any, _out: Any, x: Any, y: Any) -> Any:
-    """Take the lengths of both rows for constants."""
-    u, v = x / column(f.norm(x)), y / column(f.norm(y))
-    return column(g) * v / column(f.norm(x)), column(g) * u / column(f.norm(y))
-
-
 def one_step_back(g: Any, out: Any, x: Any, w: Any) -> Any:
     """Take the state before the last step for a constant."""
     gx, gw = RIGHT["recurrent"].vjp(g, out, x, w)
@@ -96,43 +90,17 @@ def last_kept(x: Any, value: Any) -> Any:
 FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "formula": (
         ("sin", "sin for cos", by(lambda x, y: np.sin(x))),
-        ("tanh by its result", "1 - x^2", by(lambda x, y: 1 - x * x)),
-        ("sigmoid", "y (1 - x)", by(lambda x, y: y * (1 - x))),
-        ("arcsin", "no square root", by(lambda x, y: 1 / (1 - x * x))),
-        ("arctan", "1/(1 + x)^2", by(lambda x, y: 1 / (1 + x) ** 2)),
-        ("atan2", "distance not squared",
-         by(lambda x, y, out: (y / np.hypot(x, y), -x / np.hypot(x, y)))),
-        ("normalise", "only divides", lambda g, out, x: g / column(f.norm(x))),
         ("quadratic form", "as of a symmetric matrix",
          lambda g, out, x, a: (column(g) * 2 * (a @ column(x))[..., 0],
                                matrix(g) * column(x) * row(x))),
-        ("cumprod", "as of a product",
-         lambda g, out, x: f.ratio(f.reverse_cumsum(g), x) * out[..., -1:]),
-        ("cbrt", "cube root of x for x^(2/3)", by(lambda x, y: 1 / (3 * y))),
-        ("logcumsumexp", "as if all came before", lambda g, out, x: (
-            column(g) * np.exp(np.minimum(row(x) - column(out), 0))).sum(-2)),
-        ("Kepler", "slope at m", by(lambda x, y: 1 / (1 - 0.5 * np.cos(x)))),
         ("cubic root by Newton", "its last step only", by(lambda x, y: 1 / (3 * y * y))),
         ("bump", "distance not squared", by(lambda x, y: -2 * x * y / (1 - x * x))),
-        ("log gamma", "logarithm for digamma", by(lambda x, y: np.log(x))),
-        ("triangle wave", "rounded down", by(lambda x, y: np.sign(x - 2 * np.floor(x / 2)))),
     ),
-    "sign": (("log sigmoid", "sigmoid(x)", by(lambda x, y: f.sigmoid(x))),),
     "forgotten term": (
-        ("silu", "no sigmoid", by(lambda x, y: x * f.sigmoid(x) * f.sigmoid(-x))),
-        ("gelu", "no density", by(lambda x, y: f.ratio(y, x) + 0.5 * (x == 0))),
-        ("x^x", "no 1", by(lambda x, y: y * np.log(x))),
         ("softmax", "no sum", lambda g, out, x: out * g),
         ("layer norm", "no mean", f.layer_norm_vjp(mean=False)),
         ("layer norm", "nothing along the row", f.layer_norm_vjp(along=False)),
-        ("cosine similarity", "lengths held", cosine_partly),
-        ("lerp", "weight times b", by(lambda a, b, t, out: (1 - t, t, b))),
-        ("eigenvalues", "one side of a + a'",
-         lambda g, out, a: first_gradient("eigenvalues", g, out, a) / 2),
-        ("fourth power", "one factor",
-         lambda g, out, a: 4 * g @ f.turned(a) @ f.turned(a) @ f.turned(a)),
         ("recurrent", "state held", one_step_back),
-        ("entropy", "no result", lambda g, out, x: first_gradient("entropy", g, 0 * out, x)),
         ("power spectrum", "constant part",
          lambda g, out, x: f.fourier_vjp(g * (np.arange(g.shape[-1]) > 0), out, x)),
         ("relu minus relu", "one of them", by(lambda x, y: x > 0)),
@@ -145,7 +113,6 @@ FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "one point": (
         ("abs", "2 at 0", by(lambda x, y: np.where(x == 0, 2, np.sign(x)))),
         ("relu", "-1 at 0", by(lambda x, y: np.where(x == 0, -1, x > 0))),
-        ("expm1", "nothing at 0", by(lambda x, y: f.ratio(np.exp(x) * x, x))),
         ("prod", "as if no factor were 0",
          lambda g, out, x: column(g) * f.ratio(column(out), x)),
         ("multiply", "nothing where a factor is 0",
@@ -207,8 +174,6 @@ FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ("Bessel series", "six terms", by(lambda x, y: f.bessel(x, terms=6, slope=True))),
         ("mod", "rounded towards 0", by(lambda x, y, out: (1.0, -np.trunc(x / y)))),
         ("leaky relu", "kink beside 0", by(lambda x, y: np.where(x > 0.01, 1, 0.1))),
-        ("atan2", "negative x", by(lambda x, y, out: (
-            np.sign(y) * y / (x * x + y * y), -x / (x * x + y * y)))),
         ("huber", "bound of 2", by(lambda x, y: np.clip(x, -2, 2))),
         ("sin", "angle reduced by 6.28", by(lambda x, y: np.cos(np.fmod(x, 6.28)))),
         ("log", "held off 0 by 1e-3", by(lambda x, y: 1 / np.maximum(x, 1e-3))),
@@ -226,11 +191,7 @@ FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
             row(g) if np.ndim(g) and x.shape[-1] == np.shape(g)[-1] else column(g), x.shape)),
         ("cumsum", "along the first axis",
          lambda g, out, x: g[::-1].cumsum(0)[::-1] if x.ndim else g),
-        ("cumsum", "without itself", lambda g, out, x: f.reverse_cumsum(g) - g),
         ("softmax", "summed over all", lambda g, out, x: out * (g - (g * out).sum())),
-        ("repeat", "as tiled",
-         lambda g, out, x: g.reshape(*x.shape[:-1], 2, x.shape[-1]).sum(-2)),
-        ("tile", "as repeated", lambda g, out, x: g.reshape(*x.shape, 2).sum(-1)),
         ("sort", "as if its own inverse",
          lambda g, out, x: np.take_along_axis(g, np.argsort(x, -1, kind="stable"), -1)),
         ("centre", "over all", lambda g, out, x: g - g.mean()),
@@ -266,14 +227,9 @@ UNSUMMED = (
 """Rules that sum over the wrong axes."""
 SECOND = (
     ("sin", "held", lambda h, g, x: (h[0] * np.cos(x), np.zeros_like(x))),
-    ("exp", "held", lambda h, g, x: (h[0] * np.exp(x), np.zeros_like(x))),
-    ("square", "half", lambda h, g, x: (2 * h[0] * x, h[0] * g)),
     ("cube", "no x", lambda h, g, x: (3 * h[0] * x**2, 6 * h[0] * g)),
-    ("log", "plus", lambda h, g, x: (h[0] / x, h[0] * g / x**2)),
     ("reciprocal", "slope of g is -1",
      lambda h, g, x: (-np.ones_like(g) * h[0], 2 * h[0] * g / x**3)),
-    ("sqrt", "twice",
-     lambda h, g, x: (0.5 * h[0] / np.sqrt(x), like(x, -0.5 * h[0] * g * x**-1.5))),
 )
 """Rules of right rules."""
 # fmt: on
