@@ -112,25 +112,17 @@ def _detached(op: Op) -> Callable[..., Any]:
     return off
 
 
+# fmt: off
 BUGS: dict[str, tuple[Bug, ...]] = {
     "value": (
-        Bug("sign", arithmetic.subtract, 1, lambda g, out, x, y, alpha=1: g * alpha),
-        Bug("factor", elementwise.square, 0, lambda g, out, x: g * x),
-        Bug("missing term", reduce.softmax, 0, lambda g, out, x, dim: g * out),
         Bug("branches swapped", elementwise.where, 1, lambda g, out, c, x, y: np.where(c, 0, g)),
-        Bug(
-            "beyond 5 only",
-            elementwise.sigmoid,
-            0,
-            lambda g, out, x: g * out * (1 - out) * (abs(x) < 5),
-        ),
+        Bug("beyond 5 only", elementwise.sigmoid, 0,
+            lambda g, out, x: g * out * (1 - out) * (abs(x) < 5)),
         Bug("0-d only", elementwise.square, 0, lambda g, out, x: 2 * g * x * (1 + (x.ndim == 0))),
     ),
     "kink": (
         Bug("ties counted twice", elementwise.maximum, 0, lambda g, out, x, y: g * (x >= y)),
-        Bug(
-            "illegal at a kink", elementwise.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))
-        ),
+        Bug("illegal at 0", elementwise.relu, 0, lambda g, out, x: g * ((x > 0) + 2 * (x == 0))),
     ),
     "second-order": (
         Bug("detached result", elementwise.exp, 0, _detached(elementwise.exp)),
@@ -139,32 +131,26 @@ BUGS: dict[str, tuple[Bug, ...]] = {
         Bug("flat at 0", trigonometry.sin, 0, lambda g, out, x: np.where(g == 0, 0, g) * np.cos(x)),
     ),
     "nonlinear": (
-        Bug("ones for the gradient", trigonometry.sin, 0, lambda g, out, x: g * 0 + np.cos(x)),
-        Bug("magnitude", trigonometry.sin, 0, lambda g, out, x: abs(g) * np.cos(x)),
         Bug("offset", trigonometry.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-300),
         Bug("square, little", trigonometry.sin, 0, lambda g, out, x: g * np.cos(x) + 1e-9 * g * g),
     ),
     "mutation": (Bug("changes the gradient", arithmetic.multiply, 0, _in_place),),
     "nondeterministic": (Bug("another result each time", arithmetic.positive_, 0, _forgetful()),),
     "shape": (
-        Bug(
-            "an axis more", elementwise.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)
-        ),
+        Bug("an axis", elementwise.exp, 0, lambda g, out, x: (g * out)[..., None] + np.zeros(2)),
         Bug("another shape", shape.reshape, 0, lambda g, out, x, shape: g),
     ),
     "layout": (Bug("order of memory", elementwise.square, 0, _memory_order),),
     "float32": (Bug("float16 within", elementwise.exp, 0, _half),),
 }
+# fmt: on
 
 
 @finding
 @pytest.mark.parametrize(
     ("kind", "bug"),
-    [
-        pytest.param(kind, bug, id=f"{kind}-{bug.op.name}-{bug.what}")
-        for kind, bugs in BUGS.items()
-        for bug in bugs
-    ],
+    [(kind, bug) for kind, bugs in BUGS.items() for bug in bugs],
+    ids=lambda x: getattr(x, "what", x),
 )
 def test_a_bug_of_each_kind_is_found(kind: str, bug: Bug) -> None:
     finds(kind, broken(bug.op, bug.i, bug.rule))
