@@ -262,15 +262,6 @@ def trapezoid_vjp(g: Any, _out: Any, y: Any, x: Any) -> Any:
     return at_ends(column(g) * widths / 2, y, 1), at_ends(column(g) * heights / 2, x)
 
 
-def neighbours_vjp(g: Any, _out: Any, x: Any) -> Any:
-    """Share where two neighbours are tied."""
-    grad = np.zeros_like(x)
-    left = like(x, half_at_ties(x[..., :-1], x[..., 1:]))
-    grad[..., :-1] += g * left
-    grad[..., 1:] += g * (1 - left)
-    return grad
-
-
 def logcumsumexp_vjp(g: Any, out: Any, x: Any) -> Any:
     """Share each result among the numbers before it; in the order of sums, so nothing overflows."""
     shares = np.exp(np.minimum(row(x) - column(out), 0)) * np.tri(x.shape[-1], dtype=x.dtype)
@@ -289,20 +280,6 @@ def hinge_vjp(g: Any, _out: Any, x: Any) -> Any:
     """Push those that are too near."""
     near = column(g) * (x[..., 1:] - x[..., :1] + 1 > 0)
     return np.concatenate([-near.sum(-1, keepdims=True), near], -1)
-
-
-def entropy_vjp(g: Any, out: Any, x: Any) -> Any:
-    """Raise what is likely by how much less than usual it surprises."""
-    return -column(g) * softmax(x) * (log_softmax(x) + column(out))
-
-
-def rosenbrock_vjp(g: Any, _out: Any, x: Any) -> Any:
-    """Take both ends of each pair."""
-    rest = x[..., 1:] - x[..., :-1] ** 2
-    grad = np.zeros_like(x)
-    grad[..., 1:] += 200 * rest
-    grad[..., :-1] += -400 * rest * x[..., :-1] - 2 * (1 - x[..., :-1])
-    return column(g) * grad
 
 
 def fourier_vjp(g: Any, _out: Any, x: Any) -> Any:
@@ -330,11 +307,6 @@ def recurrent_vjp(g: Any, _out: Any, x: Any, w: Any) -> Any:
         gx[..., k] = g
         gw, g = gw + g * states[k], g * w
     return gx, gw
-
-
-def asked(x: Any, m: Any) -> Any:
-    """Return how many numbers of a row are asked for, at least 1."""
-    return np.maximum(m.sum(-1), 1).astype(x.dtype)
 
 
 # Matrices
@@ -367,11 +339,6 @@ def cofactors(a: Any) -> Any:
     others = [np.delete(s, i, -1).prod(-1) for i in range(s.shape[-1])]
     rest = np.stack(others, -1) if others else s
     return matrix(np.linalg.det(u) * np.linalg.det(v)) * (u * row(rest)) @ v
-
-
-def gram(a: Any) -> Any:
-    """Return 1 + a a', which has an inverse for all matrices."""
-    return np.eye(a.shape[-1], dtype=a.dtype) + a @ turned(a)
 
 
 def apart(x: Any, y: Any) -> Any:
