@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 import time
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -74,11 +73,6 @@ def test_a_constant_result_is_not_counted_as_compared() -> None:
     with pytest.warns(UserWarning, match=r"derivatives are inconclusive \(.*Choose inputs"):
         report = check_vjp(rough, wrong_sign, real("n>=1"), max_examples=30, **ONCE)
     assert report.inconclusive.total() > report.compared / 2
-
-
-def test_staircases_are_inconclusive_by_reason() -> None:
-    with pytest.raises(NothingCheckedError, match=r"nothing was compared.* inconclusive"):
-        check_vjp(np.floor, lambda g, out, x: 0 * g, real, where=lambda x: not x.any())
 
 
 FACTORS = {
@@ -174,38 +168,10 @@ def test_what_is_skipped_is_counted() -> None:
     )
 
 
-def _in_place(x: Any) -> Any:
-    return np.maximum(x, 0, out=x)
-
-
-class Layer:
-    """A layer whose rule reads the result of its latest forward."""
-
-    def __init__(self) -> None:
-        self.y: Any = None
-
-    def forward(self, x: Any) -> Any:
-        self.y = np.tanh(x)
-        return self.y.copy()
-
-    def backward(self, g: Any, _out: Any, _x: Any) -> Any:
-        return g * (1 - self.y * self.y)
-
-
-def test_mutation_and_state_are_found() -> None:
-    layer, cache = Layer(), {}
-
-    def cached(g: Any, _out: Any, x: Any) -> Any:
-        return g * cache.setdefault((x.shape, x.dtype, x.sum()), np.cos(x))
-
-    for f, vjp, kind in (
-        (_in_place, lambda g, out, x: g * (x > 0), "mutation"),
-        (layer.forward, layer.backward, "nondeterministic"),
-        (np.sin, cached, "nondeterministic"),
-    ):
-        with pytest.raises(GradientError) as caught:
-            check_vjp(f, vjp, real)
-        assert caught.value.kind == kind
+def test_a_function_that_changes_its_argument_is_found() -> None:
+    with pytest.raises(GradientError) as caught:
+        check_vjp(lambda x: np.maximum(x, 0, out=x), lambda g, out, x: g * (x > 0), real)
+    assert caught.value.kind == "mutation"
 
 
 @pytest.mark.filterwarnings("ignore:entropy")
@@ -302,24 +268,12 @@ def test_profiles_that_generate_nothing_raise_the_failure() -> None:
         settings.load_profile(before)
 
 
-def test_what_is_inconclusive_is_in_the_first_sentence() -> None:
-    report = Report(examples=9, compared=90, inconclusive=Counter({"wide bound": 3}))
-    first = "9 examples: 90 derivatives compared, 3 inconclusive (3 wide bound, 3 % of all), 0 at"
-    assert str(report).startswith(first)
-
-
-def test_long_axes_are_reached() -> None:
-    for domains in ((real("n"),), (real("b", "n"),), (real("n", "k"), real("k", "m"))):
-        sizes = [n for arrays in first_examples(domains) for a in arrays for n in a.shape]
-        assert {131, 1003} <= {*sizes}
-    assert max(a.size for (a,) in first_examples((real("n", "n"),))) <= MOST_ENTRIES
-
-
 def test_long_axes_have_no_long_batches() -> None:
     domains = real(..., "n", "d"), real(..., "m", "d"), real(..., "m", "c")
     shapes = [s for t in templates(domains) for s in template_shapes(domains, t)[0]]
     assert max(map(max, filter(None, shapes))) == 1003
     assert max(map(math.prod, shapes)) <= MOST_ENTRIES
+    assert max(a.size for (a,) in first_examples((real("n", "n"),))) <= MOST_ENTRIES
 
 
 # Inputs
