@@ -15,6 +15,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -53,8 +54,8 @@ class Run:
         self.seed = seed
         self.state: dict[str, Any] = {}
 
-    def train(self, client: Any, stop: threading.Event) -> bool:
-        """Go on until the end, or an interruption; return whether the end is reached."""
+    def train(self, client: Any, stop: Callable[[], bool]) -> bool:
+        """Go on until the end, or until `stop()`; return whether the end is reached."""
         settings = {"batch_size": BATCH, "seed": self.seed, "chunk_rows": CHUNK}
         loader = parallel.batches(*self.data, **settings)
         parts = {"model": self.model, "optimizer": self.optimizer, "loader": loader}
@@ -68,7 +69,7 @@ class Run:
                 self.optimizer.step()
                 states = {name: part.state_dict() for name, part in parts.items()}
                 self.state = copied({**states, "rng": tg.get_rng_state()})
-                if stop.is_set():
+                if stop():
                     return False
         return True
 
@@ -108,7 +109,7 @@ def main() -> None:
     print("seed", seed, flush=True)
     while time.monotonic() - started < chosen.seconds:
         expected = Run(seed, slow=False)
-        expected.train(None, threading.Event())
+        expected.train(None, lambda: False)
         run, finished = Run(seed, slow=True), False
         while not finished:
             settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
@@ -117,7 +118,7 @@ def main() -> None:
                 thread = threading.Thread(target=disturb, args=(client, stop, rng, counts))
                 thread.start()
                 try:
-                    finished = run.train(client, stop)
+                    finished = run.train(client, stop.is_set)
                 except ConnectionError:  # all workers were frozen
                     counts["no worker"] = counts.get("no worker", 0) + 1
                 finally:
