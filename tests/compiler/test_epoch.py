@@ -158,3 +158,10 @@ def test_orders_that_are_refused(order: Any, error: Any, message: str):
         compiled.epoch(order, X)
     assert not compiled.sources, "nothing is done before all is checked"
     same("from the back", compiled.epoch([[-1, 0]], X), tg.stack([X[[-1, 0]].sum()]))
+
+
+def test_data_of_an_epoch_have_one_number_of_rows():
+    compiled = tg.compile(lambda x, y: x.sum() + y.sum(), backend="numpy")
+    for data in ((tg.ones(5), tg.ones(2)), (), (tg.ones(()), tg.ones(3))):
+        with pytest.raises(tg.errors.ShapeError, match="epoch: the data have shapes"):
+            compiled.epoch([[0, 1]], *data)

@@ -89,6 +89,29 @@ def test_memory_that_two_arguments_share_is_read_before_it_changes():
     assert compiled(w[1:], w[:2]).tolist() == function(eager[1:], eager[:2]).tolist()
 
 
+@pytest.mark.parametrize(
+    "view",
+    [lambda w: w.detach(), lambda w: w.detach()[1:], lambda w: w.detach().t(), lambda w: w.numpy()],
+)
+def test_an_argument_that_shares_memory_with_a_changed_tensor(view: Any):
+    weights = [tg.ones(3, 3, requires_grad=True) for _ in range(2)]
+
+    def function(weight: Any) -> Any:
+        def step(x: Any) -> Any:
+            with tg.no_grad():
+                weight.mul_(2.0)
+            return x * 1.0 + 1.0
+
+        return step
+
+    compiled, eager = tg.compile(function(weights[0]), backend="numpy"), function(weights[1])
+    other = np.ones_like(view(weights[0]))
+    for shared in (False, True, False, True):
+        args = [view(w) if shared else other for w in weights]
+        same("result", compiled(args[0]), eager(args[1]))
+        same("weight", weights[0].detach(), weights[1].detach())
+
+
 def test_what_is_stored_shares_nothing():
     w, state = tg.ones(2, requires_grad=True), tg.zeros(2)
 

@@ -317,3 +317,19 @@ def test_errors_for_wrong_values_are_those_of_eager_code(name: str):
     for _ in range(2):
         same("a right call", compiled(right), function(right))
     assert error_of(lambda: compiled(wrong)) is expected, "in later calls too"
+
+
+def test_changes_before_an_exception_are_kept():
+    total = tg.zeros(1)
+
+    @tg.compile(backend="numpy")
+    def step(x: Any) -> Any:
+        total.add_(1.0)
+        if x.shape[0] > 2:
+            raise KeyError("too long")
+        return x + total
+
+    step(tg.ones(1))
+    with pytest.raises(KeyError, match="too long"):
+        step(tg.ones(3))
+    assert total.item() == 2

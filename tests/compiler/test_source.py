@@ -163,6 +163,9 @@ def test_what_changes_nothing_is_left_out():
     positive = tg.compile(lambda x: x * 1.0 - np.array(0.0), backend="numpy")
     assert np.signbit(positive(tg.tensor([-0.0])).numpy()).all()
     assert "-" not in positive.source.split("def ")[1]
+    constant = tg.compile(lambda x: (x + 1, tg.full((3,), -0.0)), backend="numpy")
+    for _ in range(2):
+        assert np.signbit(constant(tg.ones(1))[1].numpy()).all()
 
 
 # Names, tracebacks

@@ -275,16 +275,6 @@ def zeroed_in_place(t: Training, x: Any, y: Any) -> Any:
     return accumulate(t, x, y, update=True)
 
 
-def gradient_penalty(t: Training, x: Any, y: Any) -> Any:
-    x = x.clone().requires_grad_()
-    t.optimizer.zero_grad()
-    loss = t.loss(t.model(x), y)
-    (gradient,) = tg.autograd.grad(loss, x, create_graph=True)
-    (loss + (gradient**2).sum()).backward()
-    t.optimizer.step()
-    return loss.detach()
-
-
 def with_a_closure(t: Training, x: Any, y: Any) -> Any:
     def closure() -> Any:
         t.optimizer.zero_grad()
@@ -293,18 +283,6 @@ def with_a_closure(t: Training, x: Any, y: Any) -> Any:
         return loss
 
     return t.optimizer.step(closure).detach()
-
-
-def parts_of_a_batch(t: Training, x: Any, y: Any) -> Any:
-    t.optimizer.zero_grad()
-    total: Any = 0
-    for k in range(3):
-        part = slice(2 * k, 2 * k + 2)
-        loss = t.loss(t.model(x[part]), y[part]) / 3
-        loss.backward()
-        total = total + loss.detach()
-    t.optimizer.step()
-    return total
 
 
 def clipped(t: Training, x: Any, y: Any) -> Any:
@@ -331,13 +309,7 @@ STEPS: dict[str, tuple[Any, Any]] = {
     "tied weights": (tied, step),
     "a hook of the optimizer": (hooked, step),
     "a closure": (lambda: perceptron(momentum), with_a_closure),
-    **{
-        f.__name__: (perceptron, f)
-        for f in (
-            *(backward_twice, zeroed_in_place, gradient_penalty),
-            *(parts_of_a_batch, clipped, measured),
-        )
-    },
+    **{f.__name__: (perceptron, f) for f in (backward_twice, zeroed_in_place, clipped, measured)},
 }
 
 
