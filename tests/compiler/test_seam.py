@@ -19,6 +19,7 @@ from tinygrad_fc import nn, optim
 from tinygrad_fc.core import grad_mode, seam
 from tinygrad_fc.core.node import Node
 
+from .networks import OPTIMIZERS, optimizers
 from .twins import same, share
 
 if TYPE_CHECKING:
@@ -147,21 +148,12 @@ def test_other_threads_compute_meanwhile():
     same("eager", result.value, expected)
 
 
-OPTIMIZERS: dict[str, Any] = {
-    "SGD": lambda p: optim.SGD(p, lr=0.1),
-    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    "Adam": lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
-    "RMSprop": lambda p: optim.RMSprop(p, lr=0.1, momentum=0.5),
-    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1),
-    "ASGD": lambda p: optim.ASGD(p, lr=0.1),
-    "Rprop": lambda p: optim.Rprop(p, lr=0.1),
-}
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_no_code_reads_a_tensor_past_the_seam(name: str, monkeypatch: pytest.MonkeyPatch):
+@share(5)
+@given(data=st.data())
+def test_no_code_reads_a_tensor_past_the_seam(name: str, data: st.DataObject):
     model, _, _ = network()
-    optimizer = OPTIMIZERS[name](model.parameters())
+    optimizer = data.draw(optimizers(name))(model.parameters())
     buffer, reads = tg.zeros(2), set()
 
     def step(x: Any, y: Any) -> Any:
@@ -182,8 +174,8 @@ def test_no_code_reads_a_tensor_past_the_seam(name: str, monkeypatch: pytest.Mon
         return value
 
     compiled = tg.compile(step, backend="numpy")
-    monkeypatch.setattr(Node, "_array", property(array, ARRAY.__set__))
-    compiled(X, Y)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Node, "_array", property(array, ARRAY.__set__))
+        compiled(X, Y)
     lines = {f"{file}:{number} {linecache.getline(file, number)}" for file, number in reads}
     assert not [line for line in lines if not WITHOUT_VALUES.search(line)]
