@@ -7,7 +7,6 @@ import itertools
 import re
 import tracemalloc
 import weakref
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -236,13 +235,3 @@ def test_large_temporaries_of_native_code_are_freed():
     tracemalloc.stop()
     assert most > 4 * 64 * 8000 * 8
     assert left < 64 * 8000 * 8
-
-
-@native
-def test_values_of_native_code_share_memory():
-    step, batch = deep(hidden=6)
-    compiled = tg.compile(step, backend="numpy")
-    compiled(*batch)
-    printer = import_module("tinygrad_fc.compiler.numba_printer").NumbaPrinter(compiled.programs[0])
-    sizes = [n for value, n in printer.temporaries.items() if value.dtype == float]
-    assert sum(sizes) <= 9 * 64000, "six activations, a gradient and a product"

@@ -172,7 +172,7 @@ def test_what_changes_nothing_is_left_out():
 
 
 @pytest.mark.parametrize("name", ["if", "np", "step", "min", "x", "größe", "range", "len", "d1"])
-@pytest.mark.parametrize("function", ["step", "np", "range"])
+@pytest.mark.parametrize("function", ["step", "np", "range", "lambda"])
 def test_names_of_parameters_hide_nothing(name: str, function: str):
     model = nn.Module()
     model._parameters[name] = nn.Parameter(tg.ones(200, 200))  # an attribute cannot be `float`
