@@ -59,11 +59,6 @@ def at(x: Any, t: Any) -> Any:
     return x[np.arange(len(t)), t]
 
 
-def residual(x: Any, t: Any) -> Any:
-    """Return the softmax of each row less its label."""
-    return f.softmax(x) - f.hot(x, t)
-
-
 def added(x: Any, i: Any, g: Any, *, over: bool = False) -> Any:
     """Return zeros like `x` to which `g` is added at the indices `i`, or assigned."""
     grad = np.zeros_like(x)
@@ -182,26 +177,6 @@ vjp("dropout, no scale", lambda w: (
 # Long axes, and state
 
 
-def kept(places: Any) -> Callable[[bool], Any]:
-    """Return the sum of squares, whose wrong gradient is 0 except at `places(n)`."""
-    return lambda w: (
-        lambda x: (x * x).sum(),
-        lambda g, out, x: 2 * x * g * (np.isin(np.arange(len(x)), places(len(x))) | (not w)),
-    )
-
-
-def reversal(w: bool) -> Any:
-    """Count positions in eight bits."""
-
-    def rule(g: Any, _out: Any, x: Any) -> Any:
-        k = np.arange(len(x)).astype(np.int8 if w else np.int64).astype(np.int64)
-        grad = np.zeros_like(x)
-        grad[len(x) - 1 - k % max(len(x), 1)] = g
-        return grad
-
-    return lambda x: x[::-1].copy(), rule
-
-
 def running(w: bool) -> Any:
     """Forget what is carried from one chunk of 1,000 to the next."""
 
@@ -213,19 +188,14 @@ def running(w: bool) -> Any:
     return lambda x: x.cumsum(), rule
 
 
-def cached(slopes: Any, key: Any, wrong_key: Any) -> Callable[[bool], Any]:
-    """Return a rule that stores its slopes."""
+def masked(w: bool) -> Any:
+    """Return a rule that stores its mask by the shape alone."""
+    masks: dict[Any, Any] = {}
 
-    def make(w: bool) -> Any:
-        cache: dict[Any, Any] = {}
+    def rule(g: Any, _out: Any, x: Any) -> Any:
+        return g * masks.setdefault((x.shape, x.dtype, not w and x.tobytes()), x > 0)
 
-        def rule(g: Any, _out: Any, *arrays: Any) -> Any:
-            at = arrays[0].dtype, (wrong_key if w else key)(*arrays)
-            return tuple(g * a for a in cache.setdefault(at, slopes(*arrays)))
-
-        return rule
-
-    return make
+    return lambda x: np.maximum(x, 0), rule
 
 
 class Layer:
@@ -247,47 +217,17 @@ def shared(w: bool) -> Any:
     return layer.forward, layer.backward if w else lambda g, out, x: 3 * g * x**2
 
 
-def workspace(w: bool) -> Any:
-    """Return one array for each shape."""
-    space: dict[Any, Any] = {}
-
-    def rule(g: Any, _out: Any, x: Any) -> Any:
-        own = space.setdefault((x.shape, x.dtype), np.empty_like(x)) if w else None
-        return np.multiply(g, np.cos(x), out=own)
-
-    return np.sin, rule
-
-
-def one_hot(w: bool) -> Any:
-    """Store the labels one-hot, for the number of classes of the first call."""
-    widths: dict[bytes, int] = {}
-
-    def rule(g: Any, _out: Any, x: Any, t: Any) -> Any:
-        width = widths.setdefault(t.tobytes(), x.shape[1]) if w else x.shape[1]
-        return like(x, column(g) * residual(x, t) * (np.arange(x.shape[1]) < width)), None
-
-    return lambda x, t: -at(f.log_softmax(x), t), rule
-
-
 # fmt: off
-vjp("blocks of 128, tail dropped",
-    kept(lambda n: np.arange(n // 128 * 128) if n > 128 else np.arange(n)), real("n"))
-vjp("positions in eight bits", reversal, real("n"))
+vjp("blocks of 128, tail dropped", lambda w: (
+    lambda x: (x * x).sum(),
+    lambda g, out, x: 2 * x * g * ((np.arange(len(x)) < (len(x) // 128 * 128 or len(x)))
+                                   | (not w))), real("n"))
 vjp("mask of 64 bits", lambda w: (
     lambda x: np.maximum(x, 0),
     lambda g, out, x: g * (x > 0) * ((np.arange(x.shape[-1]) < 64) | (not w))), real("b", "n"))
 vjp("chunks of 1,000, carry dropped", running, real("n"))
-PRODUCT = cached(lambda x, y: (np.cos(x) * y * y, np.sin(x) * 2 * y),
-                 lambda x, y: (x.tobytes(), y.tobytes()), lambda x, y: x.tobytes())
-MASK = cached(lambda x: (x > 0,), lambda x: (x.shape, x.tobytes()), lambda x: x.shape)
-vjp("cache with one argument for a key", lambda w: (lambda x, y: np.sin(x) * y * y, PRODUCT(w)),
-    SMALL("n"), SMALL("n"))
-vjp("mask stored by shape", lambda w: (lambda x: np.maximum(x, 0), MASK(w)), real)
+vjp("mask stored by shape", masked, real)
 vjp("latest input read", shared, SMALL)
-vjp("workspace returned", workspace, SMALL)
-vjp("cotangent scaled in place", lambda w: (
-    np.exp, lambda g, out, x: np.multiply(g, out, out=g if w else None).copy()), SMALL)
-vjp("one-hot stored by labels", one_hot, SMALL("n>=1", "c>=2"), LABELS)
 # fmt: on
 
 # PyTorch
@@ -321,22 +261,10 @@ def saving(function: Any) -> Any:
     return forward
 
 
-def latest(ctx: Any, x: Any) -> Any:
-    """Return the cube, and leave its argument behind."""
-    LATEST["x"] = x.detach().clone()
-    return saving(lambda x: x**3)(ctx, x)
-
-
 def exponent(ctx: Any, x: Any) -> Any:
     """Return the exponential, and save it."""
     ctx.e = x.detach().exp()
     return ctx.e.clone()
-
-
-def of_latest(w: bool, ctx: Any, g: Any) -> Any:
-    """Return the gradient of the cube, at the argument of the latest call."""
-    x = LATEST["x"] if w and LATEST["x"].shape == g.shape else ctx.saved_tensors[0]
-    return 3 * g * x**2
 
 
 def by_strides(w: bool, ctx: Any, g: Any) -> Any:
@@ -359,7 +287,6 @@ def of_tanh(w: bool, ctx: Any, g: Any) -> Any:
     return g * (1 - (x.new_tensor(np.tanh(x.detach().numpy())) if w else x.tanh()) ** 2)
 
 
-LATEST: dict[str, Any] = {}
 if find_spec("torch"):
     torch("cotangent taken for contiguous", saving(lambda x: x.sin()), by_strides, SMALL("n", "m"))
     torch("input clamped", saving(lambda x: x.data.clamp_(-1, 1).clone()),
@@ -367,7 +294,6 @@ if find_spec("torch"):
           right=saving(lambda x: x.clamp(-1, 1)))  # fmt: skip
     torch("second argument alone", saving(lambda x, y: x * y.exp()), of_both, SMALL("n"),
           SMALL("n"), order=2)  # fmt: skip
-    torch("state of the class", latest, of_latest, SMALL("n"))
     torch("saved values changed", exponent,
           lambda w, ctx, g: ctx.e.mul_(g).clone() if w else ctx.e * g, SMALL)  # fmt: skip
     torch("second result ignored", saving(lambda x: (x.sin(), x.cos())),
@@ -407,8 +333,6 @@ def of_running(w: bool, numpy: Any, x: Any, g: Any) -> Any:
 
 if find_spec("jax"):
     jax("squeezed", lambda numpy, x: numpy.cumsum(x) * x, of_running)
-    jax("window of 32", lambda numpy, x: numpy.sum(x * x),
-        lambda w, numpy, x, g: 2 * g * x * ((numpy.arange(len(x)) < 32) | (not w)))  # fmt: skip
     jax("tangent of the second", lambda numpy, x, y: numpy.sin(x) * y,
         lambda w, numpy, x, t: numpy.cos(x[0]) * x[1] * t[0] + (1 - w / 2) * numpy.sin(x[0]) * t[1],
         2, order=2)  # fmt: skip
