@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.nn import functional as F
 
 from .networks import batch, seeds
-from .twins import BACKENDS, generator, near, same, share
+from .twins import BACKENDS, called, near, same, share
 
 X, Y = batch()
 
@@ -31,12 +32,7 @@ def agree(function: Any, *args: Any, calls: int = 3) -> Any:
     """Compare calls of a function and of the compiled one, and return the latter."""
     compiled = tg.compile(function, backend="numpy")
     for _ in range(calls):
-        before = generator.get_state()
-        expected = function(*args)
-        after = generator.get_state()
-        generator.set_state(before)
-        same("result", compiled(*args), expected)
-        same("random state", generator.get_state(), after)
+        same("result", *called(partial(function, *args), partial(compiled, *args)))
     assert len(compiled.sources) == 1
     return compiled
 
@@ -278,12 +274,7 @@ def test_a_call_whose_guard_fails_draws_once():
 
     compiled = tg.compile(noisy, backend="numpy")
     for target in (tg.tensor([0, 1, 2, 3, 0, 1]), tg.tensor([0, 1, -100, 3, 0, 1])):
-        before = generator.get_state()
-        expected = noisy(X, target)
-        after = generator.get_state()
-        generator.set_state(before)
-        near("loss", compiled(X, target), expected)
-        same("random state", generator.get_state(), after)
+        near("loss", *called(partial(noisy, X, target), partial(compiled, X, target)))
     assert len(compiled.sources) == 2
 
 

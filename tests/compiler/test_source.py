@@ -294,20 +294,12 @@ def prediction() -> Any:
 
 
 def logistic() -> Any:
-    """Logistic regression in float32, with weights of examples."""
+    """Logistic regression in float32, with a decay of weights."""
     model = nn.Linear(4, 1).float()
     sgd = optim.SGD(model.parameters(), lr=0.1, nesterov=True, momentum=0.9, weight_decay=0.01)
-
-    def train(x: Any, target: Any, weight: Any) -> Any:
-        sgd.zero_grad()
-        losses = F.binary_cross_entropy_with_logits(model(x), target, reduction="none")
-        loss = (losses * weight).mean()
-        loss.backward()
-        sgd.step()
-        return loss
-
-    data = tg.rand(16, 4).float(), (tg.arange(16)[:, None] % 2).float(), tg.rand(16, 1).float()
-    return model, train, data
+    training = Training(model, sgd, nn.BCEWithLogitsLoss())
+    data = tg.rand(16, 4).float(), (tg.arange(16)[:, None] % 2).float()
+    return training, lambda x, target: step(training, x, target), data
 
 
 KINDS = (classifier, embedding, operators, penalty, adversarial, clipped, prediction, logistic)

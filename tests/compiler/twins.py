@@ -81,6 +81,17 @@ def _close(name: str, a: Any, b: Any) -> None:
     np.testing.assert_allclose(a, b, bound, bound * scale, err_msg=name, strict=True)
 
 
+def called(eager: Callable[[], Any], compiled: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return what both return from the same random state, and compare the states after them."""
+    before = generator.get_state()
+    expected = eager()
+    after = generator.get_state()
+    generator.set_state(before)
+    actual = compiled()
+    same("random state", generator.get_state(), after)
+    return actual, expected
+
+
 @dataclass
 class Training:
     """A model, its optimizer and its loss."""
@@ -152,13 +163,8 @@ class Twins:
 
     def run(self, eager: Any, compiled: Any, *, compare: bool = True) -> None:
         """Call both with the same random state, and compare the results and all tensors."""
-        before = generator.get_state()
-        expected = eager()
-        after = generator.get_state()
-        generator.set_state(before)
-        actual = compiled()
         name = f"seed {self.seed}: "
-        same(name + "random state", generator.get_state(), after)
+        actual, expected = called(eager, compiled)
         if compare:
             self.agree(name + "result", actual, expected)
             self.agree(name + "state", dict(self.twin.tensors()), dict(self.eager.tensors()))

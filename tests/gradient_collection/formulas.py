@@ -213,13 +213,13 @@ def standard(x: Any, epsilon: float = 1e-5) -> tuple[Any, Any]:
     return centred(x) / deviation, deviation
 
 
-def layer_norm_vjp(*, mean: bool = True, along: bool = True, epsilon: float = 1e-5) -> Any:
-    """Return the rule of layer normalisation, with or without its terms."""
+def layer_norm_vjp(*, along: bool = True, epsilon: float = 1e-5) -> Any:
+    """Return the rule of layer normalisation, with or without its last term."""
 
     def vjp(g: Any, _out: Any, x: Any, w: Any, _b: Any) -> Any:
         y, deviation = standard(x, epsilon)
         v = g * w
-        v = v - mean * v.mean(-1, keepdims=True) - along * y * (v * y).mean(-1, keepdims=True)
+        v = v - v.mean(-1, keepdims=True) - along * y * (v * y).mean(-1, keepdims=True)
         return v / deviation, g * y, g
 
     return vjp
