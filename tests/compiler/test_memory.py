@@ -7,6 +7,7 @@ import itertools
 import re
 import tracemalloc
 import weakref
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .twins import BACKENDS, native, same
+from .networks import batch, perceptron
+from .twins import BACKENDS, native, same, step
 
 
 def written(x: Any, v: Any) -> Any:
@@ -129,26 +131,19 @@ def test_what_is_stored_shares_nothing():
 
 def trained(*, refused: bool) -> list[Any]:
     """Train a network, and return weak references to everything."""
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
-    adam = optim.Adam(model.parameters())
+    training, data = perceptron(optim.Adam, None, nn.BatchNorm1d(5)), batch()
 
     @tg.compile(backend="numpy")
-    def step(x: Any) -> Any:
-        adam.zero_grad()
-        loss = model(x).sum()
-        loss.backward()
-        adam.step()
+    def function(x: Any, y: Any) -> Any:
+        loss = step(training, x, y)
         return float(loss) if refused else loss
 
-    x = tg.ones(4, 2)
     for _ in range(3):
-        if refused:
-            with pytest.raises(CompileError):
-                step(x)
-        else:
-            step(x)
-            step.epoch([[0, 1], [2, 3]], x)
-    return [weakref.ref(a) for a in (step, model, adam, model[0].weight, x)]
+        with pytest.raises(CompileError) if refused else nullcontext():
+            function(*data)
+            function.epoch([[0, 1], [2, 3]], *data)
+    model, optimizer = training.model, training.optimizer
+    return [weakref.ref(a) for a in (function, model, optimizer, model[0].weight, data[0])]
 
 
 @pytest.mark.parametrize("refused", [True, False])

@@ -21,7 +21,8 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .twins import generator, same
+from .networks import batch, perceptron
+from .twins import generator, same, step
 
 w = tg.tensor([1.0, 2.0], requires_grad=True)
 result = w * 2
@@ -223,26 +224,23 @@ def test_refusals_name_the_line_and_change_nothing(function: Any, cause: str):
 
 
 def test_a_refused_step_changes_no_tensor():
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout())
-    adam = optim.Adam(model.parameters())
+    training = perceptron(optim.Adam, None, nn.BatchNorm1d(5), nn.Dropout())
+    model = training.model
 
     @tg.compile(backend="numpy")
-    def bad(x: Any) -> float:
-        adam.zero_grad()
-        loss = model(x).sum()
-        loss.backward()
-        adam.step()
+    def bad(x: Any, y: Any) -> float:
+        loss = step(training, x, y)
         model[0].weight.data = model[0].weight * 2
         return float(loss)
 
     before, state = copy.deepcopy(model.state_dict()), generator.get_state()
     with pytest.raises(CompileError, match="value"):
-        bad(tg.ones(4, 2))
+        bad(*batch())
     same("state", dict(model.state_dict()), dict(before))
     same("random state", generator.get_state(), state)
     assert all(p.grad is None for p in model.parameters())
-    assert not adam.state
-    model(tg.ones(4, 2)).sum().backward()  # eager code goes on as before
+    assert not training.optimizer.state
+    step(training, *batch())  # eager code goes on as before
 
 
 def test_a_tensor_that_no_name_leads_to_raises_where_it_is_used():
