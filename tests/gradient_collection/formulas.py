@@ -276,12 +276,6 @@ def cummax_vjp(g: Any, out: Any, x: Any) -> Any:
     return (column(g) * (column(places) == np.arange(n))).sum(-2)
 
 
-def hinge_vjp(g: Any, _out: Any, x: Any) -> Any:
-    """Push those that are too near."""
-    near = column(g) * (x[..., 1:] - x[..., :1] + 1 > 0)
-    return np.concatenate([-near.sum(-1, keepdims=True), near], -1)
-
-
 def fourier_vjp(g: Any, _out: Any, x: Any) -> Any:
     """Go through the matrix of the transform."""
     n = x.shape[-1]
@@ -365,27 +359,6 @@ def bilinear(x: Any, a: Any, y: Any) -> Any:
     return np.einsum("...i,...ij,...j->...", x, a, y)
 
 
-def bilinear_vjp(g: Any, _out: Any, x: Any, a: Any, y: Any) -> Any:
-    """Leave each factor out in turn."""
-    return (
-        np.einsum("...,...ij,...j->...i", g, a, y),
-        np.einsum("...,...i,...j->...ij", g, x, y),
-        np.einsum("...,...i,...ij->...j", g, x, a),
-    )
-
-
-def eigenvalues_vjp(g: Any, _out: Any, a: Any) -> Any:
-    """Take the outer products of the vectors."""
-    v = np.linalg.eigh(a + turned(a))[1]
-    return 2 * (v * row(g)) @ turned(v)
-
-
-def spread(a: Any) -> bool:
-    """Return whether no two eigenvalues of a + a' are near."""
-    gaps = np.diff(np.linalg.eigvalsh(a + turned(a)))
-    return bool(np.all(gaps > 0.05))
-
-
 def power_four_vjp(g: Any, _out: Any, a: Any) -> Any:
     """Leave each factor out in turn."""
     t = turned(a)
@@ -405,15 +378,3 @@ def embedding_vjp(g: Any, _out: Any, w: Any, i: Any) -> Any:
     grad = np.zeros_like(w)
     np.add.at(grad, i, g)
     return grad, None
-
-
-def bins(x: Any, i: Any) -> Any:
-    """Return the sums of the numbers with the same index."""
-    out = np.zeros(5, x.dtype)
-    np.add.at(out, i, x)
-    return out
-
-
-def stretches(x: Any, w: Any) -> Any:
-    """Return all stretches of `x` of the length of `w`."""
-    return np.lib.stride_tricks.sliding_window_view(x, len(w))

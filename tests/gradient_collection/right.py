@@ -77,11 +77,8 @@ elementwise("gelu", lambda x: like(x, x * special.ndtr(x)),
 elementwise("gelu tanh", f.gelu_tanh, f.gelu_tanh_slope)
 elementwise("huber", lambda x: like(x, np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)),
             lambda x, y: np.clip(x, -1, 1))
-elementwise("leaky relu", lambda x: like(x, np.where(x > 0, x, 0.1 * x)),
-            lambda x, y: np.where(x > 0, 1, 0.1))
 elementwise("elu", lambda x: like(x, np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
             lambda x, y: np.exp(np.minimum(x, 0)))
-elementwise("log sigmoid", lambda x: -np.logaddexp(0, -x), lambda x, y: f.sigmoid(-x))
 elementwise("sin 50x", lambda x: np.sin(50 * x), lambda x, y: 50 * np.cos(50 * x),
             interval(-30, 30))
 elementwise("Chebyshev 9",
@@ -136,7 +133,6 @@ elementwise("subtract", np.subtract, lambda x, y, out: (1.0, -1.0), *PAIR)
 elementwise("multiply", np.multiply, lambda x, y, out: (y, x), *PAIR)
 elementwise("divide", np.divide, lambda x, y, out: (1 / y, -out / y), real, nonzero)
 elementwise("power", np.power, lambda x, y, out: (y * x ** (y - 1), np.log(x) * out), *POWERS)
-elementwise("xlogy", special.xlogy, lambda x, y, out: (np.log(y), x / y), real, positive)
 elementwise("maximum", np.maximum, lambda x, y, out: (f.half_at_ties(x, y), f.half_at_ties(y, x)),
             *PAIR)
 elementwise("atan2", np.arctan2, lambda x, y, out: (y / (x * x + y * y), -x / (x * x + y * y)),
@@ -181,14 +177,11 @@ right("logsumexp", ONE, f.logsumexp, lambda g, out, x: column(g) * np.exp(x - co
       nonempty)
 right("median", ONE, lambda x: np.median(x, -1), lambda g, out, x: column(g) * f.middle(x),
       nonempty)
-right("largest gap", ONE, lambda x: np.ptp(x, -1),
-      lambda g, out, x: f.max_vjp(g, x.max(-1), x) - f.max_vjp(g, x.min(-1), x), nonempty)
 right("cumsum", SAME, lambda x: x.cumsum(-1), lambda g, out, x: f.reverse_cumsum(g))
 right("cumprod", SAME, lambda x: x.cumprod(-1), f.cumprod_vjp)
 right("softmax", SAME, f.softmax,
       lambda g, out, x: out * (g - (g * out).sum(-1, keepdims=True)), nonempty)
 right("sort", SAME, lambda x: np.sort(x, -1), f.sort_vjp)
-right("centre", SAME, f.centred, lambda g, out, x: f.centred(g), nonempty)
 right("layer norm", "(n),(n),(n)->(n)", lambda x, w, b: f.standard(x)[0] * w + b,
       f.layer_norm_vjp(), nonempty)
 right("cross entropy", (real(..., "k"), index("k")(...)),
@@ -199,14 +192,9 @@ right("cosine similarity", TWO, f.cosine, f.cosine_vjp, f.long)
 right("trapezoid", TWO,
       lambda y, x: ((x[..., 1:] - x[..., :-1]) * (y[..., 1:] + y[..., :-1])).sum(-1) / 2,
       f.trapezoid_vjp)
-right("root mean square", ONE, lambda x: f.norm(x) / math.sqrt(x.shape[-1]),
-      lambda g, out, x: column(g) * f.ratio(x, column(out) * x.shape[-1]), nonempty)
 right("logcumsumexp", SAME, lambda x: np.logaddexp.accumulate(x, axis=-1), f.logcumsumexp_vjp,
       nonempty)
 right("cummax", SAME, lambda x: np.maximum.accumulate(x, axis=-1), f.cummax_vjp)
-right("two largest", (real("n", "p>=2"),), lambda x: np.sort(x, -1)[..., :-3:-1],
-      lambda g, out, x: f.sort_vjp(g[..., ::-1], out, x))
-right("hinge", FEW, lambda x: np.maximum(x[..., 1:] - x[..., :1] + 1, 0).sum(-1), f.hinge_vjp)
 right("power spectrum", FEW, lambda x: like(x, np.abs(np.fft.rfft(x, axis=-1)) ** 2),
       f.fourier_vjp)
 right("recurrent", "(n),()->()", lambda x, w: f.recurrent_states(x, w)[-1], f.recurrent_vjp)
@@ -222,7 +210,6 @@ right("matvec", "(n,k),(k)->(n)", lambda a, x: (a @ column(x))[..., 0],
 right("dot", TWO, lambda x, y: (x * y).sum(-1), lambda g, out, x, y: (column(g) * y, column(g) * x))
 right("outer", "(n),(m)->(n,m)", lambda x, y: column(x) * row(y),
       lambda g, out, x, y: ((g * row(y)).sum(-1), (g * column(x)).sum(-2)))
-right("bilinear", "(n),(n,m),(m)->()", f.bilinear, f.bilinear_vjp)
 right("quadratic form", "(n),(n,n)->()", lambda x, a: f.bilinear(x, a, x),
       lambda g, out, x, a: (column(g) * ((a + f.turned(a)) @ column(x))[..., 0],
                             matrix(g) * column(x) * row(x)))
@@ -233,12 +220,8 @@ right("inv", SQUARE, np.linalg.inv,
       lambda g, out, a: -f.turned(out) @ g @ f.turned(out), f.well_posed)
 right("det", TO_NUMBER, np.linalg.det, lambda g, out, a: matrix(g) * f.cofactors(a))
 right("lower triangle", "(n,m)->(n,m)", np.tril, lambda g, out, a: np.tril(g))
-right("Frobenius", "(n,m)->()", lambda a: np.square(a).sum((-1, -2)),
-      lambda g, out, a: 2 * matrix(g) * a)
 right("cdist", "(n,d),(m,d)->(n,m)", lambda x, y: np.sqrt(np.square(f.apart(x, y)).sum(-1)),
       f.cdist_vjp)
-right("eigenvalues", TO_ROW, lambda a: np.linalg.eigvalsh(a + f.turned(a)), f.eigenvalues_vjp,
-      f.spread)
 right("fourth power", SQUARE, lambda a: a @ a @ a @ a, f.power_four_vjp)
 
 # What moves, picks and repeats numbers
@@ -246,14 +229,10 @@ ROWS = (real("n", "m"),)
 right("transpose", "(n,m)->(m,n)", f.turned, lambda g, out, a: f.turned(g))
 right("flatten", ANY, np.ravel, lambda g, out, x: g.reshape(x.shape))
 right("flip", SAME, lambda x: x[..., ::-1], lambda g, out, x: g[..., ::-1])
-right("roll", SAME, lambda x: np.roll(x, 1, -1), lambda g, out, x: np.roll(g, -1, -1))
-right("repeat", ROWS, lambda x: np.repeat(x, 2, -1),
-      lambda g, out, x: g.reshape(*x.shape, 2).sum(-1))
 right("concatenate", (real("n"), real("m")), lambda x, y: np.concatenate([x, y]),
       lambda g, out, x, y: (g[: len(x)], g[len(x) :]))
 right("stack", ROWS * 2, lambda x, y: np.stack([x, y], -1),
       lambda g, out, x, y: (g[..., 0], g[..., 1]))
-right("pad", ROWS, lambda x: np.pad(x, 1), lambda g, out, x: g[1:-1, 1:-1])
 right("axis added", ANY, lambda x: x[..., None], lambda g, out, x: g[..., 0])
 right("gather", (real(..., "n"), index("n")(..., "k")),
       lambda x, i: np.where(f.named(x, i), x[..., None, :], 0).sum(-1),
@@ -261,8 +240,4 @@ right("gather", (real(..., "n"), index("n")(..., "k")),
       lambda x, i: x.shape[-1] > 0)
 right("embedding", (real("v", "d"), index("v")("k")), lambda w, i: w[i], f.embedding_vjp,
       lambda w, i: len(w) > 0)
-right("bins", (real("k"), index(5)("k")), f.bins, lambda g, out, x, i: (g[i], None))
-right("correlate", (real("n"), real("k")), lambda x, w: f.stretches(x, w) @ w,
-      lambda g, out, x, w: (np.convolve(g, w), g @ f.stretches(x, w)),
-      lambda x, w: 0 < len(w) <= len(x))
 # fmt: on

@@ -10,11 +10,6 @@ from . import formulas as f
 from .case import RIGHT, by, column, fitted, like, matrix, row, wrong
 
 
-def first_gradient(name: str, *arrays: Any) -> Any:
-    """Return the first gradient of a right rule."""
-    return RIGHT[name].vjp(*arrays)[0]
-
-
 def one_step_back(g: Any, out: Any, x: Any, w: Any) -> Any:
     """Take the state before the last step for a constant."""
     gx, gw = RIGHT["recurrent"].vjp(g, out, x, w)
