@@ -7,7 +7,6 @@ import mmap
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -100,46 +99,34 @@ def _source(chunk: Any, graph: Any) -> Any:
     return (graph, chunk) if persisted else partial(dask.get, graph, chunk)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Rows `first` to `last` of a shuffled chunk, which are in one batch."""
-
-    loader: str
-    seed: tuple[int, int, int]  # of the loader, the epoch, the chunk
-    first: int
-    last: int
-    needed: frozenset[int]  # chunks that this batch and the next window need
-
-
 @lru_cache(16)
 def _order(seed: tuple[int, int, int], rows: int) -> Any:
     # 1 is the stream of rows in a chunk, 2 that of rows in a window
     return np.random.default_rng((*seed, 1)).permutation(rows)
 
 
-def _rows(piece: Piece, chunk: Any) -> Any:
-    """Return the rows of a piece of a chunk."""
-    if piece.last - piece.first == len(chunk):
-        return chunk
-    return chunk[_order(piece.seed, len(chunk))[piece.first : piece.last]]
+def _shuffled(seed: tuple[int, int, int], first: int, last: int, chunk: Any) -> Any:
+    """Return rows `first` to `last` of a shuffled chunk, which are in one batch."""
+    return chunk if last - first == len(chunk) else chunk[_order(seed, len(chunk))[first:last]]
 
 
-def _held_chunk(piece: Piece, column: int, sources: dict[int, Any]) -> Any:
-    """Return the chunk of a piece; this process reads and holds it and the other sources."""
-    _, epoch, chunk = piece.seed
+def _held_chunk(loader: str, needed: set[tuple[int, int]], sources: dict[Any, Any]) -> Any:
+    """Return the chunk of the first source; this process reads and holds it and the others.
+
+    The keys of sources are epoch, chunk and column; only `needed` epochs and chunks are held.
+    """
     with _lock:
-        held = _held.pop(piece.loader, {})
-        for key, future in [*held.items()]:
-            failed = future.done() and future.exception()
-            if key[0] != epoch or key[1] not in piece.needed or failed:
-                del held[key]
-        for c, source in sources.items():
-            key = epoch, c, column
+        held = {
+            key: future
+            for key, future in _held.pop(loader, {}).items()
+            if key[:2] in needed and not (future.done() and future.exception())
+        }
+        for key, source in sources.items():
             held[key] = held.get(key) or _readers.submit(loaded, source)
-        _held[piece.loader] = held
+        _held[loader] = held
         while len(_held) > LOADERS:
             del _held[next(iter(_held))]
-    return held[epoch, chunk, column].result()
+    return held[next(iter(sources))].result()
 
 
 class batches:  # noqa: N801  called like a function, as `map` and `backward` are
@@ -213,43 +200,46 @@ class batches:  # noqa: N801  called like a function, as `map` and `backward` ar
         order: Any = np.random.default_rng(key).permutation(count)
         sizes = np.array(self._sizes)[order]
         starts: Any = np.append(0, sizes.cumsum())[[*range(0, count, width), count]]
-        held: dict[int, Any] = {}  # for each window, which of the chunks in order its rows are from
+
+        @lru_cache(2)
+        def chunk_of_row(k: int) -> Any:  # of window k, as its place in the order
+            window = slice(k * width, (k + 1) * width)
+            chunks = np.arange(count)[window].repeat(sizes[window])
+            return np.random.default_rng((*key, k, 2)).permutation(chunks)
+
         while self.position < len(self):
             start = self.position * self.batch_size
             stop = min(start + self.batch_size, starts[-1])
             first, last = starts.searchsorted(start, "right") - 1, starts.searchsorted(stop)
-            for k in range(first, last):
-                if k not in held:
-                    window = slice(k * width, (k + 1) * width)
-                    chunks = np.arange(count)[window].repeat(sizes[window])
-                    held[k] = np.random.default_rng((*key, k, 2)).permutation(chunks)
-            held = {k: held[k] for k in range(first, last)}
-            rows, ends = np.concatenate([*held.values()]), np.array([start, stop]) - starts[first]
+            rows = np.concatenate([chunk_of_row(k) for k in range(first, last)])
+            ends = np.array([start, stop]) - starts[first]
             begin, end = (np.bincount(rows[:n], minlength=count).tolist() for n in ends)
-            needed = frozenset(order[first * width : (last + 1) * width].tolist())
-            pieces = []
+            needed = {(self.epoch, c) for c in order[first * width : (last + 1) * width].tolist()}
+            places, pieces = range(first * width, min(last * width, count)), []
             # a worker gets the same places of each window, and reads no chunk that others read
-            for i in sorted(
-                range(first * width, min(last * width, count)), key=lambda i: i % width
-            ):
+            for i in sorted(places, key=lambda i: i % width):
                 if end[i] > begin[i]:
-                    piece = Piece(self._name, (*key, int(order[i])), begin[i], end[i], needed)
-                    pieces.append((piece, order[last * width :][i % width :][:1].tolist()))
+                    ahead = order[last * width :][i % width :][:1]
+                    pieces.append((begin[i], end[i], [int(order[i]), *ahead.tolist()]))
             self.position += 1
-            yield tuple(self._batch(column, pieces) for column in range(len(self._kinds)))
+            yield tuple(self._batch(k, pieces, needed) for k in range(len(self._kinds)))
         self.epoch, self.position = self.epoch + 1, 0
 
-    def _batch(self, column: int, pieces: list[tuple[Piece, list[int]]]) -> Any:
-        """Return a Dask array of a column of a batch, whose chunks are the pieces."""
+    def _batch(self, column: int, pieces: list[Any], needed: set[tuple[int, int]]) -> Any:
+        """Return a Dask array of a column of a batch, whose chunks are the pieces.
+
+        A piece has the first and last of its rows, its chunk, and one that is read ahead, if any.
+        """
         name, (shape, dtype), graph = unique_name("batch"), self._kinds[column], dict[Any, Any]()
-        for i, (piece, ahead) in enumerate(pieces):
-            source, key = self._chunks[column][piece.seed[2]], (name, i, *[0] * len(shape))
+        for i, (first, last, chunks) in enumerate(pieces):
+            source, key = self._chunks[column][chunks[0]], (name, i, *[0] * len(shape))
+            rows = partial(_shuffled, (self.seed, self.epoch, chunks[0]), first, last)
             if isinstance(source, np.ndarray):
-                graph[key] = _rows(piece, source)
+                graph[key] = rows(source)
             elif callable(source):
-                sources = {c: self._chunks[column][c] for c in (piece.seed[2], *ahead)}
-                graph[key] = (_rows, piece, (_held_chunk, piece, column, sources))
+                sources = {(self.epoch, c, column): self._chunks[column][c] for c in chunks}
+                graph[key] = (rows, (partial(_held_chunk, self._name, needed, sources),))
             else:
-                graph |= {**source[0], key: (_rows, piece, source[1])}
-        sizes = tuple(piece.last - piece.first for piece, _ in pieces)
+                graph |= {**source[0], key: (rows, source[1])}
+        sizes = tuple(last - first for first, last, _ in pieces)
         return dask.array.Array(graph, name, (sizes, *((n,) for n in shape)), dtype)
