@@ -11,23 +11,12 @@ from tinygrad_fc.core.errors import RangeError, ShapeError, check_argument
 from tinygrad_fc.core.node import Node
 from tinygrad_fc.functional.creation import as_tensor, tensor
 from tinygrad_fc.functional.joining import stack
-from tinygrad_fc.utils.data.dataset import (
-    IterableDataset,
-    Rows,
-    TensorDataset,
-    fetch,
-    has_plain_rows,
-    is_table,
-    resolved,
-    take_rows,
-)
+from tinygrad_fc.utils.data.dataset import IterableDataset, Rows, TensorDataset, is_table, loaded
 from tinygrad_fc.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
     SequentialSampler,
     T_co,
-    as_indices,
-    batches,
     count_batches,
     grouped,
     positive,
@@ -152,7 +141,7 @@ class DataLoader(Generic[T_co]):
             source = self._rows
         if self.batch_sampler is None:
             return (collate(source[i]) for i in self.sampler)
-        return _loaded(source, self.batch_sampler, collate)
+        return loaded(source, self.batch_sampler, collate, plain=collate is default_collate)
 
     def __len__(self) -> int:
         if not self._streams:
@@ -167,18 +156,6 @@ def get_worker_info() -> None:
     >>> from tinygrad_fc.utils.data import get_worker_info
     >>> get_worker_info()
     """
-
-
-def _loaded(dataset: Any, batch_sampler: Any, collate: Callable[[Any], Any]) -> Iterator[Any]:
-    dataset, chosen = resolved(dataset)
-    is_plain = collate is default_collate and has_plain_rows(dataset)
-    for batch in batches(batch_sampler, chosen):
-        rows = as_indices(batch) if is_plain else None
-        if rows is not None:
-            picked = take_rows(dataset, rows)
-            yield picked[0] if isinstance(dataset, Rows) else picked
-        else:
-            yield collate(fetch(dataset, batch))
 
 
 def _rows(dataset: Any) -> Rows | TensorDataset | None:
@@ -196,8 +173,6 @@ def _rows(dataset: Any) -> Rows | TensorDataset | None:
 
 
 # Collation
-
-_NUMBERS = (np.number, np.bool_)
 
 
 def default_collate(batch: Any) -> Any:
@@ -222,9 +197,8 @@ def default_collate(batch: Any) -> Any:
         if isinstance(first, kinds):
             return collate(batch)
     if isinstance(first, Mapping):
-        return rebuilt(
-            first, {key: default_collate([_item(d, key) for d in batch]) for key in first}
-        )
+        parts = {key: default_collate([_item(d, key) for d in batch]) for key in first}
+        return rebuilt(first, parts)
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise ShapeError(
@@ -301,7 +275,7 @@ def _unsupported(kind: Any) -> TypeError:
 _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Node, _stacked),
     (np.ndarray, _arrays),
-    (_NUMBERS, lambda samples: as_tensor(np.asarray(samples))),
+    ((np.number, np.bool_), lambda samples: as_tensor(np.asarray(samples))),
     (float, lambda samples: tensor(samples, dtype=np.float64)),
     (int, tensor),
     ((str, bytes), lambda samples: samples),

@@ -6,7 +6,7 @@ import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -16,10 +16,10 @@ from tinygrad_fc.core.errors import DtypeError, RangeError, ShapeError
 from tinygrad_fc.core.node import leaf_of
 from tinygrad_fc.functional.creation import as_tensor
 from tinygrad_fc.random import rng_of
-from tinygrad_fc.utils.data.sampler import T_co, as_indices, items_of, size_of
+from tinygrad_fc.utils.data.sampler import T_co, as_indices, batches, items_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinygrad_fc.random import Generator
     from tinygrad_fc.tensors import Tensor
@@ -198,7 +198,24 @@ def fetch(dataset: Any, indices: Any) -> Sequence[Any]:
     return getitems(list(numbers)) if getitems else [dataset[i] for i in numbers]
 
 
-def resolved(dataset: Any) -> tuple[Any, Any]:
+def loaded(dataset: Any, batch_sampler: Any, collate: Any, *, plain: bool) -> Iterator[Any]:
+    """Yield the batches of an epoch, each as `collate` returns it from a list of samples.
+
+    With `plain`, batches of a dataset whose samples are rows of tensors are read at once instead.
+    """
+    dataset, chosen = _resolved(dataset)
+    own = (TensorDataset.__getitem__, Rows.__getitem__)
+    plain = plain and isinstance(dataset, TensorDataset) and type(dataset).__getitem__ in own
+    for batch in batches(batch_sampler, chosen):
+        rows = as_indices(batch) if plain else None
+        if rows is not None:
+            picked = _taken(dataset, rows)
+            yield picked[0] if isinstance(dataset, Rows) else picked
+        else:
+            yield collate(fetch(dataset, batch))
+
+
+def _resolved(dataset: Any) -> tuple[Any, Any]:
     """Return the dataset below nested subsets, and their indices as an array, or None for all.
 
     The loader calls it once per epoch, since converting the list of indices takes as long as a
@@ -213,12 +230,6 @@ def resolved(dataset: Any) -> tuple[Any, Any]:
         chosen = indices if chosen is None else indices[chosen]
         dataset = dataset.dataset
     return dataset, chosen
-
-
-def has_plain_rows(dataset: Any) -> bool:
-    """Return whether the samples are the rows of the dataset's tensors, and nothing else."""
-    own = (TensorDataset.__getitem__, Rows.__getitem__)
-    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ in own
 
 
 def random_split(
@@ -250,10 +261,8 @@ def random_split(
         )
     counts = _counts(n, lengths) if fractions else [index(length) for length in lengths]  # type: ignore[arg-type]
     order: list[int] = rng_of(generator).permutation(n).tolist()
-    return [
-        Subset(dataset, order[end - count : end])
-        for end, count in zip(accumulate(counts), counts, strict=True)
-    ]
+    ends = pairwise(accumulate(counts, initial=0))
+    return [Subset(dataset, order[start:end]) for start, end in ends]
 
 
 def _counts(n: int, fractions: Sequence[float]) -> list[int]:
@@ -262,18 +271,15 @@ def _counts(n: int, fractions: Sequence[float]) -> list[int]:
         counts[i % len(counts)] += 1
     for i, count in enumerate(counts):
         if not count:
-            warnings.warn(
-                f"random_split: subset {i}, {fractions[i]} of {n} samples, is empty",
-                UserWarning,
-                stacklevel=3,
-            )
+            message = f"random_split: subset {i}, {fractions[i]} of {n} samples, is empty"
+            warnings.warn(message, UserWarning, stacklevel=3)
     return counts
 
 
 # Rows of arrays and tables
 
 
-def take_rows(dataset: TensorDataset, at: Any) -> list[Tensor]:
+def _taken(dataset: TensorDataset, at: Any) -> list[Tensor]:
     """Return copies of the rows `at`, a range or an array of indices, of every tensor.
 
     Raises `RangeError` for an index out of range.
