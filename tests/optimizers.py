@@ -188,6 +188,7 @@ SCHEDULES = {
 }
 SIMPLE_SCHEDULES = [*SCHEDULES]
 PARTS = ("StepLR", "ExponentialLR", "ConstantLR", "LinearLR", "CosineAnnealingLR", "PolynomialLR")
+PARTS += ("MultiplicativeLR",)
 parts = st.lists(
     st.sampled_from(PARTS).flatmap(lambda name: st.tuples(st.just(name), SCHEDULES[name])),
     min_size=1,

@@ -135,21 +135,24 @@ def test_results_may_be_arguments_or_views_of_them(xy: Any, seed: int) -> None:
 def test_results_may_be_of_several_dtypes_and_other_values() -> None:
     class Casts(Function):
         @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
+        def forward(ctx: Any, x: Any, _: Any) -> Any:
             ctx.mark_non_differentiable(above := x > 1)
             return x * 2, x.double() * 3, x.half(), above, "a note"
 
         @staticmethod
-        def backward(_ctx: Any, *gs: Any) -> Any:
+        def backward(ctx: Any, *gs: Any) -> Any:
+            assert ctx.needs_input_grad == (True, False)
             assert [g.dtype for g in gs[:4]] == [np.float32, np.float64, np.float16, bool]
             assert gs[4] is None
             assert not gs[3].numpy().any()
-            return gs[0] * 2 + gs[1] * 3 + gs[2]
+            return gs[0] * 2 + gs[1] * 3 + gs[2], None
 
     x = T(np.array([1.0, 2.0], np.float32))
-    results = Casts.apply(x)
+    results = Casts.apply(x, tg.ones(1))
     assert results[4] == "a note"
     assert (results[3].tolist(), results[3].requires_grad) == ([False, True], False)
+    (unused,) = grad(results[1].sum(), x, retain_graph=True)  # the others get zeros
+    assert unused.tolist() == [3.0, 3.0]
     (results[0].sum() + results[1].sum() * 10 + results[2].sum() * 100).backward()
     assert x.grad.dtype == np.float32
     assert x.grad.tolist() == [132.0, 132.0]
