@@ -19,6 +19,8 @@ from tinygrad_fc.utils.data import DataLoader, TensorDataset
 F = nn.functional
 X, Y = tg.zeros(2, 3), tg.tensor([0, 1])
 LINEAR, TABLE = nn.Linear(2, 1), nn.Embedding(3, 2)
+INFINITE = nn.Parameter([1.0])
+INFINITE.grad = tg.tensor([math.inf])
 
 ACTIVATIONS = [
     (lambda: F.glu(X), ShapeError, r"shape \(2, 3\), expected an even size along dim -1"),
@@ -103,6 +105,10 @@ PARAMETRIZATIONS = [
 ]
 TOOLS = [
     (lambda: utils.clip_grad_norm_([X], -1.0), ValueError, "max_norm is .*, expected at least 0"),
+    (
+        lambda: utils.clip_grad_norm_(INFINITE, 1, error_if_nonfinite=True),
+        *(RuntimeError, r"total norm of order 2\.0 .* non-finite \(inf\).*detect"),
+    ),
     (lambda: utils.clip_grad_value_([X], math.nan), ValueError, "clip_value is .*, expected at l"),
     (lambda: utils.clip_grad_norm_(LINEAR, 1), TypeError, r"a Linear\. Pass model\.parameters"),
     (lambda: utils.clip_grad_norm_(LINEAR.parameters, 1), TypeError, "Call it: model.parameters"),

@@ -33,6 +33,7 @@ PLAIN: list[Callable[[Any], Any]] = [
     ),
     lambda t: (t.zeros(2, 3), t.zeros((2,)), t.zeros([0]), t.zeros(()), t.zeros(size=(2,))),
     lambda t: (t.ones(2, 3, dtype=t.int64), t.ones(1, dtype=t.bool)),
+    lambda t: (t.empty(0, 2), t.empty((2, 0))),
     lambda t: (t.full((2,), 3), t.full((2,), 0.5), t.full((), fill_value=True)),
     lambda t: t.full((2,), 1, dtype=t.float32),
     lambda t: (t.eye(2), t.eye(2, 3), t.eye(0)),
@@ -45,7 +46,7 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.logspace(-1, 2, 5), t.logspace(0, 3, 4, base=2.0), t.logspace(0, 1, 0)),
     # like
     lambda t: (t.zeros_like(t.ones(2).float()), t.ones_like(t.tensor([3]))),
-    lambda t: t.full_like(t.tensor([3]), 2),
+    lambda t: (t.full_like(t.tensor([3]), 2), t.empty_like(t.zeros(0, 2).float())),
     lambda t: (t.tensor(1), t.tensor(1.0), t.tensor([True]), t.tensor([1, 2.0])),
     lambda t: (t.tensor([]), t.tensor([[]])),
     # bools
