@@ -117,23 +117,6 @@ class Running(Module):
         self.register_buffer("none", None)
 
 
-def test_buffers_are_state_but_no_parameters():
-    net = Plain(part=Running())
-    names = ["part.mean", "part.count", "part.scratch"]
-    assert [name for name, _ in net.named_buffers()] == names
-    assert [name for name, _ in net.named_parameters()] == ["part.scale"]
-    assert list(net.state_dict()) == ["part.scale", "part.mean", "part.count"]
-    net.part.mean = net.part.mean + 1.0
-    assert net.get_buffer("part.mean").tolist() == [1, 1]
-    with pytest.raises(
-        TypeError, match=r"'mean' of Running is a registered buffer, .* list, expected a"
-    ):
-        net.part.mean = [1.0]
-    del net.part.mean
-    net.part.mean = [1.0]  # an ordinary attribute, after the deletion
-    assert list(net.state_dict()) == ["part.scale", "part.count"]
-
-
 def test_to_converts_parameters_buffers_and_gradients_in_place():
     net = Plain(part=Running())
     scale = net.part.scale
