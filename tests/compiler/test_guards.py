@@ -126,17 +126,11 @@ IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[A
         lambda o, n: o["n"][0]["n"].__setitem__(0, n),
     ),
     "one of a deque": (lambda: deque([1.0]), lambda o: o[0], lambda o, n: o.__setitem__(0, n)),
-    "one of a UserDict": (
-        *(lambda: UserDict(n=1.0), lambda o: o["n"]),
-        lambda o, n: o.update(n=n),
-    ),
+    "one of a UserDict": (lambda: UserDict(n=1.0), lambda o: o["n"], lambda o, n: o.update(n=n)),
     "one by its name": (Config, lambda o: getattr(o, "n"), to("n")),  # noqa: B009  the point
     "one that is missing": (SimpleNamespace, lambda o: getattr(o, "n", 1.0), to("n")),
     "one of all": (Config, lambda o: vars(o)["n"], to("n")),
-    "one of a dict in an attribute": (
-        *(Config, lambda o: o.options["n"]),
-        lambda o, n: o.options.update(n=n),
-    ),
+    "one of a dict below": (Config, lambda o: o.options["n"], lambda o, n: o.options.update(n=n)),
     "another dict": (Config, lambda o: o.options["n"], to("options", lambda n: {"n": n})),
     "one of a dict of 2000": (Config, lambda o: o.many[150], lambda o, n: o.many.update({150: n})),
     "an attribute in a list": (lambda: [Config()], lambda o: o[0].n, lambda o, n: to("n")(o[0], n)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .case import column, like, matrix, nonempty, row
+from .case import column, like, matrix, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,37 +231,6 @@ def hot(x: Any, t: Any) -> Any:
     return np.arange(n) == column(t % n if n else t)
 
 
-def cosine(x: Any, y: Any) -> Any:
-    """Return the cosine of the angle between two rows."""
-    return (x / column(norm(x)) * (y / column(norm(y)))).sum(-1)
-
-
-def cosine_vjp(g: Any, out: Any, x: Any, y: Any) -> Any:
-    """Turn each towards the other."""
-    u, v = x / column(norm(x)), y / column(norm(y))
-    to_x, to_y = v - column(out) * u, u - column(out) * v
-    return column(g) * to_x / column(norm(x)), column(g) * to_y / column(norm(y))
-
-
-def long(*rows: Any) -> bool:
-    """Return whether no row is nearly of length 0."""
-    return nonempty(*rows) and all(bool(np.all(norm(x) > 1e-3)) for x in rows)
-
-
-def at_ends(v: Any, x: Any, sign: int = -1) -> Any:
-    """Return the sums at the points of `x` of numbers at its gaps; the left with a sign."""
-    out = np.zeros(np.broadcast_shapes(v.shape[:-1], x.shape[:-1]) + x.shape[-1:], v.dtype)
-    out[..., 1:] += v
-    out[..., :-1] += sign * v
-    return out
-
-
-def trapezoid_vjp(g: Any, _out: Any, y: Any, x: Any) -> Any:
-    """Give each point its share of the gaps beside it."""
-    widths, heights = x[..., 1:] - x[..., :-1], y[..., 1:] + y[..., :-1]
-    return at_ends(column(g) * widths / 2, y, 1), at_ends(column(g) * heights / 2, x)
-
-
 def logcumsumexp_vjp(g: Any, out: Any, x: Any) -> Any:
     """Share each result among the numbers before it; in the order of sums, so nothing overflows."""
     shares = np.exp(np.minimum(row(x) - column(out), 0)) * np.tri(x.shape[-1], dtype=x.dtype)
@@ -274,14 +243,6 @@ def cummax_vjp(g: Any, out: Any, x: Any) -> Any:
     places = np.where(x == out, np.arange(n), 0)
     places = np.maximum.accumulate(places, axis=-1) if n else places
     return (column(g) * (column(places) == np.arange(n))).sum(-2)
-
-
-def fourier_vjp(g: Any, _out: Any, x: Any) -> Any:
-    """Go through the matrix of the transform."""
-    n = x.shape[-1]
-    phase = 2 * math.pi / n * np.outer(np.arange(n // 2 + 1), np.arange(n))
-    c, s = np.cos(phase), np.sin(phase)
-    return (2 * g * (x @ c.T)) @ c + (2 * g * (x @ s.T)) @ s
 
 
 def recurrent_states(x: Any, w: Any) -> list[Any]:
@@ -357,12 +318,6 @@ def attention_vjp(g: Any, _out: Any, q: Any, k: Any, v: Any) -> Any:
 def bilinear(x: Any, a: Any, y: Any) -> Any:
     """Return x' a y."""
     return np.einsum("...i,...ij,...j->...", x, a, y)
-
-
-def power_four_vjp(g: Any, _out: Any, a: Any) -> Any:
-    """Leave each factor out in turn."""
-    t = turned(a)
-    return g @ t @ t @ t + t @ g @ t @ t + t @ t @ g @ t + t @ t @ t @ g
 
 
 # Indices

@@ -77,8 +77,6 @@ elementwise("gelu", lambda x: like(x, x * special.ndtr(x)),
 elementwise("gelu tanh", f.gelu_tanh, f.gelu_tanh_slope)
 elementwise("huber", lambda x: like(x, np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)),
             lambda x, y: np.clip(x, -1, 1))
-elementwise("elu", lambda x: like(x, np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
-            lambda x, y: np.exp(np.minimum(x, 0)))
 elementwise("sin 50x", lambda x: np.sin(50 * x), lambda x, y: 50 * np.cos(50 * x),
             interval(-30, 30))
 elementwise("Chebyshev 9",
@@ -146,15 +144,11 @@ elementwise("squared distance", lambda x, y: (x - y) ** 2,
 elementwise("mean squared error", lambda x, y: np.square(x - y).mean(),
             lambda x, y, out: (2 * (x - y) / np.size(x - y), 2 * (y - x) / np.size(x - y)), *PAIR,
             where=lambda x, y: np.size(x) * np.size(y) > 0)
-elementwise("x exp(-y^2)", lambda x, y: x * np.exp(-y * y),
-            lambda x, y, out: (np.exp(-y * y), -2 * y * out), *PAIR)
 elementwise("copysign", np.copysign, lambda x, y, out: (np.sign(x) * np.sign(y), 0.0), nonzero,
             nonzero)
 elementwise("select", np.where, lambda c, x, y, out: (None, c, ~c), boolean, *PAIR)
 elementwise("lerp", lambda a, b, t: a + t * (b - a), lambda a, b, t, out: (1 - t, t, b - a),
             *(real, real, interval(-2, 2, (*FIRST, 0.5))))
-elementwise("multiply and add", lambda a, b, c: a * b + c, lambda a, b, c, out: (b, a, 1.0), *PAIR,
-            real)
 elementwise("clip to bounds", lambda x, low, width: np.minimum(np.maximum(x, low), low + width),
             lambda x, low, width, out: ((x >= low) & (x <= low + width),
                                         (x < low) | (x > low + width), x > low + width),
@@ -188,18 +182,10 @@ right("cross entropy", (real(..., "k"), index("k")(...)),
       lambda x, t: f.logsumexp(x) - np.where(f.hot(x, t), x, 0).sum(-1),
       lambda g, out, x, t: (column(g) * (f.softmax(x) - f.hot(x, t)), None),
       lambda x, t: x.shape[-1] > 0)
-right("cosine similarity", TWO, f.cosine, f.cosine_vjp, f.long)
-right("trapezoid", TWO,
-      lambda y, x: ((x[..., 1:] - x[..., :-1]) * (y[..., 1:] + y[..., :-1])).sum(-1) / 2,
-      f.trapezoid_vjp)
 right("logcumsumexp", SAME, lambda x: np.logaddexp.accumulate(x, axis=-1), f.logcumsumexp_vjp,
       nonempty)
 right("cummax", SAME, lambda x: np.maximum.accumulate(x, axis=-1), f.cummax_vjp)
-right("power spectrum", FEW, lambda x: like(x, np.abs(np.fft.rfft(x, axis=-1)) ** 2),
-      f.fourier_vjp)
 right("recurrent", "(n),()->()", lambda x, w: f.recurrent_states(x, w)[-1], f.recurrent_vjp)
-right("last of a row", FEW, lambda x: x[..., -1],
-      lambda g, out, x: column(g) * (np.arange(x.shape[-1]) == x.shape[-1] - 1))
 
 # Matrices
 SQUARE, TO_ROW, TO_NUMBER = "(n,n)->(n,n)", "(n,n)->(n)", "(n,n)->()"
@@ -208,8 +194,6 @@ right("matmul", "(n,k),(k,m)->(n,m)", np.matmul,
 right("matvec", "(n,k),(k)->(n)", lambda a, x: (a @ column(x))[..., 0],
       lambda g, out, a, x: (column(g) * row(x), (f.turned(a) @ column(g))[..., 0]))
 right("dot", TWO, lambda x, y: (x * y).sum(-1), lambda g, out, x, y: (column(g) * y, column(g) * x))
-right("outer", "(n),(m)->(n,m)", lambda x, y: column(x) * row(y),
-      lambda g, out, x, y: ((g * row(y)).sum(-1), (g * column(x)).sum(-2)))
 right("quadratic form", "(n),(n,n)->()", lambda x, a: f.bilinear(x, a, x),
       lambda g, out, x, a: (column(g) * ((a + f.turned(a)) @ column(x))[..., 0],
                             matrix(g) * column(x) * row(x)))
@@ -219,21 +203,15 @@ right("solve", "(n,n),(n)->(n)", f.solve, f.solve_vjp, f.well_posed)
 right("inv", SQUARE, np.linalg.inv,
       lambda g, out, a: -f.turned(out) @ g @ f.turned(out), f.well_posed)
 right("det", TO_NUMBER, np.linalg.det, lambda g, out, a: matrix(g) * f.cofactors(a))
-right("lower triangle", "(n,m)->(n,m)", np.tril, lambda g, out, a: np.tril(g))
 right("cdist", "(n,d),(m,d)->(n,m)", lambda x, y: np.sqrt(np.square(f.apart(x, y)).sum(-1)),
       f.cdist_vjp)
-right("fourth power", SQUARE, lambda a: a @ a @ a @ a, f.power_four_vjp)
 
 # What moves, picks and repeats numbers
 ROWS = (real("n", "m"),)
 right("transpose", "(n,m)->(m,n)", f.turned, lambda g, out, a: f.turned(g))
-right("flatten", ANY, np.ravel, lambda g, out, x: g.reshape(x.shape))
 right("flip", SAME, lambda x: x[..., ::-1], lambda g, out, x: g[..., ::-1])
-right("concatenate", (real("n"), real("m")), lambda x, y: np.concatenate([x, y]),
-      lambda g, out, x, y: (g[: len(x)], g[len(x) :]))
 right("stack", ROWS * 2, lambda x, y: np.stack([x, y], -1),
       lambda g, out, x, y: (g[..., 0], g[..., 1]))
-right("axis added", ANY, lambda x: x[..., None], lambda g, out, x: g[..., 0])
 right("gather", (real(..., "n"), index("n")(..., "k")),
       lambda x, i: np.where(f.named(x, i), x[..., None, :], 0).sum(-1),
       lambda g, out, x, i: ((column(g) * f.named(x, i)).sum(-2), None),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gradient_collection.projects import Twin
 
 FIRST = {case.bug: case for case in reversed(WRONG.values())}
-FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::16]]
-FUNCTIONS += [t for t in TWINS.values() if t.bug is None][::6]
+FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::8]]
+FUNCTIONS += [t for t in TWINS.values() if t.bug is None][::2]
 
 
 SAYS = {

@@ -24,7 +24,6 @@ from tinygrad_fc.testing import (
     interval,
     real,
 )
-from tinygrad_fc.testing.report import Report
 
 from .pasting import pasted
 
@@ -129,13 +128,6 @@ def test_low_acceptance_is_reported_with_shapes() -> None:
         )
     with pytest.raises(NothingCheckedError, match="refused all but single numbers"):
         check_vjp(np.sin, lambda g, o, a: g, real("n"), where=lambda a: a.size == 0, **FEW)
-    assert Report(examples=10, rejected=41).warnings()
-    assert not Report(examples=10, rejected=40).warnings()
-    assert "2 shapes: (), (3,)." in f"{Report(examples=2, shapes=_counted(((),), ((3,),)))}."
-
-
-def _counted(*shapes: Any) -> Any:
-    return type(Report().shapes)(shapes)
 
 
 # Arguments without gradient
