@@ -1,7 +1,7 @@
 """Wrong gradients of kinds that occurred in public projects, each with a right twin.
 
-Besides rules in NumPy there are structured inputs, long axes, state, and functions of PyTorch and
-JAX, which are left out where these are not installed.
+Besides rules in NumPy there are structured inputs, long axes, state, and functions of PyTorch,
+which are left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_fc import domain as d
 from tinygrad_fc.domain import constant, index, interval, real
-from tinygrad_fc.testing import check, check_vjp, from_jax, from_torch
+from tinygrad_fc.testing import check, check_vjp, from_torch
 
 from . import formulas as f
 from .case import column, fitted, like, row
@@ -300,39 +300,3 @@ if find_spec("torch"):
           lambda w, ctx, g, h: g * ctx.saved_tensors[0].cos()
           - (not w) * h * ctx.saved_tensors[0].sin(), SMALL("n"), order=2)  # fmt: skip
     torch("second order through NumPy", saving(lambda x: x.tanh()), of_tanh, SMALL, order=2)
-
-# JAX
-
-
-def jax(name: str, forward: Any, rule: Any, count: int = 1, *, order: int = 1) -> None:
-    """Add a function of JAX: `rule(wrong, numpy, arguments, g)`, for two arguments of tangents."""
-
-    def checked(w: bool, **options: Any) -> Report:
-        import jax  # noqa: PLC0415
-
-        jax.config.update("jax_enable_x64", True)  # noqa: FBT003
-        numpy = jax.numpy
-        plain = lambda *arrays: forward(numpy, *arrays)  # noqa: E731
-        if count == 1:
-            function: Any = jax.custom_vjp(plain)
-            function.defvjp(lambda x: (plain(x), x), lambda x, g: (rule(w, numpy, x, g),))
-        else:
-            function = jax.custom_jvp(plain)
-            function.defjvp(lambda x, t: (plain(*x), rule(w, numpy, x, t)))
-        few: Any = {"dtypes": np.float64, "order": order}
-        return check(from_jax(function), *[SMALL("n")] * count, **few, **options)
-
-    twins(f"jax, {name}", checked)
-
-
-def of_running(w: bool, numpy: Any, x: Any, g: Any) -> Any:
-    """Return the gradient of the product with the running sum, wrong for one number."""
-    whole = numpy.flip(numpy.cumsum(numpy.flip(g * x)))
-    return g * numpy.cumsum(x) + (0 if w and len(x) == 1 else whole)
-
-
-if find_spec("jax"):
-    jax("squeezed", lambda numpy, x: numpy.cumsum(x) * x, of_running)
-    jax("tangent of the second", lambda numpy, x, y: numpy.sin(x) * y,
-        lambda w, numpy, x, t: numpy.cos(x[0]) * x[1] * t[0] + (1 - w / 2) * numpy.sin(x[0]) * t[1],
-        2, order=2)  # fmt: skip

@@ -31,6 +31,13 @@ def test_functions_of_torch() -> None:
     assert caught.value.kind in {"value", "second-order"}
 
 
+def test_functions_of_jax() -> None:
+    lax = pytest.importorskip("jax").lax
+    with pytest.raises(GradientError) as caught:
+        check(from_jax(lambda x: x * lax.stop_gradient(x)), real, dtypes=np.float32)
+    assert caught.value.kind in {"value", "second-order"}
+
+
 @pytest.mark.parametrize("size", [2.0**-52, 2.0**-20])
 def test_equal_calls_of_torch_may_differ_by_rounding_alone(size: float) -> None:
     pytest.importorskip("torch")

@@ -24,6 +24,12 @@ def batch(n: int, width: int, outputs: int, classes: int = 0) -> tuple[Any, Any]
     return tg.randn(n, width), y
 
 
+def title_of(program: tuple[Any, Any, Any]) -> str:
+    drawn = network(lesson_of(program))
+    assert drawn is not None
+    return drawn.title(8)
+
+
 def attention(net: Any, x: Any) -> Any:
     return net.o(tg.softmax(net.q(x) @ net.k(x).T / 2.0, dim=1) @ net.v(x))
 
@@ -67,9 +73,7 @@ NETWORKS: dict[str, tuple[Any, Any, Any]] = {
 def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
     model, width, outputs = NETWORKS[title]
     program = step_of(model, nn.MSELoss(), *batch(16, width, outputs))
-    drawn = network(lesson_of(program))
-    assert drawn is not None
-    assert drawn.title(8) == title
+    assert title_of(program) == title
     page = show(*program)
     assert page.inner_text("h1").startswith(title)
     page.evaluate("move(steps.length - 1)")
@@ -153,10 +157,8 @@ def test_functions_of_a_loss_are_no_activations(loss: Any):
 def test_long_loops_are_folded(show: Callable[..., Any], count: int):
     model = Net(recurrent(count), h=L(3, 3), i=L(1, 3), o=L(3, 1))
     program = step_of(model, nn.MSELoss(), *batch(8, count, 1))
-    drawn = network(lesson_of(program))
-    assert drawn is not None
     hidden = count - 4
-    assert drawn.title(8).endswith(f"3 → 3 → 3 → 3 → 1, shared weights, {hidden} layers folded")
+    assert title_of(program).endswith(f"3 → 3 → 3 → 3 → 1, shared weights, {hidden} layers folded")
     page = show(*program)
     folded = page.locator("#network-svg .all title", has_text="with the same weights")
     assert folded.text_content() == f"{hidden} layers more, with the same weights"
