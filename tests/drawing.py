@@ -75,6 +75,12 @@ def T(array: Any) -> tg.Tensor:
     return tg.as_tensor(array).requires_grad_()
 
 
+def function(forward: Any, backward: Any, name: str = "Own") -> Any:
+    """Return an `autograd.Function` of two functions."""
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type(name, (tg.autograd.Function,), methods)
+
+
 def cotangent(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Array:
     """Return random numbers, none of them 0 or 1."""
     return np.asarray(np.random.default_rng(seed).uniform(1.1, 2.9, shape), dtype)

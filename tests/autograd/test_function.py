@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from drawing import FLOATS, T, arrays, close, cotangent, seeds
+from drawing import FLOATS, T, arrays, close, cotangent, function, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,45 +110,41 @@ def test_derivatives_up_to_order_3_equal_those_of_ops(xy: Any, seed: int) -> Non
 
 @given(pairs(), seeds)
 def test_results_may_be_arguments_or_views_of_them(xy: Any, seed: int) -> None:
-    class PassThrough(Function):
-        @staticmethod
-        def forward(_ctx: Any, x: Any, y: Any) -> Any:
-            return x, y.reshape(-1), x
+    def forward(_ctx: Any, x: Any, y: Any) -> Any:
+        return x, y.reshape(-1), x
 
-        @staticmethod
-        def backward(_ctx: Any, g: Any, h: Any, again: Any) -> Any:
-            return g + 2 * again, 3 * h.reshape(shape)
+    def backward(_ctx: Any, g: Any, h: Any, again: Any) -> Any:
+        return g + 2 * again, 3 * h.reshape(shape)
 
+    pass_through = function(forward, backward)
     x, y = inputs = [T(a) for a in xy]
     shape = x.shape
-    results = PassThrough.apply(x, y)
+    results = pass_through.apply(x, y)
     for r, a in zip(results, (x, y, x), strict=True):
         assert r is not a
         assert np.shares_memory(r.numpy(), a.numpy()) or not x.numel()
     results[0].data.add_(0)  # arguments are read-only in forward only
     assert_close(
-        derivatives(lambda *xy: sum(r.sum() for r in PassThrough.apply(*xy)), inputs, 1, seed),
+        derivatives(lambda *xy: sum(r.sum() for r in pass_through.apply(*xy)), inputs, 1, seed),
         derivatives(lambda x, y: 3 * x.sum() + 3 * y.sum(), inputs, 1, seed),
     )
 
 
 def test_results_may_be_of_several_dtypes_and_other_values() -> None:
-    class Casts(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, _: Any) -> Any:
-            ctx.mark_non_differentiable(above := x > 1)
-            return x * 2, x.double() * 3, x.half(), above, "a note"
+    def forward(ctx: Any, x: Any, _: Any) -> Any:
+        ctx.mark_non_differentiable(above := x > 1)
+        return x * 2, x.double() * 3, x.half(), above, "a note"
 
-        @staticmethod
-        def backward(ctx: Any, *gs: Any) -> Any:
-            assert ctx.needs_input_grad == (True, False)
-            assert [g.dtype for g in gs[:4]] == [np.float32, np.float64, np.float16, bool]
-            assert gs[4] is None
-            assert not gs[3].numpy().any()
-            return gs[0] * 2 + gs[1] * 3 + gs[2], None
+    def backward(ctx: Any, *gs: Any) -> Any:
+        assert ctx.needs_input_grad == (True, False)
+        assert [g.dtype for g in gs[:4]] == [np.float32, np.float64, np.float16, bool]
+        assert gs[4] is None
+        assert not gs[3].numpy().any()
+        return gs[0] * 2 + gs[1] * 3 + gs[2], None
 
+    casts = function(forward, backward)
     x = T(np.array([1.0, 2.0], np.float32))
-    results = Casts.apply(x, tg.ones(1))
+    results = casts.apply(x, tg.ones(1))
     assert results[4] == "a note"
     assert (results[3].tolist(), results[3].requires_grad) == ([False, True], False)
     (unused,) = grad(results[1].sum(), x, retain_graph=True)  # the others get zeros
@@ -161,19 +157,17 @@ def test_results_may_be_of_several_dtypes_and_other_values() -> None:
 def test_backward_runs_once_per_pass_for_all_arguments() -> None:
     runs = []
 
-    class Sum(Function):
-        @staticmethod
-        def forward(ctx: Any, *xs: Any) -> Any:
-            ctx.count = len(xs)
-            return sum(xs)
+    def forward(ctx: Any, *xs: Any) -> Any:
+        ctx.count = len(xs)
+        return sum(xs)
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            runs.append(g.tolist())
-            return (*(g,) * (ctx.count - 1), None)  # None is no gradient
+    def backward(ctx: Any, g: Any) -> Any:
+        runs.append(g.tolist())
+        return (*(g,) * (ctx.count - 1), None)  # None is no gradient
 
+    total = function(forward, backward, "Sum")
     xs = [T(np.array([1.0])) for _ in range(4)]
-    out = Sum.apply(*xs[:3], xs[0], xs[3])
+    out = total.apply(*xs[:3], xs[0], xs[3])
     with pytest.raises(GraphError, match="do not depend on input 0"):
         grad(out, xs[3], retain_graph=True)
     out.backward(tg.tensor([3.0]), retain_graph=True)
@@ -246,56 +240,54 @@ def test_saved_tensors_are_freed_by_the_backward_pass() -> None:
 
 @given(arrays((3,), low=-1, high=1), seeds)
 def test_forward_may_change_an_argument_that_it_marks_dirty(a: Any, seed: int):
-    class ScaledExp(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, k: float) -> Any:
-            x.mul_(k).exp_()
-            ctx.mark_dirty(x)
-            ctx.save_for_backward(x)
-            ctx.k = k
-            return x
+    def forward(ctx: Any, x: Any, k: float) -> Any:
+        x.mul_(k).exp_()
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x)
+        ctx.k = k
+        return x
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return g * ctx.saved_tensors[0] * ctx.k, None
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * ctx.saved_tensors[0] * ctx.k, None
+
+    scaled_exp = function(forward, backward)
 
     def changed(x: Any) -> Any:
         h = x * 1
-        out = ScaledExp.apply(h, 2.0)
+        out = scaled_exp.apply(h, 2.0)
         assert out is h
         return out
 
     ours, plain = (derivatives(f, [T(a)], 2, seed) for f in (changed, lambda x: (x * 2.0).exp()))
     assert_close(ours, plain)
     plain = tg.tensor(a)
-    assert ScaledExp.apply(plain, 1.0) is plain
+    assert scaled_exp.apply(plain, 1.0) is plain
     assert np.allclose(plain.numpy(), np.exp(a))
     with pytest.raises(GraphError, match="Two ways work"):
-        ScaledExp.apply(tg.tensor(a, requires_grad=True), 1.0)
+        scaled_exp.apply(tg.tensor(a, requires_grad=True), 1.0)
 
 
 @given(arrays((3,), low=-1, high=1), seeds, st.booleans())
 def test_forward_may_change_the_data_of_an_argument_that_it_returns(
     a: Any, seed: int, recorded: bool
 ):
-    class Assign(Function):  # as torchdiffeq's solvers do
-        @staticmethod
-        def forward(ctx: Any, x: Any, value: Any, index: int) -> Any:
-            ctx.index = index
-            x.data[index] = value
-            return x
+    def forward(ctx: Any, x: Any, value: Any, index: int) -> Any:
+        ctx.index = index
+        x.data[index] = value
+        return x
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            rest = g.clone()
-            rest[ctx.index] = 0.0
-            return rest, g[ctx.index], None
+    def backward(ctx: Any, g: Any) -> Any:
+        rest = g.clone()
+        rest[ctx.index] = 0.0
+        return rest, g[ctx.index], None
+
+    assign = function(forward, backward)  # as torchdiffeq's solvers do
 
     def assigned(x: Any) -> Any:
         y = x * 1.0 if recorded else tg.zeros(3)
         before = (y * y).sum()  # needs the values before
         for k in (0, 2):
-            out = Assign.apply(y, x[1] * (k + 1.0), k)
+            out = assign.apply(y, x[1] * (k + 1.0), k)
             assert out is y
         return y * y + before
 
@@ -305,31 +297,29 @@ def test_forward_may_change_the_data_of_an_argument_that_it_returns(
 
     assert_close(*(derivatives(f, [T(a)], 2, seed) for f in (assigned, plain)))
     x = tg.tensor(a)
-    assert Assign.apply(x, 5.0, 1) is x
+    assert assign.apply(x, 5.0, 1) is x
     assert x[1].item() == 5
     base = tg.tensor(a) * T(np.ones(3))
     for wrong in (T(a), base[:2]):
         with pytest.raises(GraphError, match="mark_dirty"):
-            Assign.apply(wrong, 5.0, 1)
+            assign.apply(wrong, 5.0, 1)
 
 
 def test_backward_may_differentiate_by_a_leaf_that_it_saved():
     w = T(np.array([2.0, 3.0]))
 
-    class Adjoint(Function):
-        @staticmethod
-        def forward(ctx: Any, x: Any, w: Any) -> Any:
-            ctx.save_for_backward(x, w)
-            return x * w
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x * w
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            x, saved = ctx.saved_tensors
-            with tg.enable_grad():  # code that reads `w` itself
-                return tg.autograd.grad(x * w, (x, saved), g, allow_unused=True)
+    def backward(ctx: Any, g: Any) -> Any:
+        x, saved = ctx.saved_tensors
+        with tg.enable_grad():  # code that reads `w` itself
+            return tg.autograd.grad(x * w, (x, saved), g, allow_unused=True)
 
+    adjoint = function(forward, backward)
     x = T(np.array([5.0, 7.0]))
-    Adjoint.apply(x, w).sum().backward()
+    adjoint.apply(x, w).sum().backward()
     assert (x.grad.tolist(), w.grad.tolist()) == ([2.0, 3.0], [5.0, 7.0])
 
 
@@ -370,28 +360,9 @@ def test_a_helper_may_mark_an_argument_dirty(marked_first: bool):
 # Errors
 
 
-class Broken(Function):
-    """A function whose `forward` and `backward` a test sets."""
-
-    forwards: ClassVar[Any]
-    backwards: ClassVar[Any]
-
-    @classmethod
-    def forward(cls, ctx: Any, x: Any, _k: Any = None) -> Any:
-        return cls.forwards(ctx, x)
-
-    @classmethod
-    def backward(cls, ctx: Any, g: Any) -> Any:
-        return cls.backwards(ctx, g)
-
-
-def broken(forwards: Any = None, backwards: Any = None) -> type[Broken]:
-    forwards, backwards = forwards or (lambda ctx, x: x * 2), backwards or (lambda ctx, g: g * 2)
-    return type(
-        "Broken",
-        (Broken,),
-        {"forwards": staticmethod(forwards), "backwards": staticmethod(backwards)},
-    )
+def broken(forward: Any = None, backward: Any = None) -> Any:
+    forward, backward = forward or (lambda ctx, x: x * 2), backward or (lambda ctx, g: g * 2)
+    return function(forward, backward, "Broken")
 
 
 IN_PLACE = r"backward of Broken changes an argument in place.*Write `g = g \* 2` for"
@@ -468,8 +439,7 @@ def test_changing_a_saved_tensor_raises(what: str, several: bool, seed: int) -> 
         SAVED[what](ctx, x, y)
         return (y, x * 3) if several else y
 
-    kind = broken(forwards)
-    kind.backward = staticmethod(lambda ctx, *gs: gs[0] * 2)  # type: ignore[method-assign]
+    kind = broken(forwards, lambda ctx, *gs: gs[0] * 2)
     x = T(np.random.default_rng(seed).normal(size=3))
     y = kind.apply(x)
     y = y[0] if several else y
@@ -514,7 +484,6 @@ def test_differentiating_a_gradient_computed_outside_the_graph_raises(cut: str) 
         return x * x
 
     kind = broken(forwards, once_differentiable(backwards) if cut == "once" else backwards)
-    kind.backward = kind.backwards  # type: ignore[method-assign]
     x, w = T(np.array([1.0, 2.0])), T(np.array([3.0, 4.0]))
     (slope,) = grad((kind.apply(x) * w).sum(), x, create_graph=True)
     assert slope.tolist() == [6.0, 16.0]

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from drawing import T, arrays, seeds
+from drawing import T, arrays, function, seeds
 from hypothesis import given, settings
 
 import tinygrad_fc as tg
-from tinygrad_fc.autograd import Function, GradcheckError, gradcheck, gradgradcheck
-
-
-class Own(Function):
-    """x^2 y, with the vjp rule of a test."""
-
-    rule: ClassVar[Any]
-
-    @classmethod
-    def forward(cls, ctx: Any, x: Any, y: Any) -> Any:
-        ctx.save_for_backward(x, y)
-        return x * x * y
-
-    @classmethod
-    def backward(cls, ctx: Any, g: Any) -> Any:
-        return cls.rule(g, *ctx.saved_tensors)
+from tinygrad_fc.autograd import GradcheckError, gradcheck, gradgradcheck
 
 
 def own(rule: Any) -> Any:
-    return type("Own", (Own,), {"rule": staticmethod(rule)}).apply
+    """Return x^2 y, with the vjp rule of a test."""
+
+    def forward(ctx: Any, x: Any, y: Any) -> Any:
+        ctx.save_for_backward(x, y)
+        return x * x * y
+
+    return function(forward, lambda ctx, g: rule(g, *ctx.saved_tensors)).apply
 
 
 WRONG = {
@@ -112,24 +103,21 @@ def test_detached_outputs_must_be_constant() -> None:
 
 
 def test_gradgradcheck_of_correct_and_wrong_second_derivatives() -> None:
-    class Cut(Function):
-        """Saves an intermediate result, which is a constant for the second derivative."""
+    # Saves an intermediate result, which is a constant for the second derivative.
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x * x)
+        return x**3
 
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            ctx.save_for_backward(x * x)
-            return x**3
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 3 * ctx.saved_tensors[0]
 
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return g * 3 * ctx.saved_tensors[0]
-
+    cut = function(forward, backward).apply
     x = T(np.array([1.0, 2.0]))
-    assert gradcheck(Cut.apply, x)
+    assert gradcheck(cut, x)
     message = r"output 0 at \(\d,\) by argument 0 at \(\d,\) is 0 by"
     with pytest.raises(GradcheckError, match=message):
-        gradgradcheck(Cut.apply, x)
-    assert gradgradcheck(Cut.apply, x, raise_exception=False) is False
+        gradgradcheck(cut, x)
+    assert gradgradcheck(cut, x, raise_exception=False) is False
     assert gradgradcheck(lambda x: x**3, x, T(np.array([2.0, 3.0])))
     assert gradgradcheck(lambda x: (x**3, x), x, [tg.tensor([2.0, 3.0]), T(np.ones(2))])
     assert gradgradcheck(lambda x: x * 2, x)
