@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
 
@@ -149,20 +150,9 @@ def test_training_on_a_gpu_equals_training_on_the_cpu(
     assert_trained_alike(layer, loss, optimizer, seed)
 
 
-PLACES: dict[str, Any] = {
-    "tg": tg,
-    "Tensor": tg.Tensor,
-    "F": nn.functional,
-    "nn": nn,
-    "init": nn.init,
-    "utils": nn.utils,
-    "optim": optim,
-    "linalg": tg.linalg,
-    "func": tg.func,
-    "autograd": tg.autograd,
-    "autograd.functional": tg.autograd.functional,
-    "distributions": tg.distributions,
-}
+PATHS = "Tensor nn nn.functional nn.init nn.utils optim linalg func autograd autograd.functional"
+PLACES = {path: resolve_name(f"tinygrad_fc:{path}") for path in f"{PATHS} distributions".split()}
+PLACES["tg"] = tg
 EXAMPLES = {
     f"{place}.{name}": inspect.getattr_static(module, name, None) or getattr(module, name)
     for place, module in PLACES.items()

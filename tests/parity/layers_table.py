@@ -133,36 +133,24 @@ scores = classified((4, 3, 2), (2, 3, 2, 2))
 STATISTICS = {"num_features": (4,), "eps": EPS, "affine": EITHER, "track_running_stats": EITHER}
 SMOOTHED = {"weight": PER_CLASS, "label_smoothing": (0.0, 0.1, 1)}
 
-both("relu ReLU")
-both("sigmoid Sigmoid")
-both("tanh Tanh")
+# Without settings
+ALONE = """relu ReLU sigmoid Sigmoid tanh Tanh silu SiLU selu SELU mish Mish relu6 ReLU6 hardswish
+Hardswish softsign Softsign tanhshrink Tanhshrink logsigmoid LogSigmoid"""
+both(ALONE)
 both("leaky_relu LeakyReLU", negative_slope=(0.01, 0.3, -0.5, 0), inplace=(False,))
 both("gelu GELU", approximate=("none", "tanh"))
-both("silu SiLU")
-both("elu ELU", alpha=ALPHAS)
-both("softmax Softmax", rows, dim=(0, 1, -1))
-both("log_softmax LogSoftmax", rows, dim=(0, 1, -1))
+both("elu ELU celu CELU", alpha=ALPHAS)
+both("softmax Softmax log_softmax LogSoftmax softmin Softmin", rows, dim=(0, 1, -1))
 # It gives up on digits above 20.
 both("softplus Softplus", beta=ALPHAS, threshold=(20.0, 1, 5.0), tolerance=3e-9)
-both("selu SELU")
-both("celu CELU", alpha=ALPHAS)
-both("mish Mish")
-both("relu6 ReLU6")
 both("hardtanh Hardtanh", min_val=(-1.0, 0, -3), max_val=(1.0, 6, 0.5))
-both("hardswish Hardswish")
 both("hardsigmoid Hardsigmoid", order=1, tolerance=1e-7)  # its 1/6 is a float32
-both("softsign Softsign")
-both("hardshrink Hardshrink", lambd=(0.5, 1, 0))
-both("softshrink Softshrink", lambd=(0.5, 1, 0))
-both("tanhshrink Tanhshrink")
-both("logsigmoid LogSigmoid")
-both("softmin Softmin", rows, dim=(0, 1, -1))
+both("hardshrink Hardshrink softshrink Softshrink", lambd=(0.5, 1, 0))
 both("threshold Threshold", threshold=(0.5, -1), value=(0.0, 7))
 both("prelu", pairs, through=(same, lambda _, w: w[0]))
 both("PReLU", alike(1, MATRICES), num_parameters=(1, 4), init=(0.25, -1))
 both("glu GLU", alike(1, ((3, 4), (2, 4, 2))), dim=(1, -1))
-loss("mse_loss MSELoss", alike(2))
-loss("l1_loss L1Loss", alike(2))
+loss("mse_loss MSELoss l1_loss L1Loss", alike(2))
 loss("smooth_l1_loss SmoothL1Loss", alike(2), beta=(1.0, 0.5, 0, 3))
 loss("huber_loss HuberLoss", alike(2), delta=(1.0, 0.5, 3))
 for weighted in ("mse_loss", "l1_loss", "huber_loss"):
