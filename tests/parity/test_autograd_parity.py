@@ -123,7 +123,7 @@ def test_gradients_of_results_whose_graph_was_used_or_is_shared() -> None:
     compare_programs(program, np.array([1.0, 2.0]))
 
 
-# Gradients in memory, and digits
+# Gradients in memory, hooks of inner inputs, digits
 
 
 def a_gradient_in_a_buffer(t: Any, w: Any) -> Any:
@@ -140,12 +140,34 @@ def zeroed_in_place(t: Any, w: Any) -> Any:
     return gradient.tolist(), w.grad is gradient
 
 
+def an_inner_input_with_a_hook(t: Any, w: Any) -> Any:
+    y = w * 3
+    y.register_hook(lambda g: g * 10)
+    w.register_hook(lambda g: g * 7)
+    loss = (y * 2).sum()
+    results = [t.autograd.grad(loss, inputs, retain_graph=True) for inputs in ([y, w], [w])]
+    return [g.tolist() for gradients in results for g in gradients]
+
+
 def last_of_a_float32_cumsum(t: Any, w: Any) -> Any:
     x = np.random.default_rng(0).normal(size=100_000).astype(np.float32)
     return (t.tensor(x) * w.detach()[0].float()).cumsum(0)[-1].item()
 
 
-SAME = (a_gradient_in_a_buffer, zeroed_in_place, last_of_a_float32_cumsum)
+def rates_of_multiplicative_lr_in_a_sequence(t: Any, w: Any) -> Any:
+    optimizer, schedulers = t.optim.SGD([w], lr=1.0), t.optim.lr_scheduler
+    first = schedulers.ConstantLR(optimizer, 0.5, 2)
+    second = schedulers.MultiplicativeLR(optimizer, lambda _: 0.5)
+    scheduler, rates = schedulers.SequentialLR(optimizer, [first, second], [3]), []
+    for _ in range(6):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+SAME = (a_gradient_in_a_buffer, zeroed_in_place, an_inner_input_with_a_hook)
+SAME += (last_of_a_float32_cumsum, rates_of_multiplicative_lr_in_a_sequence)
 
 
 @pytest.mark.parametrize("program", SAME, ids=lambda p: p.__name__)
