@@ -139,15 +139,15 @@ def _sums(replica: Replica, arrays: Any, chunk_rows: Any, groups: int, *where: A
     graph, (rows, *chunks) = columns(arrays, chunk_rows)
     tensors = tensors_of(replica.model)
     code, values = clients.pickled(replica, tensors), [t._array for t in tensors]
-    limit, count, size = 1, rows[-1].stop, sum(a.nbytes for a in values)
+    limit, count = 1, rows[-1].stop
     if replica.separates and not worker.norms_in_training(replica.model):
         # small chunks are joined until their rows take as much memory as one gradient
         row_bytes = sum(array_of(a).nbytes for a in arrays) / count or 1.0
-        limit = max(1, min(int(size / row_bytes), count // groups))
+        limit = max(1, min(int(sum(a.nbytes for a in values) / row_bytes), count // groups))
     joined = groupby(zip(rows, *chunks, strict=True), lambda chunk: chunk[0].start // limit)
     parts = [list(zip(*part, strict=True)) for _, part in joined]
     seed, stride = int(rng_of(None).integers(2**62)), max(1, count // worker.SAMPLE)
-    state = State(code, values, size, seed, stride, clients.unique_name("chunk_sums"))
+    state = State(code, values, seed, stride, clients.unique_name("chunk_sums"))
     levels: list[list[Any]] = [[]]
     ends = np.linspace(0, len(parts), min(groups, len(parts)) + 1).astype(int).tolist()
     for start, stop in pairwise(ends):

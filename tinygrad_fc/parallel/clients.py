@@ -105,7 +105,7 @@ def _results(graph: Any, levels: Any, state: Any, client: Any, timeout: float) -
     futures: list[Any] = []
     try:
         threads, shared = sum(workers_of(client, timeout).values()), state
-        if state.size > SCATTERED:
+        if sum(a.nbytes for a in state.arrays) > SCATTERED:
             options = {"broadcast": True, "direct": True, "hash": False, "timeout": timeout}
             (shared,) = client.scatter([state], **options)
         for task, data in _tasks(graph, levels, state.name, threads):

@@ -122,7 +122,7 @@ def _held_chunk(loader: str, needed: set[tuple[int, int]], sources: dict[Any, An
             if key[:2] in needed and not (future.done() and future.exception())
         }
         for key, source in sources.items():
-            held[key] = held.get(key) or _readers.submit(loaded, source)
+            held[key] = held.get(key) or _readers.submit(source)
         _held[loader] = held
         while len(_held) > LOADERS:
             del _held[next(iter(_held))]

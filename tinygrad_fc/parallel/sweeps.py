@@ -78,9 +78,8 @@ def _paths(folder: Any, configurations: list[Any]) -> dict[int, Path]:
         return {}
     Path(folder).mkdir(parents=True, exist_ok=True)
     names = [hashlib.sha256(pickled(c)).hexdigest()[:20] for c in configurations]
-    repeated = [names[:k].count(name) for k, name in enumerate(names)]
-    files = [f"{name}-{n}.safetensors" for name, n in zip(names, repeated, strict=True)]
-    return {k: Path(folder) / file for k, file in enumerate(files)}
+    files = [f"{name}-{names[:k].count(name)}.safetensors" for k, name in enumerate(names)]
+    return {k: Path(folder, file) for k, file in enumerate(files)}
 
 
 def _attempt(code: Any, configuration: Any, seed: int) -> Any:

@@ -47,7 +47,6 @@ class State:
 
     code: bytes  # of the replica
     arrays: list[Any]  # parameters and buffers
-    size: int  # of the arrays, in bytes
     seed: int
     stride: int  # of rows on which the loss is checked
     name: str
