@@ -8,13 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
+from tinygrad_fc.core.op import registry
+from tinygrad_fc.testing import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tinygrad_fc.core.op import Op
 
 Array = np.ndarray[Any, Any]
 FLOATS = (np.float64, np.float32)
@@ -142,3 +147,38 @@ def same(actual: Any, expected: Any) -> None:
     assert array.shape == np.shape(expected)
     assert array.dtype == np.asarray(expected).dtype
     assert np.array_equal(array, expected, equal_nan=array.dtype.kind == "f")
+
+
+# Calls of ops
+
+OPS = [op for op in dict.fromkeys(registry.values()) if op.is_builtin]
+
+
+def domains(op: Op) -> list[Any]:
+    """Return the domain of `op`, all floats, and numbers near 0: there a rule may read more."""
+    wide, zeros = (
+        tuple(
+            d._replace(low=-width, high=width, without=(), special=(0.0,), distinct=False)
+            if d.kind == "float"
+            else d
+            for d in op.domain
+        )
+        for width in (np.inf, 1e-300)
+    )
+    return [op.domain, wide, zeros]
+
+
+@st.composite
+def calls(
+    draw: st.DrawFn, op: Op, size: int = 0, kinds: slice = slice(None), dtype: Any = np.float64
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Draw operands of at least `size` elements, of some kinds of domains, and settings of `op`."""
+    drawn = draw(inputs(*draw(st.sampled_from(domains(op)[kinds])), dtype=dtype))
+    operands = drawn if isinstance(drawn, tuple) else (drawn,)
+    assume(all(a.size >= size for a in operands))
+    chosen = {}
+    for name, values in op.settings.items():
+        legal = list(values(*operands))
+        assume(legal)
+        chosen[name] = draw(st.sampled_from(legal))
+    return operands, chosen

@@ -4,17 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from drawing import OPS, calls
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from device.strict_array import StrictArray
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.node import leaf_of
-from tinygrad_fc.core.op import Op, registry
-from tinygrad_fc.testing import inputs
-
-OPS = [op for op in dict.fromkeys(registry.values()) if op.is_builtin]
+from tinygrad_fc.core.op import Op
 
 
 def results(op: Op, operands: Any, options: Any, seed: int, library: Any) -> list[Any]:
@@ -53,13 +51,7 @@ def _reached(out: Any, leaf: Any) -> bool:
 
 def compare(op: Op, data: st.DataObject, seed: int, library: Any, rtol: float = 1e-9) -> None:
     """Draw a call of `op`, and compare its results on arrays of `library` with NumPy's."""
-    drawn = data.draw(inputs(*op.domain))
-    operands = drawn if isinstance(drawn, tuple) else (drawn,)
-    options = {}
-    for name, legal in op.settings.items():
-        choices = list(legal(*operands))
-        assume(choices)
-        options[name] = data.draw(st.sampled_from(choices))
+    operands, options = data.draw(calls(op, kinds=slice(1)))
     with np.errstate(all="ignore"):
         expected = results(op, operands, options, seed, np.asarray)
         computed = results(op, operands, options, seed, library)
