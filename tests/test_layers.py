@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -62,17 +63,20 @@ def imports(tree: ast.AST) -> Iterator[str]:
         yield from imports(node)
 
 
+@cache
+def imported_by(path: Path) -> set[str]:
+    return set(imports(ast.parse(path.read_text("utf-8"))))
+
+
 def test_a_module_imports_lower_ones():
     for path in PATHS:
         module = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        for imported in set(imports(ast.parse(path.read_text("utf-8")))):
+        for imported in imported_by(path):
             other = imported.split(".")[0]
             assert other in LAYER, f"{other} has no layer"
             if other == module:
                 continue
-            assert LAYER[other] < LAYER[module], (
-                f"{path} imports {imported}, which is not of a lower layer"
-            )
+            assert LAYER[other] < LAYER[module], f"{path} imports {imported}, of no lower layer"
 
 
 @pytest.mark.parametrize("folder", ["core", "ops", "functional", "compat"])
@@ -84,11 +88,7 @@ def test_the_table_of_a_folder_lists_its_files(folder: str):
 
 
 def test_only_the_package_imports_compat():
-    importers = [
-        p
-        for p in PATHS
-        if any(m.startswith("compat") for m in imports(ast.parse(p.read_text("utf-8"))))
-    ]
+    importers = [p for p in PATHS if any(m.startswith("compat") for m in imported_by(p))]
     assert {p.relative_to(ROOT).parts[0] for p in importers} == {"__init__.py", "compat"}
 
 
@@ -123,9 +123,7 @@ def test_no_module_and_public_name_hide_each_other():
 def test_no_circle_of_imports():
     graph: dict[str, set[str]] = {}
     for name, path in zip(MODULES, PATHS, strict=True):
-        used = {
-            f"tinygrad_fc.{imported}" for imported in imports(ast.parse(path.read_text("utf-8")))
-        }
+        used = {f"tinygrad_fc.{imported}" for imported in imported_by(path)}
         modules = {p if p in MODULES else p.rpartition(".")[0] for p in used}
         graph[name] = modules - {name, *(name.rsplit(".", k)[0] for k in (1, 2))}
     TopologicalSorter(graph).prepare()  # raises CycleError
