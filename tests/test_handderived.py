@@ -223,13 +223,7 @@ def test_an_update_that_raises_changes_nothing() -> None:
     assert_error(network, "update_batch", ([GOOD, GOOD], 1), ArithmeticError, "second sample")
 
 
-def assert_error(
-    network: NeuralNetwork,
-    method: str,
-    arguments: tuple[object, ...],
-    error: type[Exception],
-    message: str,
-) -> None:
+def assert_error(network: Any, method: str, arguments: Any, error: Any, message: str) -> None:
     before, state = parameters_of(network), network.rng.bit_generator.state
     with pytest.raises(error, match=message):
         getattr(network, method)(*arguments)

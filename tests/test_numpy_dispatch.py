@@ -237,9 +237,7 @@ def test_a_function_without_a_rule_raises_with_the_code_that_adds_one(name: str)
     with pytest.raises(NoRuleError) as raised:
         function(*arguments(x))
     message = str(raised.value)
-    assert message.startswith(
-        f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, domain=(real"
-    )
+    assert message.startswith(f"{name} has no rule for tensors. Add one: tinygrad_fc.op({name}, ")
     assert f"{name}(x.detach())" in message
     if name in ("np.modf", "np.dstack", "np.hypot.reduce", "np.fft.fft"):
         return

@@ -203,9 +203,7 @@ def test_an_anomaly_names_op_index_and_argument(operation: Any, at: int):
     with tg.autograd.detect_anomaly(), pytest.raises(AnomalyError) as raised:
         tg.sum(operation(x * 1))
     message = str(raised.value)
-    assert message.startswith(
-        f"{operation.name} returned nan at index {divmod(at, 3)} for finite arguments"
-    )
+    assert message.startswith(f"{operation.name} returned nan at index {divmod(at, 3)} for finite")
     assert "argument 0 there is -1.0" in message
     assert np.isnan(operation(x).numpy()).sum() == 1
 

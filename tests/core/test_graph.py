@@ -7,18 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import (
-    FLOATS,
-    T,
-    arrays,
-    checked_array,
-    close,
-    cotangent,
-    gradients,
-    laid_out,
-    layouts,
-    seeds,
-)
+from drawing import T, arrays, checked_array, close, cotangent, gradients, laid_out, layouts, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -280,7 +269,7 @@ def program(x: Any, y: Any) -> Any:
     return tg.stack([z, z * 3]).transpose(0, -1).flatten(1)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @given(st.data(), layouts, layouts, seeds)
 def test_gradients_have_the_dtype_and_do_not_depend_on_the_layout(
     dtype: Any, data: Any, layout: str, other: str, seed: int

@@ -9,16 +9,7 @@ import pytest
 from against_torch import SINCE_2_14, agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizers import (
-    EPOCHS,
-    LBFGS,
-    OPTIMIZERS,
-    SCHEDULES,
-    SIMPLE_SCHEDULES,
-    one_of,
-    options,
-    schedule,
-)
+from optimizers import EPOCHS, LBFGS, OPTIMIZERS, SCHEDULES, SIMPLE_SCHEDULES, options, schedule
 
 import tinygrad_fc as tg
 
@@ -199,7 +190,7 @@ SCHEDULED = {
     "NAdam": {},
 }
 every = pytest.mark.parametrize("name", SCHEDULES)
-lrs = st.lists(one_of(0.0, 0.001, 0.1), min_size=2, max_size=2)
+lrs = st.lists(st.sampled_from([0.0, 0.001, 0.1]), min_size=2, max_size=2)
 
 
 def scheduled(optimizer: str, lrs: list[Any]) -> tuple[Side, Side]:
@@ -266,7 +257,7 @@ def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], e
 
 @pytest.mark.parametrize("name", SIMPLE_SCHEDULES)
 @fewer
-@given(data=st.data(), lr=one_of(0.001, 0.5))
+@given(data=st.data(), lr=st.sampled_from([0.001, 0.5]))
 def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: float):
     given_ = data.draw(SCHEDULES[name])
     ours, theirs = scheduled("SGD", [lr, 2 * lr])
