@@ -23,8 +23,7 @@ class Case:
     """A `forward(*arrays)` and its `vjp(g, out, *arrays)`, where they may be asked for, and a bug.
 
     `vjp2(h, g, *arrays)` is the rule of the rule: for `h`, the cotangents of the gradients, it
-    returns the gradient of `g` and of each array. Of a wrong case, `base` is the same function with
-    the right rule: that the kit spares it and finds the wrong one shows that they differ.
+    returns the gradient of `g` and of each array.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Case:
     where: Callable[..., bool] | None = None
     vjp2: Rule | None = None
     bug: str | None = None
-    base: Case | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def wrong(bug: str, base: str, what: str, vjp: Rule | None, *, vjp2: Rule | None
     """
     name, of = f"{base}: {what}", RIGHT[base]
     assert name not in WRONG, name
-    WRONG[name] = replace(of, name=name, vjp=vjp or of.vjp, vjp2=vjp2, bug=bug, base=of)
+    WRONG[name] = replace(of, name=name, vjp=vjp or of.vjp, vjp2=vjp2, bug=bug)
 
 
 def like(x: Any, value: Any) -> Array:
