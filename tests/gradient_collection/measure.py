@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,28 +40,24 @@ class Outcome(NamedTuple):
         return self.kind in FAILURE_KINDS
 
 
-def outcome(check: Callable[[], Report]) -> Outcome:
-    """Run a check; its seconds are those of the processor, busy or not."""
+def checked(
+    case: Case | Function | Twin, seed: int | None, max_examples: int | None = None
+) -> Outcome:
+    """Check a case with the kit; the seconds are those of the processor, busy or not."""
+    if isinstance(case, Twin):
+        call: Callable[..., Report] = case.check
+    elif isinstance(case, Function):
+        call = partial(check, case.f, *case.domains)
+    else:
+        rules = {"where": case.where, "vjp2": case.vjp2}
+        call = partial(check_vjp, case.forward, case.vjp, *case.domains, **rules)
     start = time.process_time()
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            report = check()
+            report = call(max_examples=max_examples, seed=seed)
     except GradientError as error:
         return Outcome(error.kind, str(error), time.process_time() - start)
     except Exception as error:  # noqa: BLE001  to be listed with the others, and not to end them
         return Outcome(type(error).__name__, str(error), time.process_time() - start)
     seconds = time.process_time() - start
     return Outcome(None, str(report), seconds, report.compared, report.inconclusive.total())
-
-
-def checked(
-    case: Case | Function | Twin, seed: int | None, max_examples: int | None = None
-) -> Outcome:
-    """Check a case with the kit."""
-    options: dict[str, Any] = {"max_examples": max_examples, "seed": seed}
-    if isinstance(case, Twin):
-        return outcome(lambda: case.check(**options))
-    if isinstance(case, Function):
-        return outcome(lambda: check(case.f, *case.domains, **options))
-    options |= {"where": case.where, "vjp2": case.vjp2}
-    return outcome(lambda: check_vjp(case.forward, case.vjp, *case.domains, **options))
