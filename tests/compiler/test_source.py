@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Network(nn.Module):
-    """The network of the README."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer1, self.layer2 = nn.Linear(8, 16), nn.Linear(16, 1)
-
-    def forward(self, x: Any) -> Any:
-        return tg.sigmoid(self.layer2(tg.sigmoid(self.layer1(x))))
-
-
 def program_of(model: Any, loss: Any, *data: Any, rate: float = 0.1) -> tuple[Any, Any]:
     """Return the compiled training step of a model, after one call, and its optimizer."""
     optimizer = optim.SGD(model.parameters(), lr=rate)
@@ -49,30 +38,21 @@ def program_of(model: Any, loss: Any, *data: Any, rate: float = 0.1) -> tuple[An
     return step, optimizer
 
 
-def run_source(source: str, name: str, values: dict[str, Any]) -> None:
-    """Run printed source by itself, on arrays by the names of its arguments."""
-    scope: dict[str, Any] = {}
-    exec(source, scope)  # noqa: S102  that it runs is what is tested
-    function = scope[name]
-    function(*(values[key] for key in inspect.signature(function).parameters))
-
-
 def test_the_source_trains_by_itself():
-    eager, x, y = Network(), tg.rand(32, 8), tg.rand(32, 1)
-    loss, sgd = nn.MSELoss(reduction="batchmean"), optim.SGD(eager.parameters(), lr=0.1)
-    copies = {
-        name.replace(".", "_"): p.detach().numpy().copy() for name, p in eager.named_parameters()
-    }
-    for p in eager.parameters():
-        p.grad = None
-    loss(eager(x), y).backward()
-    sgd.step()
-    after = {name: p.detach().clone() for name, p in eager.named_parameters()}
-    compiled, _ = program_of(eager, loss, x, y)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Sigmoid(), nn.Linear(16, 1), nn.Sigmoid())
+    x, y, loss = tg.rand(32, 8), tg.rand(32, 1), nn.MSELoss(reduction="batchmean")
+    copies = [p.detach().numpy().copy() for p in model.parameters()]
+    loss(model(x), y).backward()
+    optim.SGD(model.parameters(), lr=0.1).step()
+    after = [p.detach().numpy().copy() for p in model.parameters()]
+    compiled, _ = program_of(model, loss, x, y)
+    scope: dict[str, Any] = {}
+    exec(compiled.source, scope)  # noqa: S102  that it runs is what is tested
     values = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "x": x.numpy(), "target": y.numpy()}
-    run_source(compiled.source, "step", values | copies)
-    for name, p in after.items():
-        np.testing.assert_array_equal(copies[name.replace(".", "_")], p.numpy())
+    values |= zip(("weight_0", "bias_0", "weight_2", "bias_2"), copies, strict=True)
+    scope["step"](*(values[key] for key in inspect.signature(scope["step"]).parameters))
+    for trained, expected in zip(copies, after, strict=True):
+        np.testing.assert_array_equal(trained, expected)
 
 
 # Formulas
