@@ -38,6 +38,7 @@ def test_python_floats_get_the_default_dtype_and_arrays_keep_theirs(default: Any
         *map(tg.tensor, (1.5, [1, 2.5], [[1.0], [2.0]], [])),
         *(tg.zeros([2]), tg.ones(2, 1), tg.full((2,), 0.5), tg.eye(2), tg.linspace(0, 1, 3)),
         *(tg.rand(2), tg.randn(2), tg.empty(2), tg.arange(0, 1, 0.5), tg.as_tensor([1.0])),
+        tg.empty_like(tg.ones(2)),
     ):
         assert t.dtype == default
     assert tg.tensor([1, 2]).dtype == tg.arange(3).dtype == np.int64
