@@ -149,13 +149,12 @@ def _reshaped(builder: ProgramBuilder, value: Value) -> Value | None:
 
 
 def _transposed(_: Any, value: Value) -> Value | None:
-    """Return the array that is transposed twice, so that its axes are in order again."""
+    """Return the array whose axes are in order after one transposition, or after two."""
     x, axes = value.args
-    if x.function is not np.transpose:
-        return None
+    before, first = x.args if x.function is np.transpose else (x, range(len(value.shape)))
     numbers = np.empty(tuple(range(len(value.shape))), "?")
-    order = numbers.transpose(x.args[1]).transpose(axes).shape
-    return x.args[0] if order == numbers.shape else None
+    order = numbers.transpose(first).transpose(axes).shape
+    return before if order == numbers.shape else None
 
 
 def _by_neutral(neutral: int | None, builder: ProgramBuilder, value: Value) -> Value | None:
@@ -190,8 +189,9 @@ def _swapped(x: Any, axis1: int, axis2: int) -> Any:
     return x.transpose(np.empty(tuple(range(x.ndim)), "?").swapaxes(axis1, axis2).shape)
 
 
-def _diagonal(x: Any, offset: int, *_: Any) -> Any:
-    """Return the diagonals of the last two axes as a part of x, by a slice or by indices."""
+def _diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Return the diagonals in two axes as a part of x, by a slice or by indices."""
+    x = np.moveaxis(x, (axis1, axis2), (-2, -1))
     *before, n, m = x.shape
     if x.flags.c_contiguous:
         return x.reshape(*before, n * m)[on_diagonal(n, m, offset)]
