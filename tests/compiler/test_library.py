@@ -85,7 +85,7 @@ def line_search(x: Any) -> Any:
 w = tg.ones(2, requires_grad=True)
 lbfgs = optim.LBFGS([w])
 NAMED: dict[str, Any] = {
-    "LBFGS.step of this package reads the value": line_search,
+    "LBFGS chooses its steps by the values of the loss": line_search,
     "orthogonal_ of this package reads the value": lambda x: nn.init.orthogonal_(x * 1.0),
     "the state of a random generator is read": lambda _: tg.get_rng_state(),
 }

@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_fc.core.grad_mode import enable_grad
 from tinygrad_fc.core.graph import mutation_lock, record_change
 from tinygrad_fc.core.node import array_of, as_array, grad_of, leaf_of, number_of
+from tinygrad_fc.core.seam import observer
 from tinygrad_fc.optim.optimizer import COUNT, FINITE, NON_NEGATIVE, Optimizer, Range, options_of
 from tinygrad_fc.tensors import Tensor
 
@@ -92,6 +93,8 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS computes the loss several times a step: pass step(closure)")
+        if (by := observer()) is not None:
+            by.once("LBFGS chooses its steps by the values of the loss")
         self.check_rates(self.param_groups)
         group = self.param_groups[0]
         params, state = group["params"], self.state[group["params"][0]]
