@@ -211,7 +211,7 @@ def _soft_cross_entropy(
     if dtype.kind != "f":
         raise DtypeError(
             f"cross_entropy: target is {dtype} of the input's shape {input.shape}, expected float "
-            "probabilities. Write target.double(), or pass class indices without the class axis"
+            "probabilities. Write target.to(input.dtype), or pass class indices without that axis"
         )
     if smoothing:
         target = target * (1 - smoothing) + smoothing / input.shape[min(input.ndim - 1, 1)]
