@@ -19,7 +19,7 @@ from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.utils import parametrizations
 
 from .networks import batch
-from .twins import Training, Twins, called, same
+from .twins import BACKENDS, Training, Twins, called, same
 
 FUNCTIONS: dict[str, Any] = {
     "vmap": lambda x: tg.func.vmap(lambda row: (row * row).sum())(x * 2),
@@ -127,7 +127,7 @@ def test_after_a_refusal_nothing_of_the_traced_run_is_in_lists():
     assert (HELD, DEEP, items) == ([], {"a": [HELD]}, [])
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_factors_that_are_tensors_are_read_in_each_call(backend: str):
     def step(p: Any, steps: Any, factor: Any, x: Any) -> Any:
         steps.add_(1)
