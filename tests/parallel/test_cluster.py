@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,27 @@ def test_a_cluster_without_workers_is_waited_for_and_then_named() -> None:
         parallel.backward(model, steps.mean, x, y, client=client, timeout=PATIENT)
         joining.join()
     assert steps.gradients(model)
+
+
+class Restarting:
+    """A client whose workers end before they are seen, six times, and then take tasks."""
+
+    scheduler = SimpleNamespace(ncores_running=None, address="tcp://here")
+    looks = 0
+
+    def sync(self, *_: Any, **__: Any) -> dict[str, int]:
+        self.looks += 1
+        return {"tcp://worker": 1} if self.looks > 6 else {}
+
+    def get_events(self, _: str) -> list[Any]:
+        return [(k, {"action": "remove-worker"}) for k in range(self.looks)]
+
+    def run(self, function: Any, workers: list[str], **_: Any) -> dict[str, str]:
+        return {address: function() for address in workers}
+
+
+def test_workers_that_come_and_end_are_waited_for() -> None:
+    assert parallel.clients.workers_of(Restarting(), timeout=1.0) == {"tcp://worker": 1}
 
 
 def test_an_interrupted_step_leaves_no_tasks(client: Any) -> None:

@@ -188,12 +188,18 @@ def connected(client: Any, timeout: float) -> Iterator[None]:
 def workers_of(client: Any, timeout: float) -> dict[str, int]:
     """Return the threads of the workers that take tasks; Dask pauses those short of memory.
 
-    Raises `ConnectionError` after `timeout` seconds without one, and for other versions in one.
+    Raises `ConnectionError` after `timeout` seconds in which none takes tasks, and none comes or
+    goes, and for other versions in one.
     """
-    started = time.monotonic()
+    seen, started = 0, time.monotonic()
     while not (workers := _running(client)):
+        events = [(at, event.get("action")) for at, event in client.get_events("all")]
+        left = [at for at, action in events if action == "remove-worker"]
+        # a worker that comes, and that a run ends at once, is seen in the events alone
+        moves = len(left) + sum(action == "add-worker" for _, action in events)
+        if moves != seen:
+            seen, started = moves, time.monotonic()
         if time.monotonic() - started > timeout:
-            left = [a for a, e in client.get_events("all") if e.get("action") == "remove-worker"]
             last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
             raise ConnectionError(
                 f"no worker takes tasks for {timeout:g} s: {len(client.nthreads())} are paused for "
