@@ -197,6 +197,9 @@ class Restarting:
         self.looks += 1
         return {"tcp://worker": 1} if self.looks > 6 else {}
 
+    def run_on_scheduler(self, function: Any) -> Any:
+        return function(dask_scheduler=self)
+
     def get_events(self, _: str) -> list[Any]:
         return [(k, {"action": "remove-worker"}) for k in range(self.looks)]
 

@@ -26,7 +26,7 @@ from tornado.ioloop import PeriodicCallback
 import tinygrad_fc
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 POLL_SECONDS = 0.5
 SCATTERED = 1 << 20
@@ -192,13 +192,21 @@ def workers_of(client: Any, timeout: float) -> dict[str, int]:
     goes, and for other versions in one.
     """
     seen, started = 0, time.monotonic()
-    while not (workers := _running(client)):
-        events = [(at, event.get("action")) for at, event in client.get_events("all")]
-        left = [at for at, action in events if action == "remove-worker"]
-        # a worker that comes, and that a run ends at once, is seen in the events alone
-        moves = len(left) + sum(action == "add-worker" for _, action in events)
-        if moves != seen:
-            seen, started = moves, time.monotonic()
+    running = client.scheduler.ncores_running
+    while not (workers := dict(_asked(client.sync, running, workers=None))):
+        # A worker that comes, and that a run ends at once, is seen in the events alone. They are
+        # read where they are, since some of the others cannot be sent.
+        moves = _asked(
+            client.run_on_scheduler,
+            lambda dask_scheduler: [
+                (at, event.get("action"))
+                for at, event in dask_scheduler.get_events("all")
+                if event.get("action") in {"add-worker", "remove-worker"}
+            ],
+        )
+        left = [at for at, action in moves if action == "remove-worker"]
+        if len(moves) != seen:
+            seen, started = len(moves), time.monotonic()
         if time.monotonic() - started > timeout:
             last = time.strftime("%X", time.localtime(left[-1])) if left else "never"
             raise ConnectionError(
@@ -220,9 +228,10 @@ def workers_of(client: Any, timeout: float) -> dict[str, int]:
     return workers
 
 
-def _running(client: Any) -> dict[str, int]:
+def _asked(question: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """Return the scheduler's answer."""
     try:
-        return dict(client.sync(client.scheduler.ncores_running, workers=None))
+        return question(*args, **settings)
     except Exception as error:  # of several types, by how far the scheduler has closed
         raise distributed.comm.CommClosedError("the scheduler does not answer") from error
 
