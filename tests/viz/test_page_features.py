@@ -338,7 +338,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     assert page.is_visible("#arrays")
     enter(page, "Number(Object.keys(data.gradients)[0])", 2, "0.75")
     page.evaluate("chooseSample(7)")
-    address, cost = page.url, page.evaluate("cost()")
+    address, cost = page.evaluate("[location.href, cost()]")
     assert "set=2,2,0.75" in address
     again = chromium.new_page()
     again.goto(address)
