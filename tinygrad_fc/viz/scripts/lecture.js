@@ -77,18 +77,18 @@ function writeAddress() {
   history.replaceState(null, "", `#${parts.join("&")}`);
 }
 
-function goToLink() {
+function* goingToLink() {  // when the values are there, of which the address may name one
   const link = new URLSearchParams(location.hash.slice(1));
   const numbers = (x) => x.split(",").map(Number);
   if (!link.has("step")) return;
   const changed = (link.get("set") ?? "").split(";").filter(Boolean).map(numbers)
     .filter(([k, e]) => isEditable(k) && initial[k].data[e] !== undefined);
-  for (const [k, e, x] of changed) compute(changing(k, e, x));
+  for (const [k, e, x] of changed) yield* changing(k, e, x);
   if (link.has("b")) sample = clamped(Number(link.get("b")) || 0, 0, samples - 1);
   const [k, element] = numbers(link.get("cell") ?? "");
   const isShown = steps.some((step) => [step.writes, ...step.reads, ...step.between].includes(k));
-  pinned = isShown && v[k]?.data[element] !== undefined ? { k, element } : null;
-  trail = [];
-  openFit(false);
+  const isThere = isShown && v[k]?.data[element] !== undefined;
+  [pinned, trail] = [isThere ? { k, element } : null, []];
+  request(...PARTS);
   go((Number(link.get("step")) || 1) - 1);
 }

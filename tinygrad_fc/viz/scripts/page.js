@@ -169,7 +169,7 @@ function listen() {
   };
   for (const [kind, act] of Object.entries(listeners)) document.addEventListener(kind, act);
   addEventListener("resize", () => draw(...PARTS));
-  addEventListener("hashchange", goToLink);
+  addEventListener("hashchange", () => compute(goingToLink()));
 }
 
 function start() {
@@ -187,7 +187,7 @@ function start() {
   listen();
   $("network-tab").hidden = !data.network;
   if (!data.network) showTab($("graph-tab"));
-  goToLink();
+  compute(goingToLink());
   draw(...PARTS);
 }
 start();
