@@ -26,7 +26,7 @@ from tornado.ioloop import PeriodicCallback
 import tinygrad_fc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 POLL_SECONDS = 0.5
 SCATTERED = 1 << 20
@@ -192,18 +192,8 @@ def workers_of(client: Any, timeout: float) -> dict[str, int]:
     goes, and for other versions in one.
     """
     seen, started = 0, time.monotonic()
-    running = client.scheduler.ncores_running
-    while not (workers := dict(_asked(client.sync, running, workers=None))):
-        # A worker that comes, and that a run ends at once, is seen in the events alone. They are
-        # read where they are, since some of the others cannot be sent.
-        moves = _asked(
-            client.run_on_scheduler,
-            lambda dask_scheduler: [
-                (at, event.get("action"))
-                for at, event in dask_scheduler.get_events("all")
-                if event.get("action") in {"add-worker", "remove-worker"}
-            ],
-        )
+    while not (workers := _running(client)):
+        moves = _moves(client)
         left = [at for at, action in moves if action == "remove-worker"]
         if len(moves) != seen:
             seen, started = len(moves), time.monotonic()
@@ -228,12 +218,34 @@ def workers_of(client: Any, timeout: float) -> dict[str, int]:
     return workers
 
 
-def _asked(question: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-    """Return the scheduler's answer."""
+@contextmanager
+def _asking() -> Iterator[None]:
     try:
-        return question(*args, **settings)
+        yield
     except Exception as error:  # of several types, by how far the scheduler has closed
         raise distributed.comm.CommClosedError("the scheduler does not answer") from error
+
+
+@_asking()
+def _running(client: Any) -> dict[str, int]:
+    return dict(client.sync(client.scheduler.ncores_running, workers=None))
+
+
+@_asking()
+def _moves(client: Any) -> list[tuple[float, str]]:
+    """Return when workers came and left, also those that a run ended at once.
+
+    The events are read in the scheduler, since some of the others cannot be sent.
+    """
+    return list(
+        client.run_on_scheduler(
+            lambda dask_scheduler: [
+                (at, event.get("action"))
+                for at, event in dask_scheduler.get_events("all")
+                if event.get("action") in {"add-worker", "remove-worker"}
+            ]
+        )
+    )
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
