@@ -220,6 +220,7 @@ def workers_of(client: Any, timeout: float) -> dict[str, int]:
 
 @contextmanager
 def _asking() -> Iterator[None]:
+    """Raise `CommClosedError` where the scheduler does not answer a question."""
     try:
         yield
     except Exception as error:  # of several types, by how far the scheduler has closed

@@ -77,7 +77,7 @@ function writeAddress() {
   history.replaceState(null, "", `#${parts.join("&")}`);
 }
 
-function* goingToLink() {  // when the values are there, of which the address may name one
+function* goingToLink() {  // a computation: it waits until the cell of the address has a value
   const link = new URLSearchParams(location.hash.slice(1));
   const numbers = (x) => x.split(",").map(Number);
   if (!link.has("step")) return;
