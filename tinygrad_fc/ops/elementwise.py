@@ -339,7 +339,7 @@ def _max_rule(g: Any, _out: Any, x: Any, min: Any, high: Any) -> Any:
 
 @define(
     numpy=np.clip,
-    domain=(real, interval(-2, 0, special=(-1, -0.5)), interval(0, 2, special=(1, 0.5))),
+    domain=(real, interval(-2, 0, special=(-1, -0.5, 0)), interval(0, 2, special=(1, 0.5, 0))),
     rules=(_clamp_rule, _min_rule, _max_rule),
 )
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
