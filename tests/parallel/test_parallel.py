@@ -223,7 +223,7 @@ def test_dropout_and_batch_norm_separate_in_the_check(layer: nn.Module) -> None:
 
 @pytest.mark.parametrize("loss_fn", [steps.ignoring, steps.class_weighted])
 @pytest.mark.parametrize("counts", [(500, 100, 400), (2999, 0, 1), (1499, 1500, 1)])
-@pytest.mark.parametrize("chunk_rows", [7, 300, 500])
+@pytest.mark.parametrize("chunk_rows", [40, 300, 500])
 def test_weights_of_rows_are_refused_wherever_they_differ(
     loss_fn: Any, chunk_rows: int, counts: Any
 ) -> None:
