@@ -13,16 +13,16 @@ from tinygrad_fc import set_default_dtype
 from tinygrad_fc.core.op import registry
 
 # No deadline: the first example of a test pays for imports, and a shared machine stalls at random.
-# 40 examples keep a whole run short. They are the same each time, so that a failure is the fault of
-# a change; new ones are drawn by `fresh`, and fifty times as many by `thorough`.
+# 15 examples keep a whole run short; `ci` draws 40. They are the same each time, so that a failure
+# is the fault of a change; new ones are drawn by `fresh`, and fifty times as many by `thorough`.
 settings.register_profile(
     "fresh", settings.get_profile("default"), deadline=None, print_blob=True, max_examples=40
 )
 settings.register_profile("thorough", settings.get_profile("fresh"), max_examples=2000)
 settings.register_profile(
-    "default", settings.get_profile("fresh"), derandomize=True, database=None, print_blob=False
+    "ci", settings.get_profile("fresh"), derandomize=True, database=None, print_blob=False
 )
-settings.register_profile("ci", settings.get_profile("default"))
+settings.register_profile("default", settings.get_profile("ci"), max_examples=15)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -159,7 +159,7 @@ APART = np.array([1.0, 10.0, 100.0])  # sums differ so much that their order is 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 @given(seeds, st.sampled_from(FLOATS))
-@settings(max_examples=8)
+@settings(max_examples=settings.default.max_examples // 5)
 def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtype: Any):
     function = FUNCTIONS[name]
     # The elements of a permutation are distinct and away from all bounds.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("same inputs", settings.get_profile("default"), derandomize=True)
+settings.register_profile("same inputs", settings.get_profile("ci"))
 
 
 @pytest.fixture(autouse=True)
