@@ -1,7 +1,5 @@
 """Libraries that are written for PyTorch run on this package."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

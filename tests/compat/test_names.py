@@ -1,7 +1,5 @@
 """Constructors, argument forms and names of scripts for early versions of PyTorch."""
 
-from __future__ import annotations
-
 import importlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice

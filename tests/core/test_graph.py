@@ -1,7 +1,5 @@
 """The backward pass: gradients of all operands, inputs, hooks, errors, freed graphs."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Time and memory of a graph, linear in its length and freed by reference count; the allocator."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

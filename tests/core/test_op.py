@@ -1,7 +1,5 @@
 """Properties of ops: values that rules read, documentation, errors."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import inspect

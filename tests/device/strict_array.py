@@ -6,8 +6,6 @@ which can be imported without a GPU, is asked for them; without CuPy, all of Num
 An operation whose laws hold on this type runs on a GPU without a transfer to the host.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import inspect

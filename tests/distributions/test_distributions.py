@@ -1,7 +1,5 @@
 """Distributions: densities, samples and their gradients, shapes, checks, and divergences."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Errors for invalid arguments, and lists, arrays and numbers accepted in place of tensors."""
 
-from __future__ import annotations
-
 import inspect
 import pickle
 from typing import Any

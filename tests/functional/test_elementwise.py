@@ -1,7 +1,5 @@
 """Gradients of elementwise functions that are easily inexact, and values at their ends."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

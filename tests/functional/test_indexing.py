@@ -1,7 +1,5 @@
 """Repeated and changed indices, counts, histograms, and errors of indexing and sorting."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Determinants, norms and singular values where they are singular or tied; errors; einsum."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any

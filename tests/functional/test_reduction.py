@@ -1,7 +1,5 @@
 """Derivatives of products at zeros; quantiles."""
 
-from __future__ import annotations
-
 from functools import reduce
 from operator import mul
 from typing import Any

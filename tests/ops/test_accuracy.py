@@ -1,10 +1,9 @@
 """Functions of classification losses: within 4 ulp of the exact value, for every finite input."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Context, Decimal, localcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,14 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+from tinygrad_fc import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from tinygrad_fc import Tensor
-
-    Numbers = Sequence[Decimal]
-
+Numbers = Sequence[Decimal]
 F = tg.nn.functional
 
 # 60 digits; results out of the range of exponents become 0 or infinite.

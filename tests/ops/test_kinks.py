@@ -1,7 +1,5 @@
 """Conventions for gradients at kinks and ties, and where derivatives are infinite."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Accuracy of lgamma, its derivatives and erf, in units in the last place."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

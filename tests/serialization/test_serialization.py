@@ -1,17 +1,17 @@
 """Saving and loading: supported types, errors, files, atomic replacement."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
 import math
 import os
+import signal
 import stat
 import struct
 from collections import Counter, OrderedDict, defaultdict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,14 +174,10 @@ def header_of(data: bytes) -> Any:
 # Errors
 
 
-class Colour(int):
-    pass
-
-
 @pytest.mark.parametrize(
     ("obj", "message"),
     [
-        ({"model": tg.nn.Linear(1, 1)}, r"\['model'\]: it is a Linear.*\.state_dict\(\), path"),
+        (tg.nn.Linear(1, 1), r"it is a Linear.*save\(model\.state_dict\(\), path\).*load_state_dict\("),
         ({"f": [len]}, r"\['f'\]\[0\]: it is a builtin_function.*save model\.state_dict"),
         (tg.Generator(), r"Save its get_state\(\)"),
         ({1, 2}, "it is a set"),
@@ -190,7 +186,7 @@ class Colour(int):
         (np.longdouble(1), "it is a longdouble"),
         (np.dtype("U3"), "cannot save this"),
         (np.ma.array([1.0]), "it is a MaskedArray.*plain ndarray"),
-        (Colour(3), "it is a Colour.*plain int"),
+        (signal.SIGINT, "it is a Signals.*plain int"),
         (defaultdict(list), "it is a defaultdict.*plain dict"),
         ({"a": [{tg.int64: 1}]}, r"cannot save \['a'\]\[0\]: it has a key of type "),
         ({frozenset(): 1}, "it has a key of type frozenset"),
@@ -235,15 +231,8 @@ def test_paths_and_files_of_all_kinds(tmp_path: Path):
         with open_(tmp_path / "d", "rb") as file:
             file.read(6)
             assert same(load(file), state)
-
-    class Pipe:  # not seekable
-        def __init__(self, data: bytes) -> None:
-            self.file = io.BytesIO(data)
-
-        def read(self, size: int = -1) -> bytes:
-            return self.file.read(size)
-
-    assert same(load(Pipe(saved(state))), state)
+    pipe = SimpleNamespace(read=io.BytesIO(saved(state)).read)  # not seekable
+    assert same(load(pipe), state)
 
 
 def test_invalid_paths_and_files():
@@ -308,10 +297,6 @@ def test_read_only_files_owners_and_loops_of_links_are_respected(
     assert names(tmp_path) == ["link", "model"]
 
 
-class Crash(BaseException):
-    """A BaseException such as KeyboardInterrupt."""
-
-
 def test_drafts_of_killed_processes_are_removed_and_those_of_others_kept(tmp_path: Path):
     fcntl = pytest.importorskip("fcntl", reason="needs locks of POSIX")
     (tmp_path / ".saving-killed.tmp").write_bytes(b"half")
@@ -346,7 +331,7 @@ def test_sizes_that_take_long_are_refused(monkeypatch: pytest.MonkeyPatch):
                 loaded(file.getvalue())
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt(), Crash()])
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 @pytest.mark.parametrize("call", ["replace", "fsync", "write", "chmod"])
 def test_an_error_leaves_only_the_old_file(
     call: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,7 +1,5 @@
 """Checkpoints: gradients are those of the same function without them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

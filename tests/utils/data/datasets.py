@@ -1,7 +1,5 @@
 """Datasets that the tests of datasets, samplers and loaders load."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Samplers, options of the loader, and collation."""
 
-from __future__ import annotations
-
 import pickle
 from functools import partial
 from typing import Any

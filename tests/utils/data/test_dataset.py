@@ -1,7 +1,5 @@
 """Datasets, their batches and errors; arrays and pandas tables."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,13 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.utils.data import (
-    ConcatDataset,
-    DataLoader,
-    Subset,
-    TensorDataset,
-    random_split,
-)
+from tinygrad_fc.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset, random_split
 
 # Batches
 
