@@ -190,7 +190,5 @@ def test_gradients_at_every_magnitude(exponent: int) -> None:
         x, y = (tg.tensor([3 * scale, 4 * scale], requires_grad=True) for _ in range(2))
         x.norm().backward()
         y.asinh().sum().backward()
-    assert x.grad is not None
-    assert y.grad is not None
     np.testing.assert_allclose(x.grad.numpy(), [0.6, 0.8], rtol=1e-15)
     np.testing.assert_allclose(y.grad.numpy(), 1 / np.hypot(1, y.detach().numpy()), rtol=1e-15)

@@ -31,7 +31,11 @@ KINKS: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "remainder by infinity": (tg.remainder, [-1.0, np.inf], [1.0, 1.0]),
     "3-norm at infinity": (lambda x: x.norm(3), [[1.0, np.inf]], [[0.0, NAN]]),
     "1.5-norm of 0": (lambda x: x.norm(1.5), [[0.0, 0.0]], [[0.0, 0.0]]),
+    "0.5-norm of 0": (lambda x: x.norm(0.5), [[0.0, 0.0]], [[0.0, 0.0]]),
     "0.5-norm beside 0": (lambda x: x.norm(0.5), [[4.0, 0.0]], [[1.0, 0.0]]),
+    "3-norm beside 0": (lambda x: x.norm(3), [[1.0, 0.0]], [[1.0, 0.0]]),
+    "1-norm of 0": (lambda x: x.norm(1), [[0.0, 0.0]], [[0.0, 0.0]]),
+    "largest magnitude of 0": (lambda x: x.norm(np.inf), [[0.0, 0.0]], [[0.0, 0.0]]),
     "variance of a NaN": (lambda x: x.var(), [[NAN]], [[NAN]]),
     "amax, ties": (lambda x: x.amax(0), [[3.0, 1.0, 3.0]], [[0.5, 0.0, 0.5]]),
     "amin, ties": (lambda x: x.amin(0), [[1.0, 3.0, 1.0]], [[0.5, 0.0, 0.5]]),
@@ -80,7 +84,6 @@ def test_derivative_at_kinks_and_ties(name: str, dtype: Any) -> None:
     args = [tg.tensor(np.array(x, dtype), requires_grad=True) for x in at]
     f(*args).backward(tg.tensor(np.array(0.75, dtype)))  # not 1, which hides nonlinear rules
     for t, expected in zip(args, gradients, strict=True):
-        assert t.grad is not None
         assert t.grad.dtype == dtype
         np.testing.assert_array_max_ulp(
             t.grad.numpy(), np.multiply(0.75, expected).astype(dtype), dtype=dtype
@@ -90,18 +93,16 @@ def test_derivative_at_kinks_and_ties(name: str, dtype: Any) -> None:
 # Branches of `where`
 
 
-# A function, and points where it or its derivative is not finite
+# A function, and points where it or its derivative is not finite; `tests/core/test_op.py` draws
+# such points for each op.
 BRANCHES: dict[str, tuple[Any, list[float]]] = {
     "sqrt": (tg.sqrt, [0, -1, -4]),
     "sqrt of a difference": (lambda x: (1 - x * x).sqrt(), [1, -1, 2]),
     "log": (tg.log, [0, -1]),
-    "log2": (np.log2, [0, -1]),
-    "log10": (np.log10, [0, -1]),
     "log1p": (np.log1p, [-1, -2]),
     "divide": (lambda x: 1 / x, [0]),
     "divide by itself": (lambda x: x / x, [0]),
     "divide by a difference": (lambda x: x / (x - 1), [1]),
-    "reciprocal": (np.reciprocal, [0]),
     "root": (lambda x: x**0.5, [0, -1]),
     "inverse power": (lambda x: x**-1.5, [0, -1]),
     "power of itself": (lambda x: x**x, [0, -0.5]),
@@ -111,13 +112,7 @@ BRANCHES: dict[str, tuple[Any, list[float]]] = {
     "exp, overflow": (lambda x: x.exp(), [1e3]),
     "exp of exp, overflow": (lambda x: x.exp().exp(), [10, 1e3]),
     "expm1, overflow": (np.expm1, [1e3]),
-    "sinh, overflow": (np.sinh, [1e3, -1e3]),
-    "arcsin": (np.arcsin, [1, -1, 2]),
-    "arccos": (np.arccos, [1, -1, 2]),
-    "arccosh": (np.arccosh, [1, 0]),
-    "arctanh": (np.arctanh, [1, -1, 2]),
     "log of sigmoid": (lambda x: x.sigmoid().log(), [-1e3]),
-    "fmod": (lambda x: np.fmod(1.0, x), [0]),
 }
 
 
