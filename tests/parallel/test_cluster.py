@@ -12,19 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
+import distributed
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from parallel import steps
-from tinygrad_fc import nn, optim
-
-distributed = pytest.importorskip("distributed", reason="parallel needs Dask")
-dask = pytest.importorskip("dask", reason="parallel needs Dask")
-parallel = pytest.importorskip(
-    "tinygrad_fc.parallel", reason="parallel needs Dask", exc_type=ImportError
-)
-from parallel.faults import Run  # noqa: E402  which imports Dask
+from parallel.faults import Run
+from tinygrad_fc import nn, optim, parallel
 
 # Dask reports what it does to workers that die by logging and by warnings of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
