@@ -119,8 +119,7 @@ def test_long_epochs_are_drawn_in_parts(replacement: bool):
     assert set(drawn) <= {0, 1, 2}
     if not replacement:
         assert all(sorted(drawn[k : k + 3]) == [0, 1, 2] for k in (0, 3, 6))
-    loader = DataLoader(range(3), batch_size=4, sampler=sampler)
-    assert len(next(iter(loader))) == 4
+    assert len(next(iter(DataLoader(range(3), batch_size=4, sampler=sampler)))) == 4
 
 
 def test_a_profile_counts_ops():
@@ -166,8 +165,7 @@ def test_a_profile_measures_its_own_thread():
 
 
 def test_a_timer_measures():
-    w = tg.ones(3)
-    timer = Timer("w.exp()", globals={"w": w}, label="exp")
+    timer = Timer("w.exp()", globals={"w": tg.ones(3)}, label="exp")
     assert 0 < timer.timeit(10).mean < 1
     assert str(timer.blocked_autorange(min_run_time=0.01)).startswith("exp\n")
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 from drawing import T, close, cotangent, seeds
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -194,17 +193,6 @@ class Programs(RuleBasedStateMachine):
             CHANGES[how](t, c)
         assert np.shares_memory(t.numpy(), before)
         self.mark_changed(before)
-
-    @rule(i=pick, c=numbers)
-    def invalid_change(self, i: int, c: float) -> None:
-        t = self.chosen(i).tensor
-        before = t.numpy().copy()
-        with pytest.raises(RuntimeError):
-            t.data.add_(tg.full((3,), c))
-        if t.requires_grad and t.is_leaf:
-            with pytest.raises(GraphError):
-                t.add_(c)
-        assert np.array_equal(t.numpy(), before)
 
     @rule(k=pick, v=st.integers(0, 1))
     def change_index(self, k: int, v: int) -> None:

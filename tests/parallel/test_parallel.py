@@ -142,8 +142,8 @@ def test_frozen_and_unused_parameters_stay_without_gradient() -> None:
     used, frozen, unused = model = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)).float()
     frozen.requires_grad_(requires_grad=False)
     before, (x, _) = frozen.weight.numpy().copy(), steps.data(0, 9)
-    loss_fn = lambda m, x: m[1](m[0](x)).mean()  # noqa: E731
-    parallel.backward(model, loss_fn, x.astype(np.float32), chunk_rows=2)
+    x = x.astype(np.float32)
+    parallel.backward(model, lambda m, x: m[1](m[0](x)).mean(), x, chunk_rows=2)
     assert used.weight.grad.dtype == tg.float32
     assert frozen.weight.grad is unused.weight.grad is None
     assert np.array_equal(frozen.weight.numpy(), before)
@@ -344,13 +344,8 @@ def test_batches_of_an_epoch_hold_each_row_once(
 ) -> None:
     count = sum(sizes)
     x = np.arange(float(count))
-    loader = parallel.batches(
-        *(chunked(x[:, None], sizes), -x),
-        batch_size=batch_size,
-        seed=seed,
-        window=window,
-        drop_last=drop_last,
-    )
+    options = {"batch_size": batch_size, "window": window, "drop_last": drop_last}
+    loader = parallel.batches(chunked(x[:, None], sizes), -x, seed=seed, **options)
     epochs = []
     for k in range(2):
         seen = [[np.asarray(a) for a in batch] for batch in loader]
@@ -364,27 +359,25 @@ def test_batches_of_an_epoch_hold_each_row_once(
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    ("name", "value"),
     [
-        *(("seed", {"seed": 4}), ("batch_size", {"batch_size": 21}), ("window", {"window": 3})),
-        *(("chunks", {"chunk_rows": 8}), ("rows", {"rows": 82})),
-        ("drop_last", {"drop_last": True}),
-        *(("epoch -1", {"epoch": -1}), ("position 6", {"position": 6})),
-        *(("position -1", {"position": -1}), ("position 0.5", {"position": 0.5})),
-        ("epoch None", {"epoch": None}),
+        *(("seed", 4), ("batch_size", 21), ("window", 3), ("drop_last", True), ("rows", 82)),
+        *(("chunks", 8), ("epoch", -1), ("epoch", None)),
+        *(("position", 6), ("position", -1), ("position", 0.5)),
     ],
 )
-def test_a_state_of_other_batches_is_refused(name: str, change: dict[str, Any]) -> None:
-    def loader(rows: int = 83, **settings: Any) -> Any:
-        settings = {"batch_size": 20, "seed": 3, "chunk_rows": 9} | settings
-        return parallel.batches(*steps.data(0, rows), **settings)
+def test_a_state_of_other_batches_is_refused(name: str, value: Any) -> None:
+    def loader(rows: int = 83, chunks: int = 9, **settings: Any) -> Any:
+        settings = {"batch_size": 20, "seed": 3} | settings
+        return parallel.batches(*steps.data(0, rows), chunk_rows=chunks, **settings)
 
-    state = loader().state_dict()
-    in_state = {k: v for k, v in change.items() if k in ("epoch", "position")}
-    other = loader(**{k: v for k, v in change.items() if k not in in_state})
+    state, change = loader().state_dict(), {name: value}
+    if name in ("epoch", "position"):
+        state, change = state | change, {}
+    other = loader(**change)
     before = other.state_dict()
-    with pytest.raises(ValueError, match=f"(state has {name}|{name} )"):
-        other.load_state_dict(state | in_state)
+    with pytest.raises(ValueError, match=f"state has {name}|{name} {value} "):
+        other.load_state_dict(state)
     assert other.state_dict() == before
     other.load_state_dict(before | {"position": len(other)})
     assert not list(other)

@@ -89,11 +89,14 @@ def test_parameters_shared_memory_and_half_precision():
     assert (size, dtype) == ((4,), tg.float16)
 
 
-class Evil:
-    """An object whose pickle runs code."""
+class Reduced:
+    """An object whose pickle calls a function."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.reduced = function, args
 
     def __reduce__(self) -> Any:
-        return (exec, ("raise SystemExit",))
+        return self.reduced
 
 
 def archive(obj: Any, **storages: bytes) -> bytes:
@@ -112,18 +115,14 @@ def archive(obj: Any, **storages: bytes) -> bytes:
     return file.getvalue()
 
 
-class Rebuilt:
-    """A tensor with any size and strides."""
-
-    def __init__(self, *args: Any) -> None:
-        self.args = args
-
-    def __reduce__(self) -> Any:
-        return torch._utils._rebuild_tensor_v2, self.args
+def read_strided(offset: int, size: Any, stride: Any, memory: int = 16) -> Any:
+    """Read a tensor of four numbers that a file stores with any size and strides."""
+    storage = ("storage", torch.FloatStorage, "k", "cpu", 4)
+    plain = (False, None)  # requires_grad and hooks
+    rebuilt = Reduced(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, *plain)
+    return read(archive(rebuilt, k=bytes(memory)))
 
 
-PLAIN = (False, None)  # requires_grad and hooks
-STORAGE = ("storage", torch.FloatStorage, "k", "cpu", 4)
 WRONG = {
     "beyond the end": (2, (3,), (1,)),
     "stride beyond the end": (0, (2,), (4,)),
@@ -138,15 +137,13 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_sizes_and_strides_are_checked(name: str):
-    offset, size, stride = WRONG[name]
     with pytest.raises(FormatError, match="tensor"):
-        read(archive(Rebuilt(STORAGE, offset, size, stride, *PLAIN), k=bytes(16)))
-    good = read(archive(Rebuilt(STORAGE, 1, (3,), (1,), *PLAIN), k=bytes(16)))
-    assert good.tolist() == [0, 0, 0]
+        read_strided(*WRONG[name])
+    assert read_strided(1, (3,), (1,)).tolist() == [0, 0, 0]
 
 
 def test_nothing_else_is_read():
-    for obj in (Evil(), [torch.nn.Linear(2, 1)], {"f": print}):
+    for obj in (Reduced(exec, "raise SystemExit"), [torch.nn.Linear(2, 1)], {"f": print}):
         with pytest.raises(FormatError, match=r"read without running code.*state_dict\(\), path\)"):
             read(archive(obj))
     good = file_of({"a": torch.ones(3)})
@@ -154,7 +151,7 @@ def test_nothing_else_is_read():
         with pytest.raises(FormatError, match="cannot load"):
             read(damaged)
     with pytest.raises(FormatError, match="damaged"):  # less memory than the storage has
-        read(archive(Rebuilt(STORAGE, 0, (4,), (1,), *PLAIN), k=bytes(8)))
+        read_strided(0, (4,), (1,), memory=8)
 
 
 @given(st.integers(0, 2**32 - 1))

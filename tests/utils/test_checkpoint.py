@@ -13,24 +13,18 @@ from tinygrad_fc import nn, random
 from tinygrad_fc.utils.checkpoint import checkpoint
 
 
-def plain(function: Any, *args: Any, **kwargs: Any) -> Any:
-    return function(*args, **kwargs)
-
-
-def blocks() -> list[Any]:
-    return [
-        nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Tanh()),
-        nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 3)),
-        nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3).eval()),
-    ]
-
-
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
 def test_gradients_are_those_without_checkpoints(seed: int, requires_grad: bool, by_grad: bool):
     rng = np.random.default_rng(seed)
-    layers, weights = nn.ModuleList(blocks()), tg.tensor(rng.normal(size=(5, 3)))
-    values, results = rng.normal(size=(5, 3)), []
-    for call in (plain, checkpoint):
+    layers = nn.ModuleList(
+        [
+            nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Tanh()),
+            nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 3)),
+            nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3).eval()),
+        ]
+    )
+    weights, values, results = tg.tensor(rng.normal(size=(5, 3))), rng.normal(size=(5, 3)), []
+    for call in (lambda function, *args, **kwargs: function(*args, **kwargs), checkpoint):
         tg.manual_seed(seed)
         x = tg.tensor(values, requires_grad=requires_grad)
         outer = x * 2

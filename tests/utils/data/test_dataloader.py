@@ -11,21 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc.utils.data import (
-    BatchSampler,
-    ConcatDataset,
-    DataLoader,
-    Dataset,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    Subset,
-    SubsetRandomSampler,
-    TensorDataset,
-    WeightedRandomSampler,
-    default_collate,
-    random_split,
-)
+from tinygrad_fc.utils import data
+from tinygrad_fc.utils.data import DataLoader, RandomSampler, TensorDataset, default_collate
 
 # Orders
 
@@ -43,7 +30,7 @@ def test_the_state_of_the_generator_determines_the_order():
 def test_the_order_is_the_same_for_every_kind_of_dataset():
     orders = [
         order_of(DataLoader(d, 3, shuffle=True, generator=generator()))
-        for d in (TensorDataset(X, Y), Augmented(X, Y), Subset(TensorDataset(X, Y), range(10)))
+        for d in (TensorDataset(X, Y), Augmented(X, Y), data.Subset(TensorDataset(X, Y), Y))
     ]
     assert orders[0] == orders[1] == orders[2] == list(RandomSampler(Y, generator=generator()))
     assert orders[0] == tg.randperm(10, generator=generator()).tolist()
@@ -63,21 +50,21 @@ def test_random_sampler_repeats_permutations_or_replaces(n: int, count: int):
 
 
 def test_samplers_and_their_lengths():
-    assert list(SequentialSampler(X)) == list(range(10))
-    assert sorted(SubsetRandomSampler([4, 2, 9], generator())) == [2, 4, 9]
-    assert len(SubsetRandomSampler([4, 2, 9])) == 3
-    weighted = WeightedRandomSampler([0, 1, 3], 4000, generator=generator())
+    assert list(data.SequentialSampler(X)) == list(range(10))
+    assert sorted(data.SubsetRandomSampler([4, 2, 9], generator())) == [2, 4, 9]
+    assert len(data.SubsetRandomSampler([4, 2, 9])) == 3
+    weighted = data.WeightedRandomSampler([0, 1, 3], 4000, generator=generator())
     counts = np.bincount(list(weighted), minlength=3)
     assert counts[0] == 0
     assert 2800 < counts[2] < 3200
-    assert sorted(WeightedRandomSampler([1, 1, 1], 3, replacement=False)) == [0, 1, 2]
+    assert sorted(data.WeightedRandomSampler([1, 1, 1], 3, replacement=False)) == [0, 1, 2]
     loader = DataLoader(TensorDataset(X, Y), batch_size=4, sampler=weighted)
     assert len(loader) == 1000
     assert set(order_of(loader)) == {1, 2}
-    batches = BatchSampler(SequentialSampler(Y), 4, drop_last=True)
+    batches = data.BatchSampler(data.SequentialSampler(Y), 4, drop_last=True)
     assert list(batches) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(batches) == 2
-    assert len(BatchSampler(range(9), 4, drop_last=False)) == 3
+    assert len(data.BatchSampler(range(9), 4, drop_last=False)) == 3
 
 
 @pytest.mark.parametrize(
@@ -91,7 +78,7 @@ def test_a_sampler_may_be_any_iterable_of_integers(order: Any):
 
 
 def test_custom_samplers():
-    class Pairs(Sampler[list[int]]):
+    class Pairs(data.Sampler[list[int]]):
         def __iter__(self) -> Any:
             yield [1, 2]
             yield []
@@ -113,9 +100,9 @@ def test_indices_out_of_range():
     with pytest.raises(IndexError, match="the ndarray that DataLoader got has 10 samples"):
         list(DataLoader(X, sampler=[10]))
     with pytest.raises(IndexError):
-        list(DataLoader(dataset, sampler=SequentialSampler(range(11)), batch_size=4))
+        list(DataLoader(dataset, sampler=data.SequentialSampler(range(11)), batch_size=4))
     with pytest.raises(IndexError):
-        list(DataLoader(Subset(dataset, [1, 2]), sampler=[2]))
+        list(DataLoader(data.Subset(dataset, [1, 2]), sampler=[2]))
 
 
 # Options and errors
@@ -140,25 +127,25 @@ D, R = partial(DataLoader, TensorDataset(X, Y)), RandomSampler
         (lambda: R([]), "num_samples should be a positive.*the dataset is empty"),
         (lambda: R(Y, num_samples=0), "num_samples should be a positive integer"),
         (lambda: R(Y, replacement=1), "replacement should be a boolean"),
-        (lambda: WeightedRandomSampler([1.0], 0), "num_samples should be a positive integer"),
-        (lambda: WeightedRandomSampler([1.0], 1, 1), "replacement should be a boolean"),
-        (lambda: WeightedRandomSampler([[1.0]], 1), "weights should be a 1d sequence"),
-        (lambda: iter(SubsetRandomSampler(["a"])), "indices must be integers"),
-        (lambda: BatchSampler([1], 0, drop_last=False), "batch_size should be a positive integer"),
-        (lambda: BatchSampler([1], 1, drop_last=3), "drop_last should be a boolean"),
-        (lambda: iter(Sampler()), "yields sample indices"),
+        (lambda: data.WeightedRandomSampler([1.0], 0), "num_samples should be a positive integer"),
+        (lambda: data.WeightedRandomSampler([1.0], 1, 1), "replacement should be a boolean"),
+        (lambda: data.WeightedRandomSampler([[1.0]], 1), "weights should be a 1d sequence"),
+        (lambda: iter(data.SubsetRandomSampler(["a"])), "indices must be integers"),
+        (lambda: data.BatchSampler([1], 0, drop_last=False), "batch_size should be a positive"),
+        (lambda: data.BatchSampler([1], 1, drop_last=3), "drop_last should be a boolean"),
+        (lambda: iter(data.Sampler()), "yields sample indices"),
         # Datasets
         (TensorDataset, "at least one tensor"),
         (lambda: TensorDataset(1.0), "argument 0 .* a float, is a single number"),
         (lambda: TensorDataset(["a"]), "argument 0 .*, a list, cannot be a tensor"),
         (lambda: DataLoader((X, Y[:9])), r"\(10, 2\), \(9,\): Size mismatch.*first axis"),
-        (lambda: ConcatDataset([]), "at least one dataset"),
+        (lambda: data.ConcatDataset([]), "at least one dataset"),
         (lambda: Squares(1) + Countdown(), "dataset 1 .* is an IterableDataset"),
-        (lambda: Dataset()[0], "define `def __getitem__"),
-        (lambda: list(DataLoader(Dataset())), r"no len\(\): a dataset needs `__getitem"),
+        (lambda: data.Dataset()[0], "define `def __getitem__"),
+        (lambda: list(DataLoader(data.Dataset())), r"no len\(\): a dataset needs `__getitem"),
         (lambda: DataLoader(iter(X), shuffle=True), "use IterableDataset"),
-        (lambda: random_split(Y, [6, 3]), r"sum to 9, .* 10 samples.*fractions"),
-        (lambda: random_split(Y, [11, -1]), "none negative"),
+        (lambda: data.random_split(Y, [6, 3]), r"sum to 9, .* 10 samples.*fractions"),
+        (lambda: data.random_split(Y, [11, -1]), "none negative"),
         # Samples
         (lambda: default_collate([None]), "default_collate: batch must contain.*NoneType.*collate"),
         (lambda: default_collate([np.array(["a"])]), "found <U1"),

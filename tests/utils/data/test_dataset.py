@@ -165,11 +165,9 @@ def test_arrays_are_datasets():
     assert [b.shape for b in DataLoader(tg.tensor(X), batch_size=6)] == [(6, 2), (4, 2)]
     assert seen(DataLoader((X, Y), batch_size=6)) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]]
     assert order_of(DataLoader((X, Y), shuffle=True, batch_size=10)) != Y.tolist()
-    rows = DataLoader(X, batch_size=4, collate_fn=np.stack)
-    assert type(next(iter(rows))) is np.ndarray
+    assert type(next(iter(DataLoader(X, batch_size=4, collate_fn=np.stack)))) is np.ndarray
     assert next(iter(DataLoader(X, batch_size=None))).tolist() == [0.0, 1.0]
-    words = np.array(["a", "b"])
-    assert list(DataLoader(words, batch_size=2)) == [["a", "b"]]
+    assert list(DataLoader(np.array(["a", "b"]), batch_size=2)) == [["a", "b"]]
 
 
 def test_pandas_tables_are_datasets_regardless_of_the_index():
