@@ -97,45 +97,23 @@ def _node(code: types.CodeType) -> Any:
     """Return the syntax tree of the function of `code`."""
     places = [p for p in code.co_positions() if None not in p and p[1] != p[0] - 1]
     inner = [p for p in places if p[0] > code.co_firstlineno or p[2] or p[3]]
-    at = inner[-1] if inner else None
     best = None
     for node in ast.walk(_tree(code.co_filename)):
-        if not isinstance(node, ast.Lambda | ast.FunctionDef) or node.end_lineno is None:
+        if not isinstance(node, ast.Lambda | ast.FunctionDef):
             continue
         names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
-        if tuple(names) != code.co_varnames[: code.co_argcount] or at is None:
+        if tuple(names) != code.co_varnames[: code.co_argcount] or not inner:
             continue
-        start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset or 0)
-        within = start <= (at[0], at[2]) and (at[1], at[3]) <= end
+        line, end_line, column, end_column = inner[-1]
+        start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        within = start <= (line, column) and (end_line, end_column) <= end
         if within and node.lineno >= code.co_firstlineno - 3:
             best = node  # the innermost comes last
     return best
 
 
-class _Drop(ast.NodeTransformer):
-    """Leaves out one side of a sum or product, chosen by its number `wanted`."""
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted, self.seen, self.text = wanted, 0, ""
-
-    def visit_BinOp(self, node: ast.BinOp) -> Any:
-        """Replace the operation by one of its sides."""
-        self.generic_visit(node)
-        if not isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
-            return node
-        sides = [node.left, node.right]
-        for k, side in enumerate(sides):
-            if self.seen == self.wanted and not self.text:
-                self.text = f"without `{ast.unparse(side)}` of `{ast.unparse(node)}`"
-                self.seen += 1
-                other = sides[1 - k]
-                if k == 0 and isinstance(node.op, ast.Sub):
-                    return ast.UnaryOp(ast.USub(), other)
-                if k == 0 and isinstance(node.op, ast.Div):
-                    return ast.BinOp(ast.Constant(1.0), ast.Div(), other)
-                return other
-            self.seen += 1
-        return node
+NEUTRAL = {ast.Add: 0.0, ast.Sub: 0.0, ast.Mult: 1.0, ast.Div: 1.0}
+"""A side of an operation is left out by this number in its place."""
 
 
 def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
@@ -145,28 +123,32 @@ def _dropped(rule: Any) -> Iterator[tuple[str, Rule]]:
         rule, bound = rule.func, rule.args
     if not isinstance(rule, types.FunctionType):
         return
-    node = _node(rule.__code__)
+    node = copy.deepcopy(_node(rule.__code__))
     if node is None:
         return
-    names = dict(rule.__globals__) | inspect.getclosurevars(rule).nonlocals
-    for k in range(64):
-        drop = _Drop(k)
-        changed = drop.visit(copy.deepcopy(node))
-        if not drop.text:
-            return
-        function = _compiled(changed, rule, names)
-        yield drop.text, partial(function, *bound) if bound else function
+    for operation in list(ast.walk(node)):
+        if not isinstance(operation, ast.BinOp) or type(operation.op) not in NEUTRAL:
+            continue
+        formula = ast.unparse(operation)
+        for side in ("left", "right"):
+            term = getattr(operation, side)
+            setattr(operation, side, ast.Constant(NEUTRAL[type(operation.op)]))
+            function = _compiled(node, rule)
+            setattr(operation, side, term)
+            text = f"without `{ast.unparse(term)}` of `{formula}`"
+            yield text, partial(function, *bound) if bound else function
 
 
-def _compiled(node: Any, rule: types.FunctionType, names: dict[str, Any]) -> Rule:
+def _compiled(node: Any, rule: types.FunctionType) -> Rule:
+    """Return the function of a changed syntax tree of `rule`."""
     if isinstance(node, ast.FunctionDef):
         node.decorator_list = []
-        body: ast.Module = ast.Module([node], [])
     else:
-        body = ast.Module([ast.Assign([ast.Name("changed", ast.Store())], node)], [])
-    scope = dict(names)
-    exec(compile(ast.fix_missing_locations(body), "<changed>", "exec"), scope)  # noqa: S102  our own formulas
-    function = scope[node.name if isinstance(node, ast.FunctionDef) else "changed"]
+        node = ast.Assign([ast.Name("changed", ast.Store())], node)
+    scope = dict(rule.__globals__) | inspect.getclosurevars(rule).nonlocals
+    module = ast.fix_missing_locations(ast.Module([node], []))
+    exec(compile(module, "<changed>", "exec"), scope)  # noqa: S102  our own formulas
+    function = scope[getattr(node, "name", "changed")]
     function.__defaults__, function.__kwdefaults__ = rule.__defaults__, rule.__kwdefaults__
     return function  # type: ignore[no-any-return]
 
