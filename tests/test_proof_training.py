@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from hand_networks import Array, parameters, sequential
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from tinygrad_fc import nn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Array = np.ndarray[Any, Any]
 SEEDS = st.integers(0, 2**32 - 1)
 RTOL = {np.float64: 1e-11, np.float32: 2e-4}
 """Of the largest entry: sums of at most 32 terms of about 1, in a few layers."""
@@ -49,7 +49,7 @@ class Network(NamedTuple):
     labels: Array
 
 
-def drawn_network(seed: int, dtype: Any = np.float64) -> Network:
+def drawn_network(seed: int, dtype: Any) -> Network:
     """Return a network of two or three layers, 2 to 5 classes, and a batch of 1 to 8."""
     rng = np.random.default_rng(seed)
     sizes = [int(n) for n in rng.integers(2, 6, rng.integers(3, 5))]
@@ -86,27 +86,11 @@ def by_hand(network: Network, act: Act) -> list[Array]:
     return of_weights + of_biases
 
 
-def model_of(network: Network, act: Act) -> nn.Sequential:
-    """Return the same network as a `Sequential`."""
-    layers: list[nn.Module] = []
-    for w, b in zip(network.weights, network.biases, strict=True):
-        linear = nn.Linear(w.shape[1], w.shape[0], dtype=w.dtype)
-        linear.weight.data, linear.bias.data = tg.tensor(w.copy()), tg.tensor(b.copy())
-        layers += [linear, act.layer()]
-    return nn.Sequential(*layers[:-1])
-
-
-def parameters(model: nn.Sequential) -> list[Any]:
-    """Return weights, then biases."""
-    return [layer.weight for layer in model[::2]] + [layer.bias for layer in model[::2]]
-
-
-def assert_close(actual: Any, expected: Array, dtype: Any = np.float64) -> None:
-    """Assert that two arrays agree up to the rounding of short sums."""
-    array = np.asarray(actual.detach() if isinstance(actual, tg.Tensor) else actual)
-    assert array.shape == expected.shape
-    limit = RTOL[dtype] * max(1.0, np.abs(expected).max(initial=0))
-    assert (np.abs(array - expected) <= limit).all()
+def assert_close(actual: tg.Tensor, expected: Array, dtype: Any) -> None:
+    """Assert that a tensor of `dtype` has these values, up to the rounding of short sums."""
+    assert actual.dtype == dtype
+    limit = RTOL[dtype] * max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -114,11 +98,10 @@ def assert_close(actual: Any, expected: Array, dtype: Any = np.float64) -> None:
 @given(SEEDS)
 def test_gradients_of_the_cross_entropy(name: str, dtype: Any, seed: int) -> None:
     network, act = drawn_network(seed, dtype), ACTS[name]
-    model = model_of(network, act)
+    model = sequential(network.weights, network.biases, act.layer)[:-1]
     loss = nn.CrossEntropyLoss()(model(tg.tensor(network.x)), tg.tensor(network.labels))
     loss.backward()
     for p, expected in zip(parameters(model), by_hand(network, act), strict=True):
-        assert p.grad.dtype == p.dtype
         assert_close(p.grad, expected, dtype)
 
 
@@ -129,7 +112,7 @@ def test_gradients_of_the_cross_entropy(name: str, dtype: Any, seed: int) -> Non
 @given(SEEDS)
 def test_training_with_momentum_follows_the_gradients_by_hand(dtype: Any, seed: int) -> None:
     network, act = drawn_network(seed, dtype), ACTS["tanh"]
-    model = model_of(network, act)
+    model = sequential(network.weights, network.biases, act.layer)[:-1]
     optimizer = tg.optim.SGD(model.parameters(), lr=0.0625, momentum=0.5)
     own = [a.astype(float) for a in (*network.weights, *network.biases)]
     velocities: list[Array] = []
@@ -145,5 +128,4 @@ def test_training_with_momentum_follows_the_gradients_by_hand(dtype: Any, seed: 
         nn.functional.cross_entropy(model(x), labels).backward()
         optimizer.step()
     for p, expected in zip(parameters(model), own, strict=True):
-        assert p.dtype == dtype
         assert_close(p, expected, dtype)
