@@ -87,11 +87,6 @@ def test_the_table_of_a_folder_lists_its_files(folder: str):
     assert listed == {p.stem for p in (ROOT / folder).glob("*.py")} - {"__init__"}
 
 
-def test_only_the_package_imports_compat():
-    importers = [p for p in PATHS if any(m.startswith("compat") for m in imported_by(p))]
-    assert {p.relative_to(ROOT).parts[0] for p in importers} == {"__init__.py", "compat"}
-
-
 HIDDEN = """
 import sys
 from importlib import import_module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ OTHERS = {
     "array": lambda a: a,
     "read-only array": lambda a: np.broadcast_to(a, a.shape),
     "reversed array": lambda a: a[::-1].copy()[::-1],
-    "array of another dtype": lambda a: a.astype(np.float32).astype(float),
+    "array of another dtype": lambda a: a.astype(np.float32),
     "list": lambda a: a.tolist(),
     "tuple": lambda a: tuple(map(tuple, a.tolist())) if a.ndim > 1 else tuple(a.tolist()),
     "tensor": tg.tensor,
@@ -183,33 +184,26 @@ def test_numpy_functions_equal_numpy_and_are_recorded(name: str, seed: int, dtyp
     assert_vjp(function, vjp, a)
 
 
-def test_numpy_functions_without_derivative_and_of_shapes():
-    x = T(np.array([[0.2, -1.7], [2.5, 0.0]]))
-    for function in (np.sign, np.floor, np.rint, np.isnan):
-        out = function(x)
-        assert type(out) is tg.Tensor
-        assert not out.requires_grad
-        assert np.array_equal(out.numpy(), function(x.numpy()))
-    for function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero, np.argsort):
-        for axis in (0, -1):
-            out = function(x, axis=axis)
-            assert not out.requires_grad
-            assert np.array_equal(out.numpy(), function(x.numpy(), axis=axis))
-    assert (np.shape(x), np.ndim(x), np.size(x)) == ((2, 2), 2, 4)
-    for like in (np.zeros_like, np.ones_like):
-        assert np.array_equal(like(x).numpy(), like(x.numpy()))
-        assert not like(x).requires_grad
-    assert np.full_like(x, 7).tolist() == [[7, 7], [7, 7]]
-    assert [np.array_equal(x, x.numpy()), np.array_equal(x.numpy(), x + 1)] == [True, False]
-    assert np.allclose(x, x + 1e-12)
-    (rows, columns) = np.where(x > 0)
-    assert (rows.tolist(), columns.tolist()) == ([0, 1], [0, 0])
-    np.testing.assert_allclose(x.detach(), x.numpy())
-    assert np.asarray(x > 0).dtype == bool
-    for function in (np.argwhere, np.around, lambda x: np.round(x, 1), lambda x: np.mean(x > 0)):
-        assert np.array_equal(function(x).numpy(), function(x.numpy()))
-    assert [a.tolist() for a in np.nonzero(x)] == [a.tolist() for a in np.nonzero(x.numpy())]
-    assert np.linalg.slogdet(x).sign.item() == np.linalg.slogdet(x.numpy()).sign
+ALONG_AXES = (np.argmax, np.argmin, np.all, np.any, np.count_nonzero, np.argsort)
+WITHOUT_DERIVATIVE: list[Any] = [
+    *(np.sign, np.floor, np.rint, np.isnan, np.around, lambda x: np.round(x, 1)),
+    *(partial(function, axis=axis) for function in ALONG_AXES for axis in (0, -1)),
+    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, lambda x: np.full_like(x, 7)),
+    *(np.argwhere, np.nonzero, lambda x: np.where(x > 0), lambda x: np.mean(x > 0)),
+    *(lambda x: np.array_equal(x, x), lambda x: np.array_equal(x, x + 1)),
+    lambda x: np.allclose(x, x + 1e-12),
+    lambda x: np.linalg.slogdet(x).sign,
+]
+
+
+@pytest.mark.parametrize("function", WITHOUT_DERIVATIVE)
+def test_numpy_functions_without_derivative_equal_numpy(function: Any):
+    a = np.array([[0.2, -1.7], [2.5, 0.0]])
+    expected, _ = flatten(function(a))
+    actual, _ = flatten(function(T(a)))
+    for x, y in zip(actual, expected, strict=True):
+        assert type(x) is tg.Tensor or isinstance(x, int)
+        np.testing.assert_array_equal(x, y)  # which raises for a tensor that requires grad
 
 
 # Functions without a rule
@@ -365,17 +359,6 @@ def test_an_unrecorded_tensor_converts_to_an_array(a: Any):
     assert np.array_equal(np.from_dlpack(x), a)
     with pytest.raises(ValueError, match="copy"):
         np.array(x, dtype=np.float32, copy=False)
-
-
-NO_NUMBERS = (np.array([1, 2], object), 1j, "text", ["a", 1.0], np.array(["2020"], "M8"), {1: 2})
-
-
-@pytest.mark.parametrize("other", NO_NUMBERS)
-def test_operands_that_are_not_real_numbers_raise(other: Any):
-    for operate in (operator.add, operator.mul, operator.truediv, np.maximum):
-        for operands in ((T(np.ones(2)), other), (other, T(np.ones(2))), (other, tg.ones(2))):
-            with pytest.raises((DtypeError, TypeError)):
-                operate(*operands)
 
 
 @pytest.mark.usefixtures("_registry_restored")

@@ -101,6 +101,7 @@ def documented() -> dict[str, Any]:
             name = directive or (re.match(r" +([\w.]*\w)$", line) if entries else None)
             if name:
                 names.append(f"{module}.{name[1]}".removeprefix("."))
+    assert len(names) > 790
     return {name: resolve_name(f"tinygrad_fc.{name}") for name in names}
 
 
@@ -131,10 +132,6 @@ def test_every_public_name_is_documented(path: str):
         and (id(getattr(module, name)), name) not in by_value
     ]
     assert set(missing) <= LEFT_OUT | HELPERS, "add them to docs/reference"
-
-
-def test_the_documented_names_exist():
-    assert len(documented()) > 790  # each of which it has found
 
 
 IMPORT = re.compile(

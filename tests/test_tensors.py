@@ -55,14 +55,7 @@ def test_equality_is_elementwise_and_hashing_is_by_identity(a: Any):
     same(x == y, np.ones(a.shape, bool))
     same(x != y, np.zeros(a.shape, bool))
     assert hash(x) != hash(y)
-    names = {x: "x", y: "y"}
-    assert names[x] == "x"
-    assert names[y] == "y"
     assert len({x, y, x}) == 2
-    assert x in {x, 1}
-    assert x not in {y, 1}
-    x.data.add_(1)
-    assert names[x] == "x"
     for other in (None, "text", object()):
         assert (x == other) is False
         assert (x != other) is True
