@@ -59,8 +59,6 @@ NESTED = {
 def test_transformations_nest(name: str) -> None:
     x, v = tg.tensor([0.5, 1.5]), tg.tensor([1.0, 10.0])
     close(NESTED[name](x, v).numpy(), (6 * x * v).numpy(), tolerance=1e-14)
-    (by_weights,) = func.vjp(lambda x: x**2, x)[1](v)
-    assert by_weights.tolist() == [1.0, 30.0]
 
 
 def test_arguments_are_pytrees() -> None:
@@ -264,14 +262,12 @@ def test_a_result_without_a_batch_is_the_same_for_all_rows() -> None:
 
 ERRORS_OF_VMAP: list[Any] = [
     (lambda x: func.vmap(tg.sin)(3.0), r"in_dims is 0, expected axes of tensors, .* got \[3.0"),
-    (func.vmap(tg.sin, in_dims=(0, 0)), "does not fit a pytree"),
     (func.vmap(tg.sin, in_dims={"a": 0}), "does not fit a pytree"),
     (lambda x: func.vmap(lambda d: d, in_dims=({"a": 0},))({"b": x}), "does not fit a pytree"),
     (func.vmap(tg.sin, in_dims=None), "in_dims is None, expected axes"),
     (func.vmap(tg.sin, in_dims=2), "in_dims is 2, expected axes"),
     (lambda x: func.vmap(tg.add)(x, x[:1]), "of one size"),
     (lambda x: func.vmap(tg.sin)(x[:0]), "of at least 1"),
-    (func.vmap(tg.sin, in_dims=(None,)), r"in_dims is \(None,\), expected axes"),
     (func.vmap(lambda x: (x, x), out_dims=(0,)), "does not fit a pytree"),
     (lambda x: func.vmap(tg.sin, randomness="no"), "randomness is 'no', expected one of error"),
 ]
