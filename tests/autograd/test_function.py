@@ -174,34 +174,31 @@ def test_a_call_is_freed_with_its_graph_by_reference_count(several: bool) -> Non
 
 @pytest.mark.usefixtures("_by_reference_count")
 def test_what_backward_returns_is_freed_with_the_pass() -> None:
-    class Returning(Exp):
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            gradient = Exp.backward(ctx, g)
-            watched.append(weakref.ref(gradient))
-            return gradient
+    def backward(ctx: Any, g: Any) -> Any:
+        gradient = Exp.backward(ctx, g)
+        watched.append(weakref.ref(gradient))
+        return gradient
 
     watched: list[Any] = []
-    Returning.apply(T(np.ones(3)) * 2).sum().backward()
+    function(Exp.forward, backward).apply(T(np.ones(3)) * 2).sum().backward()
     assert watched[0]() is None
 
 
 def test_saved_tensors_are_freed_by_the_backward_pass() -> None:
-    class Intermediate(Exp):
-        @staticmethod
-        def forward(ctx: Any, x: Any) -> Any:
-            tripled = x * 3
-            watched.append(weakref.ref(tripled))
-            ctx.save_for_backward(tripled)
-            return tripled * 2
+    def forward(ctx: Any, x: Any) -> Any:
+        tripled = x * 3
+        watched.append(weakref.ref(tripled))
+        ctx.save_for_backward(tripled)
+        return tripled * 2
 
     watched: list[Any] = []
-    out = Intermediate.apply(T(np.ones(3)))
+    intermediate = function(forward, Exp.backward)
+    out = intermediate.apply(T(np.ones(3)))
     assert watched[0]() is not None
     out.sum().backward()
     assert watched[0]() is None
     with tg.no_grad():
-        out = Intermediate.apply(T(np.ones(3)))
+        out = intermediate.apply(T(np.ones(3)))
     assert watched[1]() is None
     assert out.tolist() == [6.0] * 3
 

@@ -24,14 +24,12 @@ def own(rule: Any) -> Any:
 
 
 WRONG = {
-    "a factor": lambda g, x, y: (3 * g * x * y, g * x * x),
     "a factor near 1": lambda g, x, y: (2.01 * g * x * y, g * x * x),
     "a sign": lambda g, x, y: (2 * g * x * y, -g * x * x),
     "nothing": lambda g, x, y: (2 * g * x * y, None),
     "the cotangent left out": lambda g, x, y: (2 * x * y + 0 * g, g * x * x),
     "the cotangent squared": lambda g, x, y: (2 * g * g * x * y, g * x * x),
     "its size only": lambda g, x, y: (2 * abs(g) * x * y, g * x * x),
-    "one element only": lambda g, x, y: (2 * g * x * y * tg.tensor([1.0, 0.0, 1.0]), g * x * x),
     "elements mixed up": lambda g, x, y: (2 * g * x * y, (g * x * x).flip(0)),
     "the largest cotangent only": lambda g, x, y: (
         2 * tg.where(abs(g) < abs(g).max(), 0.0, g) * x * y,
@@ -72,7 +70,6 @@ def test_0d_empty_and_strided_inputs_pass() -> None:
         for f in (lambda x: x.exp(), lambda x: x.sum(), lambda x: x):
             assert gradcheck(f, x)
             assert gradgradcheck(f, x)
-    assert gradcheck(lambda x, y: x @ y, [T(np.eye(2)), T(np.ones((2, 3)))])
     strided = T(np.arange(12.0).reshape(3, 4).T[::2, ::-1] / 10)
     assert gradcheck(lambda x: x.sin(), strided)
 
