@@ -173,14 +173,6 @@ def test_several_arguments_and_directions() -> None:
     assert slope(lambda a: a**2, x).value == pytest.approx(2 * x)
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4))
-def test_steps_are_powers_of_two_within_the_room(numbers: list[float]) -> None:
-    far = numerical.longest_steps(np.array(numbers))
-    step = numerical.power_of_two(far)
-    assert (step <= far).all()
-    assert (np.frexp(step)[0] == 0.5).all()
-
-
 @given(st.floats(-4, 12), st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]), st.booleans())
 def test_the_bound_at_a_curved_kink_contains_both_slopes(rate: float, left: float, bent: bool):
     def f(t: Any) -> Any:

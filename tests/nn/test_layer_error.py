@@ -11,10 +11,8 @@ from drawing import Plain
 import tinygrad_fc as tg
 from tinygrad_fc import nn
 
-Module = nn.Module
 
-
-def layer_error(module: Module, x: Any) -> nn.LayerError:
+def layer_error(module: nn.Module, x: Any) -> nn.LayerError:
     with pytest.raises(nn.LayerError) as caught:
         module(x)
     return caught.value
@@ -79,7 +77,7 @@ def test_pickled_errors_do_not_contain_the_model():
     assert size < 8000, "500 x 4 weights take twice as much; Dask adds the traceback"
 
 
-class Broken(Module):
+class Broken(nn.Module):
     def forward(self, x: Any) -> Any:
         raise KeyError(x)
 

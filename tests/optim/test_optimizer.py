@@ -123,18 +123,21 @@ def test_backward_detects_a_step_after_the_forward_pass(name: str):
             loss.backward()
 
 
-def backward(loss: tg.Tensor) -> tg.Tensor:
-    loss.backward()
-    return loss
+def closure_of(optimizer: Optimizer, loss: Any) -> Any:
+    """Return a closure that computes the loss and its gradients."""
 
-
-def train(net: nn.Module, optimizer: optim.Optimizer, steps: int) -> None:
     def closure() -> tg.Tensor:
         optimizer.zero_grad()
-        return backward(net(tg.ones(2, 3)).square().mean())
+        result: tg.Tensor = loss()
+        result.backward()
+        return result
 
+    return closure
+
+
+def train(net: nn.Module, optimizer: Optimizer, steps: int) -> None:
     for _ in range(steps):
-        optimizer.step(closure)
+        optimizer.step(closure_of(optimizer, lambda: net(tg.ones(2, 3)).square().mean()))
 
 
 @every
@@ -273,7 +276,7 @@ def test_groups_have_options_that_may_change_and_step_calls_a_closure():
     optimizer.add_param_group({"params": iter([c]), "lr": 0.0, "note": "frozen"})
     before = [t.item() for t in (a, b, c)]
     with tg.no_grad():
-        loss = optimizer.step(lambda: backward(a + b + c))
+        loss = optimizer.step(closure_of(optimizer, lambda: a + b + c))
     assert loss.item() == pytest.approx(sum(before))
     assert [t.item() for t in (a, b, c)] == [before[0] - 0.1, before[1] - 0.5, before[2]]
     assert optimizer.param_groups[2]["note"] == "frozen"
@@ -379,17 +382,21 @@ def test_step_rejects_a_parameter_of_another_dtype_than_its_state():
     assert p.tolist() == [0, 0]
 
 
-def test_a_subclass_defines_update():
+def test_a_subclass_defines_update_and_has_state_of_any_shape():
     class Sign(Optimizer):
         def _update(self, group: dict[str, Any]) -> None:
             for p in group["params"]:
                 p.data = p.data - group["lr"] * tg.tensor(np.sign(p.grad.numpy()))
+                self.state[p]["last"] = p.grad.flatten()
 
-    p = parameter(2)
+    p = parameter(1, 2)
     start = p.numpy().copy()
-    set_gradient(p, [5.0, -7.0])
-    Sign([p], {"lr": 0.5}).step()
-    np.testing.assert_allclose(p.numpy(), start - [0.5, -0.5])
+    set_gradient(p, [[5.0, -7.0]])
+    optimizer, other = (Sign([p], {"lr": 0.5}) for _ in range(2))
+    optimizer.step()
+    np.testing.assert_allclose(p.numpy(), start - [[0.5, -0.5]])
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state[p]["last"].tolist() == [5, -7]
     with pytest.raises(NotImplementedError, match="Optimizer defines neither `_update` nor"):
         Optimizer([p], {}).step()
 
@@ -401,11 +408,7 @@ def test_step_at_a_minimum_and_with_an_unused_parameter():
     used, unused = parameter(2), parameter(3)
     before = unused.tolist()
     optimizer = optim.LBFGS([used, unused])
-
-    def closure() -> tg.Tensor:
-        optimizer.zero_grad()
-        return backward((used * used).sum())
-
+    closure = closure_of(optimizer, lambda: used @ used)
     for _ in range(3):
         optimizer.step(closure)
     np.testing.assert_allclose(used.numpy(), 0, atol=1e-7)
@@ -420,14 +423,13 @@ def test_parameters_are_restored_if_the_closure_raises():
     before = p.tolist()
     optimizer = optim.LBFGS([p], line_search_fn="strong_wolfe")
 
-    def closure() -> tg.Tensor:
+    def loss() -> tg.Tensor:
         if p.tolist() != before:
             raise ArithmeticError
-        optimizer.zero_grad()
-        return backward((p * p).sum())
+        return (p * p).sum()
 
     with pytest.raises(ArithmeticError):
-        optimizer.step(closure)
+        optimizer.step(closure_of(optimizer, loss))
     assert p.tolist() == before
 
 
@@ -437,21 +439,3 @@ def test_lbfgs_needs_a_closure_and_one_group():
         optim.LBFGS([w]).step()
     with pytest.raises(ValueError, match="LBFGS has one direction for all parameters: pass them"):
         optim.LBFGS([{"params": [w]}, {"params": [parameter(1)]}])
-
-
-def test_an_own_optimizer_has_state_of_any_shape():
-    class Flat(tg.optim.Optimizer):
-        def __init__(self, params: Any) -> None:
-            super().__init__(params, {})
-
-        def step(self, closure: Any = None) -> None:  # noqa: ARG002
-            for p in self.param_groups[0]["params"]:
-                self.state[p]["mean"] = p.grad.flatten()
-
-    w = tg.ones(2, 3, requires_grad=True)
-    first, second = Flat([w]), Flat([w])
-    (w * 2).sum().backward()
-    first.step()
-    second.load_state_dict(first.state_dict())
-    assert second.state[w]["mean"].tolist() == [2] * 6
-    assert "LBFGS" in dir(tg.optim)
