@@ -95,20 +95,16 @@ def _tree(file: str) -> ast.Module:
 
 def _node(code: types.CodeType) -> Any:
     """Return the syntax tree of the function of `code`."""
-    places = [p for p in code.co_positions() if None not in p and p[1] != p[0] - 1]
-    inner = [p for p in places if p[0] > code.co_firstlineno or p[2] or p[3]]
+    places: list[Any] = [place for place in code.co_positions() if place[-1]]
+    line, end_line, column, end_column = places[-1]
     best = None
     for node in ast.walk(_tree(code.co_filename)):
-        if not isinstance(node, ast.Lambda | ast.FunctionDef):
-            continue
-        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
-        if tuple(names) != code.co_varnames[: code.co_argcount] or not inner:
-            continue
-        line, end_line, column, end_column = inner[-1]
-        start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-        within = start <= (line, column) and (end_line, end_column) <= end
-        if within and node.lineno >= code.co_firstlineno - 3:
-            best = node  # the innermost comes last
+        if isinstance(node, ast.Lambda | ast.FunctionDef):
+            names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+            start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+            within = start <= (line, column) and (end_line, end_column) <= end
+            if within and tuple(names) == code.co_varnames[: code.co_argcount]:
+                best = node  # the innermost comes last
     return best
 
 
