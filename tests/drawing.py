@@ -142,11 +142,8 @@ def close(actual: Any, expected: Any, *, tolerance: float = 1e-7) -> None:
 def same(actual: Any, expected: Any) -> None:
     """Assert that a tensor has exactly the values, the shape and the dtype of an array."""
     assert type(actual) is tg.Tensor
-    array = actual.numpy()
-    assert type(array) is np.ndarray
-    assert array.shape == np.shape(expected)
-    assert array.dtype == np.asarray(expected).dtype
-    assert np.array_equal(array, expected, equal_nan=array.dtype.kind == "f")
+    assert type(actual.numpy()) is np.ndarray
+    np.testing.assert_array_equal(actual.numpy(), np.asarray(expected), strict=True)
 
 
 # Calls of ops

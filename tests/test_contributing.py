@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -25,30 +24,27 @@ LIMITS["function to compiled programs"] = (1, 5)
 code_lines = runpy.run_path(str(ROOT / "benchmarks/size.py"))["code_lines"]
 
 
-class Block(NamedTuple):
-    """Code to append to a file of the package."""
-
-    path: str
-    code: str
-
-
 def sections() -> dict[str, str]:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     parts = re.split(r"^## Add an? (.*)$|^## .*$", text, flags=re.MULTILINE)
     return {name: body for name, body in zip(parts[1::2], parts[2::2], strict=True) if name}
 
 
-def blocks(section: str) -> list[Block]:
-    code = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return [Block(path, text) for path, text in code]
+def blocks(section: str) -> list[tuple[str, str]]:
+    """Return the path of a file of the package, and the code to append, of each block."""
+    return re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def all_blocks() -> list[tuple[str, str]]:
+    return [block for section in sections().values() for block in blocks(section)]
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_an_addition_is_as_short_as_promised(name: str):
     added = blocks(sections()[name])
     files, lines = LIMITS[name]
-    assert 1 <= len({block.path for block in added}) <= files
-    assert sum(code_lines(block.code) for block in added) <= lines
+    assert 1 <= len({path for path, _ in added}) <= files
+    assert sum(code_lines(code) for _, code in added) <= lines
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "tinygrad_fc", folder / "tinygrad_fc", ignore=skip)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for section in sections().values():
-        for block in blocks(section):
-            file = folder / block.path
-            text = file.read_text("utf-8")
-            if block.code not in text:  # it is there if someone follows CONTRIBUTING.md
-                file.write_text(f"{text}\n\n{block.code}", "utf-8")
+    for path, code in all_blocks():
+        file = folder / path
+        text = file.read_text("utf-8")
+        if code not in text:  # it is there if someone follows CONTRIBUTING.md
+            file.write_text(f"{text}\n\n{code}", "utf-8")
     return folder
 
 
@@ -80,11 +75,11 @@ def run(folder: Path, *command: str) -> None:
 
 def test_additions_work_in_a_copy_of_the_package(folder: Path):
     examples = [">>> import numpy as np\n>>> import tinygrad_fc as tg"]
+    for _, code in all_blocks():
+        nodes = ast.walk(ast.parse(code))
+        definitions = (n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef))
+        examples += [ast.get_docstring(node) or "" for node in definitions]
     for section in sections().values():
-        for block in blocks(section):
-            nodes = ast.walk(ast.parse(block.code))
-            definitions = (n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef))
-            examples += [ast.get_docstring(node) or "" for node in definitions]
         examples += re.findall(r"^```pycon\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     script = folder / "examples.py"
     script.write_text("r'''\n" + "\n\n".join(examples) + "\n'''\n")
@@ -95,6 +90,6 @@ def test_additions_work_in_a_copy_of_the_package(folder: Path):
 
 def test_additions_pass_the_linter(folder: Path):
     pytest.importorskip("ruff")
-    paths = {block.path for section in sections().values() for block in blocks(section)}
+    paths = {path for path, _ in all_blocks()}
     run(folder, "ruff", "check", "--quiet", "--no-cache", *sorted(paths))
     run(folder, "ruff", "format", "--quiet", "--no-cache", "--check", *sorted(paths))

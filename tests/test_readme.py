@@ -15,11 +15,15 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in BLOCKS if name == language]
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_blocks_run(code: str, tmp_path: Path) -> None:
-    script = tmp_path / "readme.py"
+def run(code: str, folder: Path) -> None:
+    script = folder / "readme.py"
     script.write_text(code, encoding="utf-8")
     runpy.run_path(str(script), run_name="__main__")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(code: str, tmp_path: Path) -> None:
+    run(code, tmp_path)
 
 
 def test_the_commands_run_an_example_and_the_tests() -> None:
@@ -43,9 +47,7 @@ def test_the_map_lists_existing_paths() -> None:
 def test_the_program_shown_is_the_generated_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     code = blocks("python")
     (k,) = (k for k, text in enumerate(code) if "@tg.compile" in text)
-    script = tmp_path / "readme.py"
-    script.write_text(code[k], encoding="utf-8")
-    runpy.run_path(str(script), run_name="__main__")
+    run(code[k], tmp_path)
     assert capsys.readouterr().out.strip() == code[k + 1].strip()
     for line in re.findall(r"^\| \(.* `(.*)` \|$", README, re.MULTILINE):
         assert line in code[k + 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from contextlib import suppress
 from functools import partial
@@ -69,9 +68,6 @@ def test_a_seed_reproduces_and_the_global_generator_is_unchanged(options: Any):
     np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
     assert first.history_ == second.history_
     assert (tg.get_rng_state() == before).all()
-    np.testing.assert_allclose(first.predict_proba(X).sum(1), 1, rtol=1e-5)
-    copy = pickle.loads(pickle.dumps(fitted())) if not options else first
-    assert set(copy.predict(X)) <= set(CLASSES)
 
 
 def test_a_compiled_step_trains_to_the_same_parameters():

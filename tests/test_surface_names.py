@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -35,15 +34,10 @@ def definitions() -> dict[str, dict[str, Any]]:
     for folder in ("ops", "functional", "nn/functional"):
         for path in sorted((PACKAGE / folder).glob("[a-z]*.py")):
             module = import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
-            defined: set[str] = set()
-            for node in ast.parse(path.read_text("utf-8")).body:
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    defined.add(node.name)
-                elif isinstance(node, ast.Assign):
-                    stored = (n for target in node.targets for n in ast.walk(target))
-                    defined |= {n.id for n in stored if isinstance(n, ast.Name)}
-            public = defined & set(getattr(module, "__all__", ()))
-            found[module.__name__] = {name: getattr(module, name) for name in sorted(public)}
+            public = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+            found[module.__name__] = {
+                name: value for name, value in public.items() if value.__module__ == module.__name__
+            }
     return found
 
 

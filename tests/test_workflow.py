@@ -17,6 +17,7 @@ import tinygrad_fc
 
 ROOT = Path(__file__).parents[1]
 JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text())["jobs"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 notes = runpy.run_path(str(ROOT / ".ci/release.py"))["release_notes"]
 
 
@@ -34,10 +35,9 @@ def test_the_local_script_runs_every_job_of_linux():
 
 
 def test_the_matrix_has_every_python_that_is_allowed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     matrix = JOBS["tests"]["strategy"]["matrix"]
-    assert ">=" + matrix["python"][0] == project["requires-python"]
-    classifiers = {c.rsplit(" ", 1)[-1] for c in project["classifiers"] if ":: Python :: 3." in c}
+    assert ">=" + matrix["python"][0] == PROJECT["requires-python"]
+    classifiers = {c.rsplit(" ", 1)[-1] for c in PROJECT["classifiers"] if ":: Python :: 3." in c}
     assert classifiers <= set(matrix["python"])
     assert f"supported={matrix['python'][-1]} " in (ROOT / ".ci/run").read_text()
     assert {row["numpy"] for row in matrix["include"]} == {"oldest"}
@@ -69,10 +69,9 @@ def test_a_release_is_refused(tag: str, version: str, unreleased: str, message: 
 
 def test_the_citation_names_the_version_and_the_license():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert citation["version"] == tinygrad_fc.__version__
-    assert citation["license"] == project["license"].partition(" AND ")[0]
-    assert [a["name"] for a in citation["authors"]] == [a["name"] for a in project["authors"]]
+    assert citation["license"] == PROJECT["license"].partition(" AND ")[0]
+    assert [a["name"] for a in citation["authors"]] == [a["name"] for a in PROJECT["authors"]]
 
 
 def test_the_description_of_the_package_links_to_no_file(monkeypatch: pytest.MonkeyPatch):
@@ -87,9 +86,8 @@ def test_the_description_of_the_package_links_to_no_file(monkeypatch: pytest.Mon
 
 
 def test_the_wheel_has_the_text_of_every_licence():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = [(ROOT / name).read_text("utf-8") for name in project["license-files"]]
-    assert project["license"] == "MIT AND OFL-1.1"
+    texts = [(ROOT / name).read_text("utf-8") for name in PROJECT["license-files"]]
+    assert PROJECT["license"] == "MIT AND OFL-1.1"
     assert "MIT License" in texts[0]
     assert "SIL OPEN FONT LICENSE" in texts[1]
-    assert {ROOT / n for n in project["license-files"]} >= {*ROOT.glob("tinygrad_fc/**/*.LICENSE")}
+    assert {ROOT / n for n in PROJECT["license-files"]} >= {*ROOT.glob("tinygrad_fc/**/*.LICENSE")}
