@@ -296,27 +296,35 @@ def arguments(entry: Line, data: Any, seed: int, dtype: Any) -> tuple[list[Any],
     return [a.astype(dtype) for a in arrays], settings_, any(tied)
 
 
-def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
-    """Draw arguments for a line, and compare results, gradients and their gradients."""
-    arrays, settings_, tied = arguments(entry, data, seed, dtype)
+def compare_derivatives(
+    entry: Line, arrays: list[Any], settings_: Any, seed: int, tolerance: float, highest: int
+) -> None:
+    """Compare the results of a call, and their derivatives up to the order `highest`."""
     inputs = [[t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch)]
+    dtype = arrays[0].dtype if arrays else None
     ours, theirs = (
         listed(entry.call(t, *tensors, **with_tensors(t, settings_, dtype)))
         for t, tensors in zip((tg, torch), inputs, strict=True)
     )
-    # In float32, second derivatives cancel; the formulas are compared in float64.
-    digits = 1e-13 if dtype == np.float64 else 1e-3
-    tolerance = max(digits, entry.tolerance)
     agree(ours, theirs, tolerance)
     ours, theirs = ([x for x in outs if not isinstance(x, str)] for outs in (ours, theirs))
     for x, y in zip(ours, theirs, strict=True):
         assert x.requires_grad == (y.requires_grad and entry.order > 0)
-    for order in range(1, 1 + min(entry.order, entry.ties if tied else 2)):
+    for order in range(1, 1 + highest):
         ours, theirs = (
             gradients(t, outs, tensors, seed + order)
             for t, outs, tensors in zip((tg, torch), (ours, theirs), inputs, strict=True)
         )
         agree(ours, theirs, tolerance)
+
+
+def compare(entry: Line, data: Any, seed: int, dtype: Any) -> None:
+    """Draw arguments for a line, and compare results, gradients and their gradients."""
+    arrays, settings_, tied = arguments(entry, data, seed, dtype)
+    # In float32, second derivatives cancel; the formulas are compared in float64.
+    tolerance = max(1e-13 if dtype == np.float64 else 1e-3, entry.tolerance)
+    highest = min(entry.order, entry.ties if tied else 2)
+    compare_derivatives(entry, arrays, settings_, seed, tolerance, highest)
 
 
 def outcome(t: Any, call: Any, operands: list[Any], settings_: Any = None) -> Any:
@@ -396,18 +404,7 @@ def compare_nan(entry: Line, data: Any, seed: int) -> None:
     arrays = [rng.uniform(-2, 2, shape) for shape in shapes]
     for a in arrays:
         a[rng.random(a.shape) < 0.2] = np.nan
-    inputs = [[t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch)]
-    ours, theirs = (
-        listed(entry.call(t, *xs, **with_tensors(t, settings_)))
-        for t, xs in zip((tg, torch), inputs, strict=True)
-    )
-    agree(ours, theirs, 1e-9)
-    ours, theirs = ([x for x in outs if not isinstance(x, str)] for outs in (ours, theirs))
-    ours, theirs = (
-        gradients(t, outs, xs, seed)
-        for t, outs, xs in zip((tg, torch), (ours, theirs), inputs, strict=True)
-    )
-    agree(ours, theirs, 1e-9)
+    compare_derivatives(entry, arrays, settings_, seed, 1e-9, 1)
 
 
 def compare_refusals(entry: Line, data: Any, seed: int) -> None:

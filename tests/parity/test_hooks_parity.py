@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,9 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 torch = pytest.importorskip("torch")
-
-LIBRARIES = (tg, torch)
 
 
 def shown(value: Any) -> Any:
@@ -29,13 +28,22 @@ def shown(value: Any) -> Any:
     return np.round(array(value), 10).tolist() if hasattr(value, "shape") else value
 
 
+def assert_same_logs(log_of: Callable[[Any], Any]) -> None:
+    ours, theirs = map(log_of, (tg, torch))
+    assert ours == theirs
+
+
+def vector(lib: Any, *values: float, requires_grad: bool = True) -> Any:
+    return lib.tensor(values, dtype=lib.float64, requires_grad=requires_grad)
+
+
 def pair_class(lib: Any) -> Any:
     """Return a module of two inputs and two outputs, with a keyword, that may raise."""
 
     class Pair(lib.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weight = lib.nn.Parameter(lib.tensor([2.0, -1.0], dtype=lib.float64))
+            self.weight = lib.nn.Parameter(vector(lib, 2.0, -1.0))
             self.raises = False
 
         def forward(self, a: Any, b: Any, scale: float = 1.0) -> Any:
@@ -112,15 +120,12 @@ def register(
 def test_hooks_of_modules_are_called_alike(
     described: list[dict[str, Any]], require: Any, kwargs: Any, raises: bool, twice: bool
 ):
-    results = []
-    for lib in LIBRARIES:
+    def log_of(lib: Any) -> Any:
         log: list[Any] = []
         module = pair_class(lib)()
         module.raises = raises
-        inputs = [
-            lib.tensor([1.0, 2.0], dtype=lib.float64, requires_grad=require[0]),
-            lib.tensor([0.5, -3.0], dtype=lib.float64, requires_grad=require[1]),
-        ]
+        values = ((1.0, 2.0), (0.5, -3.0))
+        inputs = [vector(lib, *v, requires_grad=r) for v, r in zip(values, require, strict=True)]
         for number, hook in enumerate(described):
             register(module, number, hook, log, require)
         for _ in range(1 + twice):
@@ -130,12 +135,12 @@ def test_hooks_of_modules_are_called_alike(
                 log.append(str(error))
                 continue
             log.append(shown((first, second)))
-            total = (first * lib.tensor([0.3, 0.7], dtype=lib.float64)).sum()
-            (total + (second * second).sum()).backward()
+            ((first * lib.tensor([0.3, 0.7])).sum() + (second * second).sum()).backward()
             log.append(shown([x.grad for x in (*inputs, module.weight)]))
         registries = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks")
-        results.append((log, [len(getattr(module, name)) for name in registries]))
-    assert results[0] == results[1]
+        return log, [len(getattr(module, name)) for name in registries]
+
+    assert_same_logs(log_of)
 
 
 @pytest.mark.parametrize(
@@ -143,35 +148,33 @@ def test_hooks_of_modules_are_called_alike(
 )
 @pytest.mark.parametrize("kind", ["full_backward", "full_backward_pre"])
 def test_backward_hooks_that_return_another_number_of_gradients(kind: str, returned: Any):
-    for lib in LIBRARIES:
-        module = pair_class(lib)()
-        wrong = tuple(lib.ones(2, dtype=lib.float64) for _ in returned)
+    for lib in (tg, torch):
+        module, x = pair_class(lib)(), vector(lib, 1.0, 1.0)
+        wrong = tuple(vector(lib, 1.0, 1.0) for _ in returned)
         getattr(module, f"register_{kind}_hook")(lambda *_, wrong=wrong: wrong)
-        x = lib.ones(2, dtype=lib.float64, requires_grad=True)
         first, second = module(x, x)
         with pytest.raises(RuntimeError, match=r"returned|number of grad"):
             (first + second).sum().backward()
 
 
 def test_hooks_of_states():
-    logs = []
-    for lib in LIBRARIES:
+    def log_of(lib: Any) -> Any:
         log: list[Any] = []
         model = lib.nn.Sequential(lib.nn.Linear(1, 1), lib.nn.Linear(1, 1))
         inner = model[1]
 
-        def before(m: Any, prefix: str, keep_vars: bool, log: Any = log) -> None:
+        def before(m: Any, prefix: str, keep_vars: bool) -> None:
             log.append(("before", type(m).__name__, prefix, keep_vars))
 
-        def after(m: Any, state: Any, prefix: str, metadata: Any, log: Any = log) -> None:
+        def after(m: Any, state: Any, prefix: str, metadata: Any) -> None:
             log.append(("after", type(m).__name__, prefix, dict(metadata), list(state)))
             state[f"{prefix}renamed"] = state.pop(f"{prefix}weight", None)
 
-        def loading(m: Any, state: Any, prefix: str, *rest: Any, log: Any = log) -> None:
+        def loading(m: Any, state: Any, prefix: str, *rest: Any) -> None:
             log.append(("loading", type(m).__name__, prefix, list(state), *map(shown, rest[1:])))
             state[f"{prefix}weight"] = state.pop(f"{prefix}renamed")
 
-        def loaded(m: Any, keys: Any, log: Any = log) -> None:
+        def loaded(m: Any, keys: Any) -> None:
             log.append(("loaded", type(m).__name__, list(keys.missing_keys), len(keys)))
             keys.missing_keys.clear()
 
@@ -180,7 +183,7 @@ def test_hooks_of_states():
         inner.register_state_dict_post_hook(after)
         inner.register_load_state_dict_pre_hook(loading)
         inner._register_load_state_dict_pre_hook(
-            lambda state, prefix, *_, log=log: log.append(("private", prefix, sorted(state)))
+            lambda state, prefix, *_: log.append(("private", prefix, sorted(state)))
         )
         for module in (model, inner):
             module.register_load_state_dict_post_hook(loaded)
@@ -189,54 +192,55 @@ def test_hooks_of_states():
         log.append(tuple(map(list, model.load_state_dict(state))))
         del state["1.bias"]
         log.append(tuple(map(list, model.load_state_dict(state))))
-        logs.append(log)
-    assert logs[0] == logs[1]
+        return log
+
+    assert_same_logs(log_of)
 
 
 def quadratic(lib: Any) -> tuple[Any, Any]:
-    w = lib.nn.Parameter(lib.tensor([1.0, -2.0], dtype=lib.float64))
+    w = lib.nn.Parameter(vector(lib, 1.0, -2.0))
     return w, lambda: w.square().sum()
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "LBFGS"])
 def test_hooks_of_steps(name: str):
-    logs = []
-    for lib in LIBRARIES:
+    def log_of(lib: Any) -> Any:
         w, loss = quadratic(lib)
         optimizer, log = getattr(lib.optim, name)([w], lr=0.1), list[Any]()
 
-        def closure(w: Any = w, loss: Any = loss) -> Any:
-            w.grad = None
+        def closure() -> Any:
+            optimizer.zero_grad()
             total = loss()
             total.backward()
             return total
 
-        def note(kind: str, owner: Any, args: Any, kwargs: Any, log: Any, w: Any) -> None:
+        def note(kind: str, owner: Any, args: Any, kwargs: Any) -> None:
             log.append((kind, type(owner).__name__, len(args), list(kwargs), shown(w)))
 
         handles = []
         for kind in ("pre", "post", "pre"):
-            hook = lambda *a, k=kind, log=log, w=w: note(k, *a, log, w)  # noqa: E731
-            handles.append(getattr(optimizer, f"register_step_{kind}_hook")(hook))
+            register = getattr(optimizer, f"register_step_{kind}_hook")
+            handles.append(register(partial(note, kind)))
         log.append(shown(optimizer.step(closure)))
         handles[0].remove()
         log.append(shown(optimizer.step(closure=closure)))
-        replace = lambda owner, args, kwargs, c=closure: (args[:1], {"closure": c})  # noqa: E731
-        replaced = optimizer.register_step_pre_hook(replace)
+        replaced = optimizer.register_step_pre_hook(
+            lambda _, args, __: (args[:1], {"closure": closure})
+        )
         log.append(shown(optimizer.step(None)))
         replaced.remove()
         log.append(shown(w))
-        logs.append(log)
-    assert logs[0] == logs[1]
+        return log
+
+    assert_same_logs(log_of)
 
 
 def test_hooks_of_accumulated_gradients():
-    logs = []
-    for lib in LIBRARIES:
+    def log_of(lib: Any) -> Any:
         w, loss = quadratic(lib)
         log: list[Any] = []
 
-        def step(p: Any, log: Any = log, w: Any = w) -> None:  # an optimizer in the backward pass
+        def step(p: Any) -> None:  # an optimizer in the backward pass
             log.append((p is w, shown(p.grad)))
             p.data -= 0.1 * p.grad
             p.grad = None
@@ -251,8 +255,9 @@ def test_hooks_of_accumulated_gradients():
         for wrong in (w * 2, lib.ones(2)):
             with pytest.raises(RuntimeError):
                 wrong.register_post_accumulate_grad_hook(print)
-        logs.append(log)
-    assert logs[0] == logs[1]
+        return log
+
+    assert_same_logs(log_of)
 
 
 TENSORS = ("w", "x", "y", "z", "loss")
@@ -261,10 +266,7 @@ KINDS_OF_TENSORS = ("log", "scale", "multiply", "removed", "once", "retain", "re
 
 def log_of_tensors(lib: Any, described: list[tuple[str, str]], names: list[str], how: str) -> Any:
     """Return what hooks get, the gradients, those that are retained, and those of gradients."""
-    w, x, unused = leaves = [
-        lib.tensor(values, dtype=lib.float64, requires_grad=True)
-        for values in ([1.0, 2.0], [3.0, -1.0], [0.5])
-    ]
+    w, x, unused = leaves = [vector(lib, 1.0, 2.0), vector(lib, 3.0, -1.0), vector(lib, 0.5)]
     y = w * x
     z = y * 3 + y * y
     loss = ((z + 1) ** 2).sum()
@@ -309,5 +311,4 @@ def log_of_tensors(lib: Any, described: list[tuple[str, str]], names: list[str],
 )
 def test_hooks_of_tensors(described: Any, names: Any, how: str):
     """Registered on leaves and results, with inputs that are used, repeated, inner, or unused."""
-    ours, other = (log_of_tensors(lib, described, names, how) for lib in LIBRARIES)
-    assert ours == other
+    assert_same_logs(lambda lib: log_of_tensors(lib, described, names, how))
