@@ -89,11 +89,8 @@ for equation, operands in (
     ("ij->", [(2, 3)]),
     ("bi,oi,bo->b", [(4, 3), (2, 3), (4, 2)]),
 ):
-    line(
-        f"einsum {equation}",
-        shapes(operands, equation=st.just(equation)),
-        lambda t, *xs, equation: t.einsum(equation, *xs),
-    )
+    summed = lambda t, *xs, equation: t.einsum(equation, *xs)  # noqa: E731
+    line(f"einsum {equation}", shapes(operands, equation=st.just(equation)), summed)
 
 line("reshape", some(min_side=1), lambda t, x: x.reshape(-1, 1))
 line("reshape(tuple)", shaped(2, 3), lambda t, x: t.reshape(x, (3, -1)))
