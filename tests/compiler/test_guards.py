@@ -18,7 +18,6 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import guards
-from tinygrad_fc.compiler.guards import names_in
 from tinygrad_fc.domain import real
 
 from .twins import BACKENDS, same
@@ -49,6 +48,16 @@ def a_closure_variable() -> Place:
     return (lambda: n), change
 
 
+def in_a_class_body() -> Place:
+    def read() -> Any:
+        class Inner:
+            value = FACTOR
+
+        return Inner.value
+
+    return read, a_global()[1]
+
+
 def what_a_helper_reads() -> Place:
     read, change = a_closure_variable()
     return (lambda: read()), change  # noqa: PLW0108  another level
@@ -65,20 +74,17 @@ class Config:
         self.function: Any = lambda: 1.0
         self.kind, self.module = type("Kind", (), {"n": 1.0}), MODULE
 
-    def get(self) -> Any:
+    def number(self) -> Any:
         """Return the number."""
-        return self.get_it()
-
-    def get_it(self) -> Any:
-        """Return the number, too."""
         return self.n
 
 
-class Outer:
-    """An object with another one."""
+class Derived(Config):
+    """An object with a method that calls one of the base."""
 
-    def __init__(self) -> None:
-        self.inner = Config()
+    def inherited(self) -> Any:
+        """Return what the method of the base returns."""
+        return super().number()
 
 
 def another_module(value: Any) -> Any:
@@ -113,8 +119,11 @@ IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[A
     "one that hides the class's": (Config, lambda o: o.rate, to("rate")),
     "one called state": (Config, lambda o: o.state, to("state")),
     "one of a module": (lambda: MODULE, lambda o: o.n, to("n")),
-    "what a method reads": (Config, lambda o: o.get(), to("n")),
-    "what an attribute's method reads": (Outer, lambda o: o.inner.get(), to("inner.n")),
+    "what an attribute's method reads": (
+        *(lambda: SimpleNamespace(inner=Config()), lambda o: o.inner.number()),
+        to("inner.n"),
+    ),
+    "what a method of the base reads": (Derived, lambda o: o.inherited(), to("n")),
     "another function": (Config, lambda o: o.function(), to("function", default)),
     "another class": (Config, lambda o: o.kind.n, to("kind", lambda n: type("O", (), {"n": n}))),
     "another module": (Config, lambda o: o.module.n, to("module", another_module)),
@@ -133,6 +142,11 @@ IN_OBJECTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[A
     "one of a dict below": (Config, lambda o: o.options["n"], lambda o, n: o.options.update(n=n)),
     "another dict": (Config, lambda o: o.options["n"], to("options", lambda n: {"n": n})),
     "one of a dict of 2000": (Config, lambda o: o.many[150], lambda o, n: o.many.update({150: n})),
+    "an option of an optimizer": (
+        lambda: optim.SGD([tg.ones(1, requires_grad=True)], weight_decay=1.0),
+        lambda o: o.param_groups[0]["weight_decay"],
+        lambda o, n: o.param_groups[0].update(weight_decay=n),
+    ),
     "an attribute in a list": (lambda: [Config()], lambda o: o[0].n, lambda o, n: to("n")(o[0], n)),
     "a default argument": (default, lambda o: o(), to("__defaults__", lambda n: (n,))),
     "a keyword default": (
@@ -155,6 +169,7 @@ def in_an_object(name: str) -> Place:
 
 PLACES: dict[str, Callable[[], Place]] = {
     **{f.__name__: f for f in (a_global, a_closure_variable, what_a_helper_reads)},
+    "a global, in a class body": in_a_class_body,
     **{name: partial(in_an_object, name) for name in IN_OBJECTS},
 }
 
@@ -266,16 +281,15 @@ def test_modules(use: str, argument: bool, monkeypatch: pytest.MonkeyPatch):
             same(use, compiled(module if argument else None, X), function(module, X))
 
 
-def read_rate(sgd: Any) -> Any:
-    return sgd.param_groups[0]["lr"]
-
-
-def read_group(sgd: Any) -> Any:
-    return next(group[key] for group in sgd.param_groups for key in ("lr",))
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("read", [read_rate, read_group])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda sgd: sgd.param_groups[0]["lr"],
+        lambda sgd: next(group[key] for group in sgd.param_groups for key in ("lr",)),
+    ],
+    ids=["by an index", "in a loop over groups"],
+)
 def test_learning_rates_that_the_function_reads_are_inputs(read: Any, backend: str):
     model = nn.Linear(2, 1)
     sgd = optim.SGD(model.parameters(), lr=1.0)
@@ -301,17 +315,6 @@ def test_learning_rates_that_the_function_reads_are_inputs(read: Any, backend: s
     assert results[1:] == (0.0625, [-0.0625])
 
 
-KEY = "weight_decay"
-
-
-def test_other_options_that_the_function_reads_are_guards():
-    sgd = optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1)
-    compiled = tg.compile(lambda x: x * sgd.param_groups[0][KEY], backend="numpy", check=False)
-    for decay in (0.5, 0.25):
-        sgd.param_groups[0][KEY] = decay
-        same("result", compiled(X), X * decay)
-
-
 def test_what_the_code_does_not_read_is_no_guard():
     model, average = nn.Linear(2, 1), Parts()
     sgd = optim.SGD(model.parameters(), lr=1.0)
@@ -335,13 +338,13 @@ def test_what_the_code_does_not_read_is_no_guard():
     assert len(accumulate.sources) <= 2
 
 
-def by_module_hook(read: Any) -> Any:
+def module_hook(read: Any) -> Any:
     layer = nn.Identity()
     layer.register_forward_hook(lambda _, __, out: out * read())
     return layer
 
 
-def by_tensor_hook(read: Any) -> Any:
+def tensor_hook(read: Any) -> Any:
     weight = tg.ones(2, requires_grad=True)
     weight.register_hook(lambda g: g * read())
     return lambda x: tg.autograd.grad((weight * x).sum(), [weight])[0]
@@ -353,46 +356,30 @@ def own_op(read: Any) -> Any:
     )
 
 
-def by_rule(read: Any) -> Any:
+def rule(read: Any) -> Any:
     scale = own_op(read)
-
-    def gradient(x: Any) -> Any:
-        x = x.detach().requires_grad_()
-        return tg.autograd.grad(scale(x).sum(), [x])[0]
-
-    return gradient
+    return tg.func.grad(lambda x: scale(x).sum())
 
 
-def by_wrapper(read: Any) -> Any:
-    @wraps(read)
-    def wrapper(x: Any) -> Any:
-        return x * read()
-
-    return wrapper
-
-
-def by_partial(read: Any) -> Any:
-    return partial(lambda f, x: x * f(), read)
-
-
-HOLDERS = (by_module_hook, by_tensor_hook, own_op, by_rule, by_wrapper, by_partial)
+HOLDERS: dict[str, Callable[[Any], Any]] = {
+    **{f.__name__: f for f in (module_hook, tensor_hook, own_op, rule)},
+    "wrapper": lambda read: wraps(read)(lambda x: x * read()),
+    "partial": lambda read: partial(lambda f, x: x * f(), read),
+}
 
 
 @pytest.mark.usefixtures("_registry_restored")
-@pytest.mark.parametrize("kind", HOLDERS)
-def test_what_hooks_ops_and_wrappers_read(kind: Any):
+@pytest.mark.parametrize("name", HOLDERS)
+def test_what_hooks_ops_and_wrappers_read(name: str):
     read, change = a_global()
-    function = kind(read)
+    function = HOLDERS[name](read)
     compiled = tg.compile(lambda x: function(x), backend="numpy", check=False)  # noqa: PLW0108
     for value in (1.0, 3.0, 5.0):
         change(value)
         same("result", compiled(X), function(X))
 
 
-# The names of the instructions that use them
-
-for step in range(3):  # a global with the name of an attribute that the steps below read
-    data = weight = zero_grad = backward = step
+data = weight = zero_grad = backward = step = 0  # attributes that the step below reads
 
 
 def test_a_global_with_the_name_of_an_attribute_is_no_guard(monkeypatch: pytest.MonkeyPatch):
@@ -414,39 +401,6 @@ def test_a_global_with_the_name_of_an_attribute_is_no_guard(monkeypatch: pytest.
     assert len(train.sources) == 1
 
 
-def uses(batch: Any, optimizer: Any) -> Any:
-    """Use names as globals, attributes and both."""
-    global counter, removed  # noqa: PLW0603  the point
-    optimizer.step()
-    optimizer.lr = rate  # type: ignore[name-defined]  # noqa: F821
-    counter = batch.x
-    del removed, optimizer.old
-    optimizer.total += both.both  # type: ignore[name-defined]  # noqa: F821
-
-    class Inner(Base):  # type: ignore[name-defined,misc]  # noqa: F821
-        value = in_class  # type: ignore[name-defined]  # noqa: F821
-
-        def method(self) -> Any:
-            return super().forward(scale)  # type: ignore[name-defined]  # noqa: F821
-
-    from json import loads  # noqa: PLC0415  the point
-
-    return [item * q.attribute for q in batch], lambda: deep.value, Inner, loads  # type: ignore[name-defined]  # noqa: F821
-
-
-def test_names_in_code():
-    names, attributes, *_ = names_in(uses.__code__)
-    own = {"__name__", "__conditional_annotations__", "__classdict__"}  # of a class in code
-    assert names - own == {
-        *("rate", "counter", "removed", "both", "Base", "in_class", "scale", "item", "deep"),
-        "super",
-    }
-    assert attributes >= {
-        *("step", "lr", "x", "old", "total", "both", "forward", "loads", "attribute", "value"),
-    }
-    assert not attributes & (names - {"both"})
-
-
 EQUAL: dict[str, Callable[[], Any]] = {
     "np.float64": lambda: np.float64(0.5),
     "np.int64": lambda: np.int64(3),
@@ -456,7 +410,7 @@ EQUAL: dict[str, Callable[[], Any]] = {
     "frozenset": lambda: frozenset([(1, 2), (3, 4)]),
     "Decimal": lambda: Decimal("0.1"),
     "Fraction": lambda: Fraction(1, 3),
-    "bound method": lambda: METHODS.get,
+    "bound method": lambda: METHODS.number,
     "named tuple": lambda: Pair(np.float64(1.0), "x"),
 }
 
@@ -474,14 +428,14 @@ METHODS = Config()
 @pytest.mark.parametrize("kind", EQUAL)
 @pytest.mark.parametrize("place", ["argument", "attribute"])
 def test_equal_values_do_not_trace_again(kind: str, place: str):
+    def function(x: Any, option: Any = None) -> Any:
+        return (x * 2, option, holder.n)[0]
+
     holder = Config()
-    compiled = tg.compile(
-        lambda x, option=None: (x * 2, holder.n) and x * 2, backend="numpy", check=False
-    )
+    compiled = tg.compile(function, backend="numpy", check=False)
     for _ in range(3):
-        holder.n, option = EQUAL[kind](), None
-        if place == "argument":
-            holder.n, option = 0, EQUAL[kind]()
+        value = EQUAL[kind]()
+        holder.n, option = (value, None) if place == "attribute" else (None, value)
         same("result", compiled(X, option), X * 2)
     assert len(compiled.sources) == 1
 
@@ -496,7 +450,7 @@ def test_equal_values_do_not_trace_again(kind: str, place: str):
         ({0.0}, {-0.0}),
         ({1, 2}, frozenset({1, 2})),
         (range(3), range(4)),
-        (Config().get, Config().get),
+        (Config().number, Config().number),
         (Pair(1, 2), (1, 2)),
     ],
 )
