@@ -26,27 +26,9 @@ def create() -> Training:
     return perceptron(momentum, None, nn.BatchNorm1d(5), nn.Dropout(0.4))
 
 
-def without_gradient(change: Any) -> Any:
-    """Return a change that is not recorded."""
-
-    def changed(t: Training) -> None:
-        with tg.no_grad():
-            change(t)
-
-    return changed
-
-
-def another_layer(t: Training) -> None:
-    t.model[4] = nn.Linear(5, 3)
-
-
 def another_layer_that_is_trained(t: Training) -> None:
-    another_layer(t)
+    t.model[4] = nn.Linear(5, 3)
     t.optimizer.add_param_group({"params": list(t.model[4].parameters()), "lr": 0.3})
-
-
-def swapped_groups(t: Training) -> None:
-    t.optimizer.param_groups.reverse()
 
 
 BETWEEN: dict[str, Any] = {
@@ -75,7 +57,7 @@ BETWEEN: dict[str, Any] = {
     "a seed": lambda t: tg.manual_seed(7),
     "data": lambda t: setattr(t.model[0].weight, "data", t.model[0].weight.data * 0.9),
     "in place": lambda t: t.model[0].weight.data.mul_(0.5),
-    "a row": without_gradient(lambda t: t.model[0].weight.__setitem__(0, 0.3)),
+    "a row": tg.no_grad()(lambda t: t.model[0].weight.__setitem__(0, 0.3)),
     "a parameter": lambda t: setattr(t.model[0], "weight", nn.Parameter(tg.ones(5, 4))),
     "a gradient": lambda t: setattr(t.model[4].weight, "grad", tg.ones(3, 5)),
     "a gradient of the first": lambda t: setattr(t.model[0].weight, "grad", tg.ones(5, 4)),
@@ -85,7 +67,9 @@ BETWEEN: dict[str, Any] = {
     "a loss": lambda t: setattr(t, "loss", nn.L1Loss()),
     "a reduction": lambda t: setattr(t.loss, "reduction", "sum"),
     "there and back": lambda t: t.model.to(tg.float32).to(tg.float64),
-    **{f.__name__: f for f in (another_layer, another_layer_that_is_trained, swapped_groups)},
+    "another layer": lambda t: t.model.__setitem__(4, nn.Linear(5, 3)),
+    "another layer that is trained": another_layer_that_is_trained,
+    "swapped groups": lambda t: t.optimizer.param_groups.reverse(),
 }
 
 
@@ -208,9 +192,6 @@ class Model(nn.Module):
 class Averaging(optim.Optimizer):
     """An optimizer of one's own, with a number and a tensor as state."""
 
-    def __init__(self, params: Any, lr: float) -> None:
-        super().__init__(params, {"lr": lr})
-
     def step(self, closure: Any = None) -> None:
         del closure
         for group in self.param_groups:
@@ -234,7 +215,7 @@ class Replacing(Averaging):
 
 
 def test_state_that_each_step_replaces_is_refused():
-    training = perceptron(lambda p: Replacing(p, 0.1))
+    training = perceptron(lambda p: Replacing(p, {"lr": 0.1}))
     compiled = tg.compile(step, backend="numpy")
     message = r"'mean', state of Replacing \(its step: .*test_state.py:\d+\).*in place"
     with pytest.raises(CompileError, match=message):
@@ -244,11 +225,10 @@ def test_state_that_each_step_replaces_is_refused():
 def tied() -> Training:
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 3))
     model[2].weight = model[0].weight
-    return Training(model, sgd(model.parameters()), nn.MSELoss())
+    return trained(model)
 
 
-def own_model() -> Training:
-    model = Model()
+def trained(model: nn.Module) -> Training:
     return Training(model, sgd(model.parameters()), nn.MSELoss())
 
 
@@ -266,13 +246,6 @@ def backward_twice(t: Training, x: Any, y: Any) -> Any:
     loss.backward()
     t.optimizer.step()
     return loss.detach()
-
-
-def zeroed_in_place(t: Training, x: Any, y: Any) -> Any:
-    for p in t.model.parameters():
-        if p.grad is not None:
-            p.grad.zero_()
-    return accumulate(t, x, y, update=True)
 
 
 def with_a_closure(t: Training, x: Any, y: Any) -> Any:
@@ -304,12 +277,12 @@ def measured(t: Training, x: Any, y: Any) -> Any:
 
 
 STEPS: dict[str, tuple[Any, Any]] = {
-    "a model of one's own": (own_model, step),
-    "an optimizer of one's own": (lambda: perceptron(lambda p: Averaging(p, 0.1)), step),
+    "a model of one's own": (lambda: trained(Model()), step),
+    "an optimizer of one's own": (lambda: perceptron(lambda p: Averaging(p, {"lr": 0.1})), step),
     "tied weights": (tied, step),
     "a hook of the optimizer": (hooked, step),
     "a closure": (lambda: perceptron(momentum), with_a_closure),
-    **{f.__name__: (perceptron, f) for f in (backward_twice, zeroed_in_place, clipped, measured)},
+    **{f.__name__: (perceptron, f) for f in (backward_twice, clipped, measured)},
 }
 
 
