@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -260,17 +260,12 @@ def test_a_difference_is_seen_beside_rounding_errors(backend: str):
     hidden[0] = 1.0
     model = normalised("float64")
     optimizer = optim.Adam(model.parameters())
-
-    @tg.compile(backend=backend)
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
-        (nn.functional.mse_loss(model(x), y) * hidden[0]).backward()
-        optimizer.step()
-
-    run_on_batches(step, "float64", 3)
+    training = Training(model, optimizer, lambda p, y: nn.functional.mse_loss(p, y) * hidden[0])
+    compiled = tg.compile(lambda *xy: step(training, *xy), backend=backend)
+    run_on_batches(compiled, "float64", 3)
     hidden[0] += 1e-5
     with pytest.raises(CompileError, match="by the program, but"):
-        run_on_batches(step, "float64", 1)
+        run_on_batches(compiled, "float64", 1)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -285,20 +280,13 @@ def test_a_difference_is_seen_where_other_inputs_raise(backend: str):
         compiled(x)
 
 
-def test_a_check_can_be_turned_off():
-    hidden[0] = 1.0
-    compiled = tg.compile(in_the_result, backend="numpy", check=False)
-    for _ in range(4):
-        same("as at the trace", compiled(X), X)
-        hidden[0] += 1
-    assert not compiled.check
-
-
-def test_effects_of_a_checking_call_are_the_function_s():
-    """Of eight calls, the first and those that check run the function."""
+@pytest.mark.parametrize(
+    ("check", "expected"), [(True, [1, 2, 2, 3, 3, 3, 3, 4, 4]), (False, [1] * 9)]
+)
+def test_the_first_call_and_those_that_check_run_the_function(check: bool, expected: list[int]):
     calls = Hidden(0)
 
-    @tg.compile(backend="numpy")
+    @tg.compile(backend="numpy", check=check)
     def step(x: Any) -> Any:
         calls[0] = calls[0] + 1
         state.add_(x)
@@ -309,7 +297,7 @@ def test_effects_of_a_checking_call_are_the_function_s():
     for _ in range(9):
         step(X)
         counts.append(calls[0])
-    assert counts == [1, 2, 2, 3, 3, 3, 3, 4, 4]
+    assert counts == expected
     same("added once a call", state, X * 9)
 
 
@@ -369,22 +357,14 @@ def test_threads():
     """Threads share parameters, generators and a compiled step: a check waits or is left out."""
     training = perceptron(optim.Adam, None, nn.Dropout(0.5))
     compiled: Any = tg.compile(step, backend="numpy")
-    errors: list[Any] = []
 
-    def work() -> None:
-        try:
-            for k in range(40):
-                compiled(training, *batch(k))
-                tg.rand(2)
-        except BaseException as error:  # noqa: BLE001  reported below
-            errors.append(error)
+    def work(_: int) -> None:
+        for k in range(40):
+            compiled(training, *batch(k))
+            tg.rand(2)
 
-    threads = [Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))  # raises what a thread raises
     assert len(compiled.sources) == 1
 
 
