@@ -77,10 +77,7 @@ def test_the_default_dtype_is_part_of_the_signature():
     compiled = tg.compile(lambda: tg.tensor([1.5]), backend="numpy")
     assert compiled().dtype == np.float64
     tg.set_default_dtype(tg.float32)
-    try:
-        assert compiled().dtype == np.float32
-    finally:
-        tg.set_default_dtype(tg.float64)
+    assert compiled().dtype == np.float32
 
 
 def test_one_argument_twice_is_another_signature():

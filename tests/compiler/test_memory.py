@@ -184,14 +184,19 @@ def deep(hidden: int = 4, width: int = 64, rows: int = 1000) -> tuple[Any, Any]:
     return step, (tg.rand(rows, 8), tg.randint(0, 3, (rows,)))
 
 
-def peak(function: Any, args: Any) -> int:
-    """Return the most bytes that a call has at once."""
+def left_and_most(function: Any, args: Any) -> tuple[int, int]:
+    """Return the bytes that are left after a call, and the most that it has at once."""
     gc.collect()
     tracemalloc.start()
     function(*args)
-    most = tracemalloc.get_traced_memory()[1]
+    memory = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return most
+    return memory
+
+
+def peak(function: Any, args: Any) -> int:
+    """Return the most bytes that a call has at once."""
+    return left_and_most(function, args)[1]
 
 
 def test_a_program_needs_no_more_memory_than_the_eager_step():
@@ -222,10 +227,6 @@ def test_large_temporaries_of_native_code_are_freed():
     step, batch = deep(rows=8000)
     compiled = tg.compile(step, backend="numba", check=False)
     compiled(*batch)
-    gc.collect()
-    tracemalloc.start()
-    compiled(*batch)
-    left, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    left, most = left_and_most(compiled, batch)
     assert most > 4 * 64 * 8000 * 8
     assert left < 64 * 8000 * 8
