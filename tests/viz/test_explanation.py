@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, viz
-from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.ops.linalg import linear
 from viz.networks import network, seeds, widths
@@ -29,12 +28,8 @@ def test_every_op_is_explained(op: Op):
 def test_functions_of_numpy_are_explained_as_their_ops_and_others_refused():
     for function, op in ((np.tanh, tg.tanh), (np.sum, tg.sum)):
         assert viz.explain(function) == viz.explain(op)
-    for function, part in (
-        (tg.relu, "g * (y != 0)"),
-        (np.sin, "np.sin"),
-        (linear, ": g.sum(axis=0)"),
-    ):
-        assert part in viz.explain(function)
+    for op, part in ((tg.relu, "g * (y != 0)"), (tg.sin, "np.sin"), (linear, ": g.sum(axis=0)")):
+        assert part in viz.explain(op)
     for x in (3.0, len, nn.Linear(1, 1)):
         with pytest.raises(TypeError, match="explain takes an op"):
             viz.explain(x)
@@ -74,16 +69,10 @@ def test_notebooks_print_an_explanation():
 
 
 def test_a_missing_gradient_is_explained():
-    freed = tg.tensor(1.0, requires_grad=True) * 2
-    freed.backward()
-    with pytest.raises(GraphError, match=r"freed by backward\(\)"):
-        viz.explain(freed)
     y = tg.tensor([1.0], requires_grad=True)
-    for tensor, part in (
-        *((y, "backward() has not been called"), (y * tg.ones(2), "retain_grad()")),
-        (tg.ones(1), "does not require grad"),
-    ):
-        assert part in viz.explain(tensor)
+    assert "backward() has not been called" in viz.explain(y)
+    assert "retain_grad()" in viz.explain(y * tg.ones(2))
+    assert "does not require grad" in viz.explain(tg.ones(1))
 
 
 def test_dependence_on_a_tensor_is_explained():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +18,6 @@ from tinygrad_fc.compiler.javascript import generator_state
 from tinygrad_fc.ops.special import erf, ndtr
 from viz.networks import seeds
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 RUNTIME = files("tinygrad_fc.compiler").joinpath("runtime.js").read_text(encoding="utf-8")
 in_browser = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 matrices = hnp.array_shapes(min_dims=2, max_dims=2, max_side=4).flatmap(arrays)
@@ -30,7 +27,7 @@ DTYPES = ("float32", "int64", "bool", "float64")
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Any) -> Iterator[Any]:
+def page(chromium: Any) -> Any:
     """A page with the runtime."""
     page = chromium.new_page()
     page.add_script_tag(content=RUNTIME)
@@ -39,7 +36,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def runtime(page: Any) -> Callable[..., Any]:
+def runtime(page: Any) -> Any:
     """Call a function of the runtime with arrays; return an array."""
     script = """([name, args]) => {
       const out = R[name](...args);

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,22 +12,17 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim, viz
 from tinygrad_fc.viz.network import network, symbols
 from tinygrad_fc.viz.training_page import _data
-from viz.steps import ADAM, CLASSIFIER, README, Net, lesson_of, step_of, texts, training
+from viz.networks import ADAM, CLASSIFIER, README, Net, lesson_of, step_of, texts, training
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+
+def title_of(program: tuple[Any, Any, Any]) -> str:
+    return network(lesson_of(program)).title(8)
 
 
 def batch(n: int, width: int, outputs: int, classes: int = 0) -> tuple[Any, Any]:
     tg.manual_seed(3)
     y = tg.randint(0, classes, (n,)) if classes else tg.randn(n, outputs)
     return tg.randn(n, width), y
-
-
-def title_of(program: tuple[Any, Any, Any]) -> str:
-    drawn = network(lesson_of(program))
-    assert drawn is not None
-    return drawn.title(8)
 
 
 def attention(net: Any, x: Any) -> Any:
@@ -69,10 +64,15 @@ NETWORKS: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("title", NETWORKS)
-def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
+def drawn(title: str) -> tuple[Any, Any, Any]:
+    """Return a step that trains the network of this title."""
     model, width, outputs = NETWORKS[title]
-    program = step_of(model, nn.MSELoss(), *batch(16, width, outputs))
+    return step_of(model, nn.MSELoss(), *batch(16, width, outputs))
+
+
+@pytest.mark.parametrize("title", NETWORKS)
+def test_the_network_is_that_of_the_graph(show: Any, title: str):
+    program = drawn(title)
     assert title_of(program) == title
     page = show(*program)
     assert page.inner_text("h1").startswith(title)
@@ -80,6 +80,11 @@ def test_the_network_is_that_of_the_graph(show: Callable[..., Any], title: str):
     assert page.locator("#network-svg .skip").count() == title.endswith("skip")
     colours = page.evaluate("new Set(all('.edge[style]').map((n) => n.style.stroke)).size")
     assert bool(colours) == ("shared" in title)
+
+
+def clip(norm: float) -> Any:
+    """Return a function that clips the gradients of a model."""
+    return lambda model: nn.utils.clip_grad_norm_(model.parameters(), norm)
 
 
 def heads(net: Any, x: Any) -> Any:
@@ -123,18 +128,15 @@ def test_several_outputs_targets_that_are_inputs_and_two_models_have_their_netwo
         (adversarial(), "2-4-2-3-1"),
         (training(**README), "1-8-5-3-1"),
     ):
+        assert title_of(program) == title
         lesson = lesson_of(program)
-        drawn = network(lesson)
-        assert drawn is not None
-        assert drawn.title(8) == title
-        steps = lesson.steps()
         known = {v: symbol.plain for v, symbol in symbols(lesson).items()}
         assert [*known.values()].count("x") == 1
         assert "ŷ" not in known.values() or "|" not in title
-        parts = [step for step in steps if known.get(step["writes"], "").startswith("part of")]
+        parts = [s for s in lesson.steps() if known.get(s["writes"], "").startswith("part of")]
         assert not any(step["formulas"] for step in parts)
         assert not parts or title != "1-8-5-3-1"  # momentum adds no gradients
-        data = _data(lesson, drawn)
+        data = _data(lesson, network(lesson))
         assert data["threshold"] is None  # y is no class
         assert data["has_one_cost"] == data["has_target"] == (title != "2-4-2-3-1")
 
@@ -148,13 +150,13 @@ def test_several_outputs_targets_that_are_inputs_and_two_models_have_their_netwo
     ],
 )
 def test_functions_of_a_loss_are_no_activations(loss: Any):
-    steps = lesson_of(step_of(L(3, 2), loss, *batch(8, 3, 2))).steps()
-    assert not [step for step in steps if step["title"] == "Layer 1: activation"]
-    assert not [step for step in steps if {2, 13} & {*step["formulas"]}]
+    for step in lesson_of(step_of(L(3, 2), loss, *batch(8, 3, 2))).steps():
+        assert step["title"] != "Layer 1: activation"
+        assert {2, 13}.isdisjoint(step["formulas"])
 
 
 @pytest.mark.parametrize("count", [6, 12])
-def test_long_loops_are_folded(show: Callable[..., Any], count: int):
+def test_long_loops_are_folded(show: Any, count: int):
     model = Net(recurrent(count), h=L(3, 3), i=L(1, 3), o=L(3, 1))
     program = step_of(model, nn.MSELoss(), *batch(8, count, 1))
     hidden = count - 4
@@ -164,9 +166,8 @@ def test_long_loops_are_folded(show: Callable[..., Any], count: int):
     assert folded.text_content() == f"{hidden} layers more, with the same weights"
 
 
-def test_the_graph_is_shown_where_a_drawing_would_not_be_true(show: Callable[..., Any]):
-    model = nn.Sequential(L(3, 4), nn.Tanh(), L(4, 2))
-    page = show(*step_of(model, nn.MSELoss(), tg.randn(5, 6, 3), tg.randn(5, 6, 2)))
+def test_the_graph_is_shown_where_a_drawing_would_not_be_true(show: Any):
+    page = show(*step_of(L(3, 2), nn.MSELoss(), tg.randn(5, 6, 3), tg.randn(5, 6, 2)))
     assert page.is_visible("#graph svg")
     assert page.is_hidden("#network-tab")
 
@@ -202,23 +203,17 @@ def test_what_is_computed_from_gradients_is_no_forward_step():
 
         @staticmethod
         def backward(ctx: Any, g: Any) -> Any:
-            (x,) = ctx.saved_tensors
-            return 2 * x * g
+            return 2 * ctx.saved_tensors[0] * g
 
     net = Net(lambda net, x: net.b(Square.apply(net.a(x))), a=L(2, 4), b=L(4, 1))
-
-    def clip(model: nn.Module) -> None:
-        nn.utils.clip_grad_norm_(model.parameters(), 1)
-
-    program = step_of(net, nn.MSELoss(), *batch(8, 2, 1), before=clip)
+    program = step_of(net, nn.MSELoss(), *batch(8, 2, 1), before=clip(1))
     phases = [step["phase"] for step in lesson_of(program).steps()]
-    order = {"forward": 0, "backward": 1, "update": 2}
-    assert phases == sorted(phases, key=order.__getitem__)
+    assert phases == sorted(phases, key=["forward", "backward", "update"].index)
     w = tg.tensor([1.0], requires_grad=True)
     assert "argument 1" not in str(viz.graph(Square.apply(w).sum()))
 
 
-def test_clipped_gradients_and_groups_train_as_in_python(show: Callable[..., Any]):
+def test_clipped_gradients_and_groups_train_as_in_python(show: Any):
     model = nn.Sequential(L(2, 4), nn.Tanh(), L(4, 1))
     groups = [{"params": model[0].parameters(), "lr": 0.2}, {"params": model[2].parameters()}]
     step, x, y = program = step_of(
@@ -226,13 +221,13 @@ def test_clipped_gradients_and_groups_train_as_in_python(show: Callable[..., Any
         nn.MSELoss(),
         *batch(8, 2, 1),
         optimizer=optim.SGD(groups, lr=0.1),
-        before=lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.5),
+        before=clip(0.5),
     )
     known = {symbol.plain for symbol in symbols(lesson_of(program)).values()}
     assert {"∂C/∂W⁽¹⁾", "changed ∂C/∂W⁽¹⁾"} <= known
     page = show(*program)
-    gradients = page.evaluate("Object.values(data.gradients).map(plain)")
-    assert not any("changed" in name for name in gradients)  # which the check compares
+    gradients = page.evaluate("Object.values(data.gradients).map(plain)")  # which are checked
+    assert "changed" not in " ".join(gradients)
     assert page.evaluate("data.missing") == []
     page.fill("#rate", "0.4")  # of the first group; that of the second follows
     assert page.evaluate("data.rates.map((k) => v[k].data[0])") == [0.4, 0.2]
@@ -251,7 +246,7 @@ def enter(page: Any, k: str, element: int, number: str) -> str:
     return str(page.inner_text("#cell"))
 
 
-def test_numbers_that_the_program_refuses_are_refused(show: Callable[..., Any]):
+def test_numbers_that_the_program_refuses_are_refused(show: Any):
     page = show(**CLASSIFIER, batch=12)
     page.evaluate("go(stepNamed('Cross entropy'))")
     before = page.evaluate("v[data.y].data[3]")
@@ -266,7 +261,7 @@ def test_numbers_that_the_program_refuses_are_refused(show: Callable[..., Any]):
 
 
 @pytest.mark.parametrize("kind", ["dropout", "alpha dropout"])
-def test_the_decision_region_has_no_dropout(show: Callable[..., Any], kind: str):
+def test_the_decision_region_has_no_dropout(show: Any, kind: str):
     page = show(sizes=[2, 6, 1], between=kind, loss="logits")
     heads = page.text_content("#network-svg")
     assert ("layer 1: dropout" in heads) == (kind == "dropout")
@@ -275,7 +270,7 @@ def test_the_decision_region_has_no_dropout(show: Callable[..., Any], kind: str)
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout, nn.AlphaDropout, lambda: nn.BatchNorm1d(6)])
-def test_evaluation_is_that_of_the_model(show: Callable[..., Any], layer: Any):
+def test_evaluation_is_that_of_the_model(show: Any, layer: Any):
     model = nn.Sequential(L(2, 6), layer(), nn.Tanh(), L(6, 1))
     step, x, y = program = step_of(model, nn.MSELoss(), *batch(8, 2, 1))
     page = show(*program)
@@ -294,7 +289,7 @@ def test_evaluation_is_that_of_the_model(show: Callable[..., Any], layer: Any):
     assert page.get_attribute("#evaluation", "aria-pressed") == "false"
 
 
-def test_right_gradients_agree_within_the_error_to_expect(show: Callable[..., Any]):
+def test_right_gradients_agree_within_the_error_to_expect(show: Any):
     page = show(sizes=[2, 4, 3], **ADAM, activation="tanh")
     wrong = page.evaluate("""() => Object.entries(data.gradients).flatMap(([k, gradient]) =>
       [...v[gradient].data.keys()].filter((element) => {
@@ -306,9 +301,8 @@ def test_right_gradients_agree_within_the_error_to_expect(show: Callable[..., An
 
 
 @pytest.mark.parametrize("title", [*NETWORKS][2:])
-def test_paths_lead_through_skips_gates_and_shared_weights(show: Callable[..., Any], title: str):
-    model, width, outputs = NETWORKS[title]
-    page = show(*step_of(model, nn.MSELoss(), *batch(16, width, outputs)))
+def test_paths_lead_through_skips_gates_and_shared_weights(show: Any, title: str):
+    page = show(*drawn(title))
     for is_whole, total, gradient in page.evaluate("""() => weightLinks.map(({ weight: k }) => {
       pinned = { k, element: 1 };
       const [own] = tracedWeight();
@@ -323,7 +317,7 @@ def test_paths_lead_through_skips_gates_and_shared_weights(show: Callable[..., A
         assert total == pytest.approx(gradient, rel=1e-9, abs=1e-12)
 
 
-def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any], chromium: Any):
+def test_it_opens_on_the_fit_and_its_address_comes_back(show: Any, chromium: Any):
     page = show(**README)
     page.goto(page.url.split("#")[0])
     page.reload()
@@ -351,7 +345,7 @@ def test_it_opens_on_the_fit_and_its_address_comes_back(show: Callable[..., Any]
     assert "8 of 8 arrays fit" in page.inner_text("#note")
 
 
-def test_tours_ask_and_reveal(show: Callable[..., Any]):
+def test_tours_ask_and_reveal(show: Any):
     page = show(**CLASSIFIER)
     names = page.eval_on_selector_all("#tours option", "nodes => nodes.map(n => n.value)")
     assert len(names) >= 4
@@ -366,7 +360,7 @@ def test_tours_ask_and_reveal(show: Callable[..., Any]):
     assert "log k" in "".join(asked)
 
 
-def test_phones_have_large_cells_and_a_sheet(show: Callable[..., Any]):
+def test_phones_have_large_cells_and_a_sheet(show: Any):
     page = show(**CLASSIFIER, width=390)
     box = page.locator(".result td[data-at]").first.bounding_box()
     assert min(box["height"], box["width"]) >= 24
@@ -375,7 +369,7 @@ def test_phones_have_large_cells_and_a_sheet(show: Callable[..., Any]):
     assert sheet["y"] + sheet["height"] == pytest.approx(900, abs=2)
 
 
-def test_print_keeps_title_and_colours(show: Callable[..., Any]):
+def test_print_keeps_title_and_colours(show: Any):
     page = show(**CLASSIFIER)
     cell = page.locator(".result td[data-at]").first
     before = cell.evaluate("node => node.style.background")
@@ -386,7 +380,7 @@ def test_print_keeps_title_and_colours(show: Callable[..., Any]):
     assert cell.evaluate(style) == ["exact", before]
 
 
-def test_enter_keeps_the_focus(show: Callable[..., Any]):
+def test_enter_keeps_the_focus(show: Any):
     page = show(**README)
     page.focus("#network-svg .neuron >> nth=3")
     page.keyboard.press("Enter")
@@ -398,11 +392,8 @@ def test_enter_keeps_the_focus(show: Callable[..., Any]):
 
 
 def test_names_of_dead_models_are_not_given_to_others():
-    def dead() -> None:
-        with viz.record(L(3, 3)):
-            pass
-
-    dead()
+    with viz.record(L(3, 3)):  # which is freed here
+        pass
     others = [tg.randn(3, 3).requires_grad_() for _ in range(50)]
     assert not any("weight" in str(viz.graph((x * 2).sum())) for x in others)
 
@@ -410,20 +401,19 @@ def test_names_of_dead_models_are_not_given_to_others():
 @pytest.mark.parametrize("optimizer", ["Adam", "AdamW"])
 def test_the_averages_of_adam_are_shown_corrected(optimizer: str):
     lesson = lesson_of(training([2, 3, 1], optimizer=optimizer))
-    arrays = lesson.arrays
     known = {v: symbol.plain for v, symbol in symbols(lesson).items()}
     corrected = [step for step in lesson.steps() if "corrected" in step["title"]]
     assert len(corrected) == 4
     for step in corrected:
         averages = [k for k in step["reads"] if known[k] != "t"]
-        for average, k, beta in zip(
-            averages, [*step["between"], step["writes"]], (0.9, 0.999), strict=True
-        ):
+        corrections = *step["between"], step["writes"]
+        for average, k, beta in zip(averages, corrections, (0.9, 0.999), strict=True):
             assert known[k][0] == known[average][0]
             assert "\N{COMBINING CIRCUMFLEX ACCENT}" in known[k]
-            np.testing.assert_allclose(arrays[k], arrays[average] / (1 - beta**2), rtol=1e-14)
-    titles = [step["title"] for step in lesson_of(training([2, 3, 1], optimizer="RMSprop")).steps()]
-    assert not any("corrected" in title for title in titles)
+            expected = lesson.arrays[average] / (1 - beta**2)
+            np.testing.assert_allclose(lesson.arrays[k], expected, rtol=1e-14)
+    for step in lesson_of(training([2, 3, 1], optimizer="RMSprop")).steps():
+        assert "corrected" not in step["title"]
 
 
 def test_one_notation_names_output_target_and_sums():
@@ -432,8 +422,7 @@ def test_one_notation_names_output_target_and_sums():
     assert {"x", "y", "ŷ", "∂C/∂ŷ", "h_1"} <= {*known.values()}
     assert known[lesson.output] == "ŷ"
     every = " ".join(texts(lesson_of(training([2, 3, 1], between="norm", optimizer="Adam"))))
-    assert "step_array" not in every
-    assert "total_1" not in every
+    assert not re.search("step_array|total_1", every)
 
 
 def test_a_weight_decay_and_shared_bool_are_written_out():
@@ -441,5 +430,4 @@ def test_a_weight_decay_and_shared_bool_are_written_out():
     assert "Weight decay: 0.001" in decayed["sentence"]
     model = Net(gated, a=L(2, 5), b=L(5, 3), g=L(5, 3))
     written = texts(lesson_of(step_of(model, nn.MSELoss(), *batch(8, 2, 3))))
-    assert not any("equal" in text for text in written)
-    assert json.dumps([*written])
+    assert "equal" not in " ".join(written)

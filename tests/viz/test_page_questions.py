@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from viz.steps import ADAM, CLASSIFIER, README, Net, step_of, training
-from viz.test_page_features import L, batch, skip
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def clipped() -> Any:
-    model = nn.Sequential(L(2, 4), nn.Tanh(), L(4, 1))
-    clip = nn.utils.clip_grad_norm_
-    return step_of(model, nn.MSELoss(), *batch(8, 2, 1), before=lambda m: clip(m.parameters(), 0.1))
+from viz.networks import ADAM, CLASSIFIER, README, step_of, training
+from viz.test_page_features import L, batch, clip, drawn
 
 
 def relu() -> Any:
@@ -29,17 +20,14 @@ def relu() -> Any:
     return step_of(model, nn.MSELoss(), *batch(8, 2, 2))
 
 
-def skipping() -> Any:
-    net = Net(skip, a=L(2, 6), b=L(6, 6), c=L(6, 1))
-    return step_of(net, nn.MSELoss(), *batch(16, 2, 1))
-
-
-PROGRAMS: dict[str, Callable[[], Any]] = {
+PROGRAMS: dict[str, Any] = {
     "readme": lambda: training(**README),
     "classifier": lambda: training(**CLASSIFIER, batch=12),
     "logits": lambda: training([2, 4, 1], loss="logits", activation="tanh"),
     "adam": lambda: training([2, 3, 3], **ADAM),
-    **{f.__name__: f for f in (relu, clipped, skipping)},
+    "relu": relu,
+    "clipped": lambda: step_of(L(2, 1), nn.MSELoss(), *batch(8, 2, 1), before=clip(0.1)),
+    "skipping": lambda: drawn("2 → 6 → 6 → 1, skip"),
 }
 
 
@@ -79,7 +67,7 @@ QUESTIONS: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_the_page_answers_questions(show: Callable[..., Any], program: str):
+def test_the_page_answers_questions(show: Any, program: str):
     expect, compiled = pytest.importorskip("playwright.sync_api").expect, PROGRAMS[program]()
     for text, (asked, act, selector, answer) in QUESTIONS.items():
         if asked == program:

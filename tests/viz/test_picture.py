@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -16,9 +16,6 @@ from tinygrad_fc import nn, viz
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.viz.picture import BOX_WIDTH, layout
 from viz.networks import network, scalars, seeds, widths
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -70,7 +67,7 @@ def test_a_large_graph_is_refused():
         viz.draw(loss)
 
 
-def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Path):
+def test_pictures_are_shown_saved_and_the_same_each_time(tmp_path: Any):
     loss = scalars(3, 8)[1]
     picture = viz.draw(loss)
     picture.save(tmp_path / "graph.svg")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SITE = Path(__file__).parents[2] / "docs/_build"
 FUNCTION = "reference/generated/tinygrad_fc."
@@ -26,7 +23,7 @@ pytestmark = pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the 
 
 
 @pytest.fixture(scope="module", params=[(1440, 900, "light"), (390, 844, "dark")])
-def browser(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def browser(chromium: Any, request: pytest.FixtureRequest) -> Any:
     """Pages of a desktop and of a phone."""
     width, height, scheme = request.param
     size = {"width": width, "height": height}

@@ -6,7 +6,7 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +18,7 @@ from tinygrad_fc.compiler import instructions
 from tinygrad_fc.core.errors import ShapeError
 from tinygrad_fc.ops import special
 from tinygrad_fc.viz.training_page import SCRIPTS
-from viz.steps import ADAM, CLASSIFIER, KINDS, README, lesson_of, texts, training
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from viz.networks import ADAM, CLASSIFIER, KINDS, README, lesson_of, texts, training
 
 PACKAGE = files("tinygrad_fc")
 SCRIPT_FILES = [PACKAGE.joinpath("compiler/runtime.js")]
@@ -37,7 +34,7 @@ def go_to(page: Any, title: str) -> None:
 def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
     lesson = lesson_of(training(**options))
     steps = lesson.steps()
-    lit = {line for shown in steps for line in shown["lines"]}
+    lit = {line for step in steps for line in step["lines"]}
     source = [line.text for line in lesson.source_lines]
     assert "\n".join(source) + "\n" == lesson.printer.source()
     body = next(k for k, line in enumerate(source) if line.startswith("    # "))
@@ -46,12 +43,11 @@ def test_every_line_of_the_program_belongs_to_a_step(options: dict[str, Any]):
         value = lesson.source_lines[k].value
         is_guard = value in lesson.guards or re.search(r"^    (if |    |\))", line)
         assert k in lit or is_guard or re.search(r"^    #|_copy(_\d+)? = |\] = one$", line), line
-    for shown in steps:
-        read = (*shown["reads"], *shown["between"], shown["writes"])
-        labels = [lesson.labels[v] for v in read]
+    for step in steps:
+        labels = [lesson.labels[v] for v in (*step["reads"], *step["between"], step["writes"])]
         assert len(set(labels)) == len(labels)
     # In the order of execution.
-    order = [lesson.position.get(shown["writes"], -1) for shown in steps]
+    order = [lesson.position.get(step["writes"], -1) for step in steps]
     assert order == sorted(order)
 
 
@@ -133,9 +129,7 @@ SLOPES = """() => Object.entries(data.gradients).map(([k, gradient]) => [
 
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
-def test_every_number_is_explained_checked_and_trained(
-    show: Callable[..., Any], options: dict[str, Any]
-):
+def test_every_number_is_explained_checked_and_trained(show: Any, options: dict[str, Any]):
     step, x, y = program = training(**options)
     lesson, page = lesson_of(program), show(*program)
     rtol = 1e-5 if options.get("dtype") == tg.float32 else 1e-12
@@ -168,7 +162,7 @@ def test_every_number_is_explained_checked_and_trained(
 # Pointing, holding, following, changing, checking
 
 
-def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(show: Callable[..., Any]):
+def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(show: Any):
     page = show(sizes=[2, 3, 2])
     page.hover('.result td[data-at="2,1"]')  # neuron 2, sample 1 of z1 = x @ weight.T + bias
     sources = page.eval_on_selector_all(
@@ -204,7 +198,7 @@ def test_a_cell_shows_its_computation_and_leads_to_that_of_its_factors(show: Cal
         assert page.evaluate("pinned.element") == 1
 
 
-def test_a_number_is_changed_and_reset(show: Callable[..., Any]):
+def test_a_number_is_changed_and_reset(show: Any):
     page = show(sizes=[1, 8, 5, 3, 1], batch=12)
     before = page.evaluate(VALUES)
     page.dblclick(".parameter td[data-e] >> nth=2")
@@ -227,7 +221,7 @@ def test_a_number_is_changed_and_reset(show: Callable[..., Any]):
     assert page.evaluate("v[data.network.links[0].weight].data[1]") == 2
 
 
-def test_a_gradient_is_checked_and_has_a_part_of_each_sample(show: Callable[..., Any]):
+def test_a_gradient_is_checked_and_has_a_part_of_each_sample(show: Any):
     page = show(**README)
     go_to(page, "Layer 2: gradient of the weights")
     page.click("#check-on")
@@ -256,7 +250,7 @@ def test_a_gradient_is_checked_and_has_a_part_of_each_sample(show: Callable[...,
     assert page.inner_text("#sample-text").startswith("b = 39 of 40")
 
 
-def test_the_network_fills_as_the_pass_proceeds_and_is_zoomed(show: Callable[..., Any]):
+def test_the_network_fills_as_the_pass_proceeds_and_is_zoomed(show: Any):
     page = show(sizes=[2, 4, 1], loss="logits", activation="tanh")
     known = "nodes => nodes.filter(n => n.textContent).length"
     counts = []
@@ -281,7 +275,7 @@ def test_the_network_fills_as_the_pass_proceeds_and_is_zoomed(show: Callable[...
 # Training and its controls
 
 
-def test_the_learning_rate_is_that_of_the_field(show: Callable[..., Any]):
+def test_the_learning_rate_is_that_of_the_field(show: Any):
     page = show(sizes=[2, 4, 1], loss="logits")
     before = page.evaluate(VALUES)
     page.fill("#rate", "0")
@@ -313,7 +307,7 @@ LIT = """() => ["#step-title", "#program .lit", "#derivation .lit .number", ".tg
 FORMULAS = "all('#derivation li').map((n) => n.dataset.number)"
 
 
-def test_a_step_lights_box_line_and_formula(show: Callable[..., Any]):
+def test_a_step_lights_box_line_and_formula(show: Any):
     program = training([1, 3, 2, 1], optimizer="Adam")
     page, lit = show(*program), {}
     for _ in range(int(page.inner_text("#position").split()[-1])):
@@ -346,12 +340,11 @@ def test_a_step_lights_box_line_and_formula(show: Callable[..., Any]):
         assert title in page.inner_text("#step-title")
 
 
-def test_the_formulas_that_hold_are_there_with_a_sentence(show: Callable[..., Any]):
+def test_the_formulas_that_hold_are_there_with_a_sentence(show: Any):
     page = show(sizes=[1, 3, 2, 1])
     assert page.evaluate(FORMULAS) == [str(k) for k in range(1, 39)]
     assert len(page.query_selector_all("#derivation li > math")) == 38
-    texts = page.evaluate("all('#derivation li p').map((p) => p.textContent)")
-    assert min(map(len, texts)) > 10
+    assert min(map(len, page.locator("#derivation li p").all_text_contents())) > 10
     assert page.evaluate("document.fonts.check('16px \"Backprop Math\"')")
     page = show(**CLASSIFIER | {"sizes": [2, 4, 3, 3]}, between="norm")
     shown = set(page.evaluate(FORMULAS))
@@ -368,18 +361,16 @@ def test_the_formula_of_momentum_is_not_that_of_nesterov(optimizer: str):
     assert ("momentum" in last["formulas"]) == (optimizer == "momentum")
 
 
-def test_the_keyboard_reaches_everything(show: Callable[..., Any]):
+def test_the_keyboard_reaches_everything(show: Any):
     page = show(sizes=[1, 3, 1])
     page.click("#graph-tab")
-    focusable = page.eval_on_selector_all(
-        'button:not(:disabled), input, a[href], [tabindex="0"]',
-        "nodes => nodes.filter(n => n.getClientRects().length).length",
-    )
+    focusable = page.locator('button:not(:disabled), input, a[href], [tabindex="0"]')
+    count = focusable.locator("visible=true").count()
     reached = set()
-    for _ in range(focusable + 2):
+    for _ in range(count + 2):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("all('*').indexOf(document.activeElement)"))
-    assert len(reached) >= focusable
+    assert len(reached) >= count
     page.focus('.tg-graph g[data-box="2"]')
     page.keyboard.press("Enter")
     assert "Layer 2: weighted sums" in page.inner_text("#step-title")
@@ -403,7 +394,7 @@ def test_the_keyboard_reaches_everything(show: Callable[..., Any]):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("options", [README, CLASSIFIER], ids=["regression", "classifier"])
-def test_axe_has_no_violation(show: Callable[..., Any], options: dict[str, Any], scheme: str):
+def test_axe_has_no_violation(show: Any, options: dict[str, Any], scheme: str):
     """At every step under the profile `ci`, else at every eighth."""
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is missing")
     page = show(**options, width=390 if scheme == "dark" else 1440, scheme=scheme)
@@ -415,12 +406,13 @@ def test_axe_has_no_violation(show: Callable[..., Any], options: dict[str, Any],
         assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
 
 
-def test_nothing_is_computed_or_drawn_in_one_frame(show: Callable[..., Any]):
+def test_nothing_is_computed_or_drawn_in_one_frame(show: Any):
     page = show(sizes=[3, 4, 2])
     go_to(page, "Layer 1: gradient of the weights")
-    actions = ["train(1)", "$('reset').click()", "go(at)", "$('check-on').click()"]
-    actions += ["pin(steps[at].writes, 1)", "compute(changing(pinned.k, 1, 2))"]
-    for action in actions:
+    for action in (
+        *("train(1)", "$('reset').click()", "go(at)", "$('check-on').click()"),
+        *("pin(steps[at].writes, 1)", "compute(changing(pinned.k, 1, 2))"),
+    ):
         frames = f"""async () => {{
           let count = 0;
           const frame = requestAnimationFrame;
@@ -442,15 +434,13 @@ SCROLLING = """([elements, sideways]) => steps.filter((step, k) => {
 })"""
 
 
-def test_no_step_of_a_large_network_scrolls(show: Callable[..., Any]):
+def test_no_step_of_a_large_network_scrolls(show: Any):
     page = show(sizes=[16, 24, 16, 10], batch=40, **ADAM)
     assert page.evaluate(SCROLLING, [["rule", "arrays"], False]) == []
 
 
 @pytest.mark.parametrize("width", [390, 1024])
-def test_small_screens_keep_the_controls_and_need_no_sideways_scrolling(
-    show: Callable[..., Any], width: int
-):
+def test_small_screens_keep_the_controls_and_need_no_sideways_scrolling(show: Any, width: int):
     page = show(**README, width=width)
     assert page.evaluate(SCROLLING, [[], True]) == []
     page.evaluate("scrollTo(0, 2000)")
@@ -459,11 +449,11 @@ def test_small_screens_keep_the_controls_and_need_no_sideways_scrolling(
     assert page.locator("#fit").bounding_box()["width"] > width / 2
 
 
-LARGE: dict[str, Any] = {"sizes": [784, 128, 10], "batch": 64, "dtype": tg.float32}
+LARGE: dict[str, Any] = {"sizes": [784, 128, 10], "batch": 64, "dtype": tg.float32, **ADAM}
 
 
-@pytest.mark.parametrize(("options", "size"), [(README, 225_000), (LARGE | ADAM, 4_000_000)])
-def test_pages_stay_small(options: dict[str, Any], size: int, tmp_path: Path):
+@pytest.mark.parametrize(("options", "size"), [(README, 225_000), (LARGE, 4_000_000)])
+def test_pages_stay_small(options: dict[str, Any], size: int, tmp_path: Any):
     assert viz.page(*training(**options), tmp_path / "page.html").path.stat().st_size <= size
 
 
@@ -472,7 +462,7 @@ def test_scripts_have_short_lines():  # each page shows that they parse
         assert max(map(len, script.read_text(encoding="utf-8").splitlines())) <= 100
 
 
-def test_what_has_no_form_in_javascript_is_recorded(show: Callable[..., Any]):
+def test_what_has_no_form_in_javascript_is_recorded(show: Any):
     page = show(sizes=[2, 3, 1], between="product")
     assert "cumprod cannot run here" in page.inner_text("#notice")
     assert page.is_disabled("#train")
@@ -480,14 +470,13 @@ def test_what_has_no_form_in_javascript_is_recorded(show: Callable[..., Any]):
     assert page.locator("#cell .term").count() == 3
 
 
-def test_writing_a_page_changes_nothing_and_refuses_other_steps(tmp_path: Path):
+def test_writing_a_page_changes_nothing_and_refuses_other_steps(tmp_path: Any):
     step, x, y = training([2, 3, 1], optimizer="Adam")
     source = step.source
-    shown = [viz.page(step, x, y, tmp_path / name) for name in ("a.html", "b.html")]
-    assert shown[0]._repr_html_().startswith("<iframe")
+    first, second = (viz.page(step, x, y, tmp_path / name) for name in ("a.html", "b.html"))
+    assert first._repr_html_().startswith("<iframe")
     assert step.source == source
-    first, second = (page.path.read_bytes() for page in shown)
-    assert first == second  # it is repeatable, and changes nothing
+    assert first.path.read_bytes() == second.path.read_bytes()
     weighted = tg.compile(lambda x, y, weight: ((x - y) * weight).sum(), backend="numpy")
     weighted(y, y, y)
     for error, message, *arguments in (
