@@ -13,20 +13,14 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygrad_fc import testing
 
 from . import RIGHT, TENSORS, TWINS, WRONG
-from .measure import checked
+from .case import Outcome, checked
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .measure import Outcome
-
-    Outcomes = dict[str, list[Outcome]]
-
+Outcomes = dict[str, list[Outcome]]
 CASES: dict[str, Any] = {**WRONG, **RIGHT, **TENSORS, **TWINS}
 LIMIT = 20
 """How many seconds a check may take; functions of PyTorch and modules take the longest."""
@@ -49,7 +43,7 @@ def chosen(only: str) -> list[Any]:
     return named or [c for c in CASES.values() if only in c.name] or sys.exit(f"no case {only!r}")
 
 
-def under_seeds(name: str, seeds: Iterable[int], *, hints: bool) -> list[Outcome]:
+def under_seeds(name: str, seeds: range, *, hints: bool) -> list[Outcome]:
     """Check the case of this name under each seed; a name goes to another process, a case not."""
     if not hints:
         testing.hints.OTHERS = testing.run.SHRINKS = 0

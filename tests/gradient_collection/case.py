@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_fc.domain import real
+from tinygrad_fc.domain import Domain, real
+from tinygrad_fc.testing import Report, check_vjp
+from tinygrad_fc.testing.report import FAILURE_KINDS
 
-if TYPE_CHECKING:
-    from tinygrad_fc.domain import Domain
-
-Array = np.ndarray[Any, Any]
-Rule = Callable[..., tuple[Any, ...]]
+Rule = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,51 @@ class Case:
     vjp2: Rule | None = None
     bug: str | None = None
 
+    def check(self, **options: Any) -> Report:
+        """Check the rule with the kit."""
+        options |= {"where": self.where, "vjp2": self.vjp2}
+        return check_vjp(self.forward, self.vjp, *self.domains, **options)
+
 
 @dataclass(frozen=True)
-class Function:
-    """A function of tensors, whose gradient is that of autograd."""
+class Check:
+    """A check of a gradient that is right, or wrong in the way that `bug` names."""
 
     name: str
-    f: Callable[..., Any]
-    domains: tuple[Domain, ...]
-    bug: None = None
+    check: Callable[..., Report]
+    bug: str | None = None
+
+
+class Outcome(NamedTuple):
+    """What came of a check: `kind` is that of the failure, and None where there was none.
+
+    Where something other than a `GradientError` came, which is a fault of the kit or of the case,
+    `kind` is the name of its class. `text` is the whole message.
+    """
+
+    kind: str | None
+    text: str
+    seconds: float
+    compared: int = 0
+    inconclusive: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether a wrong gradient was reported."""
+        return self.kind in FAILURE_KINDS
+
+
+def checked(case: Case | Check, seed: int, max_examples: int | None = None) -> Outcome:
+    """Check a case with the kit; the seconds are those of the processor, busy or not."""
+    start = time.process_time()
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            report = case.check(max_examples=max_examples, seed=seed)
+    except Exception as error:  # noqa: BLE001  to be listed with the others, and not to end them
+        kind = getattr(error, "kind", type(error).__name__)
+        return Outcome(kind, str(error), time.process_time() - start)
+    seconds = time.process_time() - start
+    return Outcome(None, str(report), seconds, report.compared, report.inconclusive.total())
 
 
 RIGHT: dict[str, Case] = {}
@@ -50,12 +86,7 @@ WRONG: dict[str, Case] = {}
 
 
 def right(
-    name: str,
-    domains: str | tuple[Domain, ...],
-    forward: Callable[..., Any],
-    vjp: Callable[..., Any],
-    where: Callable[..., bool] | None = None,
-    vjp2: Rule | None = None,
+    name: str, domains: Any, forward: Rule, vjp: Rule, where: Any = None, vjp2: Any = None
 ) -> None:
     """Add a function whose rule is right.
 
@@ -79,12 +110,12 @@ def wrong(bug: str, base: str, what: str, vjp: Rule | None, *, vjp2: Rule | None
     WRONG[name] = replace(of, name=name, vjp=vjp or of.vjp, vjp2=vjp2, bug=bug)
 
 
-def like(x: Any, value: Any) -> Array:
+def like(x: Any, value: Any) -> Any:
     """Return a value in the dtype of `x`."""
     return np.asarray(value).astype(x.dtype)
 
 
-def fit(x: Any, value: Any) -> Array:
+def fit(x: Any, value: Any) -> Any:
     """Return a gradient summed over the axes that `x` was stretched along, in its dtype."""
     value = np.asarray(value)
     value = value.sum(tuple(range(value.ndim - np.ndim(x))))
@@ -94,7 +125,7 @@ def fit(x: Any, value: Any) -> Array:
     return like(x, value)
 
 
-def fitted(vjp: Callable[..., Any]) -> Rule:
+def fitted(vjp: Rule) -> Rule:
     """Return a rule whose gradients, one alone or a tuple, have the shape of their arguments."""
 
     def rule(g: Any, out: Any, *arrays: Any) -> Any:
@@ -119,17 +150,17 @@ def by(slopes: Callable[..., Any]) -> Rule:
     return fitted(vjp)
 
 
-def column(v: Any) -> Array:
+def column(v: Any) -> Any:
     """Return an array with an axis of size 1 at its end."""
     return np.asarray(v)[..., None]
 
 
-def row(v: Any) -> Array:
+def row(v: Any) -> Any:
     """Return an array with an axis of size 1 before its last."""
     return np.asarray(v)[..., None, :]
 
 
-def matrix(v: Any) -> Array:
+def matrix(v: Any) -> Any:
     """Return an array with two axes of size 1 at its end."""
     return np.asarray(v)[..., None, None]
 

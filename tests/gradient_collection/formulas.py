@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .case import column, like, matrix, row
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 GELU = math.sqrt(2 / math.pi)
 
@@ -42,9 +39,7 @@ def bessel(x: Any, _: Any = None, *, terms: int = 25, slope: bool = False) -> An
     return slopes if slope else total
 
 
-def iterated(
-    step: Callable[..., Any], slope: Callable[..., Any], times: int
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def iterated(step: Any, slope: Any, times: int) -> tuple[Any, Any]:
     """Return a function applied several times, and its slope."""
 
     def f(x: Any) -> Any:
@@ -61,7 +56,7 @@ def iterated(
     return f, slope_of_f
 
 
-def newton(f: Callable[..., Any], slope: Callable[..., Any]) -> Callable[..., Any]:
+def newton(f: Any, slope: Any) -> Any:
     """Return the solution y of f(y) = x, by Newton's method from x on."""
 
     def root(x: Any) -> Any:
@@ -133,12 +128,6 @@ def softmax(x: Any) -> Any:
     return e / e.sum(-1, keepdims=True)
 
 
-def log_softmax(x: Any) -> Any:
-    """Return the logarithm of the softmax of each row."""
-    m = largest(x)
-    return x - m - np.log(np.exp(x - m).sum(-1, keepdims=True))
-
-
 def logsumexp(x: Any) -> Any:
     """Return the logarithm of the sum of exponentials of each row."""
     m = largest(x)
@@ -150,11 +139,6 @@ def norm(x: Any) -> Any:
     m = np.abs(x).max(-1, keepdims=True, initial=0)
     safe = np.where(m == 0, 1, m)
     return (safe * np.sqrt(np.square(x / safe).sum(-1, keepdims=True)))[..., 0]
-
-
-def norm_vjp(g: Any, out: Any, x: Any) -> Any:
-    """Point along the row, and nowhere where it is 0."""
-    return column(g) * ratio(x, column(out))
 
 
 def without(x: Any, i: int) -> Any:
@@ -328,8 +312,11 @@ def named(x: Any, i: Any) -> Any:
     return hot(x[..., None, :], i)
 
 
-def embedding_vjp(g: Any, _out: Any, w: Any, i: Any) -> Any:
-    """Add the rows up."""
-    grad = np.zeros_like(w)
-    np.add.at(grad, i, g)
-    return grad, None
+def added(x: Any, i: Any, g: Any, *, over: bool = False) -> Any:
+    """Return zeros like `x` to which `g` is added at the indices `i`, or assigned."""
+    grad = np.zeros_like(x)
+    if over:
+        grad[i] = g
+    else:
+        np.add.at(grad, i, g)
+    return grad

@@ -6,9 +6,9 @@ which are left out where it is not installed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,35 +17,19 @@ from tinygrad_fc.domain import constant, index, interval, real
 from tinygrad_fc.testing import check, check_vjp, from_torch
 
 from . import formulas as f
-from .case import column, fitted, like, row
+from .case import Check, column, fitted, like, row
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc.testing import Report
+TWINS: dict[str, Check] = {}
 
 
-@dataclass(frozen=True)
-class Twin:
-    """A check of a wrong gradient, of the class `bug`, or of its right twin."""
-
-    name: str
-    check: Callable[..., Report]
-    bug: str | None = None
-
-
-TWINS: dict[str, Twin] = {}
-
-
-def twins(name: str, checked: Callable[..., Report]) -> None:
+def twins(name: str, checked: Any) -> None:
     """Add a check of a wrong gradient, and one of the right one."""
     for wrong in (True, False):
         full = f"project: {name}" + ", right" * (not wrong)
-        run = lambda wrong=wrong, **options: checked(wrong, **options)  # noqa: E731
-        TWINS[full] = Twin(full, run, "project" if wrong else None)
+        TWINS[full] = Check(full, partial(checked, wrong), "project" if wrong else None)
 
 
-def vjp(name: str, make: Callable[[bool], Any], *domains: Any, **more: Any) -> None:
+def vjp(name: str, make: Any, *domains: Any, **more: Any) -> None:
     """Add a rule in NumPy: `make(wrong)` returns the function and its vjp."""
     twins(name, lambda wrong, **o: check_vjp(*make(wrong), *domains, **more, **o))
 
@@ -57,16 +41,6 @@ ROWS, LABELS = real("n>=1", "c>=2"), index("c", negative=False)("n")
 def at(x: Any, t: Any) -> Any:
     """Return the number of each row at its label."""
     return x[np.arange(len(t)), t]
-
-
-def added(x: Any, i: Any, g: Any, *, over: bool = False) -> Any:
-    """Return zeros like `x` to which `g` is added at the indices `i`, or assigned."""
-    grad = np.zeros_like(x)
-    if over:
-        grad[i] = g
-    else:
-        np.add.at(grad, i, g)
-    return grad
 
 
 # Layers and losses
@@ -114,7 +88,7 @@ def pooled(w: bool) -> Any:
     """Overwrite the gradient where windows overlap."""
 
     def rule(g: Any, _out: Any, x: Any) -> Any:
-        return added(x, np.arange(len(g)) + x[slid(x, 3)].argmax(-1), g, over=w)
+        return f.added(x, np.arange(len(g)) + x[slid(x, 3)].argmax(-1), g, over=w)
 
     return lambda x: x[slid(x, 3)].max(-1), rule
 
@@ -148,7 +122,7 @@ def cholesky(w: bool) -> Any:
 # fmt: off
 vjp("relative bias, overwritten", lambda w: (
     lambda s, b: s + b[relative(len(s))],
-    lambda g, out, s, b: (g.copy(), added(b, relative(len(s)), g, over=w))),
+    lambda g, out, s, b: (g.copy(), f.added(b, relative(len(s)), g, over=w))),
     real("n>=1", "n"), real("k"), where=lambda s, b: len(b) >= 2 * len(s) - 1)
 vjp("pooling, overwritten", pooled, real("n>=3"))
 vjp("matmul, batch of one not summed", product, SMALL(..., "n", "k"), SMALL(..., "k", "m"))
@@ -238,7 +212,7 @@ def torch(
 ) -> None:
     """Add a function of PyTorch: `backward(wrong, ctx, *g)`, or `right` in place of `forward`."""
 
-    def checked(w: bool, **options: Any) -> Report:
+    def checked(w: bool, **options: Any) -> Any:
         from torch.autograd import Function  # noqa: PLC0415
 
         ways: dict[str, Any] = {

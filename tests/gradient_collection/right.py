@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
 
-from tinygrad_fc.domain import boolean, index, interval, nonzero, positive, real
+from tinygrad_fc.domain import Domain, boolean, index, interval, nonzero, positive, real
 
 from . import formulas as f
-from .case import by, column, like, matrix, nonempty, right, row
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc.domain import Domain
+from .case import Rule, by, column, like, matrix, nonempty, right, row
 
 
 def elementwise(
-    name: str,
-    function: Callable[..., Any],
-    slopes: Callable[..., Any],
-    *domains: Domain,
-    bend: Callable[..., Any] | None = None,
-    where: Callable[..., bool] | None = None,
+    name: str, function: Rule, slopes: Rule, *domains: Domain, bend: Any = None, where: Any = None
 ) -> None:
     """Add a function with its derivatives, of its arguments and result, and the second, of x."""
 
     def vjp2(h: Any, g: Any, x: Any) -> Any:
-        assert bend is not None
         return like(g, h[0] * slopes(x, function(x))), like(x, h[0] * g * bend(x))
 
     right(name, domains or (real,), function, by(slopes), where, vjp2 if bend else None)
@@ -166,7 +155,7 @@ right("var", ONE, lambda x: x.var(-1),
       lambda g, out, x: column(g) * 2 * f.centred(x) / x.shape[-1], nonempty)
 right("std", ONE, lambda x: x.std(-1),
       lambda g, out, x: column(g) * f.ratio(f.centred(x), column(out) * x.shape[-1]), nonempty)
-right("norm", ONE, f.norm, f.norm_vjp)
+right("norm", ONE, f.norm, lambda g, out, x: column(g) * f.ratio(x, column(out)))
 right("logsumexp", ONE, f.logsumexp, lambda g, out, x: column(g) * np.exp(x - column(out)),
       nonempty)
 right("median", ONE, lambda x: np.median(x, -1), lambda g, out, x: column(g) * f.middle(x),
@@ -216,6 +205,6 @@ right("gather", (real(..., "n"), index("n")(..., "k")),
       lambda x, i: np.where(f.named(x, i), x[..., None, :], 0).sum(-1),
       lambda g, out, x, i: ((column(g) * f.named(x, i)).sum(-2), None),
       lambda x, i: x.shape[-1] > 0)
-right("embedding", (real("v", "d"), index("v")("k")), lambda w, i: w[i], f.embedding_vjp,
-      lambda w, i: len(w) > 0)
+right("embedding", (real("v", "d"), index("v")("k")), lambda w, i: w[i],
+      lambda g, out, w, i: (f.added(w, i, g), None), lambda w, i: len(w) > 0)
 # fmt: on

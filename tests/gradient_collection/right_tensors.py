@@ -6,29 +6,26 @@ numbers or in float32, are in here for that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import tinygrad_fc as tg
-from tinygrad_fc.domain import interval, positive, real
+from tinygrad_fc.domain import Domain, interval, positive, real
+from tinygrad_fc.testing import check
 
-from .case import Function
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc.domain import Domain
+from .case import Check
 
 R, P, UNIT = real("n"), positive("n"), interval(0, 1)
 SOME, ROWS = real("n>=1"), real("n", "d")
-TENSORS: dict[str, Function] = {}
+TENSORS: dict[str, Check] = {}
 
 
-def tensors(functions: dict[str, Callable[..., Any]], *domains: Domain) -> None:
+def tensors(functions: dict[str, Any], *domains: Domain) -> None:
     """Add functions of arguments from these domains."""
     for short, f in functions.items():
         name = f"tensors: {short}"
         assert name not in TENSORS, name
-        TENSORS[name] = Function(name, f, domains)
+        TENSORS[name] = Check(name, partial(check, f, *domains))
 
 
 def s(x: Any) -> Any:

@@ -22,13 +22,6 @@ def first_only(x: Any, i: Any) -> Any:
     return named & (named.cumsum(-2) == 1)
 
 
-def embedding_set(g: Any, _out: Any, w: Any, i: Any) -> Any:
-    """Assign the rows in place of adding them up."""
-    grad = np.zeros_like(w)
-    grad[i] = g
-    return grad, None
-
-
 def sort_by_value(g: Any, out: Any, x: Any) -> Any:
     """Look each number up among the sorted ones: a tie finds the first only."""
     grad = np.empty(x.shape, x.dtype)
@@ -99,9 +92,9 @@ FORMULAS: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "repeated indices": (
         ("gather", "counted once",
          lambda g, out, x, i: ((column(g) * first_only(x, i)).sum(-2), None)),
-        ("embedding", "set", embedding_set),
+        ("embedding", "set", lambda g, out, w, i: (f.added(w, i, g, over=True), None)),
         ("embedding", "negative ones forgotten",
-         lambda g, out, w, i: f.embedding_vjp(g[i >= 0], out, w, i[i >= 0])),
+         lambda g, out, w, i: (f.added(w, i[i >= 0], g[i >= 0]), None)),
     ),
     "not finite": (
         ("hypot", "nan at 0", by(lambda x, y, out: (x / out, y / out))),

@@ -6,20 +6,15 @@ the gradient then differs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .case import RIGHT, wrong
+from .case import RIGHT, Rule, wrong
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .case import Rule
-
-    Change = Callable[[Rule], Rule]
-
+Change = Callable[[Rule], Rule]
 LIVING: list[Any] = []
 
 
