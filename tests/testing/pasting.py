@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +11,15 @@ import tinygrad_fc as tg
 from tinygrad_fc import domain, testing
 from tinygrad_fc.testing import GradientError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
-    Failure = tuple[GradientError, str]
-
-
-def failure_of(check: Callable[[], Any]) -> Failure:
+def failure_of(check: Any) -> tuple[GradientError, str]:
     """Return the error of a check that fails, and the line that it says to run."""
     with pytest.raises(GradientError) as caught:
         check()
     return caught.value, str(caught.value).rpartition("reproduce: ")[2]
 
 
-def pasted(check: Callable[[], Any], *, before: Callable[[], Any] = dict, **known: Any) -> Failure:
+def pasted(check: Any, *, before: Any = dict, **known: Any) -> tuple[GradientError, str]:
     """Return the same of a check whose line, run with what is `known`, fails as the check did.
 
     `before` is called before the line is run.

@@ -42,13 +42,12 @@ def test_what_is_close(a: Any, step: float, kinds: Any, options: Any, nested: bo
 
 
 def test_messages():
-    close = tg.testing.assert_close
-    with pytest.raises(AssertionError, match=r"the shape is \(2,\), expected \(3,\)"):
-        close(tg.ones(2), tg.ones(3))
-    with pytest.raises(AssertionError, match="the dtype is float64, expected int64"):
-        close(tg.ones(2), tg.ones(2, dtype=tg.int64))
-    with pytest.raises(AssertionError, match="the structure is"):
-        close([tg.ones(2)], [tg.ones(2), tg.ones(2)])
-    with pytest.raises(AssertionError, match=r"^mine: 1 of 1 elements"):
-        close(1.0, 2.0, msg=lambda text: f"mine: {text}")
-    close(1.0, 1.5, rtol=0, atol=1)
+    for actual, expected, options, message in (
+        (tg.ones(2), tg.ones(3), {}, r"the shape is \(2,\), expected \(3,\)"),
+        (tg.ones(2), tg.ones(2, dtype=tg.int64), {}, "the dtype is float64, expected int64"),
+        ([tg.ones(2)], [tg.ones(2), tg.ones(2)], {}, "the structure is"),
+        (1.0, 2.0, {"msg": lambda text: f"mine: {text}"}, r"^mine: 1 of 1 elements"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            tg.testing.assert_close(actual, expected, **options)
+    tg.testing.assert_close(1.0, 1.5, rtol=0, atol=1)

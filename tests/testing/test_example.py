@@ -12,7 +12,6 @@ import pytest
 from hypothesis import settings
 
 from tinygrad_fc import testing
-from tinygrad_fc.testing import GradientError
 
 PAGE = Path(__file__).parents[2] / "examples" / "gradient_testing.py"
 
@@ -29,13 +28,13 @@ def _quick(_same_inputs: None) -> None:
 def test_the_page_runs_and_finds_its_bug(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures: list[GradientError] = []
+    failures: list[testing.GradientError] = []
 
     def recorded(check: Any) -> Any:
         def call(*args: Any, **options: Any) -> Any:
             try:
                 return check(*args, **options)
-            except GradientError as failure:
+            except testing.GradientError as failure:
                 failures.append(failure)
                 raise
 

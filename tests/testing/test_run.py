@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.testing import check, check_derivatives, check_vjp, real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KIT = (Path(tg.__file__).parent / "testing", Path(tg.__file__).with_name("domain.py"))
 PLACE = np.array([1.0, 2.0])
@@ -27,51 +24,33 @@ def _asserts(x: Any) -> Any:
     return x
 
 
-def _raises(x: Any) -> Any:
-    return x.nothing
-
-
-@check_derivatives(real, max_examples=8)
-def cut(x: Any) -> Any:
-    return x * x.detach()
-
-
-@check_derivatives(real, max_examples=8)
-def asserts(x: Any) -> Any:
-    return _asserts(x)
-
-
 def _op() -> Any:
-    cube = tg.op(
-        lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, out, x: g * 2 * x**2,)
-    )
-    return check(cube, max_examples=8)
+    rule = lambda g, out, x: g * 2 * x**2  # noqa: E731
+    return check(tg.op(lambda x: x**3, name="cube", domain=(real,), rules=(rule,)), **FEW)
 
 
 FEW: Any = {"max_examples": 8}
 FAILING = {
     "wrong": lambda: check(_cut, real, **FEW),
     "wrong at": lambda: check(_cut, PLACE),
-    "raises": lambda: check(_raises, real, **FEW),
+    "raises": lambda: check(lambda x: x.nothing, real, **FEW),
     "rule raises": lambda: check_vjp(np.sin, lambda g, out, x: x.nothing, PLACE),
-    "decorated": cut,
-    "assertion": asserts,
+    "decorated": check_derivatives(real, **FEW)(_cut),
+    "assertion": check_derivatives(real, **FEW)(_asserts),
     "op": _op,
     "no option": lambda: check(_cut, real, acuracy=1),
     "no domain": lambda: check(_cut, "a"),
     "axis": lambda: real("n n"),
-    "parameters": check_derivatives(real, max_examples=5)(lambda x, y: x),
+    "parameters": check_derivatives(real, **FEW)(lambda x, y: x),
 }
 
 
-def _shown(error: BaseException) -> Iterator[Path]:
-    """Yield the files of the frames that pytest shows, of the causes too."""
+def _shown(error: BaseException) -> list[Path]:
+    """Return the files of the frames that pytest shows, of the causes too."""
     caught = pytest.ExceptionInfo.from_exception(error)
-    for entry in caught.traceback.filter(caught):
-        yield Path(entry.path)
+    shown = [Path(entry.path) for entry in caught.traceback.filter(caught)]
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None and cause.__traceback__ is not None:
-        yield from _shown(cause)
+    return shown + _shown(cause) if cause is not None and cause.__traceback__ else shown
 
 
 @pytest.mark.usefixtures("_registry_restored")
@@ -79,6 +58,6 @@ def _shown(error: BaseException) -> Iterator[Path]:
 def test_the_kits_own_frames_are_hidden(name: str) -> None:
     with pytest.raises(Exception, match=r"\w") as caught:
         FAILING[name]()
-    shown = list(_shown(caught.value))
+    shown = _shown(caught.value)
     assert Path(__file__) in shown
     assert not [path for path in shown if {path, *path.parents}.intersection(KIT)]

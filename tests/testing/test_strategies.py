@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tinygrad_fc.domain import index, interval, positive, real
+from tinygrad_fc.domain import Domain, index, interval, positive, real
 from tinygrad_fc.testing import GradientError, check_vjp, inputs
 from tinygrad_fc.testing.strategies import first_examples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc.domain import Domain
 
 LENGTHS = (6, 8, 10, 16, 33, 64)
 
 
-def _within(low: float, high: float) -> Callable[[Any], Any]:
+def _within(low: float, high: float) -> Any:
     return lambda x: ((low < x) & (x < high)).any()
 
 
-def _stretched_last(x: Any, y: Any) -> bool:
-    return bool(y.shape[-1:] == (1,) != x.shape[-1:])
-
-
 # fmt: off
-REGIONS: list[tuple[tuple[Domain, ...], dict[str, Callable[..., Any]]]] = [
+REGIONS: list[tuple[tuple[Domain, ...], dict[str, Any]]] = [
     ((real,), {
         **{f"{low} to {high}": _within(low, high) for low, high in (
             (2.13, 2.24), (0.3, 0.36), (5.6, 5.9), (1, 1.001), (-130, -100), (300, 1e4),
@@ -62,7 +53,7 @@ REGIONS: list[tuple[tuple[Domain, ...], dict[str, Callable[..., Any]]]] = [
         "both stretched": lambda x, y: (x + y).shape not in {x.shape, y.shape},
         "axes of 1": lambda x, y: 1 in x.shape and 1 in y.shape and (x + y).size > 1,
         "fewer axes": lambda x, y: x.ndim < y.ndim and x.size > 1,
-        "stretched along the last axis": _stretched_last,
+        "stretched along the last axis": lambda x, y: y.shape[-1:] == (1,) != x.shape[-1:],
         "stretched along the first of three": lambda x, y: x.ndim == 3 and len(x) < len(x + y),
     }),
     ((real("n", "k"), real("k", "m")), {
@@ -104,7 +95,7 @@ def test_wide_inputs_are_drawn() -> None:
 
 
 _first, _fifth = count(), count()
-CALLS: dict[str, Callable[[Any, Any], Any]] = {
+CALLS: dict[str, Any] = {
     "unaligned": lambda x, g: not g.flags.aligned,
     "reversed": lambda x, g: any(s < 0 for s in x.strides),
     "read-only": lambda x, g: not g.flags.writeable,

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
+from gradient_collection.case import column, like
+from gradient_collection.formulas import hot
+from gradient_collection.projects import at
 from hypothesis import given, settings
 
 import tinygrad_fc as tg
 from tinygrad_fc import domain as d
-from tinygrad_fc import nn
-from tinygrad_fc.testing import (
-    GradientError,
-    NothingCheckedError,
-    check,
-    check_jvp,
-    check_vjp,
-    index,
-    inputs,
-    interval,
-    real,
-)
+from tinygrad_fc import nn, testing
+from tinygrad_fc.domain import index, interval, real
+from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_jvp, check_vjp
 
 from .pasting import pasted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FEW: Any = {"max_examples": 12, "seed": 0}
 
 
-def like(x: Any, value: Any) -> Any:
-    return np.asarray(value, x.dtype)
-
-
 # Structured domains
 
-STRUCTURES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+STRUCTURES: dict[str, tuple[Any, Any]] = {
     "symmetric": (d.symmetric("n", "n"), lambda a: a == a.T),
     "positive definite": (d.positive_definite("n", "n"), lambda a: np.linalg.eigvalsh(a) > 0.4),
     "orthogonal": (d.orthogonal("n", "n"), lambda a: np.isclose(a @ a.T, np.eye(len(a)))),
@@ -55,7 +42,7 @@ def test_arrays_have_their_structure_wherever_the_function_is_called_first(name:
     domain, holds = STRUCTURES[name]
 
     @settings(max_examples=10)
-    @given(inputs(domain))
+    @given(testing.inputs(domain))
     def drawn(arrays: Any) -> None:
         assert np.all(holds(arrays[0]))
 
@@ -65,26 +52,20 @@ def test_arrays_have_their_structure_wherever_the_function_is_called_first(name:
         assert np.all(holds(a.astype(float))), a
         return True
 
-    report = check_vjp(lambda a: a * 3, lambda g, out, a: 3 * g, domain, where=where, **FEW)
-    assert report.compared
+    assert check_vjp(lambda a: a * 3, lambda g, o, a: 3 * g, domain, where=where, **FEW).compared
 
 
 def test_gradients_are_compared_along_directions_that_stay_in_the_structure() -> None:
-    def entropy(p: Any) -> Any:
-        return -(p * np.log(p)).sum()
-
+    entropy = lambda p: -(p * np.log(p)).sum()  # noqa: E731
     for shift in (0, 1, 7):  # what is normal to the simplex is no error
         assert check_vjp(entropy, lambda g, o, p, s=shift: -g * (np.log(p) + s), d.simplex, **FEW)
     wrong = lambda g, out, p: -g * np.log(p) * p  # noqa: E731
-    known = {"f": entropy, "entropy": entropy, "vjp": wrong}
-    error, _ = pasted(lambda: check_vjp(entropy, wrong, d.simplex, **FEW), **known)
+    error, _ = pasted(lambda: check_vjp(entropy, wrong, d.simplex, **FEW), f=entropy, vjp=wrong)
     assert re.search("derivative of .* along one direction", str(error))
 
 
 def test_log_determinants_need_more_than_the_diagonal() -> None:
-    def logdet(a: Any) -> Any:
-        return like(a, np.linalg.slogdet(a)[1])
-
+    logdet = lambda a: like(a, np.linalg.slogdet(a)[1])  # noqa: E731
     domain = d.positive_definite("n", "n")
     assert check_vjp(logdet, lambda g, o, a: like(a, g * np.linalg.inv(a)), domain, **FEW).compared
     with pytest.raises(GradientError):
@@ -98,8 +79,7 @@ def test_second_derivatives_of_structured_inputs() -> None:
 
 
 def test_one_argument_may_depend_on_another() -> None:
-    def between(low: Any, width: Any) -> Any:
-        return low, low + width * width + 0.25
+    between = lambda low, width: (low, low + width * width + 0.25)  # noqa: E731
 
     def f(low: Any, high: Any) -> Any:
         assert (low < high).all()
@@ -134,19 +114,16 @@ def test_low_acceptance_is_reported_with_shapes() -> None:
 
 
 def test_constants_have_no_gradient() -> None:
-    def vjp(g: Any, _out: Any, _x: Any, y: Any) -> Any:
-        return g * y, None
-
+    vjp = lambda g, out, x, y: (g * y, None)  # noqa: E731
     pair = real("n"), d.constant(real("n"))
     assert check_vjp(np.multiply, vjp, *pair, **FEW).compared
     with pytest.raises(GradientError):
         check_vjp(np.multiply, vjp, real("n"), real("n"), **FEW)
     assert repr(pair[1]) == "constant(real('n'))"
     assert check(lambda x, y: x * y, *pair, **FEW).compared  # second derivatives, too
-    line = "check_vjp(np.multiply, vjp, "
-    with pytest.raises(GradientError, match=r"domains=\(real, constant\(real\),\)") as caught:
+    line = r"check_vjp\(np.multiply, vjp, .*domains=\(real, constant\(real\),\)"
+    with pytest.raises(GradientError, match=line):
         check_vjp(np.multiply, lambda g, o, x, y: (g * x, None), *pair, **FEW)
-    assert line in str(caught.value)
 
 
 # Modules
@@ -187,22 +164,19 @@ def test_parameters_of_modules_are_checked() -> None:
 def test_derivatives_along_tangents() -> None:
     pair = real("n"), interval(0.25, 4)("n")
 
-    def jvp(t: Any, out: Any, _x: Any, y: Any) -> Any:
-        return (t[0] - t[1] * out) / y
-
+    jvp = lambda t, out, x, y: (t[0] - t[1] * out) / y  # noqa: E731
     assert check_jvp(np.divide, jvp, *pair, **FEW).compared
     wrong: dict[str, Any] = {
         "value": lambda t, out, x, y: (t[0] + t[1] * out) / y,
         "nonlinear": lambda t, out, x, y: (t[0] - abs(t[1]) * out) / y,
-        "dtype": lambda t, out, x, y: ((t[0] - t[1] * out) / y).astype(np.float32),
-        "shape": lambda t, out, x, y: ((t[0] - t[1] * out) / y)[None],
+        "dtype": lambda *args: jvp(*args).astype(np.float32),
+        "shape": lambda *args: jvp(*args)[None],
     }
     for kind, rule in wrong.items():
-        with pytest.raises(GradientError, match=r"reproduce: check_jvp\(np.divide, ") as caught:
+        message = rf"(?s)^\[{kind}\].*reproduce: check_jvp\(np.divide, "
+        with pytest.raises(GradientError, match=message):
             check_jvp(np.divide, rule, *pair, **FEW)
-        assert caught.value.kind == kind
-    one = check_jvp(np.sin, lambda t, out, x: t * np.cos(x), interval(-8, 8), **FEW)
-    assert one.compared
+    assert check_jvp(np.sin, lambda t, out, x: t * np.cos(x), interval(-8, 8), **FEW).compared
     with pytest.raises(NothingCheckedError):
         check_jvp(lambda x: x * np.nan, lambda t, out, x: t, real, **FEW)
 
@@ -217,9 +191,7 @@ def test_a_cache_with_one_argument_for_a_key_is_named_as_state() -> None:
         slopes = np.cos(x) * y, np.sin(x)
         return tuple(g * a for a in cache.setdefault((x.dtype, x.tobytes()), slopes))
 
-    def f(x: Any, y: Any) -> Any:
-        return np.sin(x) * y
-
+    f = lambda x, y: np.sin(x) * y  # noqa: E731
     domains = interval(-4, 4)("n"), interval(-4, 4)("n")
     for act in (dict, cache.clear):
         error, _ = pasted(lambda: check_vjp(f, vjp, *domains, **FEW), before=act, f=f, vjp=vjp)
@@ -229,14 +201,8 @@ def test_a_cache_with_one_argument_for_a_key_is_named_as_state() -> None:
 
 
 def test_labels_beside_structured_rows() -> None:
-    def f(p: Any, t: Any) -> Any:
-        return -np.log(p[np.arange(len(t)), t])
-
-    def vjp(g: Any, _out: Any, p: Any, t: Any) -> Any:
-        grad = np.zeros_like(p)
-        grad[np.arange(len(t)), t] = -g / p[np.arange(len(t)), t]
-        return grad, None
-
+    f = lambda p, t: -np.log(at(p, t))  # noqa: E731
+    vjp = lambda g, out, p, t: (-column(g / at(p, t)) * hot(p, t), None)  # noqa: E731
     domains = d.simplex("n", "c>=2"), index("c", negative=False)("n")
     assert check_vjp(f, vjp, *domains, **FEW).compared
     positive_rows = d.positive("n", "c>=2"), domains[1]
