@@ -63,37 +63,24 @@ def test_a_constant_result_is_not_counted_as_compared() -> None:
     assert report.inconclusive.total() > report.compared / 2
 
 
-FACTORS = {
-    "square": (np.square, lambda g, out, x: 2 * g * x, real),
-    "sin": (np.sin, cosine, real),
-    "exp": (np.exp, lambda g, out, x: g * out, real),
-    "tanh": (np.tanh, lambda g, out, x: g * (1 - out * out), real),
-    "sum of squares": (lambda x: (x * x).sum(), lambda g, out, x: 2 * g * x, real),
-    "log": (np.log, lambda g, out, x: g / x, positive),
-}
-
-
 @settings(max_examples=12, suppress_health_check=[HealthCheck.nested_given])
 @given(
-    st.sampled_from(sorted(FACTORS)),
+    st.sampled_from(["exp", "log", "sin", "square", "sum of all", "tanh by its result"]),
     st.sampled_from((-1, 0, 0.5, 0.9, 1.1, 1.5, 1.75, 2, 2.5, 3)),
     st.sampled_from((np.float32, np.float64, (np.float64, np.float32))),
 )
 def test_wrong_factors_are_found_in_every_dtype(name: str, factor: float, dtypes: Any) -> None:
-    f, right, domain = FACTORS[name]
-
-    def vjp(g: Any, out: Any, x: Any) -> Any:
-        return g.dtype.type(factor) * right(g, out, x)
-
+    case = RIGHT[name]
+    vjp = lambda g, out, x: factor * case.vjp(g, out, x)[0]  # noqa: E731
     with pytest.raises(GradientError), np.errstate(all="ignore"):
-        check_vjp(f, vjp, domain, dtypes=dtypes)
+        check_vjp(case.forward, vjp, *case.domains, dtypes=dtypes)
 
 
 def test_wrong_factors_are_found_at_given_float32_arrays() -> None:
     for factor in (0.5, 1.75, 2, 2.5):
         x = np.array([0.5, -1.25, 3.0], np.float32)
         with pytest.raises(GradientError):
-            assert_vjp(np.square, lambda g, out, x, k=factor: 2 * g.dtype.type(k) * g * x, x)
+            assert_vjp(np.square, lambda g, out, x, k=factor: 2 * k * g * x, x)
 
 
 @quiet
@@ -134,8 +121,7 @@ def test_a_wrong_rule_is_found_where_a_function_oscillates() -> None:
 
 def test_what_is_skipped_is_counted() -> None:
     def contiguous(x: Any, scale: float = 2.0) -> Any:
-        if not x.flags.c_contiguous:
-            raise ValueError("only contiguous arrays")
+        assert x.flags.c_contiguous
         return scale * x
 
     with pytest.warns(UserWarning, match="layout refused: "):
@@ -175,7 +161,7 @@ def test_nothing_checked_is_an_error(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(NothingCheckedError, match="No input drawn meets the condition"):
         check_vjp(np.sin, cosine, real, where=lambda x: False, **few)
     with pytest.raises(NothingCheckedError, match="not finite at these arrays"):
-        check_vjp(np.log, lambda g, out, x: g / x, np.array(-1.0))
+        check_vjp(np.log, cosine, np.array(-1.0))
     with pytest.raises(TypeError, match="returned None; expected tensors or arrays"):
         check(lambda x: None, real)
     printed = capsys.readouterr()
@@ -211,16 +197,13 @@ def test_no_clock_is_read_without_seconds(monkeypatch: pytest.MonkeyPatch) -> No
     check_vjp(np.sin, cosine, interval(-8, 8), max_examples=20, **ONCE)
 
 
+@pytest.mark.usefixtures("_same_inputs")  # which restores the profile
 def test_profiles_that_generate_nothing_raise_the_failure() -> None:
     settings.register_profile("explicit", phases=[Phase.explicit], max_examples=20)
-    before = settings.get_current_profile_name()
     settings.load_profile("explicit")
-    try:
-        assert check_vjp(np.sin, cosine, interval(-8, 8), **ONCE).examples == 10
-        with pytest.raises(GradientError):
-            check_vjp(np.sin, lambda g, out, x: g, interval(-8, 8), **ONCE)
-    finally:
-        settings.load_profile(before)
+    assert check_vjp(np.sin, cosine, interval(-8, 8), **ONCE).examples == 10
+    with pytest.raises(GradientError):
+        check_vjp(np.sin, lambda g, out, x: g, interval(-8, 8), **ONCE)
 
 
 def test_long_axes_have_no_long_batches() -> None:
@@ -436,17 +419,12 @@ def test_an_assertion_in_a_test_is_a_failure() -> None:
 
 @pytest.mark.usefixtures("_registry_restored")
 def test_an_op_is_checked_on_its_own_domain_or_at_arrays() -> None:
-    cube = tg.op(
-        lambda x: x**3, name="cube", domain=(real,), rules=(lambda g, _out, x: 3 * g * x**2,)
-    )
+    rule = lambda g, out, x: 3 * g * x**2  # noqa: E731
+    cube = tg.op(lambda x: x**3, name="cube", domain=(real,), rules=(rule,))
     assert check(cube, max_examples=8).compared
     assert check(cube, np.array([1.0, 2.0])).examples == 1
-    once = tg.op(
-        lambda x: x * x,
-        name="square, once",
-        domain=(real,),
-        rules=(lambda g, _out, x: np.asarray(np.ldexp(g * x, 1)),),  # ldexp is no op
-    )
+    rule = lambda g, out, x: np.asarray(np.ldexp(g * x, 1))  # noqa: E731  ldexp is no op
+    once = tg.op(lambda x: x * x, name="square, once", domain=(real,), rules=(rule,))
     assert check(once, order=1, max_examples=8).compared
     with pytest.raises(GradientError, match="If there is none, order=1 leaves it out"):
         check(once)

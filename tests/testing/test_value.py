@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradient_collection import RIGHT
+from gradient_collection.case import column
 from gradient_collection.formulas import well_posed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,16 +64,6 @@ def squashed(x: Any) -> Any:
     return -(1 - x.tanh() ** 2 + 1e-6).log().sum()
 
 
-def entropy(x: Any, t: Any) -> Any:
-    """Return the cross entropy, which loses digits in float32 where the sigmoid is saturated."""
-    return -(t * x.sigmoid().log() + (1 - t) * (1 - x.sigmoid()).log())
-
-
-def entropy_of_softmax(x: Any) -> Any:
-    """Return an entropy that is 1e-10, beside numbers whose rounding is as large."""
-    return -(x.softmax(dim=0) * x.log_softmax(dim=0)).sum()
-
-
 def cubes(x: Any) -> Any:
     """Return a difference quotient, whose digits cancel."""
     return ((x + 0.001) ** 3 - x**3) / 0.001
@@ -93,10 +84,6 @@ def without_slope(x: Any, y: Any) -> Any:
     return ((x - y) * (x + y)).abs().sum()
 
 
-def column(*numbers: float) -> Any:
-    return np.array(numbers)[:, None]
-
-
 AROUND_0 = np.arange(-2.0, 2.125, 0.5)
 NORMED = {"axis": None, "keepdims": False, "correction": 0}
 ELU = {"alpha": 2.0, "scale": 1.0, "input_scale": 1.0}
@@ -113,9 +100,14 @@ PASSES: dict[str, tuple[Any, ...]] = {
     # The slope of its abs is 1e-5 of the whole.
     "small beside large": (tg.ops.loss.binary_cross_entropy_with_logits,
                            [-5.7220458984375e-05, 0.0], [14336.0]),
-    "digits lost in float32": (entropy, [0.0, 14.75], [0.999755859375]),
+    # A cross entropy, which loses digits where the sigmoid is saturated.
+    "digits lost in float32": (
+        lambda x, t: -(t * x.sigmoid().log() + (1 - t) * (1 - x.sigmoid()).log()),
+        *([0.0, 14.75], [0.999755859375])),
     "overflow in float32": (lambda z: -z.softmax(dim=-1).log().mean(), [0.0, -58.25, 45.0]),
-    "a cotangent of 0": (entropy_of_softmax, [435.5, 409.25, 380.0]),
+    # An entropy that is 1e-10, beside numbers whose rounding is as large.
+    "a cotangent of 0": (lambda x: -(x.softmax(dim=0) * x.log_softmax(dim=0)).sum(),
+                         [435.5, 409.25, 380.0]),
     "no slope at 0": (without_slope, np.zeros(3), [0.0, 0.0, -5.0]),
     "no slope, far moves": (without_slope, np.zeros(2), [0.0, -144.0]),
 }
@@ -133,8 +125,8 @@ FIRST_ORDER: dict[str, tuple[Any, ...]] = {
     "rough": (lambda x, n: n + squashed(x), [-16.0] * 3, np.zeros(3)),
     "squashed": (squashed, [11.0]),
     "squashed, two": (squashed, [-14.0, 0.5]),
-    "coarsely rounded": (saturated, [[0.0, -1.0, 1.0]], column(200.0, 10.4375, 1.0)),
-    "more coarsely": (saturated, [[0.0, -1.0, 1.0]], column(1024.0, 8.75, 1.0)),
+    "coarsely rounded": (saturated, [[0.0, -1.0, 1.0]], column([200.0, 10.4375, 1.0])),
+    "more coarsely": (saturated, [[0.0, -1.0, 1.0]], column([1024.0, 8.75, 1.0])),
     "other side of a kink": (margin, [0.0, 0.5], [4096.0, 0.5]),
     "other side, far": (margin, [-(2.0**-11)], [-65536.0]),
     # Eighths round alike wherever they move.
