@@ -89,12 +89,8 @@ def distribution(x: Decimal) -> Decimal:
     return 1 - density(x) / fraction if x > 0 else density(x) / fraction
 
 
-def sigmoid(x: Decimal) -> Decimal:
-    return 1 / (1 + (-x).exp())
-
-
 EXACT: dict[str, tuple[Any, Any]] = {
-    "silu": (F.silu, lambda x: x * sigmoid(x)),
+    "silu": (F.silu, lambda x: x / (1 + (-x).exp())),
     "elu": (F.elu, lambda x: x if x > 0 else x.exp() - 1),
     "ndtr": (ndtr, distribution),
     "gelu": (F.gelu, lambda x: x * distribution(x)),

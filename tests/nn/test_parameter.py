@@ -106,20 +106,11 @@ def test_a_model_that_contains_itself_has_parameters_and_no_state_dict_or_mode()
     assert list(hidden.eval().state_dict()) == ["w"]
 
 
-class Running(Module):
-    """A module with persistent and other buffers."""
-
-    def __init__(self) -> None:
-        self.scale = Parameter(tg.ones(2))
-        self.register_buffer("mean", tg.zeros(2))
-        self.register_buffer("count", tg.tensor(0))
-        self.register_buffer("scratch", tg.zeros(1), persistent=False)
-        self.register_buffer("none", None)
-
-
 def test_to_converts_parameters_buffers_and_gradients_in_place():
-    net = Plain(part=Running())
-    scale = net.part.scale
+    scale = Parameter(tg.ones(2))
+    net = Plain(part=Plain(scale=scale))
+    for name, value in (("mean", tg.zeros(2)), ("count", tg.tensor(0)), ("none", None)):
+        net.part.register_buffer(name, value)
     scale.sum().backward()
     for convert, dtype in (
         (lambda: net.to(tg.float32), np.float32),
@@ -140,22 +131,20 @@ def test_to_converts_parameters_buffers_and_gradients_in_place():
             net.to(wrong)
 
 
-def changes_under_the_lock() -> dict[str, Any]:
-    norm, table = nn.BatchNorm1d(2), nn.Embedding(4, 2, max_norm=0.1)
-    weight = tg.empty(3, 3)
-    return {
-        "batch_norm": lambda: norm(tg.randn(4, 2)),
-        "embedding": lambda: table(tg.tensor([0, 1])),
-        "load_state_dict": lambda: norm.load_state_dict(norm.state_dict()),
-        "uniform_": lambda: nn.init.uniform_(weight),
-        "orthogonal_": lambda: nn.init.orthogonal_(weight),
-        "constant_": lambda: nn.init.constant_(weight, 1.0),
-    }
+NORM, TABLE, WEIGHT = nn.BatchNorm1d(2), nn.Embedding(4, 2, max_norm=0.1), tg.empty(3, 3)
+IN_PLACE: dict[str, Any] = {
+    "batch_norm": lambda: NORM(tg.ones(4, 2)),
+    "embedding": lambda: TABLE(tg.tensor([0, 1])),
+    "load_state_dict": lambda: NORM.load_state_dict(NORM.state_dict()),
+    "uniform_": lambda: nn.init.uniform_(WEIGHT),
+    "orthogonal_": lambda: nn.init.orthogonal_(WEIGHT),
+    "constant_": lambda: nn.init.constant_(WEIGHT, 1.0),
+}
 
 
-@pytest.mark.parametrize("name", changes_under_the_lock())
+@pytest.mark.parametrize("name", IN_PLACE)
 def test_in_place_changes_hold_the_lock_of_the_graph(name: str):
-    change = changes_under_the_lock()[name]
+    change = IN_PLACE[name]
     done = threading.Event()
     thread = threading.Thread(target=lambda: (change(), done.set()))
     with graph.mutation_lock:  # as the backward pass does

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawing import arrays, close
+from drawing import Plain, arrays, close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,11 +34,6 @@ class RankOne(nn.Module):
 
     def right_inverse(self, matrix: Any) -> Any:
         return matrix[:, 0], matrix[0] / matrix[0, 0]
-
-
-class Exp(nn.Module):
-    def forward(self, x: Any) -> Any:
-        return x.exp()
 
 
 def layer(weight: Any) -> Any:
@@ -71,11 +66,11 @@ def test_a_parametrized_tensor_is_computed_assigned_and_removed() -> None:
     close(module.weight.detach().numpy(), symmetric.numpy())
     other = copy.deepcopy(module)
     state = other.state_dict()
-    parametrize.register_parametrization(module, "weight", Exp())
+    parametrize.register_parametrization(module, "weight", Plain(forward=tg.exp))
     close(module.weight.detach().numpy(), symmetric.exp().numpy())
     with pytest.raises(AttributeError, match="right_inverse"):
         module.weight = symmetric
-    parametrize.register_parametrization(module, "bias", Exp())
+    parametrize.register_parametrization(module, "bias", Plain(forward=tg.exp))
     parametrize.remove_parametrizations(module, "weight")
     assert parametrize.is_parametrized(module, "bias")
     assert not parametrize.is_parametrized(module, "weight")

@@ -162,15 +162,11 @@ def test_a_constant_factor_of_0_epochs_stays_as_in_pytorch():
 @pytest.mark.parametrize("start", [0, 2])
 def test_nested_combinations(start: int):
     optimizer = sgd(1.0)
-    chained = lr_scheduler.ChainedScheduler(
-        [
-            lr_scheduler.ExponentialLR(optimizer, 0.5),
-            lr_scheduler.ConstantLR(optimizer, 0.25, total_iters=2),
-        ]
-    )
-    inner = lr_scheduler.SequentialLR(
-        optimizer, [chained, lr_scheduler.StepLR(optimizer, 2, 0.1)], milestones=[3]
-    )
+    halved = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    quartered = lr_scheduler.ConstantLR(optimizer, 0.25, total_iters=2)
+    chained = lr_scheduler.ChainedScheduler([halved, quartered])
+    stepped = lr_scheduler.StepLR(optimizer, 2, 0.1)
+    inner = lr_scheduler.SequentialLR(optimizer, [chained, stepped], milestones=[3])
     warm = lr_scheduler.ConstantLR(optimizer, 0.75, total_iters=9)
     outer = lr_scheduler.SequentialLR(optimizer, [warm, inner], milestones=[start])
     seen = []
