@@ -149,10 +149,7 @@ def total(x: Any) -> Any:
 @pytest.mark.parametrize(("call", "kind", "text"), [
     (func.grad(lambda x: x), ShapeError, r"must return one number, .* got \[\(2,\)\]"),
     (func.grad(lambda x: (x.sum(),)), ShapeError, r"must return one number"),
-    (func.grad(lambda x: 3.0), TypeError, "the value of the function must be a tensor of floats"),
     (func.jacrev(lambda x: x > 0), TypeError, "got a tensor of bool"),
-    (lambda x: func.grad(total)(2.0), TypeError, "must be a tensor of floats .*, got float"),
-    (lambda x: func.grad(total)(x.long()), TypeError, "got a tensor of int64"),
     (lambda x: func.grad(total)({}), TypeError, "nested in tuples, lists and dicts, got none"),
     (func.grad(total, 1), ValueError, r"argnums is 1, .* of the 1 positional arguments"),
     (func.grad(total, ()), ValueError, r"argnums is \(\), expected one"),
@@ -161,7 +158,6 @@ def total(x: Any) -> Any:
     (func.grad(total, has_aux=True), TypeError, r"returns a pair, \(output, aux\), got Tensor"),
     (lambda x: func.vjp(lambda x: {"a": x}, x)[1]([x]), ShapeError, r"vjp: .* the same structure"),
     (lambda x: func.vjp(total, x)[1](x), ShapeError, r"shapes \[\(2,\)\], expected .* outputs"),
-    (lambda x: func.jvp(total, (x,), (x, x)), ShapeError, r"jvp: v has the shapes"),
 ])  # fmt: skip
 def test_errors(call: Any, kind: Any, text: str) -> None:
     with pytest.raises(kind, match=text):

@@ -22,12 +22,17 @@ from tinygrad_fc.ops.special import ndtr
 F = nn.functional
 few = settings(max_examples=settings.default.max_examples // 5)  # for tests of every layer
 
-# Elementwise activations, and some with other settings
-NOT_POINTWISE = {"GLU", "LogSoftmax", "Softmax", "Softmin", "Threshold"}
-ACTIVATIONS: dict[str, Any] = {
+MODULES: dict[str, Any] = {
     name: kind
     for name, kind in vars(nn).items()
-    if isinstance(kind, type) and issubclass(kind, Activation) and name not in NOT_POINTWISE
+    if isinstance(kind, type) and issubclass(kind, FromFunction)
+}
+# Elementwise activations, and some with other settings
+NOT_POINTWISE = {"GLU", "LogSoftmax", "Softmax", "Softmin", "Threshold"}
+ACTIVATIONS = {
+    name: kind
+    for name, kind in MODULES.items()
+    if issubclass(kind, Activation) and name not in NOT_POINTWISE
 }
 POINTWISE: dict[str, nn.Module] = {
     **{name: kind() for name, kind in ACTIVATIONS.items()},
@@ -137,16 +142,10 @@ def test_inplace_changes_the_input_to_the_result(make: Any, recorded: bool):
 
 # Modules of functions
 
-MODULES = {
-    name: kind
-    for name, kind in vars(nn).items()
-    if isinstance(kind, type) and issubclass(kind, FromFunction)
-}
-
 
 @pytest.mark.parametrize("name", MODULES)
 def test_settings_and_docstring_are_those_of_the_function(name: str):
-    kind: Any = MODULES[name]
+    kind = MODULES[name]
     function = getattr(F, kind._function_name.rpartition(".")[2])
     parameters = inspect.signature(function).parameters
     for k, p in inspect.signature(kind).parameters.items():

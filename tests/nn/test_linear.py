@@ -29,26 +29,15 @@ F = nn.functional
 )
 def test_pad_equals_numpys_with_the_last_axis_first(data: st.DataObject, shape: Any, mode: str):
     x = np.random.default_rng(0).normal(size=shape)
-    low = -1 if mode == "constant" else 0
-    axes = data.draw(st.integers(1, len(shape)))
-    widths = data.draw(
-        st.lists(st.integers(low, 1), min_size=2 * axes, max_size=2 * axes), label="pad"
-    )
-    pairs = [(0, 0)] * (len(shape) - axes) + list(zip(widths[::2], widths[1::2], strict=True))[::-1]
-    names = {"replicate": "edge", "circular": "wrap"}
-
-    def padded(a: Any) -> Any:
-        cropped = a[
-            tuple(
-                slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(pairs, a.shape, strict=True)
-            )
-        ]
-        added = [(max(b, 0), max(e, 0)) for b, e in pairs]
-        return np.pad(cropped, added, names.get(mode, mode))
-
-    places = tg.tensor(padded(np.arange(x.size).reshape(shape) + 1))
+    width = st.integers(-1 if mode == "constant" else 0, 1)
+    pairs = data.draw(st.lists(st.tuples(width, width), min_size=1, max_size=len(shape)))
+    around = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]
+    name = {"replicate": "edge", "circular": "wrap"}.get(mode, mode)
+    added: Any = np.pad(np.arange(x.size).reshape(shape) + 1, np.maximum(around, 0), name)
+    ends = zip(around, added.shape, strict=True)
+    places = tg.tensor(added[tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in ends)])
     assert_equal_derivatives(
-        lambda x: F.pad(x, widths, mode),
+        lambda x: F.pad(x, [w for pair in pairs for w in pair], mode),
         lambda x: tg.cat([tg.zeros(1), x.flatten()])[places],
         *(x, 0),
     )

@@ -58,13 +58,11 @@ def test_only_parameters_and_modules_replace_parameters_and_modules():
     assert not net.state_dict()
 
 
-@pytest.mark.parametrize("method", ["register_parameter", "register_buffer", "add_module"])
-def test_registration_checks_names_and_types(method: str):
-    good: Any = {
-        "register_parameter": Parameter([1.0]),
-        "register_buffer": tg.ones(1),
-        "add_module": nn.Tanh(),
-    }[method]
+REGISTERED: list[Any] = [("register_parameter", Parameter([1.0])), ("register_buffer", tg.ones(1))]
+
+
+@pytest.mark.parametrize(("method", "good"), [*REGISTERED, ("add_module", nn.Tanh())])
+def test_registration_checks_names_and_types(method: str, good: Any):
     net = Plain(taken=3)
     register = getattr(net, method)
     for name, value in (("new", good), ("new", good), ("empty", None), ("empty", good)):
