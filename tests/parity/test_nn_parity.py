@@ -59,13 +59,13 @@ EDITS = {
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_editing_named_layers(edit: str):
-    found = []
-    for lib in (tg, torch):
+    def edited(lib: Any) -> Any:
         layers = [lib.nn.Linear(2, 2), lib.nn.Tanh(), lib.nn.Linear(2, 2)]
         net = lib.nn.Sequential(OrderedDict(zip("abc", layers, strict=True)))
         result = EDITS[edit](net, lib)
-        found.append((repr(result), repr(net), [name for name, _ in net.named_children()]))
-    assert found[0] == found[1]
+        return repr(result), repr(net), [name for name, _ in net.named_children()]
+
+    assert edited(tg) == edited(torch)
 
 
 FILLS = {

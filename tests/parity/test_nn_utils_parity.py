@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_torch import agree
+from against_torch import agree, compare_programs
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.nn import utils
 
 torch = pytest.importorskip("torch")
 
@@ -36,47 +35,45 @@ def parameters(library: Any, grads: Any) -> list[Any]:
     return made
 
 
-def assert_same_gradients(*sides: Any) -> None:
-    agree(*([p.grad for p in parameters] for parameters in sides), 2e-6, exact=True)
-
-
-@given(gradients(values), st.sampled_from([0.0, 0.5, 3.0, math.inf]), st.sampled_from(ORDERS))
-def test_clipping_by_norm(grads: Any, max_norm: float, order: float):
-    ours, theirs = parameters(tg, grads), parameters(torch, grads)
-    mine = utils.clip_grad_norm_(ours, max_norm, order)
-    yours = torch.nn.utils.clip_grad_norm_(theirs, max_norm, order, foreach=False)
-    np.testing.assert_allclose(mine.numpy(), yours.numpy(), rtol=2e-6)
-    if any(grad is not None for grad in grads):
-        assert mine.numpy().dtype == yours.numpy().dtype
-    assert_same_gradients(ours, theirs)
-    for library, clip in ((tg, utils.clip_grad_norm_), (torch, torch.nn.utils.clip_grad_norm_)):
+def assert_same(clip: Any, grads: Any) -> None:
+    """Compare what `clip` returns or raises, and the gradients afterwards."""
+    results = []
+    for library in (tg, torch):
         params = parameters(library, grads)
-        if math.isfinite(yours.item()):
-            clip(params, max_norm, order, error_if_nonfinite=True)
-        else:
-            with pytest.raises(RuntimeError, match="non-finite"):
-                clip(params, max_norm, order, error_if_nonfinite=True)
+        try:
+            results.append((clip(library.nn.utils, params), [p.grad for p in params]))
+        except RuntimeError as error:
+            results.append(error)
+    typed = any(grad is not None for grad in grads)
+    agree(*results, 2e-6, exact=True, typed=typed)
+
+
+@given(
+    gradients(values),
+    st.sampled_from([0.0, 0.5, 3.0, math.inf]),
+    st.sampled_from(ORDERS),
+    st.booleans(),
+)
+def test_clipping_by_norm(grads: Any, max_norm: float, order: float, strict: bool):
+    options = {"error_if_nonfinite": strict}
+    assert_same(lambda u, params: u.clip_grad_norm_(params, max_norm, order, **options), grads)
 
 
 @given(gradients(values), st.sampled_from([0.0, 0.5, 3.0, math.inf]))
 def test_clipping_by_value(grads: Any, limit: float):
-    ours, theirs = parameters(tg, grads), parameters(torch, grads)
-    utils.clip_grad_value_(ours, limit)
     if any(grad is not None for grad in grads):  # PyTorch trips over none at all
-        torch.nn.utils.clip_grad_value_(theirs, limit)
-    assert_same_gradients(ours, theirs)
+        assert_same(lambda u, params: u.clip_grad_value_(params, limit), grads)
 
 
 def test_vectors():
-    sides = []
-    for library, functions in ((tg, utils), (torch, torch.nn.utils)):
-        model = library.nn.Linear(3, 2)
-        vector = library.arange(8.0)
+    def program(library: Any, vector: Any) -> Any:
+        model, functions = library.nn.Linear(3, 2), library.nn.utils
         functions.vector_to_parameters(vector, model.parameters())
         vector[7] = 9.0
         back = functions.parameters_to_vector(model.parameters())
-        sides.append((back.detach().numpy().tolist(), model.weight.tolist(), back.requires_grad))
-    assert sides[0] == sides[1]
+        return back, model.weight, back.requires_grad
+
+    compare_programs(program, np.arange(8.0))
 
 
 # Parametrizations and pruning: the same weights after the same steps

@@ -59,8 +59,6 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.ones(2, 3).sum(()), t.ones(2, 3).mean(())),
     lambda t: (t.ones(2, 3).amax(()), t.eye(2).var(())),
     lambda t: t.where(t.tensor([[True, False], [True, True]])),
-    lambda t: t.zeros(2).masked_fill(t.tensor([True, False]), 2),
-    lambda t: t.zeros(2).masked_fill(t.tensor([True, False]), t.tensor(3.0)),
     # lerp at its ends
     lambda t: t.lerp(t.tensor(0.1), t.tensor(0.3), 1.0),
     lambda t: t.lerp(t.tensor(0.1), t.tensor(1e17), t.tensor([0.0, 0.4, 0.5, 1.0])),
@@ -74,8 +72,6 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: t.linalg.vector_norm(t.tensor([0.0, 2.0]), 0),
     lambda t: t.linalg.vector_norm(t.tensor([inf, 2.0]), 3),
     lambda t: t.linalg.vector_norm(t.tensor([nan, 2.0]), 3),
-    lambda t: t.linalg.norm(t.ones(2, 2).float(), inf),
-    lambda t: t.linalg.vector_norm(t.ones(2).float(), -2),
     # no matrices
     lambda t: (t.linalg.inv(t.zeros(0, 0)), t.linalg.det(t.zeros(0, 0))),
     lambda t: (*t.linalg.slogdet(t.zeros(0, 0)),),
@@ -87,12 +83,10 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.linalg.det(t.ones(3, 3)), *t.linalg.slogdet(t.ones(2, 2))),
     lambda t: (*t.linalg.slogdet(t.tensor([[0.0, 1.0], [1.0, 0.0]])),),
     # triangles
-    lambda t: (t.diag(t.tensor([1, 2]), -1), t.diag(t.zeros(0))),
-    lambda t: (t.diag(t.ones(2, 3), 2), t.trace(t.tensor([[1, 2], [3, 4]]))),
+    lambda t: t.trace(t.tensor([[1, 2], [3, 4]])),
     # picked
     lambda t: t.tensor(3.0).index_select(0, t.tensor([0])),
     lambda t: t.tensor([1, 2]).index_select(0, t.tensor([1, 1], dtype=t.int32)),
-    lambda t: t.ones(2, 3).index_select(1, t.tensor([], dtype=t.int64)),
     lambda t: t.tensor(1.0).scatter(0, t.tensor(0), t.tensor(5.0)),
     lambda t: t.tensor(1.0).scatter_add(0, t.tensor(0), t.tensor(5.0)),
     lambda t: t.tensor(1.0).index_add(0, t.tensor([0]), t.tensor(2.0)),
@@ -101,19 +95,14 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: t.ones(3).scatter(0, t.tensor([1, 2]), t.tensor([2.0, 3.0]), reduce="multiply"),
     lambda t: t.ones(3).scatter(0, t.tensor([], dtype=t.int64), t.tensor([])),
     # counted
-    lambda t: t.bincount(t.tensor([], dtype=t.int64)),
-    lambda t: t.bincount(t.tensor([], dtype=t.int64), minlength=2),
     lambda t: t.bincount(t.tensor([1, 3, 1], dtype=t.int32), t.tensor([0.5, 2.0, 1.0]).float()),
-    lambda t: t.bincount(t.tensor([1]), t.tensor([2])),
     lambda t: (*t.unique(t.tensor([3, 1, 3]), return_counts=True),),
-    lambda t: (t.unique(t.tensor([True, False, True])), t.unique(t.zeros(0))),
     lambda t: t.unique(t.tensor([nan, nan, 1.0])),
     lambda t: t.searchsorted(t.zeros(0), t.tensor([1.0])),
     # repeated
     lambda t: (t.tensor(2.0).repeat(2), t.tensor(2.0).repeat(2, 0)),
     lambda t: t.repeat_interleave(t.tensor([1, 0, 2])),
     lambda t: (*t.meshgrid(t.tensor(1.0), t.tensor([2.0, 3.0]), indexing="ij"),),
-    lambda t: (t.zeros(0, 2).roll(1, 0), t.zeros(0).roll(1), t.tensor(1.0).roll(1)),
     # 0-d along (0,)
     lambda t: (*t.var_mean(t.tensor(2.0), 0, correction=0),),
     lambda t: t.tensor(2.0).movedim(0, -1),
@@ -123,7 +112,6 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: t.sin_(t.tensor([1.0, 2.0])),
     lambda t: t.tensor([[1.0, -2.0]]).abs_().pow_(2).lerp_(t.tensor([5.0, 5.0]), 0.5),
     lambda t: t.zeros(2, 3).scatter_(1, t.tensor([[2], [0]]), 1.0),
-    lambda t: t.tensor([1.0, 2.0]).masked_fill_(t.tensor([True, False]), 7.0),
     lambda t: t.tensor([1, 5]).bitwise_xor_(t.tensor([3, 3])).clamp_max_(4),
     lambda t: t.tensor([0.5, 2.0]).gt_(1.0),
     lambda t: t.ones(2, 1, 3).squeeze_().t_().unsqueeze_(0),
@@ -134,8 +122,6 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: t.full((2,), 3.0, out=t.zeros(2)),
     lambda t: t.mm(t.ones(2, 2), t.ones(2, 2), out=t.zeros(2, 2)),
     lambda t: t.cumsum(t.ones(3), 0, out=t.zeros(3)),
-    # a diagonal that is not there
-    lambda t: (t.ones(2, 3).diag(-9), t.zeros(0, 3).diag(-1)),
     # norms of matrices without rows
     lambda t: [t.linalg.norm(t.zeros(0, 3), p) for p in (2, math.inf)],
     # gains
@@ -145,15 +131,9 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: (t.zeros(0, 2).mean(0), t.zeros(0).mean(), t.zeros(0, 3).logsumexp(0)),
     lambda t: (t.zeros(0).prod(), t.zeros(0, 2).prod(0), t.zeros(0).cumprod(0)),
     lambda t: (t.zeros(0).median(), *t.zeros(0).split(2), *t.zeros(0).chunk(3)),
-    lambda t: t.count_nonzero(t.zeros(0)),
     # of small integers
     lambda t: (small(t).sum(), small(t).prod(), small(t).cumsum(0)),
-    lambda t: small(t).clamp(8, 9),
-    lambda t: t.tensor([2, 3]).prod(dtype=t.float32),
-    lambda t: t.tensor([2, 3]).cumsum(0, dtype=t.float32),
-    lambda t: t.bitwise_xor(t.tensor([1, 5]), t.tensor([2, 7])),
     lambda t: t.bitwise_not(t.tensor([1, -5])),
-    lambda t: t.bitwise_and(t.tensor([True, False]), t.tensor([2, 7])),
     lambda t: t.remainder(7, small(t)),
     # rounded
     lambda t: [t.round(t.tensor([0.125, 1250.0]), decimals=k) for k in (2, -2)],
@@ -165,7 +145,6 @@ PLAIN: list[Callable[[Any], Any]] = [
     lambda t: t.nn.functional.cross_entropy(t.tensor([[1.0, inf]]), t.tensor([0])),
     lambda t: t.digamma(t.tensor([inf, -1.0, nan])),
     lambda t: t.hypot(t.tensor([1e200, 0.0]), t.tensor([1e200, 0.0])),
-    lambda t: t.nan_to_num(t.tensor([nan, inf, -inf, 2.0]).float()),
 ]
 
 

@@ -102,7 +102,6 @@ for t in range(3):
 
 TRAINING = """
 from torch.optim import lr_scheduler
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 parts = random_split(TensorDataset(torch.tensor(X), torch.tensor(Y)), [48, 16])
 print([len(part) for part in parts], sum(len(b[0]) for b in DataLoader(parts[0], 7, shuffle=True)))
@@ -116,7 +115,6 @@ optimizer = torch.optim.AdamW(groups, lr=0.01)
 warmup = lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=3)
 decay = lr_scheduler.CosineAnnealingLR(optimizer, T_max=5)
 scheduler = lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[3])
-plateau = ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
 loss_fn = nn.BCEWithLogitsLoss()
 for epoch in range(8):
     running_loss = 0.0
@@ -129,26 +127,11 @@ for epoch in range(8):
         running_loss += loss.item()
     scheduler.step()
     print(epoch, running_loss, scheduler.get_last_lr(), [g["lr"] for g in optimizer.param_groups])
-plateau.step(running_loss)
-plateau.step(running_loss + 1)
 torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "checkpoint")
 loaded = torch.load("checkpoint", weights_only=True)
 other = torch.optim.AdamW([{"params": model[0].parameters()}, {"params": model[2].parameters()}])
 other.load_state_dict(loaded["optimizer"])
 print([g["lr"] for g in other.param_groups], other.param_groups[0]["betas"])
-optimizer = torch.optim.LBFGS(model.parameters(), lr=0.8, line_search_fn="strong_wolfe")
-
-
-def closure():
-    optimizer.zero_grad()
-    loss = loss_fn(model(x), y)
-    loss.backward()
-    return loss
-
-
-print([optimizer.step(closure).item() for _ in range(3)])
-optimizer = torch.optim.ASGD(model.named_parameters())
-print([optimizer.step(closure).item() for _ in range(2)])
 """
 
 
