@@ -131,13 +131,12 @@ class _Net(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Self:
         fresh = not hasattr(self, "module_")
-        for name, accepted in _SETTINGS.items():
-            require(self, accepted, **{name: getattr(self, name)})
+        require(self, vars(self), **_SETTINGS)
         regressor = isinstance(self, RegressorMixin)
         X, y = self._validated(X, y, fresh=fresh, y_numeric=regressor, multi_output=regressor)
         class_weight, weights = getattr(self, "class_weight", None), None
         if sample_weight is not None or class_weight is not None:
-            require(self, _LOSS_OF_ROWS, loss=self.loss or self._default_loss)
+            require(self, {"loss": self.loss or self._default_loss}, loss=_LOSS_OF_ROWS)
             by_class = 1 if class_weight is None else compute_sample_weight(class_weight, y)
             weights = _check_sample_weight(sample_weight, X, dtype=np.float32) * by_class
         targets, self._width = self._targets(y, weights)

@@ -59,7 +59,7 @@ class LBFGS(Optimizer):
         "lr": NON_NEGATIVE,
         **dict.fromkeys(("max_iter", "max_eval", "history_size"), COUNT),
         **dict.fromkeys(("tolerance_grad", "tolerance_change"), FINITE),
-        "line_search_fn": Range(lambda v: v in (None, "strong_wolfe"), "None or 'strong_wolfe'"),
+        "line_search_fn": Range.of(None, "strong_wolfe"),
     }
 
     def __init__(

@@ -42,6 +42,11 @@ class Range(NamedTuple):
     accepts: Callable[[Any], bool]
     description: str
 
+    @classmethod
+    def of(cls, *choices: Any) -> Range:
+        """Return the range of an option that accepts only `choices`."""
+        return cls(lambda v: v in choices, " or ".join(map(repr, choices)))
+
 
 required: Any = object()  # PyTorch's default of an option that has none: each group sets it
 
@@ -52,9 +57,10 @@ FRACTION = Range(lambda v: 0 <= v <= 1, "between 0 and 1")
 COUNT = Range(lambda v: index(v) >= 1, "an integer of at least 1")
 
 
-def require(owner: Any, accepted: Range, **options: Any) -> None:
-    """Raise `ValueError` for an option of `owner` that is out of range."""
-    for option, value in options.items():
+def require(owner: Any, options: Mapping[str, Any], **ranges: Range) -> None:
+    """Raise `ValueError` for one of `options` that is out of its range."""
+    for option, accepted in ranges.items():
+        value = options[option]
         try:
             valid = bool(accepted.accepts(value))
         except (TypeError, ValueError):  # ValueError: an array of several elements
@@ -243,9 +249,7 @@ class Optimizer:
 
     def _check(self, options: Mapping[str, Any]) -> None:
         """Raise `ValueError` for an option that is out of range."""
-        for option, accepted in self.ranges.items():
-            if option in self.defaults:
-                require(self, accepted, **{option: options[option]})
+        require(self, options, **{o: r for o, r in self.ranges.items() if o in self.defaults})
 
     # Steps
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_fc.core.dtypes import int64
@@ -14,6 +13,8 @@ from tinygrad_fc.functional.creation import tensor
 from tinygrad_fc.nn.module import Module
 from tinygrad_fc.nn.norm import BatchNorm1d
 from tinygrad_fc.optim.lr_scheduler import LRScheduler
+from tinygrad_fc.optim.lr_scheduler.cyclic import ANNEALING
+from tinygrad_fc.optim.optimizer import Range, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -154,8 +155,7 @@ class SWALR(LRScheduler):
         anneal_strategy: str = "cos",
         last_epoch: int = -1,
     ) -> None:
-        known = ("cos", "linear")
-        check_argument(anneal_strategy in known, "SWALR", known, anneal_strategy=anneal_strategy)
+        require(self, locals(), anneal_strategy=Range.of(*ANNEALING))
         for group in optimizer.param_groups:
             group["swa_lr"] = swa_lr
         self.anneal_epochs, self._strategy = anneal_epochs, anneal_strategy
@@ -174,4 +174,4 @@ class SWALR(LRScheduler):
 
     def _weight(self, step: int) -> float:
         t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
-        return t if self._strategy == "linear" else (1 - math.cos(math.pi * t)) / 2
+        return float(ANNEALING[self._strategy](0.0, 1.0, t))

@@ -6,19 +6,13 @@ import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.optim.lr_scheduler.base import (
-    LRScheduler,
-    check_optimizer,
-    per_group,
-    set_rate,
-)
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, check_optimizer, per_group, set_rate
 from tinygrad_fc.optim.optimizer import (
     COUNT,
     FINITE,
     FRACTION,
     NON_NEGATIVE,
     POSITIVE,
-    Group,
     Range,
     require,
 )
@@ -26,15 +20,21 @@ from tinygrad_fc.optim.optimizer import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinygrad_fc.optim.optimizer import Optimizer
+    from tinygrad_fc.optim.optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR"]
-
-MODES = ("triangular", "triangular2", "exp_range")
 
 
 def _on_half_cosine(start: Any, end: Any, fraction: float) -> Any:
     return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
+
+
+def _on_line(start: Any, end: Any, fraction: float) -> Any:
+    return start + (end - start) * fraction
+
+
+ANNEALING = {"cos": _on_half_cosine, "linear": _on_line}
+"""Values from `start` to `end` at a fraction of the way, by the name of the strategy."""
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -66,8 +66,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        require(self, COUNT, T_0=T_0, T_mult=T_mult)
-        require(self, FINITE, eta_min=eta_min)
+        require(self, locals(), T_0=COUNT, T_mult=COUNT, eta_min=FINITE)
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
         self.T_cur: float  # epochs since the last restart
         super().__init__(optimizer, last_epoch)
@@ -80,7 +79,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def step(self, epoch: float | None = None) -> None:
         """Set the learning rates of the next integer epoch, or of `epoch`, possibly fractional."""
         epoch = self.last_epoch + 1 if epoch is None else epoch
-        require(self, NON_NEGATIVE, epoch=epoch)
+        require(self, locals(), epoch=NON_NEGATIVE)
         self.last_epoch = math.floor(epoch)
         self.T_cur, self.T_i = epoch, self.T_0
         if self.T_mult == 1:
@@ -165,15 +164,14 @@ class CyclicLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.optimizer = check_optimizer(self, optimizer)
-        down = step_size_up if step_size_down is None else step_size_down
-        require(self, POSITIVE, step_size_up=step_size_up, step_size_down=down)
-        require(self, FINITE, gamma=gamma)
+        step_size_down = step_size_up if step_size_down is None else step_size_down
+        require(self, locals(), step_size_up=POSITIVE, step_size_down=POSITIVE, gamma=FINITE)
         if scale_fn is None:
-            require(self, Range(lambda v: v in MODES, f"one of {', '.join(MODES)}"), mode=mode)
+            require(self, locals(), mode=Range.of("triangular", "triangular2", "exp_range"))
             scale_mode = "iterations" if mode == "exp_range" else "cycle"
         base_lrs = per_group(self, optimizer, "base_lr", base_lr)
         self.max_lrs = per_group(self, optimizer, "max_lr", max_lr)
-        self.total_size = float(step_size_up) + float(down)
+        self.total_size = float(step_size_up) + float(step_size_down)
         self.step_ratio = float(step_size_up) / self.total_size
         self.mode, self.gamma, self.scale_mode = mode, gamma, scale_mode
         self._scale_fn_custom = scale_fn
@@ -259,13 +257,11 @@ class OneCycleLR(LRScheduler):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
-            require(self, COUNT, epochs=epochs, steps_per_epoch=steps_per_epoch)
+            require(self, locals(), epochs=COUNT, steps_per_epoch=COUNT)
             total_steps = epochs * steps_per_epoch
-        require(self, COUNT, total_steps=total_steps)
-        require(self, FRACTION, pct_start=pct_start)
-        require(self, POSITIVE, div_factor=div_factor, final_div_factor=final_div_factor)
-        strategies = Range(lambda v: v in ("cos", "linear"), "'cos' or 'linear'")
-        require(self, strategies, anneal_strategy=anneal_strategy)
+        require(self, locals(), total_steps=COUNT, pct_start=FRACTION)
+        require(self, locals(), div_factor=POSITIVE, final_div_factor=POSITIVE)
+        require(self, locals(), anneal_strategy=Range.of(*ANNEALING))
         self.total_steps = total_steps
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(total_steps, pct_start, three_phase=three_phase)
@@ -293,7 +289,7 @@ class OneCycleLR(LRScheduler):
         start, phase = last_steps[i - 1] if i else 0.0, self._schedule_phases[i]
         length = phase["end_step"] - start
         fraction = (self.last_epoch - start) / length if length else 1.0
-        between = _on_half_cosine if self._anneal_func_type == "cos" else _on_line
+        between = ANNEALING[self._anneal_func_type]
         rates = []
         for group in self.optimizer.param_groups:
             rates.append(between(group[phase["start_lr"]], group[phase["end_lr"]], fraction))
@@ -301,10 +297,6 @@ class OneCycleLR(LRScheduler):
                 ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
                 set_momentum(group, between(*ends, fraction))
         return rates
-
-
-def _on_line(start: Any, end: Any, fraction: float) -> Any:
-    return start + (end - start) * fraction
 
 
 def _phases(total: int, pct_start: float, *, three_phase: bool) -> list[dict[str, Any]]:

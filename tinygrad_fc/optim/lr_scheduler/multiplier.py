@@ -82,8 +82,7 @@ class StepLR(_ByMultiplier):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        require(self, POSITIVE, step_size=step_size)
-        require(self, FINITE, gamma=gamma)
+        require(self, locals(), step_size=POSITIVE, gamma=FINITE)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -118,7 +117,7 @@ class MultiStepLR(_ByMultiplier):
         gamma: float = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        require(self, FINITE, gamma=gamma)
+        require(self, locals(), gamma=FINITE)
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -143,7 +142,7 @@ class ExponentialLR(_ByMultiplier):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        require(self, FINITE, gamma=gamma)
+        require(self, locals(), gamma=FINITE)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -180,8 +179,7 @@ class ConstantLR(_ByMultiplier):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        require(self, FRACTION, factor=factor)
-        require(self, NON_NEGATIVE, total_iters=total_iters)
+        require(self, locals(), factor=FRACTION, total_iters=NON_NEGATIVE)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -215,9 +213,8 @@ class LinearLR(_ByMultiplier):
         last_epoch: int = -1,
     ) -> None:
         positive = Range(lambda v: 0 < v <= 1, "above 0 and at most 1")
-        require(self, positive, start_factor=start_factor)
-        require(self, FRACTION, end_factor=end_factor)
-        require(self, NON_NEGATIVE, total_iters=total_iters)
+        require(self, locals(), start_factor=positive, end_factor=FRACTION)
+        require(self, locals(), total_iters=NON_NEGATIVE)
         self.start_factor, self.end_factor = start_factor, end_factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -246,7 +243,7 @@ class PolynomialLR(_ByMultiplier):
     def __init__(
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
     ) -> None:
-        require(self, NON_NEGATIVE, total_iters=total_iters, power=power)
+        require(self, locals(), total_iters=NON_NEGATIVE, power=NON_NEGATIVE)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -279,8 +276,7 @@ class CosineAnnealingLR(_ByMultiplier):
         eta_min: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        require(self, POSITIVE, T_max=T_max)
-        require(self, FINITE, eta_min=eta_min)
+        require(self, locals(), T_max=POSITIVE, eta_min=FINITE)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -394,12 +390,10 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self.optimizer = check_optimizer(self, optimizer)
-        require(self, Range(lambda v: v in ("min", "max"), "'min' or 'max'"), mode=mode)
-        modes = Range(lambda v: v in ("rel", "abs"), "'rel' or 'abs'")
-        require(self, modes, threshold_mode=threshold_mode)
-        require(self, Range(lambda v: 0 <= v < 1, "at least 0 and below 1"), factor=factor)
-        require(self, FINITE, threshold=threshold)
-        require(self, NON_NEGATIVE, patience=patience, cooldown=cooldown, eps=eps)
+        choices = {"mode": Range.of("min", "max"), "threshold_mode": Range.of("rel", "abs")}
+        require(self, locals(), **choices, threshold=FINITE)
+        require(self, locals(), factor=Range(lambda v: 0 <= v < 1, "at least 0 and below 1"))
+        require(self, locals(), patience=NON_NEGATIVE, cooldown=NON_NEGATIVE, eps=NON_NEGATIVE)
         self.min_lrs = per_group(self, optimizer, "min_lr", min_lr)
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
