@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -100,9 +99,15 @@ class LBFGS(Optimizer):
         params, state = group["params"], self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
-        evaluate = partial(_evaluate, closure, params, maximize=group["maximize"])
+        sign = -1 if group["maximize"] else 1
+
+        def evaluate() -> tuple[Any, Point]:
+            with enable_grad():
+                loss = closure()
+            state["func_evals"] += 1
+            return loss, Point(0.0, sign * number_of(loss), sign * _gradient(params))
+
         first, point = evaluate()
-        state["func_evals"] += 1
         if not _max_abs(point.gradient) <= group["tolerance_grad"]:
             self._iterate(evaluate, group, state, point)
         return first
@@ -111,7 +116,7 @@ class LBFGS(Optimizer):
         self, evaluate: Evaluate, group: Group, state: dict[str, Any], point: Point
     ) -> None:
         params, tolerance = group["params"], group["tolerance_change"]
-        evaluations = 1
+        max_calls = state["func_evals"] - 1 + group["max_eval"]
         for i in range(1, group["max_iter"] + 1):
             state["n_iter"] += 1
             d, t = _direction(state, point.gradient, group)
@@ -120,21 +125,17 @@ class LBFGS(Optimizer):
             point = Point(0.0, point.loss, point.gradient, number_of(point.gradient @ d))
             if point.slope > -tolerance:
                 break
-            calls = 0
             if group["line_search_fn"] is not None:
                 width = tolerance / (_max_abs(d) or 1.0)
-                search = LineSearch(evaluate, params, d, point, group["max_eval"] - evaluations)
-                point, calls = search.point(t, width), search.calls
+                left = max_calls - state["func_evals"]
+                point = LineSearch(evaluate, params, d, point, left).point(t, width)
                 t = state["t"] = point.t
-                _move(params, t, d)
-            else:
-                _move(params, t, d)
-                if i < group["max_iter"]:  # after the last step, the loss is not needed
-                    point, calls = evaluate()[1], 1
-            evaluations += calls
-            state["func_evals"] += calls
+            _move(params, t, d)
+            # After the last step without a line search, the loss is not needed.
+            if group["line_search_fn"] is None and i < group["max_iter"]:
+                _, point = evaluate()
             if (
-                evaluations >= group["max_eval"]
+                state["func_evals"] >= max_calls
                 or _max_abs(point.gradient) <= group["tolerance_grad"]
                 or _max_abs(t * d) <= tolerance
                 or abs(point.loss - previous) < tolerance
@@ -336,16 +337,6 @@ def _gradient(params: list[Tensor]) -> Any:
         np.zeros_like(array_of(p)) if grad_of(p) is None else array_of(grad_of(p)) for p in params
     ]
     return np.concatenate([g.reshape(-1) for g in grads])
-
-
-def _evaluate(
-    closure: Callable[[], Any], params: list[Tensor], *, maximize: bool
-) -> tuple[Any, Point]:
-    """Call `closure`; return its loss, and the value and gradient to minimize, with t = 0."""
-    with enable_grad():
-        loss = closure()
-    value, gradient = number_of(loss), _gradient(params)
-    return loss, Point(0.0, -value, -gradient) if maximize else Point(0.0, value, gradient)
 
 
 def _move(params: list[Tensor], t: float, d: Any) -> None:
