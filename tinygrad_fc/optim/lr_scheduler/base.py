@@ -219,7 +219,7 @@ def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
 
 def per_group(scheduler: LRScheduler, optimizer: Optimizer, option: str, value: Any) -> list[Any]:
     """Return `value` as a list with one value per group; a single value is repeated."""
-    count = len(optimizer.param_groups)
+    count = len(check_optimizer(scheduler, optimizer).param_groups)
     values = value if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:
         raise ValueError(
@@ -243,19 +243,13 @@ class _Composite(LRScheduler):
         if not schedulers:
             raise ValueError(f"{name} got no schedulers: pass at least one")
         for i, scheduler in enumerate(schedulers):
+            got = f"got a {type(scheduler).__name__} at index {i}"
             if not isinstance(scheduler, LRScheduler):
-                raise TypeError(
-                    f"{name} combines schedulers, got a {type(scheduler).__name__} at index {i}"
-                )
+                raise TypeError(f"{name} combines schedulers, {got}")
             if scheduler.step_needs_metric:
-                raise ValueError(
-                    f"{name} got a {type(scheduler).__name__} at index {i}, whose step needs a "
-                    "metric. Step it separately"
-                )
+                raise ValueError(f"{name} {got}, whose step needs a metric. Step it separately")
             if scheduler.optimizer is not optimizer:
-                raise ValueError(
-                    f"{name} got a {type(scheduler).__name__} at index {i} of another optimizer"
-                )
+                raise ValueError(f"{name} {got} of another optimizer")
         self._schedulers, self.optimizer = list(schedulers), schedulers[0].optimizer
 
     def _update_lr(self, epoch: int | None = None) -> None:  # noqa: ARG002  always 0

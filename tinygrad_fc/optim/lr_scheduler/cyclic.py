@@ -94,10 +94,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 def start_momentum(
-    scheduler: LRScheduler, base: float | list[float], top: float | list[float], *, resumed: bool
+    scheduler: Any, base: float | list[float], top: float | list[float], *, resumed: bool
 ) -> tuple[list[Any], list[Any]]:
     """Return base and maximum momentum per group; set the maximum, and store both in the groups."""
     optimizer = scheduler.optimizer
+    scheduler.use_beta1 = "betas" in optimizer.defaults  # for PyTorch's state_dict, unread
     if not {"momentum", "betas"} & optimizer.defaults.keys():
         raise ValueError(
             f"{type(scheduler).__name__} cycles the momentum, which {type(optimizer).__name__} "
@@ -177,7 +178,6 @@ class CyclicLR(LRScheduler):
         self._scale_fn_custom = scale_fn
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.use_beta1 = "betas" in optimizer.defaults  # for PyTorch's state_dict, unread
             self.base_momentums, self.max_momentums = start_momentum(
                 self, base_momentum, max_momentum, resumed=last_epoch != -1
             )
@@ -203,8 +203,8 @@ class CyclicLR(LRScheduler):
         height = fraction / self.step_ratio if rising else (fraction - 1) / (self.step_ratio - 1)
         height *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
-            ends = zip(self.base_momentums, self.max_momentums, strict=True)
-            for group, (base, top) in zip(self.optimizer.param_groups, ends, strict=True):
+            ends = self.base_momentums, self.max_momentums
+            for group, base, top in zip(self.optimizer.param_groups, *ends, strict=True):
                 set_momentum(group, top - (top - base) * height)
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
         return [base + (top - base) * height for base, top in pairs]
@@ -268,7 +268,6 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         max_lrs = per_group(self, optimizer, "max_lr", max_lr)
         if cycle_momentum:
-            self.use_beta1 = "betas" in optimizer.defaults  # for PyTorch's state_dict, unread
             start_momentum(self, base_momentum, max_momentum, resumed=last_epoch != -1)
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, max_lrs, strict=True):

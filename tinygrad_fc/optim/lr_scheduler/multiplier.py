@@ -312,7 +312,7 @@ class LambdaLR(LRScheduler):
         lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
         last_epoch: int = -1,
     ) -> None:
-        self.lr_lambdas = per_group(self, check_optimizer(self, optimizer), "lr_lambda", lr_lambda)
+        self.lr_lambdas = per_group(self, optimizer, "lr_lambda", lr_lambda)
         for function in self.lr_lambdas:
             if not callable(function):
                 raise TypeError(
