@@ -58,8 +58,7 @@ class saved_tensors_hooks:  # noqa: N801  PyTorch's spelling
     def op_of(self, node: Any) -> Any:
         """Return the op of `node` with rules that read packed values."""
         op, values = node._op, (node._array, *node._args)
-        is_variadic = type(op.rules) is VariadicRule
-        if not is_variadic and type(op.rules) is not tuple:  # a `Function`: its context packs
+        if type(op.rules) not in (tuple, VariadicRule):  # a `Function`: its context packs
             return op
         needed = [i for i, a in enumerate(node._parents) if a is not None]
         read = {i: _positions(op.values_read_by(i, values[0], values[1:]), values) for i in needed}
@@ -67,16 +66,9 @@ class saved_tensors_hooks:  # noqa: N801  PyTorch's spelling
             k: self.pack_hook(leaf_of(values[k])) for k in sorted(set().union(*read.values()))
         }
         restoring = copy.copy(op)
-        if is_variadic:
-            restoring.rules = VariadicRule(
-                lambda i, g, *rest, **settings: self._rule(op.rules[i], packed, read[i])(
-                    g, *rest, **settings
-                )
-            )
-        else:
-            restoring.rules = tuple(
-                self._rule(rule, packed, read.get(i, set())) for i, rule in enumerate(op.rules)
-            )
+        restoring.rules = tuple(
+            self._rule(op.rules[i], packed, read.get(i, set())) for i in range(len(node._parents))
+        )
         if op.outer is not None:  # whose rule reads the result
             restoring.outer = copy.copy(op.outer)
             restoring.outer.rules = (self._rule(op.outer.rules[0], packed, {0}),)
