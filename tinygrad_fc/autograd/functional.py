@@ -238,8 +238,11 @@ class Evaluation:
         """Return the value of the function."""
         return self.like_outputs(self._result(self.outputs))
 
-    def _result(self, tensors: list[Any]) -> list[Any]:
-        return tensors if self.recorded(tensors) else [leaf_of(array_of(t)) for t in tensors]
+    def _result(self, tree: Any) -> Any:
+        """Return `tree`, its tensors detached unless derivatives are recorded."""
+        if self.recorded([t for t in pytree.flatten(tree)[0] if isinstance(t, Node)]):
+            return tree
+        return pytree.mapped(lambda t: leaf_of(array_of(t)) if isinstance(t, Node) else t, tree)
 
     def recorded(self, tensors: Sequence[Any]) -> bool:
         """Return whether to record derivatives that depend on `tensors`."""
@@ -248,7 +251,7 @@ class Evaluation:
         copies = {id(t) for t in self.inputs}
         return self.recording and any(id(t) not in copies for t in sources(tensors))
 
-    def finished(self, tensors: Items, like: Sequence[Any] | None = None) -> list[Any]:
+    def finished(self, tensors: Items, like: Sequence[Any] | None = None) -> Any:
         """Return `tensors`, with zeros for None, detached unless derivatives are recorded."""
         self.check_strict(tensors, recorded=bool(self.create))
         pairs = zip(tensors, like or tensors, strict=True)
@@ -258,9 +261,7 @@ class Evaluation:
 
     def finished_aux(self) -> Any:
         """Return the auxiliary result, detached unless derivatives are recorded."""
-        if self.recorded([t for t in pytree.flatten(self.aux)[0] if isinstance(t, Node)]):
-            return self.aux
-        return pytree.mapped(lambda t: leaf_of(array_of(t)) if isinstance(t, Node) else t, self.aux)
+        return self._result(self.aux)
 
     def weights(self, v: Any, spec: Any, like: Sequence[Any], kind: str) -> list[Any]:
         """Return the leaves of `v`, checked against `spec` and `like`; by default 1."""
