@@ -238,8 +238,7 @@ def gradcheck(
                 "x.double(), and compare the gradients of other dtypes to these"
             )
     try:
-        check = _Check(func, args, chosen, atol, rtol, nondet_tol)
-        check.assert_correct()
+        _Check(func, args, chosen, atol, rtol, nondet_tol).assert_correct()
     except GradcheckError:
         if raise_exception:
             raise

@@ -161,8 +161,8 @@ class FunctionOp(Op):
     def __init__(self, kind: Any, *, separate: bool) -> None:
         self.kind, self.separate = kind, separate
         name = kind.__name__
-        _unregistered(name, _node_array, None, self)
-        self.pick = _unregistered(name, _pick, (_pick_rule, None))
+        _unregistered(name, lambda *operands: operands[-1].node_array(), None, self)
+        self.pick = _unregistered(name, lambda _node, array, **_: array, (_pick_rule, None))
         self.linear = _unregistered(f"the gradient of {name}", _zeros, (_tangent,))
         cut = VariadicRule(functools.partial(_cut, name))
         self.cut = _unregistered(f"the gradient of {name}", lambda gradient, *_: gradient, cut)
@@ -204,10 +204,6 @@ def _unregistered(name: str, forward: Any, rules: Any, op: Any = None) -> Op:
     return cast("Op", op)
 
 
-def _node_array(*operands: Any) -> Any:
-    return operands[-1].node_array()
-
-
 view_of_leaf: Any = _unregistered("saved tensor", readonly, (lambda g, _out, _x: g,))
 """The op of a read-only view of a saved leaf, which `backward` cannot change in place."""
 view_of_leaf.aliases_leaf = True
@@ -219,11 +215,6 @@ def _zeros(_g: Any, *, like: Any, **_: Any) -> Any:
 
 def _tangent(v: Any, _out: Any, _g: Any, *, jvp: Any, **_: Any) -> Any:
     return jvp(v)
-
-
-def _pick(_node: Any, array: Any, *, at: slice) -> Any:
-    del at
-    return array
 
 
 def _pick_rule(g: Any, _out: Any, _node: Any, _array: Any, *, at: slice) -> Any:
