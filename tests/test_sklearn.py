@@ -87,12 +87,13 @@ def test_a_weight_decay_of_0_is_none_and_not_the_default(decay: Any):
 
 
 def test_early_stopping_restores_the_best_parameters():
-    net = NetRegressor(
-        hidden=(32,), lr=0.3, max_epochs=60, validation_fraction=0.3, patience=3, random_state=1
-    ).fit(X, RNG.normal(size=60))
-    losses = [row["validation_loss"] for row in net.history_]
-    assert net.n_iter_ < 60
-    assert np.argmin(losses) == len(losses) - 5  # the best one, and more epochs than the patience
+    options = {"lr": 0.3, "validation_fraction": 0.3, "patience": 3, "random_state": 1}
+    targets = RNG.normal(size=60)
+    net = NetRegressor(max_epochs=60, **options).fit(X, targets)
+    best = int(np.argmin([row["validation_loss"] for row in net.history_]))
+    assert net.n_iter_ == best + 5 < 60  # more epochs than the patience after the best one
+    until_then = NetRegressor(max_epochs=best + 1, **options).fit(X, targets)
+    np.testing.assert_array_equal(net.predict(X), until_then.predict(X))
 
 
 def test_weights_of_samples_and_classes_agree():
