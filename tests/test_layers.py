@@ -92,24 +92,15 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-names = sys.argv[1:]
-public = {name: import_module(name) for name in names if hasattr(import_module(name), "__path__")}
-public = {(name, key): getattr(m, key) for name, m in public.items() for key in dir(m)}
-for name in names:
-    import_module(name)
-for (name, key), value in public.items():
-    if not isinstance(value, ModuleType):
-        assert getattr(import_module(name), key) is value, f"{name}.{key} is hidden"
-for name in names:
+for name in sys.argv[1:]:
     package, _, last = name.rpartition(".")
-    value = getattr(import_module(package), last) if package else sys
-    assert isinstance(value, ModuleType), f"{name} is hidden by a function"
+    value = getattr(import_module(package), last, None) if package else None
+    assert isinstance(value, ModuleType | None), f"{name} has the name of an object of its package"
 """
 
 
 def test_no_module_and_public_name_hide_each_other():
-    for extra in ("dask", "numba", "sklearn"):
-        pytest.importorskip(extra)
+    pytest.importorskip("dask")
     subprocess.run(  # noqa: S603
         [sys.executable, "-c", HIDDEN, *MODULES], check=True
     )

@@ -57,7 +57,6 @@ SETTINGS: list[Any] = [
     {"dropout": 0.3},
     {"validation_fraction": 0.2, "patience": 2},
     {"schedule": lambda o: optim.lr_scheduler.StepLR(o, 2)},
-    {"optimizer": optim.SGD, "weight_decay": 0.01},
 ]
 
 
