@@ -7,6 +7,7 @@ units saturate, and still detect a relative error of 1e-9 in a single rule, as t
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,45 +78,24 @@ def by_tensors(case: Case) -> Array:
 
 
 def check_samples(case: Case, method: Callable[[Case], Array]) -> None:
+    """Every weight's derivative is that of (14) and (37), every bias's that of (17) and (38)."""
     assert_close(case, method(case), by_hand(case), tolerance(case))
 
 
-METHODS = {
-    "layers": lambda case: check_samples(case, by_layers),
-    "tensors": lambda case: check_samples(case, by_tensors),
-    "rows": lambda case: check_samples(case, by_batch),
-}
-"""The last one is the reference of the tolerance."""
-
-
-@every
-@pytest.mark.parametrize("method", METHODS)
-def test_gradient_of_a_sample(activation: Activation, method: str) -> None:
-    """Every weight's derivative is that of (14) and (37), every bias's that of (17) and (38)."""
-    for_all_cases(METHODS[method], activation)
-
-
-# The gradient of a batch
+# Other gradients
 
 
 def check_batch(case: Case) -> None:
+    """The derivatives of (6) are the means of those of (5), which (14), (17), (37), (38) give."""
     model = case.model()
     cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
     actual = gradient(cost, parameters(model))
     assert_close(case, actual, by_hand(case).mean(axis=0), tolerance(case, mean=True))
 
 
-@every
-def test_gradient_of_a_batch(activation: Activation) -> None:
-    """The derivatives of (6) are the means of those of (5), which (14), (17), (37), (38) give."""
-    for_all_cases(check_batch, activation)
-
-
-# The gradients of the sums
-
-
-def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
-    """Return the gradients of the sums, equal from `backward` and from `autograd.grad`."""
+def check_sums(case: Case) -> None:
+    """The gradient of z^(l) is the d^(l) of (12), which (13) and (36) give by hand."""
+    zs, ys = forward(case)
     cost = batch_cost(ys[-1], tg.tensor(case.target))
     gradients = tg.autograd.grad(cost, zs, retain_graph=True)
     for z in zs:  # which retain their gradient in both passes
@@ -123,25 +103,13 @@ def deltas(case: Case, zs: list[Tensor], ys: list[Tensor]) -> list[Array]:
     cost.backward()
     for z, d in zip(zs, gradients, strict=True):
         np.testing.assert_array_equal(z.grad.numpy(), d.numpy())
-    return [d.numpy() for d in gradients]
-
-
-def check_deltas(case: Case) -> None:
-    actual = len(case.x) * np.concatenate(deltas(case, *forward(case)), axis=1)
+    actual = len(case.x) * np.concatenate([d.numpy() for d in gradients], axis=1)
     biases = slice(-actual.shape[1], None)  # by hand, d is their gradient: (17) and (38)
     assert_close(case, actual, by_hand(case)[:, biases], tolerance(case)[:, biases])
 
 
-@every
-def test_gradient_of_the_sums(activation: Activation) -> None:
-    """The gradient of z^(l) is the d^(l) of (12), which (13) and (36) give by hand."""
-    for_all_cases(check_deltas, activation)
-
-
-# The second order
-
-
 def check_curvature(case: Case) -> None:
+    """The gradient of the gradient is the complex-step derivative of (13) to (38)."""
     model = case.model()
     of = parameters(model)
     cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target))
@@ -154,10 +122,61 @@ def check_curvature(case: Case) -> None:
     assert_close(case, actual, expected, tolerance(case, mean=True, direction=direction))
 
 
+# Properties, and wrong rules that they detect
+
+RULES = {
+    "linear's input": (linalg.linear, 0),
+    "linear's weight": (linalg.linear, 1),
+    "linear's bias": (linalg.linear, 2),
+    "sigmoid": (elementwise.sigmoid, 0),
+    "tanh": (trigonometry.tanh, 0),
+    "the user's": (algebraic, 0),
+    "the loss": (loss.squared_error, 0),
+    "matmul's left": (linalg.matmul, 0),
+    "matmul's right": (linalg.matmul, 1),
+}
+"""An op and the number of its rule."""
+MATMUL = ["matmul's left", "matmul's right"]
+LAYERS = [name for name in RULES if name not in MATMUL]
+ACTS = ["sigmoid", "tanh", "the user's"]
+PROPERTIES: dict[str, tuple[Callable[..., None], list[str]]] = {
+    "samples by layers": (partial(check_samples, method=by_layers), LAYERS),
+    "samples by tensors": (partial(check_samples, method=by_tensors), [*ACTS, *MATMUL]),
+    "samples by rows": (partial(check_samples, method=by_batch), []),
+    "batch": (check_batch, LAYERS),
+    "sums": (check_sums, ["linear's input", "the loss", *ACTS]),
+    "Hessian times a direction": (check_curvature, LAYERS),
+}
+"""Each property, and the rules in which it detects an error; `tolerance` refers to the rows."""
+
+
 @every
-def test_hessian_times_a_direction(activation: Activation) -> None:
-    """The gradient of the gradient is the complex-step derivative of (13) to (38)."""
-    for_all_cases(check_curvature, activation)
+@pytest.mark.parametrize("law", PROPERTIES)
+def test_derivatives_are_those_by_hand(activation: Activation, law: str) -> None:
+    for_all_cases(PROPERTIES[law][0], activation)
+
+
+SEARCH = {"max_examples": 100, "phases": [Phase.generate], "database": None}
+
+
+def with_error(rule: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **settings: rule(*args, **settings) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("law", "name"), [(law, name) for law in PROPERTIES for name in PROPERTIES[law][1]]
+)
+def test_a_relative_error_of_1e_9_in_a_rule_is_detected(
+    law: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is in a factor of (11), (13), (14), (17) or (36) to (38); 100 examples suffice."""
+    op, wrong = RULES[name]
+    rules = tuple(with_error(rule) if i == wrong else rule for i, rule in enumerate(op.rules))
+    for fused in (op, *(c for c in registry.values() if isinstance(c, Chain) and c.inner is op)):
+        monkeypatch.setattr(fused, "rules", rules)
+    activation = next((a for a in ACTIVATIONS if a.recorded is op), ACTIVATIONS[0])
+    with pytest.raises(AssertionError):
+        for_all_cases(PROPERTIES[law][0], activation, options=SEARCH)
 
 
 # Training
@@ -200,51 +219,3 @@ def test_training_equals_that_of_the_document(activation: Activation) -> None:
     """
     others = {"rate": st.floats(0, 1), "size": st.integers(1, 12)}
     for_all_cases(check_training, activation, scales=(0.1, 0.3, 1.0), **others)
-
-
-# Wrong rules
-
-RULES = {
-    "linear's input": (linalg.linear, 0),
-    "linear's weight": (linalg.linear, 1),
-    "linear's bias": (linalg.linear, 2),
-    "sigmoid": (elementwise.sigmoid, 0),
-    "tanh": (trigonometry.tanh, 0),
-    "the user's": (algebraic, 0),
-    "the loss": (loss.squared_error, 0),
-    "matmul's left": (linalg.matmul, 0),
-    "matmul's right": (linalg.matmul, 1),
-}
-"""An op and the number of its rule."""
-LAYERS = [name for name in RULES if "matmul" not in name]
-ACTS = ["sigmoid", "tanh", "the user's"]
-SUMS = ["linear's input", "the loss", *ACTS]
-DETECTS: dict[str, tuple[Callable[[Case], None], list[str]]] = {
-    "layers": (METHODS["layers"], LAYERS),
-    "tensors": (METHODS["tensors"], [*ACTS, "matmul's left", "matmul's right"]),
-    "batch": (check_batch, LAYERS),
-    "sums": (check_deltas, SUMS),
-    "second order": (check_curvature, LAYERS),
-}
-"""Each property, and the rules in which it detects an error."""
-SEARCH = {"max_examples": 100, "phases": [Phase.generate], "database": None}
-
-
-def with_error(rule: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **settings: rule(*args, **settings) * (1 + 1e-9)
-
-
-@pytest.mark.parametrize(
-    ("law", "name"), [(law, name) for law in DETECTS for name in DETECTS[law][1]]
-)
-def test_a_relative_error_of_1e_9_in_a_rule_is_detected(
-    law: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The error is in a factor of (11), (13), (14), (17) or (36) to (38); 100 examples suffice."""
-    op, wrong = RULES[name]
-    rules = tuple(with_error(rule) if i == wrong else rule for i, rule in enumerate(op.rules))
-    for fused in (op, *(c for c in registry.values() if isinstance(c, Chain) and c.inner is op)):
-        monkeypatch.setattr(fused, "rules", rules)
-    activation = next((a for a in ACTIVATIONS if a.recorded is op), ACTIVATIONS[0])
-    with pytest.raises(AssertionError):
-        for_all_cases(DETECTS[law][0], activation, options=SEARCH)
