@@ -51,16 +51,14 @@ def laid_out(a: Array, layout: str) -> Array:
     if layout == "fortran":
         return np.asfortranarray(a)
     if layout == "reversed":
-        return a[(slice(None, None, -1),) * a.ndim].copy()[(slice(None, None, -1),) * a.ndim]
+        return np.flip(np.flip(a).copy())
     if layout == "strided":
         wide = np.full([2 * n for n in a.shape], 7, a.dtype)
         wide[(slice(None, None, 2),) * a.ndim] = a
         return wide[(slice(None, None, 2),) * a.ndim]
-    if layout == "readonly":
-        a = a.copy()
-        a.flags.writeable = False
-        return a
-    return a.copy()
+    a = a.copy()
+    a.flags.writeable = layout != "readonly"
+    return a
 
 
 LAYOUTS = ("plain", "fortran", "reversed", "strided", "readonly")

@@ -110,7 +110,6 @@ def test_numpy_returns_a_read_only_view(a: Any):
         assert np.shares_memory(view, t.numpy()) or not a.size
         with pytest.raises(ValueError, match="read-only"):
             view[...] = 0
-    assert np.asarray(x.detach()).shape == a.shape
     for recorded in (x, x * 2):
         with pytest.raises(GraphError, match=r"x\.numpy\(\).*x\.detach\(\)"):
             np.asarray(recorded)

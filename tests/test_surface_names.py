@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -42,12 +43,9 @@ def definitions() -> dict[str, dict[str, Any]]:
 
 
 def test_every_name_has_one_module_that_defines_it():
-    modules: dict[str, list[str]] = {}
-    for module, functions in definitions().items():
-        for name in functions:
-            modules.setdefault(name, []).append(module)
+    modules = Counter(name for functions in definitions().values() for name in functions)
     assert len(modules) > 200
-    assert {name: found for name, found in modules.items() if len(found) > 1} == {}
+    assert [name for name, count in modules.items() if count > 1] == []
     # A public function or op is one of these, whichever name space shows it.
     known = {id(f): m for m, functions in definitions().items() for f in functions.values()}
     for place in (tg, tg.nn.functional):
