@@ -132,10 +132,14 @@ def momentum(parameters: Any) -> Any:
     return sgd(parameters, momentum=0.9)
 
 
+def training_of(model: nn.Module, optimizer: Any = sgd, loss: Any = None) -> Training:
+    """Return the training of a model, by default with SGD and the mean squared error."""
+    return Training(model, optimizer(model.parameters()), loss or nn.MSELoss())
+
+
 def perceptron(
     optimizer: Any = sgd, loss: Any = None, *layers: Any, dtype: str = "float64"
 ) -> Training:
     """Return the training of a network of two layers, with others between them."""
     model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), *layers, nn.Linear(5, 3))
-    model.to(getattr(tg, dtype))
-    return Training(model, optimizer(model.parameters()), loss or nn.MSELoss())
+    return training_of(model.to(getattr(tg, dtype)), optimizer, loss)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.compiler.formula import forward_text, function_text, rule_text
@@ -15,6 +14,8 @@ from tinygrad_fc.compiler.instructions import add_at, put
 from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.viz.computation_graph import argument_name
 from tinygrad_fc.viz.explanation import _required_settings, _sample
+
+from .networks import seeds
 
 OPS = list({id(op): op for op in registry.values() if op.outer is None and op.rules}.values())
 BUILTIN = {
@@ -24,7 +25,6 @@ BUILTIN = {
     "nan": np.nan,
     **{op.name: op for op in reversed(OPS)},
 }
-seeds = st.integers(0, 2**32 - 1)
 
 
 def names_of(op: Op) -> list[str]:

@@ -18,7 +18,7 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.nn import functional as F
 from tinygrad_fc.nn.utils import parametrizations
 
-from .networks import batch
+from .networks import batch, training_of
 from .twins import BACKENDS, Training, Twins, called, same
 
 FUNCTIONS: dict[str, Any] = {
@@ -58,8 +58,7 @@ PARAMETRIZED: dict[str, Any] = {
 @pytest.mark.parametrize("name", PARAMETRIZED)
 def test_parametrized_layers_are_trained(name: str):
     def create() -> Training:
-        model = nn.Sequential(PARAMETRIZED[name](nn.Linear(4, 4)), nn.Linear(4, 3))
-        return Training(model, optim.SGD(model.parameters(), lr=0.3), nn.MSELoss())
+        return training_of(nn.Sequential(PARAMETRIZED[name](nn.Linear(4, 4)), nn.Linear(4, 3)))
 
     twins = Twins(create, backend="auto")
     for k in range(12):
@@ -87,7 +86,6 @@ lbfgs = optim.LBFGS([w])
 NAMED: dict[str, Any] = {
     "LBFGS chooses its steps by the values of the loss": line_search,
     "orthogonal_ of this package reads the value": lambda x: nn.init.orthogonal_(x * 1.0),
-    "the state of a random generator is read": lambda _: tg.get_rng_state(),
 }
 
 

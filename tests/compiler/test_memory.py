@@ -8,6 +8,7 @@ import re
 import tracemalloc
 import weakref
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .networks import batch, perceptron
+from .networks import batch, perceptron, training_of
 from .twins import BACKENDS, native, same, step
 
 
@@ -172,16 +173,8 @@ def deep(hidden: int = 4, width: int = 64, rows: int = 1000) -> tuple[Any, Any]:
     sizes = [8, *[width] * hidden, 3]
     layers = [(nn.Linear(n, m), nn.ReLU()) for n, m in itertools.pairwise(sizes)]
     model = nn.Sequential(*[layer for pair in layers for layer in pair][:-1])
-    sgd = optim.SGD(model.parameters(), lr=0.1)
-
-    def step(x: Any, y: Any) -> Any:
-        sgd.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        sgd.step()
-        return loss
-
-    return step, (tg.rand(rows, 8), tg.randint(0, 3, (rows,)))
+    training = training_of(model, loss=nn.CrossEntropyLoss())
+    return partial(step, training), (tg.rand(rows, 8), tg.randint(0, 3, (rows,)))
 
 
 def left_and_most(function: Any, args: Any) -> tuple[int, int]:

@@ -25,11 +25,10 @@ from .networks import (
     optimizers,
     perceptron,
     seeds,
-    sgd,
+    training_of,
 )
 from .twins import Training, Twins, native, near, quickly, share
 
-"""Layers that are compiled in one network; `OTHERS` has variants of them."""
 DEFAULTS = {"Adam": optim.Adam, "SGD": momentum, "RMSprop": optim.RMSprop}
 
 
@@ -38,12 +37,7 @@ def train(data: st.DataObject, dtype: str, backend: str, steps: int, n: int) -> 
     create = data.draw(networks(dtype))
     kind, loss = data.draw(losses())
     optimizer = data.draw(st.sampled_from(sorted(DEFAULTS)))
-
-    def training() -> Training:
-        model = create()
-        return Training(model, DEFAULTS[optimizer](model.parameters()), loss())
-
-    twins = Twins(training, backend=backend)
+    twins = Twins(lambda: training_of(create(), DEFAULTS[optimizer], loss()), backend=backend)
     seed = data.draw(seeds)
     with np.errstate(all="ignore"):
         for k in range(steps):
@@ -70,7 +64,7 @@ def test_each_layer(name: str):
         model = nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 3))
         for p in model.parameters():
             nn.init.normal_(p)
-        return Training(model, sgd(model.parameters()), nn.MSELoss())
+        return training_of(model)
 
     twins = Twins(create)
     for k in range(2):
@@ -122,8 +116,8 @@ def test_large_networks_agree_within_rounding(dtype: Any):
         model = nn.Sequential(
             *(nn.Linear(600, 128), nn.Sigmoid(), nn.Linear(128, 200), nn.ReLU()),
             *(nn.Linear(200, 1), nn.Tanh(), nn.Linear(1, 3)),
-        ).to(dtype)
-        return Training(model, sgd(model.parameters(), momentum=0.5), nn.MSELoss())
+        )
+        return training_of(model.to(dtype), momentum)
 
     twins = Twins(create)
     twins.agree = near  # large layers may be computed transposed, or in pieces

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizers import OPTIMIZERS
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn, optim
 from tinygrad_fc.compiler import CompileError
 
-from .networks import OPTIMIZERS, batch, dtypes, losses, networks, perceptron, seeds
+from .networks import batch, dtypes, losses, networks, perceptron, seeds, training_of
 from .programs import inputs, programs, with_gradients
-from .twins import BACKENDS, Training, native, same, share, step
+from .twins import BACKENDS, native, same, share, step
 
 # No right program is refused
 
@@ -59,7 +60,7 @@ def test_right_trainings_pass(data: st.DataObject, dtype: str, layout: str, seed
     for p in model.parameters():
         p.data = tg.from_numpy(laid_out(p.numpy(), layout))
     name = data.draw(st.sampled_from(sorted(OPTIMIZERS)))
-    training = Training(model, getattr(optim, name)(model.parameters()), loss())
+    training = training_of(model, getattr(optim, name), loss())
     compiled = tg.compile(lambda *xy: step(training, *xy), backend="numpy")
     with np.errstate(all="ignore"):
         for k in range(4):
@@ -112,11 +113,6 @@ def in_a_change(x: Any) -> Any:
 
 
 def in_an_argument(x: Any) -> Any:
-    x.mul_(hidden[0])
-    return x + 1
-
-
-def in_an_argument_alone(x: Any) -> Any:
     y = x + 1
     x.mul_(hidden[0])
     return y
@@ -143,8 +139,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no gradient": (in_no_gradient, r"w_grad is .* by the program, but None"),
     "a new gradient": (lambda x: in_no_gradient(x, 3.0), "gradient of a tensor is None by the"),
     "a change": (in_a_change, r"state\[0\] is 1.0 by the program, but 3.0"),
-    "an argument": (in_an_argument, r"its result\[0\] is 2.0 by the program, but 4.0"),
-    "an argument alone": (in_an_argument_alone, "only the function changes x"),
+    "an argument": (in_an_argument, "only the function changes x"),
     "random numbers": (in_random_numbers, "the state of a random generator"),
 }
 
@@ -223,7 +218,7 @@ def run_on_batches(function: Any, dtype: str, calls: int = 17) -> None:
 def test_updates_by_rounding_errors_pass(name: str, dtype: str, backend: str):
     """The gradient of a bias before batch normalization is rounding alone."""
     model = normalised(dtype)
-    training = Training(model, getattr(optim, name)(model.parameters()), nn.SmoothL1Loss())
+    training = training_of(model, getattr(optim, name), nn.SmoothL1Loss())
     run_on_batches(tg.compile(lambda *xy: step(training, *xy), backend=backend), dtype)
 
 
@@ -258,9 +253,11 @@ def test_results_of_rounding_errors_pass(dtype: str, backend: str, averaged: boo
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_difference_is_seen_beside_rounding_errors(backend: str):
     hidden[0] = 1.0
-    model = normalised("float64")
-    optimizer = optim.Adam(model.parameters())
-    training = Training(model, optimizer, lambda p, y: nn.functional.mse_loss(p, y) * hidden[0])
+
+    def loss(prediction: Any, target: Any) -> Any:
+        return nn.functional.mse_loss(prediction, target) * hidden[0]
+
+    training = training_of(normalised("float64"), optim.Adam, loss)
     compiled = tg.compile(lambda *xy: step(training, *xy), backend=backend)
     run_on_batches(compiled, "float64", 3)
     hidden[0] += 1e-5
