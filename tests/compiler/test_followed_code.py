@@ -24,9 +24,6 @@ class Special:
     def __getitem__(self, _: int) -> float:
         return config.factor  # type: ignore[no-any-return]
 
-    def __iter__(self) -> Any:
-        return iter([config.factor, config.factor])
-
     def __enter__(self) -> float:
         return config.factor  # type: ignore[no-any-return]
 
@@ -37,12 +34,6 @@ class Special:
         if name == "computed":
             return config.factor  # type: ignore[no-any-return]
         raise AttributeError(name)
-
-    def __len__(self) -> int:
-        return int(config.factor)
-
-    def __mul__(self, other: Any) -> Any:
-        return other * config.factor
 
 
 class Created:
@@ -62,11 +53,8 @@ def entered(x: Any) -> Any:
 
 SPECIAL_METHODS: dict[str, Any] = {
     "getitem": lambda x: x * special[0],
-    "iter": lambda x: sum(x * factor for factor in special),
     "enter": entered,
     "getattr": lambda x: x * special.computed,
-    "len": lambda x: x * len(special),
-    "mul": lambda x: special * x,
     "init": lambda x: Created(x).scaled,
 }
 
