@@ -26,17 +26,14 @@ TRAININGS: dict[str, Any] = {
 }
 
 
-def orders(rows: Any) -> list[Any]:
-    """Return the same rows as a matrix, and as steps of which the last ones are smaller."""
-    return [rows.reshape(3, 4), tg.tensor(rows).split(5), np.array_split(rows, 5), rows[None]]
-
-
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize("function", [step, accumulate])
 def test_epochs(name: str, function: Any):
-    x, y = batch(n=12)
+    """The same rows as a matrix, and as steps of which the last ones are smaller."""
+    (x, y), rows = batch(n=12), np.random.default_rng().permutation(12)
+    orders = rows.reshape(3, 4), tg.tensor(rows).split(5), np.array_split(rows, 5), rows[None]
     twins = Twins(TRAININGS[name], function)
-    for k, order in enumerate(orders(np.random.default_rng().permutation(12))):
+    for k, order in enumerate(orders):
         twins.epoch(order, x, y)
         if k % 2:
             twins.step(x[:4], y[:4])
