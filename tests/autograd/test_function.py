@@ -313,7 +313,6 @@ IN_PLACE = r"backward of Broken changes an argument in place.*Write `g = g \* 2`
     (lambda ctx, g: g[:2], ShapeError, r"\(x\) returned a gradient of shape \(2,\); expected \(3,"),
     (lambda ctx, g: g[None] * tg.ones(2, 1), ShapeError, r"of shape \(2, 3\); expected"),
     (lambda ctx, g: g.numpy() * 2, TypeError, r"returned ndarray for argument 0 \(x\); .*\. Wrap"),
-    (lambda ctx, g: 2.0, TypeError, r"returned float for argument 0 \(x\); expected a tensor"),
     (lambda ctx, g: g.detach().mul_(2), GraphError, IN_PLACE),
     (lambda ctx, g: ctx.saved_tensors[0].add_(1), GraphError, f"{IN_PLACE}|needs its saved tensor"),
     (lambda ctx, g: g.numpy().sort(), GraphError, IN_PLACE),
@@ -336,9 +335,8 @@ def test_errors_in_backward(backwards: Any, kind: Any, text: str, create: bool) 
 
 
 @pytest.mark.parametrize(("forwards", "kind", "text"), [
-    (lambda ctx, x: x.numpy() * 2, TypeError, r"forward of Broken returned ndarray, expected a"),
     (lambda ctx, x: [x * 2, x], TypeError, r"returned list, .* return \(x, y\) for \[x, y\]"),
-    (lambda ctx, x: (x * 2, np.ones(2)), TypeError, r"returned ndarray"),
+    (lambda ctx, x: (x * 2, np.ones(2)), TypeError, r"of Broken returned ndarray, expected a"),
     (lambda ctx, x: None, TypeError, r"returned NoneType"),
     (lambda ctx, x: x.mul_(2), GraphError, r"forward of Broken changes an argument in place"),
     (lambda ctx, x: ctx.save_for_backward(x, 3), TypeError, r"argument 1 is int, .* Set other"),
@@ -363,7 +361,6 @@ def test_missing_methods_raise() -> None:
 SAVED = {
     "saved tensor 0": lambda ctx, x, y: ctx.save_for_backward(x),
     "saved tensor 1": lambda ctx, x, y: ctx.save_for_backward(None, y),
-    "ctx.x": lambda ctx, x, y: setattr(ctx, "x", x),
     "ctx.nest": lambda ctx, x, y: setattr(ctx, "nest", [1, {"x": x}]),
     "ctx.y": lambda ctx, x, y: setattr(ctx, "y", (y,)),
 }

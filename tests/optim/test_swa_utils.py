@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 
-torch = pytest.importorskip("torch")
-
 
 def averaged(t: Any, kind: str, use_buffers: bool, steps: int, seed: int) -> list[Any]:
     """Return averages and learning rates of a training in library `t`."""
@@ -51,6 +49,7 @@ def averaged(t: Any, kind: str, use_buffers: bool, steps: int, seed: int) -> lis
 )
 @settings(max_examples=12)
 def test_averages_equal_those_of_pytorch(kind: str, use_buffers: bool, steps: int, seed: int):
+    torch = pytest.importorskip("torch")
     ours, theirs = (averaged(t, kind, use_buffers, steps, seed) for t in (tg, torch))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
