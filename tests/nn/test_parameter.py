@@ -111,6 +111,8 @@ def test_to_converts_parameters_buffers_and_gradients_in_place():
     net = Plain(part=Plain(scale=scale))
     for name, value in (("mean", tg.zeros(2)), ("count", tg.tensor(0)), ("none", None)):
         net.part.register_buffer(name, value)
+    net.part.register_buffer("scratch", tg.zeros(1), persistent=False)
+    assert list(net.state_dict()) == ["part.scale", "part.mean", "part.count"]
     scale.sum().backward()
     for convert, dtype in (
         (lambda: net.to(tg.float32), np.float32),
@@ -124,7 +126,8 @@ def test_to_converts_parameters_buffers_and_gradients_in_place():
     ):
         assert convert() is net
         assert net.part.scale is scale
-        assert scale.dtype == scale.grad.dtype == net.part.mean.dtype == dtype
+        converted = (scale, scale.grad, net.part.mean, net.part.scratch)
+        assert {t.dtype for t in converted} == {np.dtype(dtype)}
         assert net.part.count.dtype == np.int64
     for wrong in (tg.int64, np.uint16):
         with pytest.raises(TypeError, match=r"to: dtype is \w+, expected a float"):
