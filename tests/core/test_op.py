@@ -44,17 +44,16 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
     declared: set[int] = set()  # positions of the values that the signature says are read
     effective: set[int] = set()  # those whose corruption has changed the gradient
 
+    @np.errstate(all="ignore")
     def check_call(call: Any, seed: int) -> None:
         operands, chosen = call
-        with np.errstate(all="ignore"):
-            values = (np.asarray(op.forward(*operands, **chosen)), *operands)
+        values = (np.asarray(op.forward(*operands, **chosen)), *operands)
         g = cotangent(values[0].shape, seed, values[0].dtype)
 
         def gradient(k: int | None) -> Any:
             """Return the gradient with value `k` corrupted."""
             arrays = [corrupted(v) if j == k else v for j, v in enumerate(values)]
-            with np.errstate(all="ignore"):
-                return np.asarray(op.rules[i](g, *arrays, **chosen))
+            return np.asarray(op.rules[i](g, *arrays, **chosen))
 
         expected = gradient(None)
         read = {id(array) for _, array in op.values_read_by(i, values[0], operands)}
@@ -89,15 +88,14 @@ def test_a_rule_reads_what_its_signature_says(op: Op, i: int) -> None:
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_a_rule_returns_a_new_array_or_its_cotangent_or_a_view_of_it(op: Op) -> None:
     # The backward pass relies on this: it changes new arrays in place, and stores them as `.grad`.
+    @np.errstate(all="ignore")
     def check_call(call: Any, seed: int) -> None:
         operands, chosen = call
-        with np.errstate(all="ignore"):
-            out = np.asarray(op.forward(*operands, **chosen))
+        out = np.asarray(op.forward(*operands, **chosen))
         g = cotangent(out.shape, seed, out.dtype)
         others = [out, *operands]
         for i in (*differentiable(op), *differentiable(op)):  # no array is returned twice
-            with np.errstate(all="ignore"):
-                gradient = op.rules[i](g, out, *operands, **chosen)  # type: ignore[index]
+            gradient = op.rules[i](g, out, *operands, **chosen)  # type: ignore[index]
             if gradient is NO_GRADIENT or isinstance(gradient, np.generic):
                 continue
             assert not any(np.may_share_memory(gradient, a) for a in others)

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,11 @@ NO_TENSOR = [None, "text", object(), {1: 2}, [None], ["text"]]
 RAGGED = [[1.0], [1.0, 2.0]]
 
 
-def assert_error(name: str, call: Any, *words: str) -> str:
-    """Assert that `call` raises an error of the package that names the function; return it."""
-    with pytest.raises((TypeError, ValueError, IndexError)) as raised:
+def assert_error(name: str, call: Any) -> None:
+    """Assert that `call` raises an error of the package that names the function."""
+    with pytest.raises((TypeError, ValueError, IndexError), match=re.escape(name)) as raised:
         call()
     assert isinstance(raised.value, RuntimeError)
-    message = str(raised.value)
-    for word in (name, *words):
-        assert word in message
-    return message
 
 
 @pytest.mark.parametrize("name", CONVERTING)

@@ -27,13 +27,8 @@ def cumulative_products(x: Any) -> list[Any]:
 
 @given(few, seeds)
 @settings(max_examples=15)
-def test_derivatives_of_prod_at_zeros(x: Any, seed: int):
+def test_derivatives_of_prod_and_cumprod_at_zeros(x: Any, seed: int):
     assert_equal_derivatives(lambda t: t.prod(), lambda t: cumulative_products(t)[-1], x, seed)
-
-
-@given(few, seeds)
-@settings(max_examples=15)
-def test_derivatives_of_cumprod_at_zeros(x: Any, seed: int):
     assert_equal_derivatives(
         lambda t: t.cumprod(0), lambda t: tg.stack(cumulative_products(t)), x, seed
     )

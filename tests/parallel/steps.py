@@ -82,11 +82,11 @@ def counted(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     return mean(model, x, y)
 
 
-def killing(marker: Path, model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
-    """Kill the worker in the middle of its first step with the last rows, then be `mean`."""
+def interrupted(by: int, marker: Path, model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
+    """Send the worker a signal in its first step with the last rows, then be `mean`."""
     if len(x) == 1 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        marker.write_text(str(os.getpid()))
+        os.kill(os.getpid(), by)
     return mean(model, x, y)
 
 
@@ -100,14 +100,6 @@ def deadly(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
 
 def slow(model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
     time.sleep(1.5)
-    return mean(model, x, y)
-
-
-def freezing(marker: Path, model: nn.Module, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:
-    """Freeze the worker in the middle of its first step with the last rows, then be `mean`."""
-    if len(x) == 1 and not marker.exists():
-        marker.write_text(str(os.getpid()))
-        os.kill(os.getpid(), signal.SIGSTOP)
     return mean(model, x, y)
 
 

@@ -73,8 +73,9 @@ def test_processes_give_the_bits_of_threads_also_where_one_is_killed(
     client: Any, tmp_path: Path, compiled: Any
 ) -> None:
     marker = tmp_path / "killed"
+    killing = partial(steps.interrupted, signal.SIGKILL, marker)
     expected = trained(steps.mean, None)
-    assert trained(partial(steps.killing, marker), client, compiled=compiled) == expected
+    assert trained(killing, client, compiled=compiled) == expected
     assert marker.exists()
     assert trained(steps.mean, client, persisted=True) == expected
 
@@ -91,9 +92,10 @@ def test_a_loss_that_always_ends_its_worker_is_named(client: Any) -> None:
 
 def test_a_frozen_worker_is_given_up(client: Any, tmp_path: Path) -> None:
     marker = tmp_path / "frozen"
+    freezing = partial(steps.interrupted, signal.SIGSTOP, marker)
     expected = trained(steps.mean, None)
     try:
-        assert trained(partial(steps.freezing, marker), client, timeout=8) == expected
+        assert trained(freezing, client, timeout=8) == expected
     finally:
         os.kill(int(marker.read_text()), signal.SIGKILL)  # its nanny starts another one
 
@@ -157,7 +159,7 @@ def test_parameters_that_only_lost_workers_held_are_sent_again(tmp_path: Path) -
     model = nn.Sequential(nn.Linear(4, 60_000), nn.Linear(60_000, 3))
     x, y = steps.data(0, 5)
     with local_cluster(processes=True) as one, connected(one) as client:
-        loss_fn = partial(steps.killing, tmp_path / "killed")
+        loss_fn = partial(steps.interrupted, signal.SIGKILL, tmp_path / "killed")
         parallel.backward(model, loss_fn, x, y, chunk_rows=2, client=client)
     found = steps.state(model)
     model.zero_grad()

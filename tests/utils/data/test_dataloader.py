@@ -80,9 +80,7 @@ def test_a_sampler_may_be_any_iterable_of_integers(order: Any):
 def test_custom_samplers():
     class Pairs(data.Sampler[list[int]]):
         def __iter__(self) -> Any:
-            yield [1, 2]
-            yield []
-            yield [5]
+            return iter([[1, 2], [], [5]])
 
     loader = DataLoader(TensorDataset(X, Y), batch_sampler=Pairs())
     assert seen(loader) == [[1, 2], [], [5]]
