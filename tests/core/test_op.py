@@ -177,8 +177,7 @@ class RuleObject:
     """A rule that is a callable object."""
 
     def __call__(self, *args: Any) -> Any:
-        g, _, x = args
-        return g * 2 * x
+        return args[0]
 
 
 @pytest.mark.usefixtures("_registry_restored")
@@ -192,7 +191,7 @@ def test_a_wrapper_and_a_callable_object_read_everything(wrapped: str) -> None:
 
     @functools.wraps(inner)
     def wrapper(*args: Any) -> Any:
-        return inner(*args) * 2 * args[2]
+        return inner(*args)
 
     rule = RuleObject() if wrapped == "object" else wrapper
     with pytest.raises(GraphError, match="double needs its argument 0"):

@@ -155,12 +155,6 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
             args, kwargs = plain(args, func.__name__), plain(kwargs, func.__name__)
         return strict(func(*args, **kwargs))
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        raise BufferError("the memory is on another device")
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (2, 0)  # CUDA
-
     # Elements
 
     def __getitem__(self, at: Any) -> Any:
