@@ -41,13 +41,6 @@ def _evaluation(name: str, func: Func, inputs: Any, create: bool, strict: bool) 
     return Evaluation(name, func, args, argnums, create=create, strict=strict)
 
 
-def _gradient(result: Evaluation) -> list[Any]:
-    """Return the recorded gradient of a function that returns one number."""
-    gradient = result.gradient(create=True)
-    result.check_strict(gradient, recorded=True)
-    return gradient
-
-
 def vjp(
     func: Func, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -122,7 +115,7 @@ def _hessian_product(
 ) -> tuple[Any, Any]:
     result = _evaluation(name, func, inputs, create, strict)
     weights = result.weights(v, result.spec, result.inputs, "the inputs")
-    product = gradients(_gradient(result), result.inputs, weights, create=create)
+    product = gradients(result.gradient(create=True), result.inputs, weights, create=create)
     return result.value(), result.like_inputs(result.finished(product, result.inputs))
 
 
@@ -170,7 +163,7 @@ def hessian(
     def gradient(*args: Any) -> Any:
         points = args if isinstance(inputs, tuple) else args[0]
         result = _evaluation("hessian", func, points, create=True, strict=strict)
-        return result.like_inputs(result.finished(_gradient(result), result.inputs))
+        return result.like_inputs(result.finished(result.gradient(create=True), result.inputs))
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize)
 
@@ -294,7 +287,7 @@ class Evaluation:
                 )
 
     def gradient(self, *, create: bool) -> list[Any]:
-        """Return the gradient of a function that returns one number."""
+        """Return the gradient of a function that returns one number, recorded with `create`."""
         shapes = [t._array.shape for t in self.outputs]
         scalar = shapes == [()] or (self.create is not None and self.outputs[0]._array.size == 1)
         if self.out_spec is not None or not scalar:
@@ -303,7 +296,9 @@ class Evaluation:
                 f"{shapes}: use .sum() or .mean(), or call vjp or jacobian"
             )
         ones = [leaf_of(np.ones_like(array_of(self.outputs[0])))]
-        return gradients(self.outputs, self.inputs, ones, create=create)
+        gradient = gradients(self.outputs, self.inputs, ones, create=create)
+        self.check_strict(gradient, recorded=create)
+        return gradient
 
     def jacobian(self, *, forward: bool = False) -> Any:
         """Return the derivatives of all elements of the outputs by all arguments.
