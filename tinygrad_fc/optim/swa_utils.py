@@ -66,21 +66,20 @@ class AveragedModel(Module):
         )
         n: Any = self.n_averaged
         with no_grad():
-            if n == 0:
-                for average, value in zip(averages, values, strict=True):
-                    average.copy_(value)
-            elif self.multi_avg_fn is not None:
+            if self.multi_avg_fn is not None and n > 0:
                 self.multi_avg_fn(averages, values, n)
             else:
-                rule = self.avg_fn or (
-                    lambda average, value, n: average + (value - average) / (n + 1)
-                )
+                rule = self.avg_fn or _mean
                 for average, value in zip(averages, values, strict=True):
-                    average.copy_(rule(average, value, n))
+                    average.copy_(rule(average, value, n) if n > 0 else value)
             if not self.use_buffers:
                 for own, other in zip(self.module.buffers(), model.buffers(), strict=True):
                     own.copy_(other)
             n += 1
+
+
+def _mean(average: Any, value: Any, n: Any) -> Any:
+    return average + (value - average) / (n + 1)
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[..., None]:
