@@ -218,7 +218,10 @@ def check_optimizer(scheduler: LRScheduler, optimizer: Any) -> Optimizer:
 
 
 def per_group(scheduler: LRScheduler, optimizer: Optimizer, option: str, value: Any) -> list[Any]:
-    """Return `value` as a list with one value per group; a single value is repeated."""
+    """Return `value` as a list with one value per group; a single value is repeated.
+
+    Raises `TypeError` for something other than an optimizer, `ValueError` for another length.
+    """
     count = len(check_optimizer(scheduler, optimizer).param_groups)
     values = value if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, check_optimizer, per_group, set_rate
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, per_group, set_rate
 from tinygrad_fc.optim.optimizer import (
     COUNT,
     FINITE,
@@ -164,7 +164,7 @@ class CyclicLR(LRScheduler):
         max_momentum: float | list[float] = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = check_optimizer(self, optimizer)
+        self.optimizer = optimizer
         step_size_down = step_size_up if step_size_down is None else step_size_down
         require(self, locals(), step_size_up=POSITIVE, step_size_down=POSITIVE, gamma=FINITE)
         if scale_fn is None:
@@ -253,7 +253,7 @@ class OneCycleLR(LRScheduler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        self.optimizer = check_optimizer(self, optimizer)
+        self.optimizer = optimizer
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")

@@ -7,13 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinygrad_fc.optim.lr_scheduler.base import (
-    LRScheduler,
-    check_optimizer,
-    per_group,
-    rates_of,
-    set_rate,
-)
+from tinygrad_fc.optim.lr_scheduler.base import LRScheduler, per_group, rates_of, set_rate
 from tinygrad_fc.optim.optimizer import FINITE, FRACTION, NON_NEGATIVE, POSITIVE, Range, require
 
 if TYPE_CHECKING:
@@ -389,7 +383,7 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | list[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        self.optimizer = check_optimizer(self, optimizer)
+        self.optimizer = optimizer
         choices = {"mode": Range.of("min", "max"), "threshold_mode": Range.of("rel", "abs")}
         require(self, locals(), **choices, threshold=FINITE)
         require(self, locals(), factor=Range(lambda v: 0 <= v < 1, "at least 0 and below 1"))
