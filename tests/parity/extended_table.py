@@ -199,25 +199,25 @@ line("norm(nuc)", some(2, 2, 1, p=st.just("nuc")), **values)
 # Linear equations
 
 
-def apart(t: Any, x: Any) -> Any:
-    """Return square matrices that are far from singular: `x` and 9 on the diagonal."""
-    return x + 9 * t.eye(x.shape[-1], dtype=x.dtype)
+def full_rank(t: Any, x: Any) -> Any:
+    """Return matrices that are far from singular: `x` and 9 on the diagonal."""
+    return x + 9 * t.eye(*x.shape[-2:], dtype=x.dtype)
 
 
 def definite(t: Any, x: Any) -> Any:
     return x @ x.mT + 2 * t.eye(x.shape[-1], dtype=x.dtype)
 
 
-line("linalg.inv inverse", squares(), ties=0, of=apart)
-line("linalg.solve", squares("nk"), ties=0, of=apart)
-line("linalg.solve(vector)", squares("n"), ties=0, of=apart)
-line("linalg.solve(right)", squares("kn", left=st.sampled_from([False])), ties=0, of=apart)
-line("linalg.solve(broadcast)", shapes([(3, 3), (2, 3, 1)]), ties=0, of=apart)
+line("linalg.inv inverse", squares(), ties=0, of=full_rank)
+line("linalg.solve", squares("nk"), ties=0, of=full_rank)
+line("linalg.solve(vector)", squares("n"), ties=0, of=full_rank)
+line("linalg.solve(right)", squares("kn", left=st.sampled_from([False])), ties=0, of=full_rank)
+line("linalg.solve(broadcast)", shapes([(3, 3), (2, 3, 1)]), ties=0, of=full_rank)
 # PyTorch fails at the second derivative of a determinant of float32 where float64 is the default.
 line("linalg.det det", squares(), ties=0, tolerance=1e-9, of=lambda t, x: x.double())
 line("det(type)", squares(), ties=0, of=detached)
-line("slogdet", squares(), lambda t, x: x.slogdet().logabsdet, ties=0, of=apart)
-line("slogdet(sign)", squares(), ties=0, of=lambda t, x: apart(t, -x).detach())
+line("slogdet", squares(), lambda t, x: x.slogdet().logabsdet, ties=0, of=full_rank)
+line("slogdet(sign)", squares(), ties=0, of=lambda t, x: full_rank(t, -x).detach())
 line("linalg.cholesky", squares(upper=keep), ties=0, of=definite)
 
 
@@ -225,10 +225,6 @@ def symmetric(t: Any, x: Any) -> Any:
     """Return symmetric matrices whose eigenvalues are apart: numbers 0, 30, 60 on the diagonal."""
     numbers = t.arange(x.shape[-1], dtype=x.dtype) * 30
     return x + x.mT + t.diag(numbers)
-
-
-def full_rank(t: Any, x: Any) -> Any:
-    return x + 9 * t.eye(*x.shape[-2:], dtype=x.dtype)
 
 
 def of_eigenvectors(t: Any, x: Any) -> Any:
@@ -244,9 +240,9 @@ line("linalg.qr qr", rectangles, **rough, of=full_rank)
 line("linalg.pinv pinverse", rectangles, **rough, of=full_rank)
 line("linalg.matrix_rank", rectangles, of=detached)
 line("linalg.matrix_exp matrix_exp", squares(), **rough)
-line("linalg.matrix_power matrix_power", squares(n=st.integers(-2, 4)), **rough, of=apart)
+line("linalg.matrix_power matrix_power", squares(n=st.integers(-2, 4)), **rough, of=full_rank)
 triangles = squares("nk", upper=keep, unitriangular=keep)
-line("linalg.solve_triangular", triangles, **rough, of=apart)
+line("linalg.solve_triangular", triangles, **rough, of=full_rank)
 fitted = shapes([(3, 2), (3, 1)], [(2, 3, 2), (2, 3, 4)], [(2, 3), (2, 1)])
 line("linalg.lstsq", fitted, lambda t, a, b: t.linalg.lstsq(a, b).solution, **rough, of=full_rank)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import core_table  # noqa: F401  each adds its lines
 import extended_table  # noqa: F401
@@ -29,13 +29,16 @@ from tinygrad_fc.compat import unsupported
 from tinygrad_fc.ops import arithmetic, elementwise, trigonometry
 
 torch = pytest.importorskip("torch")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 F = tg.nn.functional
 
-pytestmark = pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")  # in both
+pytestmark = pytest.mark.filterwarnings("ignore")  # what either warns of, PyTorch does not
 FUNCTIONS = [n for n in sorted(LINES) if not re.match(r"nn\.(?!functional.linear)", n)]
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(LINES))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @given(st.data(), st.integers(0, 2**32 - 1))
@@ -53,8 +56,18 @@ def test_views_and_copies(name: str, data: Any, seed: int):
     compare_aliases(LINES[name], data, seed)
 
 
-# The same examples each time: a rare one at which PyTorch has a convention of its own is no error.
-laws = settings(max_examples=10, derandomize=True, database=None)
+def law(names: Iterable[str], **drawn: Any) -> Any:
+    """Return a decorator of a test that is run for each name with drawn arguments and a seed.
+
+    The examples are the same each time: a rare one at which PyTorch has a convention of its own is
+    no error.
+    """
+    arguments = given(data=st.data(), seed=st.integers(0, 2**32 - 1), **drawn)
+    repeated = settings(max_examples=10, derandomize=True, database=None)
+    named = pytest.mark.parametrize("name", names)
+    return lambda test: named(repeated(arguments(test)))
+
+
 # PyTorch has fewer digits, or computes with booleans where NumPy's functions do not.
 OWN_DTYPES = "addcdiv|addmm|gamma|einsum i[ij]|hardtanh|relu6|threshold|median|_loss|entropy|kl_div"
 OWN_DTYPES += r"|kthvalue(?!\(values)|solve_triangular"  # any of equal elements; the matrix decides
@@ -68,10 +81,10 @@ FINITE += "tensordot|unique|_loss|entropy|kl_div|attention"
 VALUES = [n for n in sorted(LINES) if not re.match("nn.[A-Z]", n)]
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [n for n in VALUES if not re.search(OWN_DTYPES, n)])
-@given(st.data(), st.integers(0, 2**32 - 1), st.sampled_from(["float32", "float64"]))
-@laws
+@law(
+    [n for n in VALUES if not re.search(OWN_DTYPES, n)],
+    default=st.sampled_from(["float32", "float64"]),
+)
 def test_dtypes(name: str, data: Any, seed: int, default: str):
     tg.set_default_dtype(default)
     torch.set_default_dtype(getattr(torch, default))
@@ -84,20 +97,14 @@ def test_dtypes(name: str, data: Any, seed: int, default: str):
 OWN_FLOATS = "huber_loss|soft_margin_loss|with_logits|solve_triangular"
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [n for n in VALUES if not re.search("addmm|meshgrid", n)])
-@given(st.data(), st.integers(0, 2**32 - 1))
-@laws
+@law([n for n in VALUES if not re.search("addmm|meshgrid", n)])
 def test_two_float_dtypes_promote(name: str, data: Any, seed: int):
     with np.errstate(all="ignore"):
         always = bool(re.search(OWN_FLOATS, name))
         compare_mixed_floats(LINES[name], data, seed, always=always)
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [n for n in VALUES if not re.search(FINITE, n)])
-@given(st.data(), st.integers(0, 2**32 - 1))
-@laws
+@law([n for n in VALUES if not re.search(FINITE, n)])
 def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
     with np.errstate(all="ignore"):
         compare_special_values(LINES[name], data, seed)
@@ -115,10 +122,7 @@ NAN = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [path + name for path in NAN for name in NAN[path].split()])
-@given(st.data(), st.integers(0, 2**32 - 1))
-@laws
+@law([path + name for path in NAN for name in NAN[path].split()])
 def test_gradients_at_nan(name: str, data: Any, seed: int):
     with np.errstate(all="ignore"):
         compare_nan(LINES[name], data, seed)
@@ -130,10 +134,7 @@ LENIENT_SHAPES = r"addmm|bincount|cholesky|cross|flip|indexing\(list|linear|mesh
 LENIENT_SHAPES += r"repeat_interleave|softmax|solve|squeeze\(dims|unique"
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if not re.search(LENIENT_SHAPES, n)])
-@given(st.data(), st.integers(0, 2**32 - 1))
-@laws
+@law([n for n in FUNCTIONS if not re.search(LENIENT_SHAPES, n)])
 def test_other_shapes_and_dims_are_refused(name: str, data: Any, seed: int):
     with np.errstate(all="ignore"):
         compare_refusals(LINES[name], data, seed)
