@@ -83,19 +83,10 @@ def same_repr(ours: Any, theirs: Any) -> bool:
     return repr(ours).splitlines() == shared
 
 
-def as_arrays(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of an optimizer of PyTorch with arrays in place of tensors."""
-    values = {
-        number: {k: np.asarray(v) if torch.is_tensor(v) else v for k, v in saved.items()}
-        for number, saved in state["state"].items()
-    }
-    return {**state, "state": values}
-
-
 def resumed(theirs: Side, name: str, options: list[dict[str, Any]]) -> Side:
     """Return our side with the parameters and the state of theirs."""
     ours = Side(tg, name, theirs.values(), options)
-    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
+    ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
     return ours
 
 
@@ -228,7 +219,7 @@ def test_epochs_that_go_on_from_a_schedule_of_pytorchs(
     ours, _ = scheduled(optimizer, lrs)
     ours.schedules(name, given_)
     ours.schedule.load_state_dict(state)
-    ours.optimizer.load_state_dict(as_arrays(theirs.optimizer.state_dict()))
+    ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
     for mine, value in zip(ours.parameters, theirs.values(), strict=True):
         mine.data = tg.tensor(value)
     go_on(ours, theirs, noises[epochs:])
