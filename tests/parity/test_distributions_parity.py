@@ -13,16 +13,8 @@ from hypothesis import given, settings
 torch = pytest.importorskip("torch")
 
 
-def affine(d: Any, *arguments: Any) -> Any:
-    return d.transforms.AffineTransform(*arguments)
-
-
-def tanh(d: Any) -> Any:
-    return d.transforms.TanhTransform()
-
-
-def logit(d: Any) -> Any:
-    return d.transforms.SigmoidTransform().inv
+def transformed(d: Any, base: Any, *transforms: Any) -> Any:
+    return d.TransformedDistribution(base, list(transforms))
 
 
 # From positive numbers x and y (2, 3), and p (2, 3) in (0, 1), to a distribution and a value.
@@ -42,13 +34,13 @@ FAMILIES: dict[str, Any] = {
     "factor": lambda d, x, y, p: (d.MultivariateNormal(p, scale_tril=(x.T @ y).tril()), y),
     "precision": lambda d, x, y, p: (d.MultivariateNormal(p, None, x.T @ x + x[0].diag()), y),
     "squashed": lambda d, x, y, p: (
-        d.TransformedDistribution(d.Normal(p, x), [affine(d, 1.0, -2.0), tanh(d)]), p
+        transformed(d, d.Normal(p, x), d.AffineTransform(1.0, -2.0), d.TanhTransform()), p
     ),
     "inverse": lambda d, x, y, p: (
-        d.TransformedDistribution(d.Uniform(0.0, 1.0), [logit(d), affine(d, x, y)]), p
+        transformed(d, d.Uniform(0.0, 1.0), d.SigmoidTransform().inv, d.AffineTransform(x, y)), p
     ),
     "events": lambda d, x, y, p: (
-        d.TransformedDistribution(d.Normal(p, x), [affine(d, x, y, 1), tanh(d)]), p
+        transformed(d, d.Normal(p, x), d.AffineTransform(x, y, 1), d.TanhTransform()), p
     ),
 }  # fmt: skip
 BOUNDS = ((0.2, 3), (0.2, 3), (0.05, 0.95))  # of x, y and p

@@ -182,10 +182,14 @@ every = pytest.mark.parametrize("name", SCHEDULES)
 lrs = st.lists(st.sampled_from([0.0, 0.001, 0.1]), min_size=2, max_size=2)
 
 
-def scheduled(optimizer: str, lrs: list[Any]) -> tuple[Side, Side]:
+def scheduled(optimizer: str, lrs: list[Any], *schedule: Any) -> tuple[Side, Side]:
+    """Return both sides, with a schedule if one is named and its options follow."""
     starts = [np.linspace(-1, 1, 3), np.ones((2, 2))]
     options: list[dict[str, Any]] = [{"lr": lr, **SCHEDULED[optimizer]} for lr in lrs]
-    return Side(tg, optimizer, starts, options), Side(torch, optimizer, starts, options)
+    ours, theirs = (Side(library, optimizer, starts, options) for library in (tg, torch))
+    for side in (ours, theirs) if schedule else ():
+        side.schedules(*schedule)
+    return ours, theirs
 
 
 def go_on(ours: Side, theirs: Side, noises: Any) -> None:
@@ -209,15 +213,12 @@ def test_epochs_that_go_on_from_a_schedule_of_pytorchs(
     name: str, data: st.DataObject, lrs: list[float], optimizer: str, epochs: int
 ):
     given_ = data.draw(SCHEDULES[name])
-    ours, theirs = scheduled(optimizer, lrs)
-    for side in (ours, theirs):
-        side.schedules(name, given_)
+    ours, theirs = scheduled(optimizer, lrs, name, given_)
     noises = np.random.default_rng(data.draw(st.integers(0, 99))).standard_normal(EPOCHS)
     go_on(ours, theirs, noises[:epochs])
     state = theirs.schedule.state_dict()
     assert_same(ours.schedule.state_dict(), state)
-    ours, _ = scheduled(optimizer, lrs)
-    ours.schedules(name, given_)
+    ours, _ = scheduled(optimizer, lrs, name, given_)
     ours.schedule.load_state_dict(state)
     ours.optimizer.load_state_dict(theirs.optimizer.state_dict())
     for mine, value in zip(ours.parameters, theirs.values(), strict=True):
@@ -236,9 +237,8 @@ def test_resumed_at_an_epoch(name: str, data: st.DataObject, lrs: list[float], e
     given_ = data.draw(SCHEDULES[name])
     if name == "CosineAnnealingWarmRestarts":
         given_["T_mult"] = 1  # PyTorch begins in the first round, whatever the epoch
-    ours, theirs = scheduled("SGD", lrs)
+    ours, theirs = scheduled("SGD", lrs, name, given_)
     for side in (ours, theirs):
-        side.schedules(name, given_)
         side.epoch(0.5)
         side.schedules(name, given_, last_epoch=epoch)
     go_on(ours, theirs, np.sin(range(5)))
@@ -268,9 +268,8 @@ def test_learning_rates_that_are_tensors(name: str, data: st.DataObject, lr: flo
     epochs=st.lists(st.integers(0, 250).map(lambda k: k / 8)),
 )
 def test_restarts_at_fractions_of_epochs(t_0: int, t_mult: int, epochs: list[float]):
-    ours, theirs = scheduled("SGD", [0.1, 1.0])
-    for side in (ours, theirs):
-        side.schedules("CosineAnnealingWarmRestarts", {"T_0": t_0, "T_mult": t_mult})
+    options = {"T_0": t_0, "T_mult": t_mult}
+    ours, theirs = scheduled("SGD", [0.1, 1.0], "CosineAnnealingWarmRestarts", options)
     for epoch in epochs:
         ours.schedule.step(epoch)
         theirs.schedule.step(epoch)
