@@ -125,11 +125,10 @@ class Drawing:
 
     def filled(self) -> Any:
         x = self.value()
-        return (np.zeros, (x.shape, x.dtype), {}) if self.chance() else self.full(x.shape)
-
-    def full(self, shape: Any) -> Any:
+        if self.chance():
+            return np.zeros, (x.shape, x.dtype), {}
         value = self.one([v for v in self.values if v.shape in ((), None)] or [2])
-        return np.full, (shape, value, np.dtype(float)), {}
+        return np.full, (x.shape, value, np.dtype(float)), {}
 
     def view(self) -> Any:
         x = self.value()

@@ -10,7 +10,6 @@ import random
 import re
 import time
 import uuid
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,7 +34,6 @@ table = {"calls": 0}
 last: Any = None
 numbers, iterators = iter([1.0, 2.0]), [iter([1.0, 2.0])]
 numpy_state = np.random.RandomState(0)
-FILE = Path(__file__)
 
 # Functions that are refused; others stand in the table
 
@@ -66,11 +64,6 @@ def caught(x: Any) -> Any:
 def seeded(x: Any) -> Any:
     tg.manual_seed(0)  # here
     return x * tg.rand(2)
-
-
-def file(x: Any) -> Any:
-    with open(FILE) as stream:  # noqa: PTH123  # here
-        return x * len(stream.read())
 
 
 def scheduled(x: Any) -> None:
@@ -168,7 +161,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a random state": (lambda x: (x, tg.get_rng_state()), "state of a random generator"),  # here
     "a clock": (lambda x: x * time.perf_counter(), "time|now|counter"),  # here
     "a date": (lambda x: x * dt.datetime.now().timestamp(), "now"),  # noqa: DTZ005  # here
-    "a file": (file, "open|file|read"),
+    "a file": (lambda x: x * open(__file__).fileno(), "open"),  # noqa: PTH123, SIM115  # here
     "an iterator": (lambda x: x * next(numbers), "iterator|next"),  # here
     "an iterator in a list": (lambda x: x * next(iterators[0]), "an item of a list"),  # here
     "a map": (lambda x: map(abs, [x, x * 2]), "returns an iterator"),  # here
