@@ -19,8 +19,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.compiler import CompileError
 from tinygrad_fc.compiler.auto import is_native_faster
 
-from .networks import batch, perceptron
-from .twins import Twins, near
+from .twins import near
 
 ROOT = Path(tg.__file__).parents[1]
 STEP = """
@@ -66,17 +65,6 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     return out.strip(), errors
 
 
-def test_native_code_is_chosen_and_each_call_is_one_step():
-    twins = Twins(perceptron, backend="auto")
-    for k in range(25):
-        twins.step(*batch(k))
-    assert len(twins.compiled.sources) == 1
-    kernel = twins.compiled._calls[0].kernel
-    assert kernel.chosen is kernel.native
-    assert (kernel.native is kernel._numpy) is (util.find_spec("numba") is None)
-    assert twins.compiled.source.startswith("import")
-
-
 def test_functions_that_numpy_vectorizes_run_in_numpy():
     """The choice depends on the program alone: on its functions, sizes and dtypes."""
     for shape, dtype, is_native in (
@@ -90,6 +78,7 @@ def test_functions_that_numpy_vectorizes_run_in_numpy():
             near("result", compiled(x).to(x.dtype), x.sin() * 2)
         kernel = compiled._calls[0].kernel
         assert is_native_faster(compiled.programs[0]) is is_native
+        assert (kernel.native is kernel._numpy) is (util.find_spec("numba") is None)
         assert kernel.chosen is (kernel.native if is_native else kernel._numpy)
 
 
