@@ -91,3 +91,19 @@ def test_what_unpack_returns_is_checked():
             y = x.exp().sum()
         with pytest.raises(error, match="unpack_hook returned a"):
             y.backward()
+
+
+@pytest.mark.parametrize("op", ["multiply", "einsum", "cat", "stack"])
+def test_an_argument_that_was_packed_as_a_copy_may_change_in_place(op: str):
+    functions: dict[str, Any] = {
+        "multiply": lambda x, y: x * y,
+        "einsum": lambda x, y: tg.einsum("i,i->i", x, y),
+        "cat": lambda x, y: tg.cat([x * 3, y]),
+        "stack": lambda x, y: tg.stack([x * 3, y]),
+    }
+    x, y = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3.0, 3.0])
+    with saved_tensors_hooks(lambda t: t.clone(), lambda packed: packed):
+        z = functions[op](x, y).sum()
+    y.mul_(2)
+    z.backward()
+    assert x.grad.tolist() == [3.0, 3.0]

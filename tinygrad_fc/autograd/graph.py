@@ -25,7 +25,8 @@ class saved_tensors_hooks:  # noqa: N801  PyTorch's spelling
     the same shape. A value that rules of two arguments read is saved for each of them. The values
     are plain tensors, without a graph. Unlike in PyTorch, no memory is freed, since each result
     stays part of its graph; and gradients that are recorded (`create_graph=True`) are computed from
-    the values themselves. Raises `TypeError` for another result than a tensor, `ShapeError` for
+    the values themselves. A change in place of a value is not noticed, as in PyTorch: pack a copy
+    where that happens. Raises `TypeError` for another result than a tensor, `ShapeError` for
     another shape.
 
     >>> import tinygrad_fc as tg
