@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import random
+import sys
 from collections import UserDict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -56,6 +57,15 @@ def in_a_class_body() -> Place:
         return Inner.value
 
     return read, a_global()[1]
+
+
+def in_an_imported_module() -> Place:
+    def read() -> Any:
+        import settings  # type: ignore[import-not-found]  # noqa: PLC0415  the point
+
+        return settings.n
+
+    return read, partial(setattr, MODULE, "n")
 
 
 def what_a_helper_reads() -> Place:
@@ -170,6 +180,7 @@ def in_an_object(name: str) -> Place:
 PLACES: dict[str, Callable[[], Place]] = {
     **{f.__name__: f for f in (a_global, a_closure_variable, what_a_helper_reads)},
     "a global, in a class body": in_a_class_body,
+    "one of a module that the function imports": in_an_imported_module,
     **{name: partial(in_an_object, name) for name in IN_OBJECTS},
 }
 
@@ -178,6 +189,7 @@ PLACES: dict[str, Callable[[], Place]] = {
 def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "FACTOR", 1.0)
     monkeypatch.setattr(MODULE, "n", 1.0)
+    monkeypatch.setitem(sys.modules, "settings", MODULE)
 
 
 @pytest.mark.filterwarnings("ignore:.* is traced for the 9th time")
