@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from against_torch import array
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -110,6 +110,7 @@ def register(
 
 
 @pytest.mark.filterwarnings("ignore:.*(always_call|Full backward hook is firing):UserWarning")
+@settings(max_examples=4 * settings.default.max_examples)
 @given(
     hooks,
     st.sampled_from([(False, False), (True, False), (True, True), (False, True)]),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from against_torch import SINCE_2_14, agree
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optimizers import EPOCHS, LBFGS, OPTIMIZERS, SCHEDULES, SIMPLE_SCHEDULES, options, schedule
 
@@ -125,6 +125,7 @@ def test_defaults(name: str):
 
 # LBFGS calls for the loss itself, so it is not in the table.
 
+SEARCH = {"max_iter": 2, "max_eval": 50, "history_size": 3, "line_search_fn": "strong_wolfe"}
 lbfgs = options(**LBFGS, **({"maximize": st.booleans()} if SINCE_2_14 else {}))
 
 
@@ -151,6 +152,8 @@ def lbfgs_side(library: Any, options: dict[str, Any], starts: list[Any]) -> Side
 
 
 @few
+@example(drawn={**SEARCH, "lr": 0.1}, seed=0, saved=2)  # which extends the step
+@example(drawn={**SEARCH, "lr": 3.0}, seed=0, saved=2)  # which shortens it
 @given(drawn=lbfgs, seed=st.integers(0, 2**32 - 1), saved=st.integers(0, 5))
 def test_lbfgs(drawn: dict[str, Any], seed: int, saved: int):
     rng = np.random.default_rng(seed)
