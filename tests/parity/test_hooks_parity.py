@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from against_torch import array
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
@@ -55,6 +55,7 @@ def pair_class(lib: Any) -> Any:
 
 
 KINDS = ["forward_pre", "forward", "full_backward_pre", "full_backward"]
+OPTIONS = ("prepend", "with_kwargs", "always_call", "changes", "raises", "removed")
 hooks = st.lists(
     st.fixed_dictionaries(
         {
@@ -69,6 +70,14 @@ hooks = st.lists(
     ),
     max_size=5,
 )
+
+
+HOOK: dict[str, Any] = {"kind": "forward", **dict.fromkeys(OPTIONS, False)}
+AFTER_AN_ERROR = [
+    {**HOOK, "always_call": True, "changes": True},
+    {**HOOK, "always_call": True},
+    {**HOOK, "prepend": True, "raises": True},
+]
 
 
 def changed(kind: str, values: tuple[Any, ...], with_kwargs: bool) -> Any:
@@ -118,6 +127,7 @@ def register(
     st.booleans(),
     st.booleans(),
 )
+@example(AFTER_AN_ERROR, (False, False), {}, False, False)
 def test_hooks_of_modules_are_called_alike(
     described: list[dict[str, Any]], require: Any, kwargs: Any, raises: bool, twice: bool
 ):

@@ -193,7 +193,8 @@ def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for key, hook in after:  # that were not called yet
             if key in registries.get("_forward_hooks_always_called", ()):
                 options = (kwargs,) if key in with_kwargs else ()
-                _call_after_error(hook, module, args, *options, result)
+                replaced = _call_after_error(hook, module, args, *options, result)
+                result = result if replaced is None else replaced
         raise
 
 
@@ -213,15 +214,16 @@ def _with_kwargs(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return result
 
 
-def _call_after_error(hook: Any, *args: Any) -> None:
+def _call_after_error(hook: Any, *args: Any) -> Any:
     """Call a hook with `always_call`; an error of its own must not hide the first one."""
     try:
-        hook(*args)
+        return hook(*args)
     except Exception as error:  # noqa: BLE001  of any kind
         warnings.warn(
             f"a forward hook with always_call=True raised {error!r} after another error",
             stacklevel=4,
         )
+        return None
 
 
 class _Gradients:
