@@ -34,7 +34,7 @@ def averaged(t: Any, kind: str, use_buffers: bool, steps: int, seed: int) -> lis
     out: list[Any] = []
     for x in data:
         optimizer.zero_grad()
-        model(x).square().sum().backward()
+        model(x).square().mean().backward()
         optimizer.step()
         average.update_parameters(model)
         scheduler.step()

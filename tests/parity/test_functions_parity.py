@@ -94,7 +94,7 @@ def test_dtypes(name: str, data: Any, seed: int, default: str):
 
 # PyTorch casts to the dtype of the input, or of the matrix, or ours keep a grid of two dtypes, or
 # drop beta = 0.
-OWN_FLOATS = "huber_loss|soft_margin_loss|with_logits|solve_triangular"
+OWN_FLOATS = r"binary_cross_entropy\(weights|huber_loss|soft_margin_loss|with_logits|solve_triangular"
 
 
 @law([n for n in VALUES if not re.search("addmm|meshgrid", n)])
@@ -111,11 +111,12 @@ def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
 
 
 # A run that diverged must not look stationary, by gradients that are 0. PyTorch's own vectorised
-# code has another gradient for hardtanh at NaN than its scalar code.
+# code has another gradient for hardtanh at NaN than its scalar code, and that of cumprod over an axis
+# of size 1 is 1.
 NAN = {
     "": "add sub mul div pow exp log sqrt sin tanh sigmoid relu square where maximum minimum "
     "max min amax amin median median(dim) sum mean std var logit softmax log_softmax logsumexp "
-    "hypot atan2 cumsum norm(fro) prod cumprod remainder fmod det lerp lgamma",
+    "hypot atan2 cumsum norm(fro) prod remainder fmod det lerp lgamma",
     "nn.functional.": "leaky_relu softshrink softplus silu gelu mish cross_entropy nll_loss "
     "binary_cross_entropy_with_logits softmax normalize",
     "nn.": "LayerNorm RMSNorm GroupNorm",
@@ -130,8 +131,8 @@ def test_gradients_at_nan(name: str, data: Any, seed: int):
 
 # Where PyTorch refuses elements that are not there, or shapes that broadcast; or factors another
 # matrix than a definite one.
-LENIENT_SHAPES = r"addmm|bincount|cholesky|cross|flip|indexing\(list|linear|meshgrid|movedim|norm|"
-LENIENT_SHAPES += r"repeat_interleave|softmax|solve|squeeze\(dims|unique"
+LENIENT_SHAPES = r"addmm|bincount|cholesky|cross|flip|indexing\(list|linear|lstsq|meshgrid|movedim|"
+LENIENT_SHAPES += r"norm|repeat_interleave|softmax|solve|squeeze\(dims|unique"
 
 
 @law([n for n in FUNCTIONS if not re.search(LENIENT_SHAPES, n)])
