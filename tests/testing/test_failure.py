@@ -11,6 +11,7 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc.domain import Domain, index, interval, positive, real
 from tinygrad_fc.testing import GradientError, check, check_derivatives, check_vjp
+from tinygrad_fc.testing.problem import Entries
 from tinygrad_fc.testing.report import FAILURE_KINDS
 
 from .pasting import pasted
@@ -232,3 +233,9 @@ def test_a_rule_of_the_rule_of_another_shape_or_that_raises() -> None:
     ):  # fmt: skip
         with pytest.raises(GradientError, match=message):
             check_vjp(lambda x: x**3, lambda g, out, x: 3 * g * x * x, np.ones((2, 2)), vjp2=rule)
+
+
+def test_a_large_bound_of_zeros_is_no_excess_and_no_overflow() -> None:
+    zero, bound = np.zeros(1), np.full(1, 1e20)
+    with np.errstate(all="raise"):
+        assert Entries(np.ones(1), [zero], [zero], [bound], 0.0).excess(0) <= 0

@@ -224,7 +224,9 @@ class Entries:
         known = np.isfinite(self.error[k])
         far = np.abs(a - n) - np.where(known, self.error[k], 0) - self.rtol * np.abs(n)
         scale = np.abs(n) + np.abs(a) + 2.0**-1000
-        return np.where(known, np.where(np.isnan(far), np.inf, far / scale), -1.0)
+        with np.errstate(over="ignore"):  # a large bound at 0 and 0
+            excess = far / scale
+        return np.where(known, np.where(np.isnan(far), np.inf, excess), -1.0)
 
     @property
     def worst(self) -> tuple[int, tuple[int, ...]]:
