@@ -3,9 +3,8 @@
 Cotangents are random, since a cotangent of ones hides errors.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from hypothesis import assume
@@ -13,13 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tinygrad_fc as tg
-from tinygrad_fc.core.op import registry
+from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import inputs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tinygrad_fc.core.op import Op
 
 Array = np.ndarray[Any, Any]
 FLOATS = (np.float64, np.float32)

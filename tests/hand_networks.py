@@ -11,24 +11,18 @@ p + i H v carry a direction v: imaginary parts are H times derivatives along it,
 H times the product of the Hessian and v.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import nn
+from tinygrad_fc import Tensor, nn
 from tinygrad_fc.domain import real
 from tinygrad_fc.handderived import NeuralNetwork, sigmoid, sigmoid_derivative
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from tinygrad_fc import Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -8,16 +8,15 @@ that gives the same gradients wherever it is called (the sign of 0, the argument
 change; these are counted separately.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import copy
 import inspect
 import types
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import Phase, settings
@@ -27,10 +26,7 @@ from tinygrad_fc.core.op import Op, registry
 from tinygrad_fc.testing import GradientError, check
 from tinygrad_fc.testing.tensors import differentiable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Rule = Callable[..., Any]
+Rule = Callable[..., Any]
 
 
 class Mutant(NamedTuple):

@@ -1,7 +1,5 @@
 """Options of optimizers and schedulers as strategies: for their properties, and beside PyTorch."""
 
-from __future__ import annotations
-
 import copy
 import io
 import pickle

@@ -4,8 +4,6 @@ A block that begins with a comment that names a file is appended to that file; d
 of `>>>` are executed afterwards. A section "Add a(n) X" is held to the limits below.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import runpy

@@ -1,7 +1,5 @@
 """Conventions: dtypes, shared memory, and which tensors require grad."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

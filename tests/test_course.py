@@ -1,7 +1,5 @@
 """Every chapter of the course runs; `check` takes the solutions, and finds mistakes."""
 
-from __future__ import annotations
-
 import ast
 import re
 from itertools import pairwise

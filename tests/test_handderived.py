@@ -1,11 +1,10 @@
 """The network derived by hand: gradients, training, accuracy, and errors that change nothing."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from decimal import Context, Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +25,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_fc.handderived import NeuralNetwork, sigmoid, sigmoid_derivative
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 every = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 

@@ -1,23 +1,18 @@
 """The layers of the package: lower modules import no higher ones, not even inside functions."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import tinygrad_fc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PACKAGE = "tinygrad_fc"
 ROOT = Path(tinygrad_fc.__file__).parent

@@ -1,7 +1,5 @@
 """Messages of errors: the op, full shapes, the cause and the fix."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """In-place methods: allowed where no graph needs the value, detected where one does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

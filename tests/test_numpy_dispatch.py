@@ -1,10 +1,9 @@
 """Tensors in NumPy's operators and functions: recorded with the correct gradient, or an error."""
 
-from __future__ import annotations
-
 import operator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +16,6 @@ from tinygrad_fc.core.errors import DtypeError, GraphError, NoRuleError
 from tinygrad_fc.core.pytree import flatten
 from tinygrad_fc.domain import real
 from tinygrad_fc.testing import assert_vjp
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DIFFERENTIABLE = ("add", "sub", "mul", "truediv", "pow", "mod", "matmul")
 OPERATORS = (*DIFFERENTIABLE, "floordiv", "eq", "ne", "lt", "le", "gt", "ge")

@@ -4,11 +4,10 @@ The tolerance is computed for every network (`hand_networks`), so that the prope
 units saturate, and still detect a relative error of 1e-9 in a single rule, as the last tests show.
 """
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,14 +36,10 @@ from hypothesis import Phase
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
+from tinygrad_fc import Tensor
 from tinygrad_fc.core.op import Chain, registry
+from tinygrad_fc.handderived import NeuralNetwork
 from tinygrad_fc.ops import elementwise, linalg, loss, trigonometry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tinygrad_fc import Tensor
-    from tinygrad_fc.handderived import NeuralNetwork
 
 every = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 

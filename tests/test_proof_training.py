@@ -4,9 +4,8 @@ ReLU, tanh and sigmoid with softmax and cross entropy, and gradient descent with
 float64 and float32. The formulas below are those of the chain rule, written without the library.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,9 +15,6 @@ from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SEEDS = st.integers(0, 2**32 - 1)
 RTOL = {np.float64: 1e-11, np.float32: 2e-4}

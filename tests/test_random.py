@@ -1,7 +1,5 @@
 """Random tensors: distributions, reproducibility, errors."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from typing import Any

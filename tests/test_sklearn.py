@@ -1,7 +1,5 @@
 """The estimators of scikit-learn: its own checks, and what they do in its tools."""
 
-from __future__ import annotations
-
 import warnings
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """Every function has one module that defines it; the reference lists every public name."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Conversions, copies, printing and casts of tensors, and assignment to items."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import pickle

@@ -1,12 +1,11 @@
 """Threads over shared parameters: results are correct, or an error is raised."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +15,6 @@ from hypothesis import given, settings
 import tinygrad_fc as tg
 from tinygrad_fc.core.errors import GraphError
 from tinygrad_fc.domain import real
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @given(seeds)

@@ -1,7 +1,5 @@
 """The workflow of hosted runners: what it can run here, `.ci/run` runs; releases are consistent."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import sys

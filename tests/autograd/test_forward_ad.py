@@ -1,7 +1,5 @@
 """Dual numbers: tangents equal Jacobian-vector products, alone and under reverse mode."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Transformations of functions: formulas, nesting, pytrees, and which results are recorded."""
 
-from __future__ import annotations
-
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

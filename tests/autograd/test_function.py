@@ -1,7 +1,5 @@
 """Functions with a custom derivative: derivatives, saved tensors, memory, errors."""
 
-from __future__ import annotations
-
 import weakref
 from functools import partial
 from typing import Any

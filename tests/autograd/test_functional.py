@@ -1,7 +1,5 @@
 """`autograd.functional`: formulas, and agreement of products, Jacobians and Hessians."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

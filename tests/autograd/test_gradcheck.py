@@ -1,7 +1,5 @@
 """`gradcheck` and `gradgradcheck`: wrong and correct gradients, messages, tolerances."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

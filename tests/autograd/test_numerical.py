@@ -1,7 +1,5 @@
 """Numerical derivatives: the error is within the error bound, and the bound is narrow."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

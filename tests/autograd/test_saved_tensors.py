@@ -1,7 +1,5 @@
 """Hooks of saved tensors: what is saved, and what rules read instead."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,19 +3,15 @@
 So every order of summation gives the same result, and a kernel must agree with NumPy to the bit.
 """
 
-from __future__ import annotations
-
 import operator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from tinygrad_fc.compiler.instructions import add_at, cast, put
 from tinygrad_fc.compiler.ir import Program, ProgramBuilder, Source, Value, leaves, operands
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DTYPES = (np.float64, np.float32, np.int64, np.int32, np.bool_)
 SHAPES = ((), (1,), (3,), (3, 5), (5, 3), (1, 5), (3, 1), (2, 3, 5), (0, 5), (40, 3), (3, 40))

@@ -1,7 +1,5 @@
 """An oracle for kernels: a program evaluated with NumPy, one instruction at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,8 +1,7 @@
 """Strategies for networks, losses and optimizers, and the small training that most tests use."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -13,10 +12,7 @@ from tinygrad_fc import nn, optim
 
 from .twins import Training
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Create = Callable[[], Training]
+Create = Callable[[], Training]
 
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from(("float64", "float32"))

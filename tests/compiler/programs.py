@@ -4,18 +4,14 @@ A program is a list of instructions (name, i, j, k). `run` resolves the numbers 
 so far, by their shapes alone, so that each list of numbers is a program, and all of them shrink.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
 from tinygrad_fc.nn import functional as F
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 SHAPES = ((2, 3), (3, 2), (3,), (2, 2), (1, 3), (), (0, 3), (2, 1), (1, 1), (4, 3, 2))
 NUMBERS = (0, 1, -1, 2, 0.0, -0.0, 1.0, -1.0, 0.5, 2.0, True)

@@ -1,7 +1,5 @@
 """The choice between backends, in processes without Numba and with a zipped standard library."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,10 +1,10 @@
 """Native code on disk."""
 
-from __future__ import annotations
-
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,6 @@ import tinygrad_fc as tg
 
 from .test_auto import end, start
 from .twins import native
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 VARIABLE = "TINYGRAD_FC_CACHE"
 

@@ -1,7 +1,5 @@
 """Calls of compiled functions: signatures, arguments, results, methods, copies, threads."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 import subprocess

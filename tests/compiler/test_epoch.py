@@ -1,7 +1,5 @@
 """An epoch in one call is its steps, one after the other, of one size or of several."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

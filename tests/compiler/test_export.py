@@ -1,7 +1,5 @@
 """`Compiled.export`: a forward pass that runs where this package cannot be imported."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What code reads by special methods, slots, functions, environment, layers, distributions."""
 
-from __future__ import annotations
-
 import os
 from os import environ, getenv
 from types import SimpleNamespace

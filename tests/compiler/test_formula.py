@@ -1,7 +1,5 @@
 """A formula that is shown computes what the rule computes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

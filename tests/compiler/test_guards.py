@@ -1,7 +1,5 @@
 """Names that a compiled function reads: a changed value is seen by the next call."""
 
-from __future__ import annotations
-
 import queue
 import random
 import sys

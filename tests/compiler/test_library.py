@@ -1,7 +1,5 @@
 """Functions of the library that read values, or change state: they are compiled, or named."""
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from functools import partial

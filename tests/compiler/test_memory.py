@@ -1,7 +1,5 @@
 """Memory: views and writes through them, aliases, and what is freed."""
 
-from __future__ import annotations
-
 import gc
 import itertools
 import re

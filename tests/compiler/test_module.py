@@ -1,7 +1,5 @@
 """`compile` of a module: calls in evaluation run a program, and others run the module as it is."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from typing import Any

@@ -1,7 +1,5 @@
 """Compiled training steps do what eager ones do: networks, losses, layers, on both backends."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

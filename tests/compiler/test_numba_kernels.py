@@ -1,10 +1,9 @@
 """Native kernels and loops do what their programs do, evaluated one instruction at a time."""
 
-from __future__ import annotations
-
 import operator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +17,6 @@ from tinygrad_fc.ops import special
 
 from .drawn_instructions import arrays_of, programs
 from .interpreter import interpret
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("numba")
 # isort: split

@@ -1,8 +1,6 @@
 """Every op of the table, compiled: its values and derivatives are those of eager code."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +8,10 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-from tinygrad_fc import testing
+from tinygrad_fc import Op, testing
 from tinygrad_fc.core.op import registry
 
 from .twins import BACKENDS, native, near, same, share
-
-if TYPE_CHECKING:
-    from tinygrad_fc import Op
 
 OPS = list(dict.fromkeys(registry.values()))
 

@@ -1,7 +1,5 @@
 """Drawn programs, compiled: values, gradients and writes are those of eager code."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

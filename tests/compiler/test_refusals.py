@@ -1,7 +1,5 @@
 """What cannot be compiled is refused with the user's line and advice, and nothing is changed."""
 
-from __future__ import annotations
-
 import copy
 import datetime as dt
 import linecache

@@ -1,13 +1,13 @@
 """The seam between the library and a trace: nothing is patched, and nothing passes it by."""
 
-from __future__ import annotations
-
 import linecache
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +21,6 @@ from tinygrad_fc.core.node import Node
 
 from .networks import OPTIMIZERS, optimizers
 from .twins import same, share
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
 
 X, Y = tg.randn(4, 3), tg.randn(4, 2)
 ARRAY: Any = vars(Node)["_array"]

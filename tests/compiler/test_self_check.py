@@ -1,7 +1,5 @@
 """The self-check: it raises where a program differs from its function, and refuses no right one."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 

@@ -1,11 +1,10 @@
 """The printed source reads like code by hand, cites the document, and runs by itself."""
 
-from __future__ import annotations
-
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +17,6 @@ from tinygrad_fc.nn import functional as F
 
 from .networks import training_of
 from .twins import Training, share, step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def program_of(model: Any, loss: Any, *data: Any) -> Any:

@@ -1,7 +1,5 @@
 """What happens between calls: each change outside is seen by the next step, on both backends."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,20 +1,16 @@
 """Comparison of eager and compiled code: values, and whole trainings that start alike."""
 
-from __future__ import annotations
-
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
 
 import tinygrad_fc as tg
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 native = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 generator = tg.manual_seed(random.getrandbits(32))  # the default one

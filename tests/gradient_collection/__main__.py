@@ -5,8 +5,6 @@ Every wrong rule should fail under every seed, and no right one; the exit status
 of public projects. One seed takes some minutes on two cores.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """One case of the collection: a function, a rule for its gradient, and what is wrong with it."""
 
-from __future__ import annotations
-
 import re
 import time
 import warnings

@@ -1,7 +1,5 @@
 """Functions and rules of the collection that need more than a line."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ Besides rules in NumPy there are structured inputs, long axes, state, and functi
 which are left out where it is not installed.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from importlib.util import find_spec
 from typing import Any

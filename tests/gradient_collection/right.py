@@ -1,7 +1,5 @@
 """Right rules, chosen to tempt a checker into a false positive: one table for each kind."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

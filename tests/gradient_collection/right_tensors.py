@@ -4,8 +4,6 @@ All have right gradients wherever they are finite; formulas that lose digits on 
 numbers or in float32, are in here for that.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

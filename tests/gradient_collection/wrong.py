@@ -1,7 +1,5 @@
 """Wrong rules that no change of a right one gives: formulas, regions, single numbers, axes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ A change takes a right rule and returns a wrong one; each is applied to several 
 the gradient then differs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import count
 from typing import Any

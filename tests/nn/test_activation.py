@@ -1,7 +1,5 @@
 """Activations: gradients, kinks, accuracy, identities; modules of functions."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from decimal import Context, Decimal, localcontext

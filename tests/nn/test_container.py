@@ -1,7 +1,5 @@
 """Containers behave as lists and dicts, and name their items as in PyTorch."""
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Hooks of modules; tests/parity has their order, what they get, replace and see after errors."""
 
-from __future__ import annotations
-
 import copy
 import weakref
 

@@ -1,7 +1,5 @@
 """Initializers: values in place, not recorded, from the distributions of the papers."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

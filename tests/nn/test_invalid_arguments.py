@@ -1,7 +1,5 @@
 """Messages for invalid arguments of layers, losses and their tools."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Errors with the path of the layer that raised them."""
 
-from __future__ import annotations
-
 import pickle
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Linear and embedding layers and functions, padding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

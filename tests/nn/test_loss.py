@@ -1,7 +1,5 @@
 """Losses: shapes, dtypes, extreme values."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Modules: attributes, registration, errors; tests/parity has traversals and states of trees."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

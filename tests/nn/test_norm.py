@@ -1,7 +1,5 @@
 """Normalization and dropout: results, running statistics, gradients, random numbers."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Parameters, and the state of a model: saved, loaded, copied, shared."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 import threading

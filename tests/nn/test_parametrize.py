@@ -1,7 +1,5 @@
 """Parametrized, normalised, orthogonal and pruned weights."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

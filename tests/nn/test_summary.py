@@ -1,7 +1,5 @@
 """The summary of a model: counts, text, arguments, and that it has no side effects."""
 
-from __future__ import annotations
-
 import pickle
 from contextlib import nullcontext
 from itertools import pairwise

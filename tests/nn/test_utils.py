@@ -1,7 +1,5 @@
 """Gradient clipping, and parameters as a vector."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Schedulers: state, manual changes, combinations, errors; tests/parity has the learning rates."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

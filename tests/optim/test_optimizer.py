@@ -1,7 +1,5 @@
 """Optimizers: steps, groups, state, errors; tests/parity compares the steps with PyTorch's."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import math

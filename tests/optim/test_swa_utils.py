@@ -1,7 +1,5 @@
 """Averages of parameters, and their schedule, against PyTorch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

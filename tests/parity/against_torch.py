@@ -5,11 +5,10 @@ arguments are drawn from. Values, dtypes and shapes, gradients under random cota
 gradients of those gradients must agree.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,9 +23,6 @@ torch = pytest.importorskip("torch")
 # PyTorch 2.14 changed `clamp`: the derivative at a number is 0, a tie with a tensor shares the
 # gradient. LBFGS got `maximize`.
 SINCE_2_14 = tuple(int(n) for n in torch.__version__.split(".")[:2]) >= (2, 14)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ERRORS = (RuntimeError, TypeError, ValueError, IndexError, BufferError, ArithmeticError)
 DTYPES = ("bool", "int8", "int32", "int64", "float32", "float64")

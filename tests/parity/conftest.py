@@ -1,13 +1,8 @@
 """What comparisons with PyTorch stand on: both compute in float64 unless a test says otherwise."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)

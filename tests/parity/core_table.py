@@ -1,7 +1,5 @@
 """The core functions and methods: what a line is stands in `against_torch`."""
 
-from __future__ import annotations
-
 from against_torch import (
     SINCE_2_14,
     alike,

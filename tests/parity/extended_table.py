@@ -1,7 +1,5 @@
 """The extended functions and methods: what a line is stands in `against_torch`."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

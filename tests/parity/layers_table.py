@@ -4,16 +4,12 @@ Functions and layers take the same tensors and settings. What is drawn for all o
 -6 and 6, on a grid half of the time: their kinks are there, where first derivatives must agree.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from against_torch import SINCE_2_14, calling, dtype_name, gradients, line, shapes
 from hypothesis import strategies as st
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Shape = tuple[int, ...]
 SHAPES = ((3,), (2, 3), (), (1,), (4, 1), (0, 3), (2, 3, 4))

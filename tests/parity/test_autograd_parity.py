@@ -1,7 +1,5 @@
 """The same program, with `tinygrad_fc` and with PyTorch in the place of `tg`, must say the same."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Batches, lengths, collating and refusals, side by side with PyTorch's."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from typing import Any, NamedTuple

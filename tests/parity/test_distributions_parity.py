@@ -1,7 +1,5 @@
 """Distributions with the same parameters have the same shapes, values and divergences."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Dtypes of results: PyTorch's, for every op, dtype, kind of operand and default dtype."""
 
-from __future__ import annotations
-
 import operator
 from typing import Any
 

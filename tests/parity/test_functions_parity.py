@@ -1,10 +1,9 @@
 """Functions, methods and layers against PyTorch's: each line of the tables."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import core_table  # noqa: F401  each adds its lines
 import extended_table  # noqa: F401
@@ -29,9 +28,6 @@ from tinygrad_fc.compat import unsupported
 from tinygrad_fc.ops import arithmetic, elementwise, trigonometry
 
 torch = pytest.importorskip("torch")
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 F = tg.nn.functional
 
@@ -94,7 +90,9 @@ def test_dtypes(name: str, data: Any, seed: int, default: str):
 
 # PyTorch casts to the dtype of the input, or of the matrix, or ours keep a grid of two dtypes, or
 # drop beta = 0.
-OWN_FLOATS = r"binary_cross_entropy\(weights|huber_loss|soft_margin_loss|with_logits|solve_triangular"
+OWN_FLOATS = (
+    r"binary_cross_entropy\(weights|huber_loss|soft_margin_loss|with_logits|solve_triangular"
+)
 
 
 @law([n for n in VALUES if not re.search("addmm|meshgrid", n)])
@@ -111,8 +109,8 @@ def test_infinities_nan_and_zeros(name: str, data: Any, seed: int):
 
 
 # A run that diverged must not look stationary, by gradients that are 0. PyTorch's own vectorised
-# code has another gradient for hardtanh at NaN than its scalar code, and that of cumprod over an axis
-# of size 1 is 1.
+# code has another gradient for hardtanh at NaN than its scalar code. For cumprod over an axis of
+# size 1 it is 1.
 NAN = {
     "": "add sub mul div pow exp log sqrt sin tanh sigmoid relu square where maximum minimum "
     "max min amax amin median median(dim) sum mean std var logit softmax log_softmax logsumexp "

@@ -1,9 +1,8 @@
 """Hooks of modules, of optimizers and of tensors, side by side with PyTorch's."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_fc as tg
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 torch = pytest.importorskip("torch")
 
@@ -127,7 +123,7 @@ def register(
     st.booleans(),
     st.booleans(),
 )
-@example(AFTER_AN_ERROR, (False, False), {}, False, False)
+@example(described=AFTER_AN_ERROR, require=(False, False), kwargs={}, raises=False, twice=False)
 def test_hooks_of_modules_are_called_alike(
     described: list[dict[str, Any]], require: Any, kwargs: Any, raises: bool, twice: bool
 ):

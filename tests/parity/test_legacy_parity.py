@@ -1,7 +1,5 @@
 """Forms of old scripts compute what they compute with PyTorch: each runs in both libraries."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Registries, traversals, state and hooks of random module trees, side by side with PyTorch's."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from itertools import islice

@@ -1,7 +1,5 @@
 """Texts of modules, edits of containers and first values, side by side with PyTorch's."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Any
 

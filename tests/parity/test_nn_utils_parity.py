@@ -1,7 +1,5 @@
 """Clipping and vectors of parameters, side by side with PyTorch's."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

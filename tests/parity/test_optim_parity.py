@@ -1,7 +1,5 @@
 """Steps of every optimizer and epochs of every schedule, side by side with PyTorch's."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

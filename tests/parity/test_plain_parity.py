@@ -1,10 +1,9 @@
 """Functions where there is no gradient against PyTorch's: integers, edges, signatures."""
 
-from __future__ import annotations
-
 import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,6 @@ import tinygrad_fc as tg
 from tinygrad_fc.compat.unsupported import REFUSED
 
 torch = pytest.importorskip("torch")
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 nan, inf = math.nan, math.inf
 

@@ -6,10 +6,9 @@ agree. A statement that PyTorch refuses is left out. Ours may raise `GraphError`
 becomes recorded that has views, and read-only memory may not be changed: both are documented.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +19,6 @@ from hypothesis import strategies as st
 import tinygrad_fc as tg
 
 torch = pytest.importorskip("torch")
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch warns of masks of uint8
 

@@ -1,7 +1,5 @@
 """Files that the safetensors package reads, files that it writes, and files that it refuses."""
 
-from __future__ import annotations
-
 import io
 import json
 import struct

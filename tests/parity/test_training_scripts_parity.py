@@ -3,8 +3,6 @@
 Parameters are drawn with NumPy, as the libraries draw other random numbers.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from contextlib import redirect_stdout

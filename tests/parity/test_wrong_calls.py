@@ -4,8 +4,6 @@ Tests of messages, beside the functions, refuse others, and `test_functions_pari
 dims; here a function is refused once for each of its other reasons.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The line that the message of a failure says to run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Functions of other libraries, held to the same laws."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

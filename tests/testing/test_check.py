@@ -1,7 +1,5 @@
 """What the checks take, return, warn of and refuse; messages of failures are in `test_failure`."""
 
-from __future__ import annotations
-
 import math
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`assert_close` agrees with PyTorch's about what is close."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

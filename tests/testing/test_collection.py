@@ -1,7 +1,5 @@
 """What the kit says of the collection: that the right rules are right, and a part of the rest."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

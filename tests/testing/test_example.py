@@ -1,7 +1,5 @@
 """The page that teaches gradient testing: what it prints, and that the bug it finds is one."""
 
-from __future__ import annotations
-
 import re
 import runpy
 from importlib.util import find_spec

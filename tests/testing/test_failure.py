@@ -1,7 +1,5 @@
 """Messages of failures: kind, entry, numbers, a hint, and a line that reproduces them."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

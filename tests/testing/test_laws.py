@@ -1,10 +1,9 @@
 """The laws, held against every op, and against rules broken on purpose."""
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,9 +14,6 @@ from tinygrad_fc.domain import real
 from tinygrad_fc.ops import arithmetic, comparison, elementwise, reduce, shape, trigonometry
 from tinygrad_fc.testing import GradientError, NothingCheckedError, check, check_vjp
 from tinygrad_fc.testing.tensors import differentiable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OPS = tuple(filter(differentiable, dict.fromkeys(registry.values())))
 

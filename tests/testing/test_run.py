@@ -1,7 +1,5 @@
 """What pytest shows of a check that fails: the user's lines and the message, none of the kit's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The width of the inputs that a check tries, and of the calls that it makes with them."""
 
-from __future__ import annotations
-
 from itertools import count
 from typing import Any
 

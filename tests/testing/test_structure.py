@@ -1,7 +1,5 @@
 """Structured inputs, constraints, arguments without gradient, modules, forward mode, state."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from typing import Any

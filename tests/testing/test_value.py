@@ -1,7 +1,5 @@
 """Right gradients at places where rounding, or what a function refuses, makes them look wrong."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Networks, programs over scalars and compiled training steps that the tests of viz show."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

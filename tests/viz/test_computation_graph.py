@@ -1,7 +1,5 @@
 """The structure that pictures and explanations read."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """The exercises of the course on the site: what is typed is checked as in the notebook."""
 
-from __future__ import annotations
-
 import re
 import runpy
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Explanations: numbers in them are those of the backward pass."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The training monitor records what a loop would compute by hand."""
 
-from __future__ import annotations
-
 import sys
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """The runtime in JavaScript computes what NumPy does."""
 
-from __future__ import annotations
-
 from functools import partial
 from importlib.resources import files
 from typing import Any

@@ -1,7 +1,5 @@
 """The page as it is shown: the network of any graph, paths, refusals, tours, addresses."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

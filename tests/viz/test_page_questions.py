@@ -1,7 +1,5 @@
 """Questions of students, users of PyTorch and teachers, and where the page answers them."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures: boxes that do not overlap, valid SVG, what is absent."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
 from typing import Any

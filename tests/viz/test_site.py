@@ -1,7 +1,5 @@
 """The documentation site, built by `sphinx-build docs docs/_build`, in a real browser."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

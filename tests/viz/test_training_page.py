@@ -1,7 +1,5 @@
 """The page, in a real browser: its numbers, its lights, its keyboard, and its manners."""
 
-from __future__ import annotations
-
 import json
 import re
 from importlib.resources import files

@@ -7,8 +7,6 @@ gradients and what hooks saw. What differs is printed by the function that was c
 program each.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import math
