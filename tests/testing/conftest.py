@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("same inputs", settings.get_profile("ci"))
-
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,8 +14,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _same_inputs() -> Iterator[None]:
-    """Draw the same inputs each time."""
+    """Draw the same inputs each time, as many as CI does."""
     name = settings.get_current_profile_name()
-    settings.load_profile("same inputs")
+    settings.load_profile("ci")
     yield
     settings.load_profile(name)

@@ -15,6 +15,8 @@ FUNCTIONS = [*RIGHT.values(), *list(TENSORS.values())[::8]]
 FUNCTIONS += [t for t in TWINS.values() if t.bug is None][::2]
 
 
+finding = pytest.mark.usefixtures("_same_inputs")
+
 SAYS = {
     "aliasing": "Return a new array from each",
     "dtype": "expected float32",
@@ -32,16 +34,17 @@ SAYS = {
 }
 
 
+@finding
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.name)
 def test_the_first_of_each_class_is_found_explained_and_reproduced(case: Any) -> None:
     """All of them, under several seeds: `python -m tests.gradient_collection`."""
-    outcome = checked(case, seed=0, max_examples=40)
+    outcome = checked(case, seed=0)
     assert outcome.failed, outcome.text
     assert outcome.text.startswith(f"[{outcome.kind}] in ")
     assert SAYS[outcome.kind] in outcome.text
     line = outcome.text.rpartition("reproduce: ")[2]
     if line == "the same check with seed=0 finds it again":  # a long array
-        assert checked(case, seed=0, max_examples=40).kind == outcome.kind
+        assert checked(case, seed=0).kind == outcome.kind
         return
     known = {f.__name__: f for f in (case.forward, case.vjp)}
     known |= {"f": case.forward, "vjp": case.vjp, "vjp2": case.vjp2, "np": np, "scipy": scipy}
@@ -50,9 +53,10 @@ def test_the_first_of_each_class_is_found_explained_and_reproduced(case: Any) ->
     assert again.value.kind == outcome.kind
 
 
+@finding
 @pytest.mark.parametrize("twin", [t for t in TWINS.values() if t.bug], ids=lambda twin: twin.name)
 def test_the_kit_finds_bugs_of_public_projects(twin: Any) -> None:
-    outcome = checked(twin, seed=0, max_examples=40)
+    outcome = checked(twin, seed=0)
     assert outcome.failed, outcome.text
 
 

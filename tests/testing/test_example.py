@@ -13,7 +13,7 @@ from tinygrad_fc import testing
 
 PAGE = Path(__file__).parents[2] / "examples" / "gradient_testing.py"
 
-settings.register_profile("few inputs", settings.get_profile("same inputs"), max_examples=26)
+settings.register_profile("few inputs", settings.get_profile("ci"), max_examples=26)
 
 
 @pytest.fixture(autouse=True)
