@@ -367,18 +367,18 @@ def compare_mixed_floats(entry: Line, data: Any, seed: int, *, always: bool) -> 
     arrays, settings_, tied = arguments(entry, data, seed, np.float64)
     rng = np.random.default_rng(seed)
     arrays = [a.astype(rng.choice(["float32", "float64"])) for a in arrays]
-    wide = promoted(arrays)
+    wide, empty = promoted(arrays), not any(a.size for a in arrays)
     ours, theirs = ([t.tensor(a, requires_grad=True) for a in arrays] for t in (tg, torch))
     dtype = wide[0].dtype if wide else None
     results = listed(entry.call(tg, *ours, **with_tensors(tg, settings_, dtype)))
     settings_ = with_tensors(torch, settings_, dtype)
     casts = [x.to(getattr(torch, dtype_name(a))) for x, a in zip(theirs, wide, strict=True)]
     try:
-        cast = always or not any(a.size for a in arrays)
+        cast = always or empty
         expected = listed(entry.call(torch, *(casts if cast else theirs), **settings_))
     except RuntimeError:
         expected = listed(entry.call(torch, *casts, **settings_))
-    agree(results, expected, 1e-3, typed=any(a.size for a in arrays))
+    agree(results, expected, 1e-3, typed=not empty)
     if entry.order and not (tied and not entry.ties):
         agree(gradients(tg, results, ours, seed), gradients(torch, expected, theirs, seed), 1e-3)
 

@@ -51,24 +51,17 @@ def pair_class(lib: Any) -> Any:
 
 
 KINDS = ["forward_pre", "forward", "full_backward_pre", "full_backward"]
-OPTIONS = ("prepend", "with_kwargs", "always_call", "changes", "raises", "removed")
-hooks = st.lists(
-    st.fixed_dictionaries(
-        {
-            "kind": st.sampled_from(KINDS),
-            "prepend": st.booleans(),
-            "with_kwargs": st.booleans(),
-            "always_call": st.booleans(),
-            "changes": st.booleans(),
-            "raises": st.sampled_from([False, False, False, True]),
-            "removed": st.sampled_from([False, False, True]),
-        }
-    ),
-    max_size=5,
-)
-
-
-HOOK: dict[str, Any] = {"kind": "forward", **dict.fromkeys(OPTIONS, False)}
+DESCRIPTION: dict[str, Any] = {
+    "kind": st.sampled_from(KINDS),
+    "prepend": st.booleans(),
+    "with_kwargs": st.booleans(),
+    "always_call": st.booleans(),
+    "changes": st.booleans(),
+    "raises": st.sampled_from([False, False, False, True]),
+    "removed": st.sampled_from([False, False, True]),
+}
+hooks = st.lists(st.fixed_dictionaries(DESCRIPTION), max_size=5)
+HOOK: dict[str, Any] = {**dict.fromkeys(DESCRIPTION, False), "kind": "forward"}
 AFTER_AN_ERROR = [
     {**HOOK, "always_call": True, "changes": True},
     {**HOOK, "always_call": True},
