@@ -117,6 +117,95 @@ def check_curvature(case: Case) -> None:
     assert_close(case, actual, expected, tolerance(case, mean=True, direction=direction))
 
 
+# Graphs that are no chains: the same formulas, with a sum over the uses of a value
+
+
+def check_passes(case: Case) -> None:
+    """Each pass over a graph adds the gradient to `.grad`, times factor and cotangent of a cost."""
+    model, (factor, g) = case.model(), np.random.default_rng(0).uniform(2, 3, 2)
+    cost = batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target)) * factor
+    for count in (1, 2):
+        cost.backward(tg.tensor(g), retain_graph=True)
+        total = count * factor * g
+        expected, limit = total * by_hand(case).mean(axis=0), total * tolerance(case, mean=True)
+        assert_close(case, flat(p.grad for p in parameters(model)), expected, limit)
+
+
+def check_rows(case: Case) -> None:
+    """Parts of a bias, of shapes (1, n) and (n,), have the gradient (17) or (38) of the bias."""
+    weights = [tg.tensor(w, requires_grad=True) for w in case.network.weights]
+    biases = [tg.tensor(b.T / 4, requires_grad=True) for b in case.network.biases]
+    others = [tg.tensor(b.T / 4, requires_grad=True) for b in case.network.biases]
+    halves = [tg.tensor(b[:, 0] / 2, requires_grad=True) for b in case.network.biases]
+    y = tg.tensor(case.x)
+    for w, *parts, half in zip(weights, biases, others, halves, strict=True):
+        y = case.activation.recorded(y @ w.T + (parts[0] + parts[1]) + half)
+    cost = batch_cost(y, tg.tensor(case.target))
+    for count in (1, 2):
+        cost.backward(retain_graph=True)
+        for several in (biases, others, halves):
+            assert [b.grad.shape for b in several] == [b.shape for b in several]
+            actual = flat(p.grad for p in weights + several)
+            expected, limit = by_hand(case).mean(axis=0), tolerance(case, mean=True)
+            assert_close(case, actual, count * expected, count * limit)
+
+
+def deeper(case: Case, hidden: int) -> Case:
+    """Return a network with `hidden` layers of the size of the first one, and its samples."""
+    first, size, last = (case.network.sizes[k] for k in (0, 1, -1))
+    act, rng = case.activation, case.network.rng
+    sizes = [first, *[size] * hidden, last]
+    return case._replace(network=NeuralNetwork(sizes, act.act, act.derivative, rng=rng))
+
+
+def check_shared_layer(case: Case) -> None:
+    """The gradient of a layer that is used twice is the sum of (37) and (38) of both uses."""
+    case = deeper(case, 3)
+    for several in (case.network.weights, case.network.biases):
+        several[2] = several[1]
+    model = case.model()
+    model[4] = model[2]
+    batch_cost(model(tg.tensor(case.x)), tg.tensor(case.target)).backward()
+
+    def added(gradient: Array) -> Array:
+        w1, w2, w3, w4, b1, b2, b3, b4 = unflat(gradient, case.network)
+        return flat([w1, w2 + w3, w4, b1, b2 + b3, b4])
+
+    model = model[:4] + model[6:]
+    limit = added(tolerance(case, mean=True))
+    expected = added(by_hand(case).mean(axis=0))
+    assert_close(case, flat(p.grad for p in parameters(model)), expected, limit)
+
+
+def check_skip_connection(case: Case) -> None:
+    """With z3 = w3 (y2 + y1) + b3, the sum over l + 1 in (36) has two terms for y1: w3 and w2."""
+    case = deeper(case, 2)
+    (w1, w2, w3), (b1, b2, b3) = case.network.weights, case.network.biases
+    act, slope = case.activation.act, case.activation.derivative
+    gradients = []
+    for x, target in case.samples():
+        z1 = w1 @ x + b1  # (3), and (2) below
+        z2 = w2 @ act(z1) + b2
+        h = act(z2) + act(z1)
+        z3 = w3 @ h + b3
+        d3 = 2 * (act(z3) - target) * slope(z3)  # (13)
+        of_h = w3.T @ d3
+        d2 = of_h * slope(z2)  # (36)
+        of_y1 = of_h + w2.T @ d2
+        d1 = of_y1 * slope(z1)
+        products = [d1 @ x.T, d2 @ act(z1).T, d3 @ h.T]  # (14) and (37)
+        gradients.append(flat([of_y1, *products, d1, d2, d3]))
+    layer1, act1, layer2, act2, layer3, act3 = model = case.model()
+    y1 = act1(layer1(tg.tensor(case.x)))
+    y3 = act3(layer3(act2(layer2(y1)) + y1))
+    cost = batch_cost(y3, tg.tensor(case.target)) * len(case.x)  # formula (5), summed
+    of_y1, *rest = tg.autograd.grad(cost, [y1, *parameters(model)])
+    expected = np.array(gradients)
+    width, scale = len(b1), 1e-11 * max(1.0, abs(expected).sum(axis=0).max())
+    np.testing.assert_allclose(of_y1.numpy(), expected[:, :width], rtol=1e-9, atol=scale)
+    np.testing.assert_allclose(flat(rest), expected[:, width:].sum(axis=0), rtol=1e-9, atol=scale)
+
+
 # Properties, and wrong rules that they detect
 
 RULES = {
@@ -141,6 +230,10 @@ PROPERTIES: dict[str, tuple[Callable[..., None], list[str]]] = {
     "batch": (check_batch, LAYERS),
     "sums": (check_sums, ["linear's input", "the loss", *ACTS]),
     "Hessian times a direction": (check_curvature, LAYERS),
+    "two passes": (check_passes, ["the loss"]),
+    "biases as rows": (check_rows, []),
+    "a layer used twice": (check_shared_layer, []),
+    "a skip connection": (check_skip_connection, []),
 }
 """Each property, and the rules in which it detects an error; `tolerance` refers to the rows."""
 
